@@ -1,0 +1,74 @@
+"""Automart: the back office of a car business as one HTTP API."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+from automart.api import create_api, link_to_next_page, version_response
+from automart.background.queues import connect
+from automart.background.views import blp as job_views
+from automart.catalogue.views import blp as catalogue_views
+from automart.config import Settings
+from automart.db import db, migrate, prepare_engine
+from automart.problems import register_error_handlers
+from automart.telemetry import configure_logging, trace_requests
+
+LARGEST_BODY = 1_000_000
+MIGRATIONS = Path(__file__).parent.parent / "migrations"
+DESCRIPTION = "The back office of a car business: catalogue, and what will come to stand on it."
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The application; `settings` come from the environment unless they are given.
+
+    Raises `SettingsError` that names every wrong setting.
+    """
+    settings = settings or Settings.from_environment()
+    configure_logging(settings.log_format)
+    app = Flask(__name__, instance_path=str(settings.instance))
+    app.config.update(
+        SECRET_KEY=settings.secret_key,
+        SQLALCHEMY_DATABASE_URI=settings.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS=_engine_options(settings),
+        MAX_CONTENT_LENGTH=LARGEST_BODY,
+        TRAP_HTTP_EXCEPTIONS=False,
+    )
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.extensions["settings"] = settings
+    app.extensions["redis"] = connect(settings.redis_url)
+    _open_database(app, settings)
+    trace_requests(app)
+    app.after_request(link_to_next_page)
+    app.after_request(version_response)
+    register_error_handlers(app)
+    api = create_api(app, title="Automart", version=version("automart"), description=DESCRIPTION)
+    for views in (job_views, catalogue_views):
+        api.register_blueprint(views)
+    app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/api": app.wsgi_app})  # type: ignore[method-assign]
+    return app
+
+
+def _open_database(app: Flask, settings: Settings) -> None:
+    if settings.is_sqlite:
+        settings.instance.mkdir(parents=True, exist_ok=True)
+    db.init_app(app)
+    migrate.init_app(app, db, directory=str(MIGRATIONS))
+    with app.app_context():
+        prepare_engine(db.engine)
+
+
+def _engine_options(settings: Settings) -> dict[str, Any]:
+    # Parameters may be personal or secret, and would stand in the log with each error.
+    options: dict[str, Any] = {"hide_parameters": True}
+    if settings.is_sqlite:
+        return options
+    return options | {
+        # A host that is cut off must not make requests hang for TCP's own patience.
+        "connect_args": {"connect_timeout": 5, "tcp_user_timeout": 15_000},
+        "pool_pre_ping": True,
+    }

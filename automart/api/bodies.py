@@ -1,0 +1,87 @@
+"""Reading of bodies and queries: strict JSON in, one list of errors with pointers out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn
+
+import marshmallow
+from flask import Request
+from webargs import core
+from webargs.flaskparser import FlaskParser
+
+from automart.errors import FIELDS_ARE_WRONG, Invalid, Malformed, UnsupportedMediaType
+
+
+class StrictParser(FlaskParser):
+    """webargs' parser, with the contract's words about media types, JSON and unknown fields."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION = {  # noqa: RUF012 - webargs declares it so
+        **FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION,
+        "query": marshmallow.RAISE,
+    }
+
+    def load_json(self, req: Request, schema: marshmallow.Schema) -> Any:
+        body = req.get_data(cache=True)
+        if not body and not req.mimetype and getattr(schema, "body_may_be_absent", False):
+            return core.missing
+        if body and not core.is_json(req.mimetype):
+            raise UnsupportedMediaType("The body must be sent as application/json.")
+        return parse_json(body)
+
+    def handle_error(
+        self, error: marshmallow.ValidationError, *_args: Any, **_kwargs: Any
+    ) -> NoReturn:
+        raise Invalid(FIELDS_ARE_WRONG, errors=list(_located(error.messages_dict)))
+
+
+def parse_json(body: bytes) -> Any:
+    """Parse as RFC 8259 has it: UTF-8, no NaN or Infinity, no name twice in an object."""
+    try:
+        return json.loads(
+            body.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_unique_names
+        )
+    except RecursionError:
+        raise Malformed("The JSON is nested too deeply.") from None
+    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
+        raise Malformed(f"The body is not valid JSON: {error}.") from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return found
+
+
+def _located(messages: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    """The errors of each location: `query` names parameters, all others point into the body."""
+    for location, found in messages.items():
+        for path, detail in _flat(found, ()):
+            if location == "query":
+                yield {"detail": detail, "parameter": path[0] if path else ""}
+            else:
+                yield {"detail": detail, "pointer": pointer_to(path)}
+
+
+def _flat(messages: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    if isinstance(messages, Mapping):
+        for key, below in messages.items():
+            # marshmallow keeps what concerns a whole object under "_schema".
+            yield from _flat(below, path if key == "_schema" else (*path, str(key)))
+    elif isinstance(messages, list):
+        for message in messages:
+            yield from _flat(message, path)
+    else:
+        yield path, str(messages)
+
+
+def pointer_to(path: tuple[str, ...]) -> str:
+    """A JSON pointer (RFC 6901 §6, as a URI fragment)."""
+    escaped = (part.replace("~", "~0").replace("/", "~1") for part in path)
+    return "#" + "".join(f"/{part}" for part in escaped)

@@ -1,0 +1,133 @@
+"""The OpenAPI document: what flask-smorest cannot know of our conventions is added here."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import flask_smorest
+from flask import Flask, Response, render_template, send_from_directory, url_for
+from flask_smorest.utils import prepare_response
+from swagger_ui import core as swagger_ui
+
+from automart.api.bodies import StrictParser
+from automart.api.fields import Flag, Id, QueryInteger, Text, UtcTime
+from automart.api.schemas import ProblemSchema
+from automart.api.urls import IdConverter
+from automart.db import LARGEST_ID
+
+PROBLEM_JSON = "application/problem+json"
+
+IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "schema": {"type": "string"},
+    "description": "Refuse with 412 if the thing has another `ETag` by now.",
+}
+IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "schema": {"type": "string"},
+    "description": "Answer 304 if the thing still has this `ETag`.",
+}
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "description": "The same key, path and body within 24 hours are answered as the first time.",
+}
+PREFER = {
+    "name": "Prefer",
+    "in": "header",
+    "schema": {"type": "string", "examples": ["wait=10"]},
+    "description": "`wait=N` waits up to N seconds (30 at most) for the job to end (RFC 7240).",
+}
+
+
+class Blueprint(flask_smorest.Blueprint):
+    """flask-smorest's blueprint with strict bodies, and with our conventions in the documents."""
+
+    ARGUMENTS_PARSER = StrictParser()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._prepare_doc_cbks.append(_document_conventions)
+
+
+class Api(flask_smorest.Api):
+    """flask-smorest's Api whose errors are problem objects."""
+
+    ERROR_SCHEMA = ProblemSchema
+
+    def _register_error_handlers(self) -> None:
+        """Leave errors to `automart.problems`."""
+
+    def _register_responses(self) -> None:
+        for status in HTTPStatus:
+            if status >= 400:
+                response = {"description": status.phrase, "schema": self.ERROR_SCHEMA}
+                prepare_response(response, self.spec, PROBLEM_JSON)
+                self.spec.components.response(status.name, response, lazy=True)
+        default = {"description": "A problem (RFC 9457)", "schema": self.ERROR_SCHEMA}
+        prepare_response(default, self.spec, PROBLEM_JSON)
+        self.spec.components.response("DEFAULT_ERROR", default, lazy=True)
+
+
+def create_api(app: Flask, *, title: str, version: str, description: str) -> Api:
+    """The Api of `app`, with `/openapi.json`, and `/docs` from the assets on this machine."""
+    app.config.update(
+        API_TITLE=title,
+        API_VERSION=version,
+        OPENAPI_VERSION="3.1.0",
+        OPENAPI_URL_PREFIX="/",
+        API_SPEC_OPTIONS={"info": {"description": description}},
+    )
+    app.url_map.converters["id"] = IdConverter
+    api = Api()
+    api.register_converter(IdConverter, _id_parameter)
+    for field, *documented in (
+        (Text, "string", None),
+        (Id, "integer", "int64"),
+        (QueryInteger, "integer", None),
+        (Flag, "boolean", None),
+        (UtcTime, "string", "date-time"),
+    ):
+        api.register_field(field, *documented)
+    api.init_app(app)
+    app.add_url_rule("/docs", "docs", _docs)
+    app.add_url_rule("/docs/<path:name>", "docs_asset", _docs_asset)
+    return api
+
+
+def _docs() -> str:
+    return render_template("docs.html", spec_url=url_for("api-docs.openapi_json"))
+
+
+def _docs_asset(name: str) -> Response:
+    return send_from_directory(swagger_ui.SWAGGER_UI_PY_ROOT / "static", name, max_age=86_400)
+
+
+def _id_parameter(_converter: IdConverter) -> dict[str, Any]:
+    return {"type": "integer", "format": "int64", "minimum": 0, "maximum": LARGEST_ID}
+
+
+def _document_conventions(
+    doc: dict[str, Any], info: dict[str, Any], *, method: str, **_context: Any
+) -> dict[str, Any]:
+    """Add the headers and errors that follow from what kind of operation it is."""
+    parameters = doc.setdefault("parameters", [])
+    responses = doc.setdefault("responses", {})
+    is_thing = "404" in {str(status) for status in responses}
+    if info.get("idempotent"):
+        parameters.append(IDEMPOTENCY_KEY)
+    if info.get("can_wait"):
+        parameters.append(PREFER)
+    if is_thing and method in ("patch", "put", "delete"):
+        parameters.append(IF_MATCH)
+        responses.setdefault(412, "PRECONDITION_FAILED")
+    if is_thing and method == "get":
+        parameters.append(IF_NONE_MATCH)
+    if "requestBody" in doc:
+        responses.setdefault(400, "BAD_REQUEST")
+        responses.setdefault(415, "UNSUPPORTED_MEDIA_TYPE")
+    return doc

@@ -1,0 +1,68 @@
+"""The base of all schemas, and the schemas that every domain's documents share."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from marshmallow import RAISE, fields, validate
+from marshmallow import Schema as MarshmallowSchema
+
+from automart.api.fields import QueryInteger
+
+LARGEST_PAGE = 100
+
+
+class Schema(MarshmallowSchema):
+    """What comes in and goes out. A field that the schema does not know is refused."""
+
+    class Meta:
+        unknown = RAISE
+        ordered = True
+
+    body_may_be_absent = False
+    """Whether a request without any body is taken for `{}`."""
+
+
+class PageQuery(Schema):
+    """The query of a list. A subclass adds its filters."""
+
+    limit = QueryInteger(
+        load_default=50,
+        validate=validate.Range(min=1),
+        metadata={"description": "Items on a page, 1 to 100; above 100 counts as 100."},
+    )
+    cursor = fields.String(
+        load_default=None,
+        metadata={"description": "`next_cursor` of the page before."},
+    )
+
+
+class ProblemDetail(Schema):
+    """One wrong field of a body (`pointer`) or of a query (`parameter`)."""
+
+    detail = fields.String(required=True)
+    pointer = fields.String(metadata={"description": "A JSON pointer (RFC 6901) with `#` before."})
+    parameter = fields.String()
+
+
+class ProblemSchema(Schema):
+    """What went wrong (RFC 9457)."""
+
+    type = fields.String(required=True)
+    title = fields.String(required=True)
+    status = fields.Integer(required=True)
+    detail = fields.String(required=True)
+    instance = fields.String(required=True)
+    request_id = fields.String(required=True)
+    errors = fields.List(fields.Nested(ProblemDetail))
+
+
+@cache
+def page_of(item: type[Schema]) -> type[Schema]:
+    """The schema of one page of `item`s."""
+    name = item.__name__.removesuffix("Schema") + "Page"
+    page = {
+        "items": fields.List(fields.Nested(item), required=True),
+        "next_cursor": fields.String(required=True, allow_none=True),
+    }
+    return type(name, (Schema,), page)

@@ -1,0 +1,29 @@
+"""Absolute URLs, as the client that came by `/api` or by the root will want to follow them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import current_app, request, url_for
+from werkzeug.routing import IntegerConverter, Map
+
+from automart.config import Settings
+from automart.db import LARGEST_ID
+
+
+class IdConverter(IntegerConverter):
+    """An id in a path. One that no database can hold does not match, and so is a 404."""
+
+    def __init__(self, map: Map) -> None:
+        super().__init__(map, max=LARGEST_ID)
+
+
+def url_root() -> str:
+    """Scheme and host of every absolute URL: `PUBLIC_URL`, or what the client asked for."""
+    settings: Settings = current_app.extensions["settings"]
+    return settings.public_url or request.host_url.rstrip("/")
+
+
+def absolute_url(endpoint: str, **values: Any) -> str:
+    """The absolute URL of `endpoint`, for use in a request."""
+    return url_root() + url_for(endpoint, **values)

@@ -1,0 +1,38 @@
+"""ETags (RFC 9110 §8.8.3): a thing's version is the hash of what a GET would answer."""
+
+from __future__ import annotations
+
+import hashlib
+
+from flask import Response, make_response, request
+
+from automart.api.schemas import Schema
+from automart.db import Model
+from automart.errors import VersionMismatch
+
+
+def check_version(thing: Model, schema: type[Schema]) -> None:
+    """Raise `VersionMismatch` if the request has an `If-Match` that `thing` does not match.
+
+    Call it in the transaction that will change `thing`, with its row locked.
+    """
+    if "If-Match" not in request.headers:
+        return
+    body = make_response(schema().dump(thing)).get_data()
+    if not request.if_match.contains(_etag_of(body)):
+        raise VersionMismatch("It has changed since you read it. Read it again.")
+
+
+def version_response(response: Response) -> Response:
+    """Add the `ETag` of a thing that is answered; answer 304 to one who has it already."""
+    is_thing = response.status_code in (200, 201) and response.mimetype == "application/json"
+    if not is_thing or "ETag" in response.headers:
+        return response
+    response.set_etag(_etag_of(response.get_data()))
+    if request.method in ("GET", "HEAD"):
+        response.make_conditional(request)
+    return response
+
+
+def _etag_of(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()[:32]

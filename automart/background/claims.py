@@ -1,0 +1,91 @@
+"""A worker's hold on a job: claimed before any work, checked with every write."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import update
+
+from automart.background.models import Job, JobState
+from automart.db import affected, db, get_or_404, transaction, utcnow
+
+LEASE = timedelta(seconds=20)
+RENEWED_EVERY = timedelta(seconds=5)
+# The clock of the host that found the job due may be a little ahead of ours.
+CLOCK_TOLERANCE = timedelta(seconds=2)
+
+
+class ClaimLost(Exception):
+    """The job was cancelled, or given to another process for want of a renewed lease."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Proof that this process runs the job. Its methods raise `ClaimLost` once that is untrue."""
+
+    job_id: uuid.UUID
+    token: uuid.UUID
+
+    def renew(self) -> None:
+        """Keep the job for another `LEASE`."""
+        with transaction(may_be_repeated=True):
+            self._write(lease_until=utcnow() + LEASE)
+
+    def advance(self, steps: int = 1) -> None:
+        """Count progress; call it first in each transaction of the job: it is also the fence.
+
+        Whoever else wants to take, cancel or advance this job waits for the end of the transaction.
+        """
+        self._write(done=Job.done + steps)
+
+    def expect(self, total: int) -> None:
+        """Say how many steps there are in all."""
+        self._write(total=total)
+
+    def succeed(self, result: dict[str, Any] | None) -> None:
+        self._end(JobState.SUCCEEDED, result=result)
+
+    def fail(self, error: dict[str, Any], result: dict[str, Any] | None = None) -> None:
+        """End the job with `error`, a problem object."""
+        self._end(JobState.FAILED, error=error, result=result)
+
+    def hand_back(self) -> None:
+        """Queue the job again, as if it had not been started: the worker is going down."""
+        self._write(**_QUEUED_AGAIN, due_at=utcnow(), attempts=Job.attempts - 1, dispatched_at=None)
+
+    def _end(self, state: JobState, **values: Any) -> None:
+        self._write(state=state, claim=None, lease_until=None, finished_at=utcnow(), **values)
+
+    def _write(self, **values: Any) -> None:
+        mine = update(Job).where(Job.id == self.job_id, Job.claim == self.token)
+        if affected(mine.values(**values)) == 0:
+            raise ClaimLost(str(self.job_id))
+
+
+_QUEUED_AGAIN: dict[str, Any] = {"state": JobState.QUEUED, "claim": None, "lease_until": None}
+
+
+def claim(job_id: uuid.UUID) -> tuple[Claim, Job] | None:
+    """Start a queued job, in a transaction of its own. None if there is nothing to start."""
+    now = utcnow()
+    token = uuid.uuid4()
+    due = Job.due_at <= now + CLOCK_TOLERANCE
+    startable = update(Job).where(Job.id == job_id, Job.state == JobState.QUEUED, due)
+    with transaction():
+        started = affected(
+            startable.values(
+                state=JobState.RUNNING,
+                claim=token,
+                lease_until=now + LEASE,
+                started_at=db.func.coalesce(Job.started_at, now),
+                attempts=Job.attempts + 1,
+                done_at_claim=Job.done,
+            )
+        )
+        if not started:
+            return None
+        job = get_or_404(Job, job_id, lock=True)
+    return Claim(job_id, token), job

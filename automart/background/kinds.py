@@ -1,0 +1,54 @@
+"""The kinds of jobs: what runs them, in which queue. Named by dotted strings, so that the web
+process never imports what only the worker runs."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Queue(enum.StrEnum):
+    """A worker serves one queue, so that long work never delays short work."""
+
+    SHORT = "short"
+    LONG = "long"
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    name: str
+    function: str
+    queue: Queue
+    cancellable: bool = False
+
+
+class Kind(enum.Enum):
+    """A kind of job. `function` gets the job's arguments as keyword arguments."""
+
+    VEHICLE_SYNC = _Kind(
+        "vehicle_sync", "jobs.catalogue.vehicle_sync", Queue.LONG, cancellable=True
+    )
+
+    @property
+    def function(self) -> str:
+        return self.value.function
+
+    @property
+    def queue(self) -> Queue:
+        return self.value.queue
+
+    @property
+    def cancellable(self) -> bool:
+        return self.value.cancellable
+
+    @classmethod
+    def named(cls, name: str) -> Kind:
+        """The kind called `name` in job rows. Raises `KeyError` if there is none."""
+        return _BY_NAME[name]
+
+    def __str__(self) -> str:
+        return self.value.name
+
+
+_BY_NAME = {str(kind): kind for kind in Kind}
+KIND_NAMES = tuple(_BY_NAME)

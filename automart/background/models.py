@@ -1,0 +1,106 @@
+"""The job row: outbox and truth of everything that the worker does."""
+
+from __future__ import annotations
+
+import enum
+import uuid
+from datetime import datetime
+from typing import Any
+
+import uuid6
+from sqlalchemy import CheckConstraint, Enum, Index, Integer, String, Uuid, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from automart.db import Model, utcnow
+
+
+class JobState(enum.StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def has_ended(self) -> bool:
+        return self not in (JobState.QUEUED, JobState.RUNNING)
+
+
+_ACTIVE = text("state IN ('queued', 'running')")
+_QUEUED = text("state = 'queued'")
+_RUNNING = text("state = 'running'")
+
+
+def state_column(states: type[enum.StrEnum]) -> Enum:
+    """A column type for `states`: text that the database checks, the same on both databases."""
+    return Enum(
+        states,
+        native_enum=False,
+        length=20,
+        create_constraint=True,
+        name="state",
+        values_callable=lambda kind: [state.value for state in kind],
+    )
+
+
+class Job(Model):
+    """One piece of background work.
+
+    `dispatched_at` says when a message was last put into Redis, and is null while there is none.
+    `claim` is the token of the process that runs the job; it may write only while the row has it.
+    """
+
+    __tablename__ = "job"
+    __table_args__ = (
+        CheckConstraint("(state = 'running') = (claim IS NOT NULL)", name="claim"),
+        CheckConstraint(
+            "(finished_at IS NULL) = (state IN ('queued', 'running'))", name="finished"
+        ),
+        Index(
+            "uq_job_singleton",
+            "singleton",
+            unique=True,
+            sqlite_where=_ACTIVE,
+            postgresql_where=_ACTIVE,
+        ),
+        Index("ix_job_queued", "due_at", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
+        Index("ix_job_running", "lease_until", sqlite_where=_RUNNING, postgresql_where=_RUNNING),
+        Index("ix_job_kind_id", "kind", "id"),
+        Index("ix_job_state_id", "state", "id"),
+        Index(None, "finished_at"),
+    )
+    noun = "job"
+
+    id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True, default=uuid6.uuid7)
+    kind: Mapped[str] = mapped_column(String(50))
+    arguments: Mapped[dict[str, Any]]
+    state: Mapped[JobState] = mapped_column(state_column(JobState), default=JobState.QUEUED)
+    singleton: Mapped[str | None] = mapped_column(String(50))
+    time_limit: Mapped[int] = mapped_column(Integer)
+    done: Mapped[int] = mapped_column(Integer, default=0)
+    total: Mapped[int | None] = mapped_column(Integer)
+    result: Mapped[dict[str, Any] | None]
+    error: Mapped[dict[str, Any] | None]
+    owner: Mapped[str | None] = mapped_column(String(100))
+    request_id: Mapped[str | None] = mapped_column(String(128))
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    stalls: Mapped[int] = mapped_column(Integer, default=0)
+    done_at_claim: Mapped[int] = mapped_column(Integer, default=0)
+    claim: Mapped[uuid.UUID | None] = mapped_column(Uuid)
+    lease_until: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+    due_at: Mapped[datetime] = mapped_column(default=utcnow)
+    dispatched_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class Lease(Model):
+    """Who does what only one process may do at a time, and until when nobody else may."""
+
+    __tablename__ = "lease"
+    noun = "lease"
+
+    name: Mapped[str] = mapped_column(String(50), primary_key=True)
+    holder: Mapped[uuid.UUID] = mapped_column(Uuid)
+    until: Mapped[datetime]

@@ -1,0 +1,92 @@
+"""`Prefer: wait` (RFC 7240 §4.3): answer a POST that starts a job with the finished job, if it is
+quick."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import wraps
+from threading import BoundedSemaphore
+from typing import Any
+
+from flask import Response, make_response, request
+from werkzeug.http import parse_options_header
+
+from automart.api.notes import note
+from automart.background.models import Job
+from automart.background.schemas import JobSchema, job_url
+from automart.db import db, end_read
+
+LONGEST_WAIT = 30
+POLLED_EVERY = (0.02, 0.5)
+POLL_AFTER = 1
+# A waiting request holds a thread. Beyond this number the answer is the plain 202.
+_places = BoundedSemaphore(16)
+
+
+def accepted(job: Job) -> tuple[Job, int, Mapping[str, str]]:
+    """The answer of a view that has submitted `job`."""
+    return job, 202, {"Location": job_url(job), "Retry-After": str(POLL_AFTER)}
+
+
+def can_wait(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Honour `Prefer: wait=N` on a view that answers with `accepted`. Outermost but for access."""
+
+    @wraps(view)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        response = make_response(view(*args, **kwargs))
+        seconds = _preferred_seconds()
+        if response.status_code != 202 or seconds is None:
+            return response
+        job = _finished(uuid.UUID(response.get_json()["id"]), seconds)
+        return response if job is None else _answer(job, seconds)
+
+    note(wrapper, can_wait=True)
+    return wrapper
+
+
+def _preferred_seconds() -> int | None:
+    """The asked seconds; None if nothing is asked. Malformed preferences are ignored (RFC 7240)."""
+    for header in request.headers.getlist("Prefer"):
+        for preference in header.split(","):
+            name, _, value = parse_options_header(preference)[0].partition("=")
+            if name.strip().lower() == "wait" and value.strip().strip('"').isascii():
+                digits = value.strip().strip('"')
+                if digits.isdigit():
+                    return min(int(digits[:9]), LONGEST_WAIT)
+    return None
+
+
+def _finished(job_id: uuid.UUID, seconds: int) -> Job | None:
+    deadline = time.monotonic() + seconds
+    pause, longest = POLLED_EVERY
+    with _a_place() as found:
+        while found:
+            job = db.session.get(Job, job_id, populate_existing=True)
+            end_read()
+            if job is None or job.state.has_ended:
+                return job
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return None
+            time.sleep(min(pause, left))
+            pause = min(pause * 1.5, longest)
+    return None
+
+
+@contextmanager
+def _a_place() -> Iterator[bool]:
+    found = _places.acquire(blocking=False)
+    try:
+        yield found
+    finally:
+        if found:
+            _places.release()
+
+
+def _answer(job: Job, seconds: int) -> Response:
+    response = make_response(JobSchema().dump(job))
+    response.headers["Preference-Applied"] = f"wait={seconds}"
+    return response

@@ -1,0 +1,1 @@
+"""Vehicle makes and models, kept in step with NHTSA's vPIC."""

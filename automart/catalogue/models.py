@@ -1,0 +1,100 @@
+"""Makes and models under NHTSA's ids, and what a sync did for each make."""
+
+from __future__ import annotations
+
+import enum
+import uuid
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, String, Uuid
+from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
+
+from automart.background.models import state_column
+from automart.db import BigId, Model, fold
+
+LONGEST_NAME = 255
+
+
+class VehicleMake(Model):
+    """A make, under NHTSA's id. `name_folded` is what names are compared by."""
+
+    __tablename__ = "vehicle_make"
+    __table_args__ = (
+        CheckConstraint("id >= 1", name="id"),
+        CheckConstraint("name <> ''", name="name"),
+        Index(
+            "uq_vehicle_make_name_folded",
+            "name_folded",
+            unique=True,
+            info={"problem": "There is a make with this name already."},
+        ),
+    )
+    noun = "make"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
+    name: Mapped[str] = mapped_column(String(LONGEST_NAME))
+    name_folded: Mapped[str] = mapped_column(String(LONGEST_NAME * 3))
+    synced_at: Mapped[datetime | None]
+
+    @validates("name")
+    def _fold_name(self, _key: str, name: str) -> str:
+        self.name_folded = fold(name)
+        return name
+
+
+class VehicleModel(Model):
+    """A model, under NHTSA's id. Written by the sync alone."""
+
+    __tablename__ = "vehicle_model"
+    __table_args__ = (
+        CheckConstraint("id >= 1", name="id"),
+        CheckConstraint("name <> ''", name="name"),
+        Index(None, "make_id", "id"),
+        Index(None, "name_folded", "id"),
+    )
+    noun = "model"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
+    make_id: Mapped[int] = mapped_column(ForeignKey("vehicle_make.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(String(LONGEST_NAME))
+    name_folded: Mapped[str] = mapped_column(String(LONGEST_NAME * 3))
+
+    make: Mapped[VehicleMake] = relationship(lazy="joined", innerjoin=True)
+
+    @validates("name")
+    def _fold_name(self, _key: str, name: str) -> str:
+        self.name_folded = fold(name)
+        return name
+
+
+class OutcomeState(enum.StrEnum):
+    """What became of one make in one sync; `pending` until it had its turn."""
+
+    PENDING = "pending"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    HELD = "held"
+    FAILED = "failed"
+
+
+class SyncOutcome(Model):
+    """One make in one sync: at first its place in the list of work, then what became of it.
+
+    The make is no foreign key: the outcome outlives a make that is deleted.
+    """
+
+    __tablename__ = "sync_outcome"
+    __table_args__ = (Index(None, "job_id", "state", "make_id"),)
+    noun = "outcome"
+
+    job_id: Mapped[uuid.UUID] = mapped_column(
+        Uuid, ForeignKey("job.id", ondelete="CASCADE"), primary_key=True
+    )
+    make_id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
+    make_name: Mapped[str] = mapped_column(String(LONGEST_NAME))
+    state: Mapped[OutcomeState] = mapped_column(state_column(OutcomeState))
+    created: Mapped[int] = mapped_column(Integer, default=0)
+    updated: Mapped[int] = mapped_column(Integer, default=0)
+    deleted: Mapped[int] = mapped_column(Integer, default=0)
+    would_delete: Mapped[int] = mapped_column(Integer, default=0)
+    reason: Mapped[str | None] = mapped_column(String(500))

@@ -1,0 +1,192 @@
+"""The rules of a sync: what an answer would change, what is held back, and how it is written."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import delete, exists, func, literal, select, update
+from sqlalchemy import insert as plain_insert
+
+from automart.catalogue.models import OutcomeState, SyncOutcome, VehicleMake, VehicleModel
+from automart.db import affected, db, fold, in_parts, insert, utcnow
+
+PART = 500
+READ_AHEAD = 200
+MOST_DELETED_UNASKED = 3
+
+EMPTY = "NHTSA's answer was empty"
+GONE = "The make was deleted while the sync ran."
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A make that waits for its turn."""
+
+    make_id: int
+    name: str
+    has_models: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What must be done so that the stored names by model id equal the fetched ones."""
+
+    created: Mapping[int, str] = field(default_factory=dict)
+    renamed: Mapping[int, str] = field(default_factory=dict)
+    deleted: Sequence[int] = ()
+
+    @classmethod
+    def between(cls, stored: Mapping[int, str], fetched: Mapping[int, str]) -> Difference:
+        return cls(
+            created={i: name for i, name in fetched.items() if i not in stored},
+            renamed={i: name for i, name in fetched.items() if stored.get(i, name) != name},
+            deleted=[i for i in stored if i not in fetched],
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.created or self.renamed or self.deleted)
+
+
+def reason_to_hold(stored: Mapping[int, str], fetched: Mapping[int, str]) -> str | None:
+    """Why an operator should look first: mass deletions are real, and so are faulty answers."""
+    gone = sum(i not in fetched for i in stored)
+    if stored and not fetched:
+        return EMPTY
+    if gone > MOST_DELETED_UNASKED and gone * 3 > len(stored):
+        return f"It would delete {gone} of {len(stored)} models"
+    return None
+
+
+def line_up(job_id: uuid.UUID, make_ids: Sequence[int] | None) -> int:
+    """Give each make to sync its place, in the present transaction. Answers how many."""
+    columns = (
+        "job_id",
+        "make_id",
+        "make_name",
+        "state",
+        "created",
+        "updated",
+        "deleted",
+        "would_delete",
+    )
+    zero = literal(0)
+    makes = select(
+        literal(job_id, SyncOutcome.job_id.type),
+        VehicleMake.id,
+        VehicleMake.name,
+        literal(OutcomeState.PENDING, SyncOutcome.state.type),
+        *(zero, zero, zero, zero),
+    )
+    parts = [None] if make_ids is None else in_parts(make_ids, PART)
+    return sum(
+        affected(
+            plain_insert(SyncOutcome).from_select(
+                columns, makes if part is None else makes.where(VehicleMake.id.in_(part))
+            )
+        )
+        for part in parts
+    )
+
+
+def turns(job_id: uuid.UUID) -> Iterator[Turn]:
+    """The makes whose turn is yet to come, by their ids. Leaves no transaction open."""
+    last = 0
+    has_models = exists().where(VehicleModel.make_id == SyncOutcome.make_id)
+    pending = select(SyncOutcome.make_id, SyncOutcome.make_name, has_models).where(
+        SyncOutcome.job_id == job_id, SyncOutcome.state == OutcomeState.PENDING
+    )
+    while True:
+        after = pending.where(SyncOutcome.make_id > last).order_by(SyncOutcome.make_id)
+        rows = db.session.execute(after.limit(READ_AHEAD)).all()
+        db.session.commit()
+        if not rows:
+            return
+        for row in rows:
+            yield Turn(*row)
+        last = rows[-1].make_id
+
+
+def apply(job_id: uuid.UUID, turn: Turn, fetched: Mapping[int, str], *, approved: bool) -> None:
+    """Write the differences for one make and its outcome, in the present transaction."""
+    # Locks the make's row against being deleted meanwhile.
+    locked = select(VehicleMake.id).where(VehicleMake.id == turn.make_id).with_for_update()
+    if db.session.scalar(locked) is None:
+        conclude(job_id, turn.make_id, OutcomeState.FAILED, reason=GONE)
+        return
+    rows = select(VehicleModel.id, VehicleModel.name).where(VehicleModel.make_id == turn.make_id)
+    stored = {row.id: row.name for row in db.session.execute(rows)}
+    reason = None if approved else reason_to_hold(stored, fetched)
+    if reason is not None:
+        gone = sum(i not in fetched for i in stored)
+        conclude(job_id, turn.make_id, OutcomeState.HELD, would_delete=gone, reason=reason)
+        return
+    difference = Difference.between(stored, fetched)
+    _write(turn.make_id, difference)
+    conclude(
+        job_id,
+        turn.make_id,
+        OutcomeState.UNCHANGED if difference.is_empty else OutcomeState.UPDATED,
+        created=len(difference.created),
+        updated=len(difference.renamed),
+        deleted=len(difference.deleted),
+    )
+
+
+def conclude(job_id: uuid.UUID, make_id: int, state: OutcomeState, **values: Any) -> None:
+    """Record what became of a make, in the present transaction."""
+    mine = (SyncOutcome.job_id == job_id, SyncOutcome.make_id == make_id)
+    db.session.execute(update(SyncOutcome).where(*mine).values(state=state, **values))
+
+
+def give_up(job_id: uuid.UUID, reason: str) -> int:
+    """Fail all makes whose turn is yet to come, in the present transaction. Answers how many."""
+    pending = (SyncOutcome.job_id == job_id, SyncOutcome.state == OutcomeState.PENDING)
+    failed = update(SyncOutcome).where(*pending).values(state=OutcomeState.FAILED, reason=reason)
+    return affected(failed)
+
+
+def summary(job_id: uuid.UUID) -> dict[str, Any]:
+    """The result of a sync as clients see it."""
+    return {
+        "makes_updated": _told(job_id, OutcomeState.UPDATED, "created", "updated", "deleted"),
+        "makes_unchanged": _count(job_id, OutcomeState.UNCHANGED),
+        "makes_held": _told(job_id, OutcomeState.HELD, "would_delete", "reason"),
+        "makes_failed": _told(job_id, OutcomeState.FAILED, "reason"),
+    }
+
+
+def _write(make_id: int, difference: Difference) -> None:
+    for part in in_parts(list(difference.deleted), PART):
+        db.session.execute(delete(VehicleModel).where(VehicleModel.id.in_(part)))
+    changed = {**difference.created, **difference.renamed}
+    for names in in_parts(list(changed.items()), PART):
+        models = insert(VehicleModel).values(
+            [
+                {"id": ident, "make_id": make_id, "name": name, "name_folded": fold(name)}
+                for ident, name in names
+            ]
+        )
+        # An id that stands already is renamed, or moves here from another make.
+        new = {name: models.excluded[name] for name in ("make_id", "name", "name_folded")}
+        db.session.execute(models.on_conflict_do_update(index_elements=["id"], set_=new))
+    synced = update(VehicleMake).where(VehicleMake.id == make_id).values(synced_at=utcnow())
+    db.session.execute(synced)
+
+
+def _count(job_id: uuid.UUID, state: OutcomeState) -> int:
+    mine = (SyncOutcome.job_id == job_id, SyncOutcome.state == state)
+    return db.session.scalar(select(func.count()).select_from(SyncOutcome).where(*mine)) or 0
+
+
+def _told(job_id: uuid.UUID, state: OutcomeState, *columns: str) -> list[dict[str, Any]]:
+    mine = (SyncOutcome.job_id == job_id, SyncOutcome.state == state)
+    wanted = [getattr(SyncOutcome, name) for name in columns]
+    rows = select(SyncOutcome.make_id, SyncOutcome.make_name, *wanted).where(*mine)
+    return [
+        dict(zip(("id", "name", *columns), row, strict=True))
+        for row in db.session.execute(rows.order_by(SyncOutcome.make_id))
+    ]

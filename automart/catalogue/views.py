@@ -1,0 +1,132 @@
+"""Makes, models, and the order for a sync."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask.views import MethodView
+from sqlalchemy import select
+
+from automart.api import Blueprint, absolute_url, check_version, idempotent, page_of, paginate
+from automart.background import Job
+from automart.background.schemas import JobSchema
+from automart.background.waiting import accepted, can_wait
+from automart.catalogue import service
+from automart.catalogue.models import VehicleMake, VehicleModel
+from automart.catalogue.schemas import (
+    MakeChanges,
+    MakeQuery,
+    MakeSchema,
+    ModelOfMakeQuery,
+    ModelQuery,
+    ModelSchema,
+    VehicleSyncRequest,
+)
+from automart.db import db, fold, get_or_404, transaction
+
+blp = Blueprint("catalogue", __name__, url_prefix="/v1", description="Vehicle makes and models")
+
+Answer = tuple[Any, int, dict[str, str]]
+
+
+@blp.route("/makes")
+class Makes(MethodView):
+    @blp.arguments(MakeQuery, location="query")
+    @blp.response(200, page_of(MakeSchema))
+    def get(self, query: dict[str, Any]) -> dict[str, Any]:
+        """List makes."""
+        makes = select(VehicleMake)
+        if query["name"] is not None:
+            makes = makes.where(VehicleMake.name_folded == fold(query["name"]))
+        return paginate(makes, VehicleMake.id, query)
+
+    @idempotent
+    @blp.arguments(MakeSchema)
+    @blp.response(201, MakeSchema)
+    @blp.alt_response(409, "CONFLICT")
+    def post(self, values: dict[str, Any]) -> Answer:
+        """Add a make under NHTSA's id. The next sync brings its models."""
+        with transaction():
+            make = VehicleMake(**values)
+            db.session.add(make)
+        return make, 201, {"Location": absolute_url("catalogue.MakeById", make_id=make.id)}
+
+
+@blp.route("/makes/<id:make_id>")
+class MakeById(MethodView):
+    @blp.response(200, MakeSchema)
+    @blp.alt_response(404, "NOT_FOUND")
+    def get(self, make_id: int) -> VehicleMake:
+        """Read a make."""
+        return get_or_404(VehicleMake, make_id)
+
+    @blp.arguments(MakeChanges)
+    @blp.response(200, MakeSchema)
+    @blp.alt_response(404, "NOT_FOUND")
+    @blp.alt_response(409, "CONFLICT")
+    def patch(self, changes: dict[str, Any], make_id: int) -> VehicleMake:
+        """Rename a make."""
+        with transaction():
+            make = get_or_404(VehicleMake, make_id, lock=True)
+            check_version(make, MakeSchema)
+            make.update(changes)
+        return make
+
+    @blp.response(204)
+    @blp.alt_response(404, "NOT_FOUND")
+    @blp.alt_response(409, "CONFLICT")
+    def delete(self, make_id: int) -> None:
+        """Delete a make together with its models."""
+        with transaction():
+            make = get_or_404(VehicleMake, make_id, lock=True)
+            check_version(make, MakeSchema)
+            db.session.delete(make)
+
+
+@blp.route("/makes/<id:make_id>/models")
+class ModelsOfMake(MethodView):
+    @blp.arguments(ModelOfMakeQuery, location="query")
+    @blp.response(200, page_of(ModelSchema))
+    @blp.alt_response(404, "NOT_FOUND")
+    def get(self, query: dict[str, Any], make_id: int) -> dict[str, Any]:
+        """List the models of a make."""
+        make = get_or_404(VehicleMake, make_id)
+        models = select(VehicleModel).where(VehicleModel.make_id == make.id)
+        return paginate(models, VehicleModel.id, query)
+
+
+@blp.route("/models")
+class Models(MethodView):
+    @blp.arguments(ModelQuery, location="query")
+    @blp.response(200, page_of(ModelSchema))
+    def get(self, query: dict[str, Any]) -> dict[str, Any]:
+        """List models."""
+        models = select(VehicleModel)
+        if query["make_id"] is not None:
+            models = models.where(VehicleModel.make_id == query["make_id"])
+        if query["name"] is not None:
+            models = models.where(VehicleModel.name_folded == fold(query["name"]))
+        return paginate(models, VehicleModel.id, query)
+
+
+@blp.route("/models/<id:model_id>")
+class ModelById(MethodView):
+    @blp.response(200, ModelSchema)
+    @blp.alt_response(404, "NOT_FOUND")
+    def get(self, model_id: int) -> VehicleModel:
+        """Read a model."""
+        return get_or_404(VehicleModel, model_id)
+
+
+@blp.route("/vehicle-syncs")
+class VehicleSyncs(MethodView):
+    @can_wait
+    @idempotent
+    @blp.arguments(VehicleSyncRequest, required=False)
+    @blp.response(202, JobSchema)
+    @blp.alt_response(409, "CONFLICT")
+    def post(self, asked: dict[str, Any]) -> tuple[Job, int, Any]:
+        """Bring models in step with NHTSA, in the background. Poll the job for what changed."""
+        with transaction():
+            job = service.request_sync(**asked)
+        return accepted(job)

@@ -1,0 +1,173 @@
+"""Settings from the environment: read once, typed and checked, all mistakes told together."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import time
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from environs import EnvValidationError, FileAwareEnv
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+
+class SettingsError(Exception):
+    """One or more settings are wrong; the message names every one of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a deployment decides. `README.md` explains each under the same name in capitals."""
+
+    instance: Path
+    database_url: str = field(repr=False)
+    redis_url: str = field(repr=False)
+    secret_key: str = field(repr=False)
+    public_url: str | None = None
+    nhtsa_url: str = "https://vpic.nhtsa.dot.gov/api"
+    nhtsa_requests_per_second: float = 3.0
+    vehicle_sync_at: time | None = None
+    log_format: str = "json"
+
+    @property
+    def is_sqlite(self) -> bool:
+        return make_url(self.database_url).get_backend_name() == "sqlite"
+
+    @classmethod
+    def from_environment(cls, folder: Path | None = None) -> Settings:
+        """Read the environment, and `.env` in `folder` (default: the current one) beneath it.
+
+        Raises `SettingsError` that names every wrong setting.
+        """
+        folder = folder or Path.cwd()
+        env = FileAwareEnv(eager=False, strip_whitespace=True)
+        env.read_env(folder / ".env", recurse=False)
+        mistakes: dict[str, list[str]] = {}
+        read = _reader(env, mistakes)
+        instance = (folder / "instance").resolve()
+
+        database_url = read(
+            env.str, "DATABASE_URL", f"sqlite:///{instance}/automart.sqlite", _database_url
+        )
+        values: dict[str, Any] = {
+            "instance": instance,
+            "database_url": database_url,
+            "redis_url": read(env.str, "REDIS_URL", f"unix://{instance}/redis.sock", _redis_url),
+            "secret_key": read(env.str, "SECRET_KEY", ""),
+            "public_url": read(env.str, "PUBLIC_URL", None, _web_url),
+            "nhtsa_url": read(env.str, "NHTSA_URL", cls.nhtsa_url, _web_url),
+            "nhtsa_requests_per_second": read(
+                env.float, "NHTSA_REQUESTS_PER_SECOND", cls.nhtsa_requests_per_second, _pace
+            ),
+            "vehicle_sync_at": read(env.str, "VEHICLE_SYNC_AT", "", _time_of_day),
+            "log_format": read(env.str, "LOG_FORMAT", cls.log_format, _one_of("json", "console")),
+        }
+        try:
+            env.seal()
+        except EnvValidationError as error:
+            told = cast("dict[str, list[str]]", error.error_messages)
+            for name, messages in told.items():
+                mistakes.setdefault(name, []).extend(messages)
+        if not values["secret_key"] and "DATABASE_URL" not in mistakes:
+            values["secret_key"] = _kept_secret(database_url, instance, mistakes)
+        if mistakes:
+            raise SettingsError(_told_together(mistakes))
+        return cls(**values)
+
+
+def _reader(env: FileAwareEnv, mistakes: dict[str, list[str]]) -> Callable[..., Any]:
+    def read(
+        parser: Callable[..., Any],
+        name: str,
+        default: Any,
+        check: Callable[[Any], Any] | None = None,
+    ) -> Any:
+        try:
+            value = parser(name, default)
+            if value is None or check is None:
+                return value
+            return check(value)
+        except ValueError as error:
+            mistakes.setdefault(name, []).append(str(error))
+            return default
+
+    return read
+
+
+def _told_together(mistakes: dict[str, list[str]]) -> str:
+    lines = [f"  {name}: {' '.join(messages)}" for name, messages in sorted(mistakes.items())]
+    return "\n".join(["These settings are wrong:", *lines])
+
+
+def _kept_secret(database_url: str, instance: Path, mistakes: dict[str, list[str]]) -> str:
+    """Whoever tries Automart on SQLite needs no secret of their own: one is made and kept."""
+    if not database_url.startswith("sqlite"):
+        mistakes["SECRET_KEY"] = ["Required. Make one with: openssl rand -base64 48"]
+        return ""
+    path = instance / "secret_key"
+    instance.mkdir(parents=True, exist_ok=True)
+    # Two processes may start at once: exactly one creates the file, and it appears with content.
+    draft = instance / f".secret_key.{os.getpid()}"
+    draft.touch(mode=0o600)
+    draft.write_text(secrets.token_urlsafe(48))
+    with contextlib.suppress(FileExistsError):
+        os.link(draft, path)
+    draft.unlink()
+    return path.read_text().strip()
+
+
+def _database_url(value: str) -> str:
+    try:
+        url = make_url(value)
+    except ArgumentError:
+        raise ValueError("Not a database URL.") from None
+    if url.drivername in ("postgres", "postgresql"):
+        url = url.set(drivername="postgresql+psycopg")
+    if url.drivername not in ("sqlite", "postgresql+psycopg"):
+        raise ValueError("Must start with postgresql:// or sqlite:///.")
+    if url.drivername == "sqlite" and url.database in (None, "", ":memory:"):
+        raise ValueError("Must name a file: several processes share the database.")
+    return url.render_as_string(hide_password=False)
+
+
+def _redis_url(value: str) -> str:
+    if urlsplit(value).scheme not in ("redis", "rediss", "unix"):
+        raise ValueError("Must start with redis://, rediss:// or unix://.")
+    return value
+
+
+def _web_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("Must be an http or https URL without query.")
+    return value.rstrip("/")
+
+
+def _pace(value: float) -> float:
+    if not 0 <= value <= 1000:
+        raise ValueError("Must be a number from 0 (unpaced) to 1000.")
+    return value
+
+
+def _time_of_day(value: str) -> time | None:
+    if not value:
+        return None
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+        raise ValueError("Must be a time of day in UTC like 03:30, or empty.")
+    return time.fromisoformat(value)
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if value not in choices:
+            raise ValueError(f"Must be one of: {', '.join(choices)}.")
+        return value
+
+    return check

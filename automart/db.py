@@ -1,0 +1,203 @@
+"""The database: base model, column types, transactions, what SQLite and PostgreSQL differ in."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, ClassVar, TypeVar, cast
+
+from flask_migrate import Migrate
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CursorResult,
+    DateTime,
+    Dialect,
+    Integer,
+    MetaData,
+    UpdateBase,
+    event,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.orm import DeclarativeBase, registry
+from sqlalchemy.types import TypeDecorator
+
+from automart.errors import NotFound
+
+NAMING_CONVENTION = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+LARGEST_ID = 2**63 - 1
+SQLITE_BUSY_SECONDS = 15
+
+# SQLite gives out row ids only to columns of the type INTEGER, which holds 64 bits there.
+BigId = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware datetime in UTC, on SQLite too, which itself knows no time zones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("A time without an offset cannot be stored.")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+class Model(DeclarativeBase):
+    """Base of all tables."""
+
+    noun: ClassVar[str]
+    """What a client calls such a thing, as in "There is no make 7"."""
+
+    # Flask-SQLAlchemy derives from this class, and a registry can be inherited.
+    registry = registry(
+        metadata=MetaData(naming_convention=NAMING_CONVENTION),
+        type_annotation_map={datetime: UtcDateTime, dict[str, Any]: JSON(none_as_null=True)},
+    )
+
+    def update(self, changes: Mapping[str, Any]) -> None:
+        """Set the attributes that `changes` names and leave the others."""
+        for name, value in changes.items():
+            setattr(self, name, value)
+
+
+db = SQLAlchemy(
+    model_class=Model,
+    session_options={"expire_on_commit": False},
+    engine_options={"pool_pre_ping": True},
+)
+migrate = Migrate()
+
+ModelT = TypeVar("ModelT", bound=Model)
+ItemT = TypeVar("ItemT")
+
+
+def utcnow() -> datetime:
+    return datetime.now(UTC)
+
+
+def fold(text: str) -> str:
+    """The form in which names are compared: Unicode's caseless matching (§3.13, D145)."""
+    decomposed = unicodedata.normalize("NFD", text).casefold()
+    return unicodedata.normalize("NFC", decomposed)
+
+
+def in_parts(items: Sequence[ItemT], size: int) -> Iterator[Sequence[ItemT]]:
+    """`items` in parts of at most `size`, for statements whose parameters a database limits."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def get_or_404(model: type[ModelT], ident: Any, *, lock: bool = False) -> ModelT:
+    """The row, freshly read and locked against other writers if `lock`; `NotFound` without it."""
+    row = db.session.get(
+        model, ident, populate_existing=lock, with_for_update=True if lock else None
+    )
+    if row is None:
+        raise NotFound(f"There is no {model.noun} {ident}.")
+    return row
+
+
+def affected(statement: UpdateBase) -> int:
+    """Execute an INSERT, UPDATE or DELETE. Answers the number of rows that it touched."""
+    return cast("CursorResult[Any]", db.session.execute(statement)).rowcount
+
+
+def insert(model: type[Model]) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT that can say `on_conflict_do_…`, which both databases spell alike."""
+    if db.engine.dialect.name == "postgresql":
+        return postgresql.insert(model)
+    return sqlite.insert(model)
+
+
+@contextmanager
+def transaction(*, may_be_repeated: bool = False) -> Iterator[None]:
+    """Commit at the end, roll back on an error; then call what `after_commit` was given.
+
+    Inside another transaction it is a part of that one. `may_be_repeated` says that the work would
+    be found undone and done again if the database's host lost power: such a commit does not wait
+    for the disk. Nothing that a caller was told may depend on it.
+    """
+    session = db.session()
+    if "after_commit" in session.info:
+        yield
+        return
+    # A read before (of the caller's token, say) has opened a transaction, which on SQLite could
+    # not become a writing one: it is ended first. What was loaded stays usable.
+    session.commit()
+    callbacks: list[Callable[[], None]] = session.info.setdefault("after_commit", [])
+    try:
+        session.connection(execution_options={"writes": True, "may_be_repeated": may_be_repeated})
+        yield
+        session.commit()
+    except BaseException:
+        session.rollback()
+        raise
+    finally:
+        del session.info["after_commit"]
+    for callback in callbacks:
+        callback()
+
+
+def after_commit(callback: Callable[[], None]) -> None:
+    """Call `callback` once the present transaction is committed; never if it is rolled back."""
+    db.session().info["after_commit"].append(callback)
+
+
+def end_read() -> None:
+    """End the transaction that reads have opened, so that none is open while we wait."""
+    db.session().commit()
+
+
+def prepare_engine(engine: Engine) -> None:
+    """Install what the two databases need on each connection and transaction."""
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite_connection)
+        event.listen(engine, "begin", _begin_on_sqlite)
+    else:
+        event.listen(engine, "begin", _begin_on_postgresql)
+
+
+def _prepare_sqlite_connection(connection: Any, _record: Any) -> None:
+    # The driver's own BEGIN comes too late (before the first write), and never IMMEDIATE.
+    connection.isolation_level = None
+    for pragma in (
+        f"busy_timeout = {SQLITE_BUSY_SECONDS * 1000}",
+        "journal_mode = WAL",
+        "foreign_keys = ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_on_sqlite(connection: Connection) -> None:
+    options = connection.get_execution_options()
+    if not options.get("writes"):
+        connection.exec_driver_sql("BEGIN")
+        return
+    waits = "NORMAL" if options.get("may_be_repeated") else "FULL"
+    connection.exec_driver_sql(f"PRAGMA synchronous = {waits}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _begin_on_postgresql(connection: Connection) -> None:
+    if connection.get_execution_options().get("may_be_repeated"):
+        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")

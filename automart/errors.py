@@ -1,0 +1,93 @@
+"""Domain errors: what cannot be done, with the status that a client sees (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+
+class DomainError(Exception):
+    """Something that the caller asked for cannot be done. `detail` is shown to the caller."""
+
+    status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
+
+    def __init__(
+        self, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any
+    ) -> None:
+        """`members` are extension members of the problem object (RFC 9457 §3.2)."""
+        super().__init__(detail)
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.members = members
+
+    def as_problem(self) -> dict[str, Any]:
+        """The problem object, without what only a request can add."""
+        return problem(self.status, self.detail, **self.members)
+
+
+class Malformed(DomainError):
+    """The body is not JSON, or a header is malformed."""
+
+    status = HTTPStatus.BAD_REQUEST
+
+
+class NotFound(DomainError):
+    """No such thing, or none that this caller may know of."""
+
+    status = HTTPStatus.NOT_FOUND
+
+
+class Conflict(DomainError):
+    """What is asked conflicts with what is stored."""
+
+    status = HTTPStatus.CONFLICT
+
+
+class VersionMismatch(DomainError):
+    """`If-Match` names another version."""
+
+    status = HTTPStatus.PRECONDITION_FAILED
+
+
+class UnsupportedMediaType(DomainError):
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+
+class Invalid(DomainError):
+    """The request is well-formed, but a field is wrong; `errors` says which."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+    def __init__(self, detail: str, *, errors: list[dict[str, str]] | None = None) -> None:
+        super().__init__(detail)
+        if errors:
+            self.members["errors"] = errors
+
+    @classmethod
+    def field(cls, name: str, detail: str) -> Invalid:
+        """One wrong field of the body; `name` may be a path like `make_ids/3`."""
+        return cls(FIELDS_ARE_WRONG, errors=[{"detail": detail, "pointer": f"#/{name}"}])
+
+
+class Unavailable(DomainError):
+    """Something that the request needs is down."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+    def __init__(self, detail: str, *, retry_after: int = 5) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after)})
+
+
+FIELDS_ARE_WRONG = "The request is well-formed, but its values are not acceptable."
+
+
+def problem(status: int, detail: str | None, **members: Any) -> dict[str, Any]:
+    """A problem object (RFC 9457 §3.1)."""
+    title = HTTPStatus(status).phrase
+    return {
+        "type": "about:blank",
+        "title": title,
+        "status": int(status),
+        "detail": detail or title,
+    } | members

@@ -1,0 +1,79 @@
+"""problem+json (RFC 9457) for everything that goes wrong in a request, from every path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from flask import Flask, Response, current_app, g, request
+from sqlalchemy.exc import (
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import HTTPException
+
+from automart.errors import DomainError, Unavailable, problem
+from automart.violations import explain_violation
+
+log = structlog.get_logger(__name__)
+
+PROBLEM_JSON = "application/problem+json"
+
+
+def register_error_handlers(app: Flask) -> None:
+    """Answer every error of `app` with problem+json."""
+    app.register_error_handler(DomainError, _domain_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(IntegrityError, _violation)
+    app.register_error_handler(OperationalError, _database_down)
+    app.register_error_handler(InterfaceError, _database_down)
+    app.register_error_handler(PoolTimeout, _database_down)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _respond(body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    body |= {"instance": request.script_root + request.path, "request_id": g.get("request_id")}
+    response = Response(current_app.json.dumps(body), status=body["status"], mimetype=PROBLEM_JSON)
+    response.headers.update(headers or {})
+    return response
+
+
+def _domain_error(error: DomainError) -> Response:
+    return _respond(error.as_problem(), error.headers)
+
+
+def _http_error(error: HTTPException) -> Response | HTTPException:
+    if error.code is None or error.code < 400:
+        return error
+    headers = {
+        k: v for k, v in error.get_headers() if k.lower() not in ("content-type", "content-length")
+    }
+    return _respond(problem(error.code, error.description), headers)
+
+
+def _violation(error: IntegrityError) -> Response:
+    """A rule that only the database could check was broken: a conflict, or a dangling reference."""
+    explanation = explain_violation(error)
+    if explanation is None:
+        return _unexpected(error)
+    if explanation.is_reference and request.method != "DELETE":
+        return _respond(problem(HTTPStatus.UNPROCESSABLE_ENTITY, explanation.detail))
+    return _respond(problem(HTTPStatus.CONFLICT, explanation.detail))
+
+
+def _database_down(error: DBAPIError | PoolTimeout) -> Response:
+    log.error("database_unavailable", error=type(error).__name__, exc_info=error)
+    unavailable = Unavailable("The database is not available at the moment.")
+    return _respond(unavailable.as_problem(), unavailable.headers)
+
+
+def _unexpected(error: Exception) -> Response:
+    log.error("unexpected_error", exc_info=error)
+    return _respond(
+        problem(HTTPStatus.INTERNAL_SERVER_ERROR, "This is our fault. It has been logged.")
+    )

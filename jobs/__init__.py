@@ -1,0 +1,1 @@
+"""What the worker runs. The only home of outbound HTTP."""

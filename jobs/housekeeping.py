@@ -1,0 +1,127 @@
+"""What must happen by itself: forgotten jobs are dispatched, orphaned ones queued again, old rows
+expire, the nightly sync starts. `python -m jobs.housekeeping`; any number may run, one works."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import structlog
+from flask import Flask
+from sqlalchemy import exists, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from automart import create_app
+from automart.api import forget_old_keys
+from automart.background import Job, Kind
+from automart.background.upkeep import (
+    dispatch_due,
+    dispatch_lost,
+    expire_jobs,
+    hold_lease,
+    requeue_orphans,
+)
+from automart.catalogue.service import SyncRunning, request_sync
+from automart.config import Settings
+from automart.db import db, transaction, utcnow
+from jobs.processes import end_with_parent
+
+log = structlog.get_logger(__name__)
+
+ROUND_SECONDS = 0.5
+LEASE = timedelta(seconds=15)
+LEASE_RENEWED_EVERY = 5.0
+SCHEDULER = "schedule"
+# A nightly sync that could not start in time (no worker ran) starts late, but not by day.
+NIGHTLY_MAY_BE_LATE_BY = timedelta(hours=1)
+
+
+@dataclass
+class Chore:
+    """Something to do every so many seconds."""
+
+    every: float
+    do: Callable[[], object]
+    due: float = field(default=0.0)
+
+    def do_if_due(self, now: float) -> None:
+        if now >= self.due:
+            self.due = now + self.every
+            self.do()
+
+
+def chores(settings: Settings) -> list[Chore]:
+    """All chores, in the order in which they are done."""
+    return [
+        Chore(ROUND_SECONDS, dispatch_due),
+        Chore(5, requeue_orphans),
+        Chore(5, dispatch_lost),
+        Chore(20, lambda: start_nightly_sync(settings, utcnow())),
+        Chore(3600, expire_jobs),
+        Chore(3600, _expire_keys),
+    ]
+
+
+def start_nightly_sync(settings: Settings, now: datetime) -> None:
+    """Submit the sync of `VEHICLE_SYNC_AT` if it is time, and this day's was not submitted yet."""
+    if settings.vehicle_sync_at is None:
+        return
+    due = datetime.combine(now.date(), settings.vehicle_sync_at, tzinfo=now.tzinfo)
+    if not due <= now <= due + NIGHTLY_MAY_BE_LATE_BY:
+        return
+    nightly = exists().where(
+        Job.kind == str(Kind.VEHICLE_SYNC), Job.owner == SCHEDULER, Job.created_at >= due
+    )
+    with transaction():
+        if db.session.scalar(select(nightly)):
+            return
+        try:
+            job = request_sync(None, approve_deletions=False, owner=SCHEDULER)
+        except SyncRunning:
+            return  # it starts when that one has ended
+        log.info("nightly_sync_submitted", job_id=str(job.id))
+
+
+def _expire_keys() -> None:
+    with transaction():
+        forget_old_keys()
+
+
+def keep(app: Flask, stop: threading.Event) -> None:
+    """Do the chores, while no other process does, until `stop` is set."""
+    settings: Settings = app.extensions["settings"]
+    todo = chores(settings)
+    me = uuid.uuid4()
+    held_until = 0.0
+    while not stop.wait(ROUND_SECONDS):
+        now = time.monotonic()
+        try:
+            with app.app_context():
+                if now >= held_until:
+                    if not hold_lease("housekeeping", me, LEASE):
+                        stop.wait(LEASE_RENEWED_EVERY)
+                        continue
+                    held_until = now + LEASE_RENEWED_EVERY
+                for chore in todo:
+                    chore.do_if_due(now)
+        except SQLAlchemyError as error:
+            log.warning("housekeeping_without_database", error=str(error))
+
+
+def main() -> None:
+    end_with_parent(os.getppid())
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # From a thread: the main thread may be holding the event's lock when the signal comes.
+        signal.signal(number, lambda *_: threading.Thread(target=stop.set).start())
+    keep(create_app(), stop)
+
+
+if __name__ == "__main__":
+    main()

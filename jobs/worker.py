@@ -1,0 +1,77 @@
+"""RQ's worker, as this house needs it: `python -m jobs.worker QUEUE`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+import redis
+import rq
+import structlog
+from flask import Flask
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
+from sqlalchemy.orm import configure_mappers
+from werkzeug.utils import import_string
+
+from automart import create_app
+from automart.background.kinds import Kind, Queue
+from automart.config import Settings
+from automart.db import db
+from jobs.processes import end_with_parent
+from jobs.running import stopping
+
+log = structlog.get_logger(__name__)
+
+# Redis hears of an idle worker every 15 seconds less than this.
+WORKER_TTL = 60
+
+
+class Worker(rq.Worker):
+    """Serves one queue; runs each job in a fork that heeds SIGTERM and ends with its parent."""
+
+    max_connection_wait_time = 5.0
+
+    def __init__(self, app: Flask, queue: Queue, connection: redis.Redis) -> None:
+        super().__init__([queue], connection=connection, worker_ttl=WORKER_TTL)
+        self._app = app
+
+    def subscribe(self) -> None:
+        """Listen to no commands: RQ would do so in a thread, and this process forks."""
+
+    def handle_warm_shutdown_request(self) -> None:
+        if self.horse_pid:
+            os.kill(self.horse_pid, signal.SIGTERM)
+
+    def main_work_horse(self, job: Any, queue: Any) -> None:
+        signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+        end_with_parent(self.pid or os.getppid())
+        with self._app.app_context():
+            # A connection belongs to the process that opened it.
+            db.engine.dispose(close=False)
+            super().main_work_horse(job, queue)
+
+    def setup_work_horse_signals(self) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def serve(queue: Queue) -> None:
+    """Work on the jobs of `queue` until SIGTERM."""
+    app = create_app()
+    settings: Settings = app.extensions["settings"]
+    for kind in Kind:
+        import_string(kind.function)
+    import_string("jobs.runner.run")
+    configure_mappers()
+    connection = redis.Redis.from_url(
+        settings.redis_url, socket_connect_timeout=5, retry=Retry(ConstantBackoff(0.1), 1)
+    )
+    log.info("worker_started", queue=queue)
+    Worker(app, queue, connection).work(logging_level="WARNING")
+
+
+if __name__ == "__main__":
+    end_with_parent(os.getppid())
+    serve(Queue(sys.argv[1]))

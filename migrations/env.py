@@ -1,0 +1,38 @@
+"""Alembic's environment: `flask --app wsgi db …`."""
+
+from alembic import context
+from flask import current_app
+
+from automart.db import Model, UtcDateTime
+
+database = current_app.extensions["migrate"].db
+
+
+def render_item(kind: str, item: object, _autogen_context: object) -> str | bool:
+    """Migrations outlive the code: they name SQLAlchemy's types and never ours."""
+    if kind == "type" and isinstance(item, UtcDateTime):
+        return "sa.DateTime(timezone=True)"
+    return False
+
+
+def run() -> None:
+    with database.engine.connect() as connection:
+        context.configure(
+            connection=connection,
+            target_metadata=Model.metadata,
+            # SQLite cannot alter a table: alembic copies it.
+            render_as_batch=connection.dialect.name == "sqlite",
+            render_item=render_item,
+            compare_server_default=True,
+            transaction_per_migration=True,
+        )
+        with context.begin_transaction():
+            context.run_migrations()
+        connection.commit()
+
+
+if context.is_offline_mode():
+    raise SystemExit(
+        "Migrations need a database: constraints differ between SQLite and PostgreSQL."
+    )
+run()

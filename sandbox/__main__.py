@@ -1,0 +1,85 @@
+"""Command line of the sandbox: `python -m sandbox --help`."""
+
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sandbox.catalogue import Catalogue
+from sandbox.control import PREFIX
+from sandbox.faults import Fault
+from sandbox.vpic import Vpic
+
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+
+@app.callback()
+def sandbox() -> None:
+    """Play the outside world on this machine, for demos, load tests and trying things out."""
+
+
+@app.command()
+def vpic(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free port.")] = 8001,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="CSV of makes and models: make_id,make_name,model_id,model_name.",
+        ),
+    ] = None,
+    all_makes: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="JSON of a recorded GetAllMakes answer; models are made up.",
+        ),
+    ] = None,
+    latency: Annotated[
+        float, typer.Option(min=0, max=3600, help="Seconds before each answer.")
+    ] = 0.0,
+) -> None:
+    """Serve a fake of NHTSA's vPIC API until Ctrl-C. It can be ordered to misbehave.
+
+    Without --data or --all-makes it serves eleven well-known makes. Orders are given over HTTP,
+    under /_sandbox/.
+    """
+    server = Vpic(_catalogue(data, all_makes), port, host)
+    if latency:
+        server.order(Fault.LATENCY, seconds=latency)
+    _run(server)
+
+
+def _catalogue(data: Path | None, all_makes: Path | None) -> Catalogue:
+    if data and all_makes:
+        raise typer.BadParameter("--data and --all-makes exclude each other")
+    try:
+        if data:
+            return Catalogue.from_csv(data)
+        return Catalogue.from_all_makes(all_makes) if all_makes else Catalogue.sample()
+    except (ValueError, LookupError, TypeError) as error:
+        raise typer.BadParameter(f"{data or all_makes}: {error}") from None
+
+
+def _run(server: Vpic) -> None:
+    # Blocked before the server's thread starts, which inherits it, so that only this thread
+    # gets the signals, and gets them as soon as they come.
+    ends = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    try:
+        server.start()
+    except OSError as error:
+        typer.echo(f"Cannot listen: {error.strerror}", err=True)
+        raise typer.Exit(1) from None
+    typer.echo(f"NHTSA_URL={server.url}")
+    typer.echo(f"Orders and the log of requests: {server.origin}{PREFIX}", err=True)
+    signal.sigwait(ends)
+    server.stop()
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m sandbox")

@@ -1,0 +1,217 @@
+"""A small HTTP/1.1 server in a thread of its own, which can also be told to answer badly."""
+
+import asyncio
+import contextlib
+import re
+import socket
+import threading
+from asyncio.trsock import TransportSocket
+from collections.abc import Callable
+from enum import Enum
+from http import HTTPStatus
+from typing import NamedTuple, cast
+
+JSON = "application/json; charset=utf-8"
+HTML = "text/html"
+XML = "application/xml; charset=utf-8"
+
+LARGEST_HEAD = 64 * 1024
+CONTENT_LENGTH = re.compile(r"\r\ncontent-length:[ \t]*(\d+)")
+
+
+class Incoming(NamedTuple):
+    """A request as it came over the wire."""
+
+    method: str
+    target: str  # path and query
+    body: bytes
+    keep_alive: bool
+
+
+class Manner(Enum):
+    """How a reply gets to the client."""
+
+    SEND = "send"
+    DRIP = "drip"  # the body byte by byte
+    HANG_UP = "hang up"  # close the connection without a word
+    SILENCE = "silence"  # say nothing until the client goes away
+
+
+class Reply(NamedTuple):
+    """An answer, rendered once and sent as often as wanted. `status` None: there is none."""
+
+    status: int | None
+    data: bytes = b""  # head and body
+    manner: Manner = Manner.SEND
+    wait: float = 0.0  # seconds before the first byte
+    interval: float = 0.0  # seconds between two bytes of a dripping body
+
+
+def render(status: int, content_type: str, body: bytes, *headers: str) -> Reply:
+    """Put head and body into one piece, so that they leave in a single write."""
+    head = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *headers]
+    if status != HTTPStatus.NO_CONTENT:
+        head += [f"Content-Type: {content_type}", f"Content-Length: {len(body)}"]
+    return Reply(status, "\r\n".join([*head, "\r\n"]).encode() + body)
+
+
+class Server:
+    """Serves what `answer` returns, which is called in the server's thread and must not block."""
+
+    def __init__(self, answer: Callable[[Incoming], Reply], host: str, port: int) -> None:
+        self.answer = answer
+        self.host = host
+        self.port = port  # after `start` the true one, where 0 was asked for
+        self.connections: set[_Connection] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Listen, after a `stop` at the same port again. Raises OSError if the port is taken."""
+        listener = socket.create_server((self.host, self.port))
+        self.port = listener.getsockname()[1]
+        self._loop = asyncio.new_event_loop()
+        server = self._loop.run_until_complete(
+            self._loop.create_server(lambda: _Connection(self), sock=listener, backlog=1024)
+        )
+        self._thread = threading.Thread(
+            target=self._run, args=(self._loop, server), name="sandbox-server", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close all connections, answered or not, and return when the port is free."""
+        if self._loop is None or self._thread is None:
+            return
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop = self._thread = None
+
+    def _run(self, loop: asyncio.AbstractEventLoop, server: asyncio.Server) -> None:
+        loop.run_forever()
+        for listener in server.sockets:
+            _close_for_all(listener)
+        server.close()
+        for connection in list(self.connections):
+            connection.hang_up()
+        loop.run_until_complete(asyncio.sleep(0))  # lets the transports close their sockets
+        loop.close()
+
+
+class _Connection(asyncio.Protocol):
+    """One client. Answers its requests one after the other, in the order they came.
+
+    asyncio sets TCP_NODELAY on every connection by itself.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._buffer = bytearray()
+        self._busy = False  # an answer is under way, or will never come
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._server.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server.connections.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        self._advance()
+
+    def hang_up(self) -> None:
+        """Close the connection at once, whatever has not been sent yet."""
+        _close_for_all(self._transport.get_extra_info("socket"))
+        self._transport.abort()
+
+    def _advance(self) -> None:
+        while not self._busy:
+            try:
+                incoming = _take_request(self._buffer)
+            except ValueError as error:
+                self._busy = True
+                self._transport.write(render(400, "text/plain", f"{error}\n".encode()).data)
+                self._transport.close()
+                return
+            if incoming is None:
+                return
+            self._reply(incoming, self._server.answer(incoming))
+
+    def _reply(self, incoming: Incoming, reply: Reply) -> None:
+        self._busy = True
+        if reply.wait:
+            self._later(reply.wait, self._send, incoming, reply)
+        else:
+            self._send(incoming, reply)
+
+    def _send(self, incoming: Incoming, reply: Reply) -> None:
+        match reply.manner:
+            case Manner.SEND:
+                self._transport.write(reply.data)
+                self._conclude(incoming)
+            case Manner.DRIP:
+                head_end = reply.data.index(b"\r\n\r\n") + 4
+                self._transport.write(reply.data[:head_end])
+                self._drip(incoming, reply, head_end)
+            case Manner.HANG_UP:
+                self.hang_up()
+            case Manner.SILENCE:
+                pass
+
+    def _drip(self, incoming: Incoming, reply: Reply, position: int) -> None:
+        if position == len(reply.data):
+            self._conclude(incoming)
+            return
+        self._transport.write(reply.data[position : position + 1])
+        self._later(reply.interval, self._drip, incoming, reply, position + 1)
+
+    def _conclude(self, incoming: Incoming) -> None:
+        self._busy = not incoming.keep_alive  # then nothing more is read from this client
+        if self._busy:
+            self._transport.close()
+
+    def _later(self, seconds: float, call: Callable[..., None], *args: object) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(seconds, self._unless_closed, call, *args)
+
+    def _unless_closed(self, call: Callable[..., None], *args: object) -> None:
+        if not self._transport.is_closing():
+            call(*args)
+            self._advance()
+
+
+def _take_request(buffer: bytearray) -> Incoming | None:
+    """Take the first request out of `buffer`, None if it is not there in full yet."""
+    end = buffer.find(b"\r\n\r\n")
+    if end < 0:
+        if len(buffer) > LARGEST_HEAD:
+            raise ValueError("the request's head is too large")
+        return None
+    head = buffer[:end].decode("latin-1")
+    headers = head.lower()
+    if "\r\ntransfer-encoding:" in headers:
+        raise ValueError("this server wants a Content-Length, not a Transfer-Encoding")
+    length = CONTENT_LENGTH.search(headers)
+    body_start = end + 4
+    body_end = body_start + (int(length[1]) if length else 0)
+    if len(buffer) < body_end:
+        return None
+    body = bytes(buffer[body_start:body_end])
+    del buffer[:body_end]
+    request_line = head.partition("\r\n")[0].split(" ")
+    if len(request_line) != 3:
+        raise ValueError("this is not an HTTP request")
+    method, target, version = request_line
+    keep_alive = version == "HTTP/1.1" and "\r\nconnection: close" not in headers
+    return Incoming(method, target, body, keep_alive)
+
+
+def _close_for_all(sock: socket.socket | TransportSocket) -> None:
+    # A process forked from this one, such as a worker started by a test, holds copies of the
+    # sockets. Closing ours would not end the connection then; shutting it down does.
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)

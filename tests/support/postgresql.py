@@ -1,0 +1,163 @@
+"""A PostgreSQL for the tests: the one that `TEST_DATABASE_URL` names, or one started here."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from sqlalchemy.engine import URL, make_url
+
+OLDEST = 14
+PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin")
+# The data is worth nothing, so nothing waits for the disk.
+CAREFREE = ("fsync=off", "full_page_writes=off", "max_connections=200")
+
+
+class Unavailable(Exception):
+    """There is no PostgreSQL here; the message says what was looked for."""
+
+
+@contextmanager
+def server() -> Iterator[URL]:
+    """The URL of a server on which databases can be made. Raises `Unavailable`."""
+    named = os.environ.get("TEST_DATABASE_URL")
+    if named:
+        yield make_url(named).set(drivername="postgresql+psycopg")
+        return
+    with _started(_programs()) as url:
+        yield url
+
+
+@contextmanager
+def connected(url: URL) -> Iterator[psycopg.Connection]:
+    plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(plain, autocommit=True) as connection:
+        yield connection
+
+
+def create_database(server: URL, *, template: str = "template1") -> URL:
+    name = f"automart_test_{uuid.uuid4().hex[:12]}"
+    with connected(server) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    return server.set(database=name)
+
+
+def drop_database(server: URL, database: URL) -> None:
+    with connected(server) as connection:
+        connection.execute(f"DROP DATABASE IF EXISTS {database.database} WITH (FORCE)")
+
+
+def _programs() -> Path:
+    """The folder of the newest server programs on this machine."""
+    found = [path for pattern in PLACES for path in Path("/").glob(pattern.removeprefix("/"))]
+    on_path = shutil.which("initdb")
+    if on_path:
+        found.append(Path(on_path).resolve().parent)
+    versions = {_version(folder): folder for folder in found if (folder / "postgres").exists()}
+    if not versions or max(versions) < OLDEST:
+        raise Unavailable(f"no server programs of PostgreSQL {OLDEST} or newer on this machine")
+    return versions[max(versions)]
+
+
+def _version(folder: Path) -> int:
+    told = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True)
+    return int(told.stdout.split()[2].split(".")[0])
+
+
+def _account() -> str | None:
+    """Whom to run as: PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name).pw_name
+        except KeyError:
+            continue
+    raise Unavailable("PostgreSQL does not run as root, and there is no account to run it as")
+
+
+@contextmanager
+def _started(programs: Path) -> Iterator[URL]:
+    account = _account()
+    folder = Path(tempfile.mkdtemp(prefix="automart-pg-"))
+    if account:
+        shutil.chown(folder, account)
+    user = account or getpass.getuser()
+    try:
+        _run(
+            [
+                programs / "initdb",
+                "-D",
+                folder / "data",
+                "-U",
+                user,
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--no-sync",
+            ],
+            user=account,
+        )
+        port = _free_port()
+        command = [
+            programs / "postgres",
+            "-D",
+            folder / "data",
+            "-p",
+            str(port),
+            "-k",
+            folder,
+            "-h",
+            "127.0.0.1",
+        ]
+        for setting in CAREFREE:
+            command += ["-c", setting]
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(command, user=account, stdout=log, stderr=log, cwd=folder)
+        url = URL.create(
+            "postgresql+psycopg", user, host="127.0.0.1", port=port, database="postgres"
+        )
+        try:
+            _wait_for(url, process, folder / "log")
+            yield url
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run(command: list[str | Path], *, user: str | None) -> None:
+    done = subprocess.run(command, user=user, capture_output=True, text=True, cwd="/")
+    if done.returncode:
+        raise Unavailable(f"initdb failed: {done.stderr.strip()}")
+
+
+def _wait_for(url: URL, process: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(300):
+        if process.poll() is not None:
+            raise Unavailable(f"PostgreSQL did not start: {log.read_text()[-500:]}")
+        try:
+            with connected(url):
+                return
+        except psycopg.OperationalError:
+            time.sleep(0.1)
+    raise Unavailable("PostgreSQL did not answer within 30 seconds")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

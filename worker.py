@@ -1,0 +1,30 @@
+"""`python worker.py`: a worker for every queue, and housekeeping; `worker.py QUEUE`: for one.
+
+Any number may run, on any number of hosts. SIGTERM ends it within 20 seconds.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from automart.background.kinds import Queue
+from automart.config import Settings, SettingsError
+from automart.telemetry import configure_logging
+from jobs.supervisor import Supervisor
+
+
+def main(
+    queue: Annotated[Queue | None, typer.Argument(help="The only queue to serve.")] = None,
+) -> None:
+    """Work on background jobs until SIGTERM or Ctrl-C."""
+    try:
+        settings = Settings.from_environment()
+    except SettingsError as error:
+        sys.exit(str(error))
+    configure_logging(settings.log_format)
+    Supervisor([queue] if queue else list(Queue)).run()
+
+
+if __name__ == "__main__":
+    typer.run(main)
