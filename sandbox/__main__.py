@@ -45,8 +45,11 @@ def vpic(
 ) -> None:
     """Serve a fake of NHTSA's vPIC API until Ctrl-C. It can be ordered to misbehave.
 
-    Without --data or --all-makes it serves eleven well-known makes. Orders are given over HTTP,
-    under /_sandbox/.
+    Without --data or --all-makes it serves eleven well-known makes.
+
+    Orders are given over HTTP (sandbox/control.py lists them all):
+
+    curl -d '{"fault": "forbidden", "make_id": 448}' http://127.0.0.1:8001/_sandbox/orders
     """
     server = Vpic(_catalogue(data, all_makes), port, host)
     if latency:
