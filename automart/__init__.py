@@ -9,7 +9,13 @@ from typing import Any
 from flask import Flask
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from automart.api import create_api, link_to_next_page, version_response
+from automart.accounts.auth import init_auth
+from automart.api import (
+    check_that_access_is_stated,
+    create_api,
+    link_to_next_page,
+    version_response,
+)
 from automart.background.queues import connect
 from automart.background.views import blp as job_views
 from automart.catalogue.views import blp as catalogue_views
@@ -30,9 +36,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     """
     settings = settings or Settings.from_environment()
     configure_logging(settings.log_format)
-    app = Flask(__name__, instance_path=str(settings.instance))
+    app = Flask(__name__, instance_path=str(settings.instance), static_folder=None)
     app.config.update(
         SECRET_KEY=settings.secret_key,
+        SECRET_KEY_FALLBACKS=list(settings.secret_key_fallbacks),
         SQLALCHEMY_DATABASE_URI=settings.database_url,
         SQLALCHEMY_ENGINE_OPTIONS=_engine_options(settings),
         MAX_CONTENT_LENGTH=LARGEST_BODY,
@@ -42,6 +49,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["settings"] = settings
     app.extensions["redis"] = connect(settings.redis_url)
     _open_database(app, settings)
+    init_auth(app)
     trace_requests(app)
     app.after_request(link_to_next_page)
     app.after_request(version_response)
@@ -49,6 +57,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     api = create_api(app, title="Automart", version=version("automart"), description=DESCRIPTION)
     for views in (job_views, catalogue_views):
         api.register_blueprint(views)
+    check_that_access_is_stated(app)
     app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/api": app.wsgi_app})  # type: ignore[method-assign]
     return app
 

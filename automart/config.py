@@ -30,6 +30,7 @@ class Settings:
     database_url: str = field(repr=False)
     redis_url: str = field(repr=False)
     secret_key: str = field(repr=False)
+    secret_key_fallbacks: tuple[str, ...] = field(repr=False, default=())
     public_url: str | None = None
     nhtsa_url: str = "https://vpic.nhtsa.dot.gov/api"
     nhtsa_requests_per_second: float = 3.0
@@ -61,6 +62,7 @@ class Settings:
             "database_url": database_url,
             "redis_url": read(env.str, "REDIS_URL", f"unix://{instance}/redis.sock", _redis_url),
             "secret_key": read(env.str, "SECRET_KEY", ""),
+            "secret_key_fallbacks": read(env.str, "SECRET_KEY_FALLBACKS", "", _secrets),
             "public_url": read(env.str, "PUBLIC_URL", None, _web_url),
             "nhtsa_url": read(env.str, "NHTSA_URL", cls.nhtsa_url, _web_url),
             "nhtsa_requests_per_second": read(
@@ -121,6 +123,10 @@ def _kept_secret(database_url: str, instance: Path, mistakes: dict[str, list[str
         os.link(draft, path)
     draft.unlink()
     return path.read_text().strip()
+
+
+def _secrets(value: str) -> tuple[str, ...]:
+    return tuple(value.split())
 
 
 def _database_url(value: str) -> str:

@@ -32,6 +32,22 @@ class Malformed(DomainError):
     status = HTTPStatus.BAD_REQUEST
 
 
+class Unauthenticated(DomainError):
+    """No token, or a bad one. `error` is RFC 6750's code, absent if there was no token at all."""
+
+    status = HTTPStatus.UNAUTHORIZED
+
+    def __init__(self, detail: str, *, error: str | None = None) -> None:
+        told = f', error="{error}", error_description="{detail}"' if error else ""
+        super().__init__(detail, headers={"WWW-Authenticate": f'Bearer realm="automart"{told}'})
+
+
+class Forbidden(DomainError):
+    """The token is good but may not do this."""
+
+    status = HTTPStatus.FORBIDDEN
+
+
 class NotFound(DomainError):
     """No such thing, or none that this caller may know of."""
 
@@ -68,6 +84,22 @@ class Invalid(DomainError):
     def field(cls, name: str, detail: str) -> Invalid:
         """One wrong field of the body; `name` may be a path like `make_ids/3`."""
         return cls(FIELDS_ARE_WRONG, errors=[{"detail": detail, "pointer": f"#/{name}"}])
+
+
+class TooManyRequests(DomainError):
+    """Wait `retry_after` seconds. `policy` is the RateLimit policy's name and quota."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+    def __init__(self, detail: str, *, retry_after: int, policy: str, quota: int) -> None:
+        super().__init__(
+            detail,
+            headers={
+                "Retry-After": str(retry_after),
+                "RateLimit-Policy": f'"{policy}";q={quota}',
+                "RateLimit": f'"{policy}";r=0;t={retry_after}',
+            },
+        )
 
 
 class Unavailable(DomainError):

@@ -28,12 +28,27 @@ def explain_violation(error: IntegrityError) -> Violation | None:
     if _SQLITE_FOREIGN_KEY in str(error.orig):
         # SQLite does not say which.
         return Violation("It refers to something that does not exist, or is referred to.", True)
+    told_by_trigger = _told_by_trigger(error)
+    if told_by_trigger is not None:
+        return Violation(told_by_trigger, False)
     rule = _broken_rule(error, Model.metadata)
     if rule is None:
         return None
     is_reference = isinstance(rule, ForeignKeyConstraint)
     detail = rule.info.get("problem", "It conflicts with what is stored.")
     return Violation(detail, is_reference)
+
+
+def _told_by_trigger(error: IntegrityError) -> str | None:
+    """Triggers call a broken rule by its name, in the place where the database names constraints;
+    its words stand in the table's `info`."""
+    diagnosis = getattr(error.orig, "diag", None)
+    name = str(error.orig) if diagnosis is None else diagnosis.constraint_name
+    for table in Model.metadata.tables.values():
+        told: str | None = table.info.get("triggers", {}).get(name)
+        if told is not None:
+            return told
+    return None
 
 
 def _broken_rule(error: IntegrityError, metadata: MetaData) -> Rule | None:

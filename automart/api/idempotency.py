@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any
 
-from flask import Response, g, make_response, request
+from flask import Response, make_response, request
 from sqlalchemy import JSON, Index, String, delete
 from sqlalchemy.orm import Mapped, mapped_column
 
+from automart.api.access import current_caller_id
 from automart.api.notes import note
 from automart.db import Model, affected, db, insert, transaction, utcnow
 from automart.errors import Invalid, Malformed
@@ -77,7 +78,7 @@ def _asked_key() -> str | None:
 
 def _claim(key: str) -> IdempotencyKey:
     """The row of `key`. While another request with it runs, the INSERT waits for its end."""
-    caller = str(g.get("caller_id", "anyone"))
+    caller = current_caller_id() or "anyone"
     now = utcnow()
     values = {"caller": caller, "key": key, "fingerprint": _fingerprint(), "created_at": now}
     expired = IdempotencyKey.created_at < now - REMEMBERED_FOR

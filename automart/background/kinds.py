@@ -20,13 +20,18 @@ class _Kind:
     function: str
     queue: Queue
     cancellable: bool = False
+    scope: str | None = None
 
 
 class Kind(enum.Enum):
     """A kind of job. `function` gets the job's arguments as keyword arguments."""
 
     VEHICLE_SYNC = _Kind(
-        "vehicle_sync", "jobs.catalogue.vehicle_sync", Queue.LONG, cancellable=True
+        "vehicle_sync",
+        "jobs.catalogue.vehicle_sync",
+        Queue.LONG,
+        cancellable=True,
+        scope="catalogue",
     )
 
     @property
@@ -40,6 +45,11 @@ class Kind(enum.Enum):
     @property
     def cancellable(self) -> bool:
         return self.value.cancellable
+
+    @property
+    def scope(self) -> str | None:
+        """The scope with which machines start such jobs, and so see all of them."""
+        return self.value.scope
 
     @classmethod
     def named(cls, name: str) -> Kind:

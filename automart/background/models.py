@@ -67,6 +67,7 @@ class Job(Model):
         Index("ix_job_running", "lease_until", sqlite_where=_RUNNING, postgresql_where=_RUNNING),
         Index("ix_job_kind_id", "kind", "id"),
         Index("ix_job_state_id", "state", "id"),
+        Index("ix_job_owner_id", "owner", "id"),
         Index(None, "finished_at"),
     )
     noun = "job"

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import datetime
 from typing import Any
 
-from flask import g, has_request_context
-from sqlalchemy import select, update
+from sqlalchemy import Select, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from automart.api.access import current_caller, current_caller_id
 from automart.background.kinds import Kind
 from automart.background.models import Job, JobState
 from automart.background.queues import push
 from automart.db import after_commit, db, transaction, utcnow
-from automart.errors import Conflict
+from automart.errors import Conflict, NotFound
 from automart.telemetry import current_request_id
 
 DEFAULT_TIME_LIMIT = 120
@@ -40,7 +41,7 @@ def submit(
         arguments=arguments,
         singleton=singleton,
         time_limit=time_limit,
-        owner=owner or (g.get("caller_id") if has_request_context() else None),
+        owner=owner or current_caller_id(),
         request_id=current_request_id(),
         created_at=now,
         due_at=due_at or now,
@@ -64,6 +65,28 @@ def active_job(singleton: str) -> Job | None:
     """The one queued or running job with this `singleton`."""
     active = Job.state.in_((JobState.QUEUED, JobState.RUNNING))
     return db.session.scalars(select(Job).where(Job.singleton == singleton, active)).one_or_none()
+
+
+def visible_jobs() -> Select[Job]:
+    """The jobs that the present caller may see: admins all; others their own, and those of the
+    kinds that they may start."""
+    caller = current_caller()
+    if caller.is_admin:
+        return select(Job)
+    startable = [str(kind) for kind in Kind if kind.scope is not None and caller.may(kind.scope)]
+    mine = Job.owner == caller.id
+    return select(Job).where(or_(mine, Job.kind.in_(startable)) if startable else mine)
+
+
+def visible_job(job_id: uuid.UUID, *, lock: bool = False) -> Job:
+    """The job, locked if `lock`. `NotFound` if there is none, or none that the caller may see."""
+    found = visible_jobs().where(Job.id == job_id)
+    if lock:
+        found = found.with_for_update().execution_options(populate_existing=True)
+    job: Job | None = db.session.scalars(found).one_or_none()
+    if job is None:
+        raise NotFound(f"There is no job {job_id}.")
+    return job
 
 
 def cancel(job: Job) -> None:

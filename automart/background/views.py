@@ -7,25 +7,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask.views import MethodView
-from sqlalchemy import select
 
-from automart.api import Blueprint, page_of, paginate
+from automart.api import ANY, Blueprint, page_of, paginate, requires
 from automart.background import service
 from automart.background.models import Job
 from automart.background.schemas import JobQuery, JobSchema
 from automart.background.waiting import POLL_AFTER
-from automart.db import get_or_404, transaction
+from automart.db import transaction
 
 blp = Blueprint("jobs", __name__, url_prefix="/jobs", description="Background work")
 
 
 @blp.route("")
 class Jobs(MethodView):
+    @requires(ANY)
     @blp.arguments(JobQuery, location="query")
     @blp.response(200, page_of(JobSchema))
     def get(self, query: dict[str, Any]) -> dict[str, Any]:
-        """List jobs, newest first."""
-        jobs = select(Job)
+        """List the jobs that you may see, newest first."""
+        jobs = service.visible_jobs()
         if query["kind"] is not None:
             jobs = jobs.where(Job.kind == query["kind"])
         if query["state"] is not None:
@@ -35,22 +35,24 @@ class Jobs(MethodView):
 
 @blp.route("/<uuid:job_id>")
 class JobById(MethodView):
+    @requires(ANY)
     @blp.response(200, JobSchema)
     @blp.alt_response(404, "NOT_FOUND")
     def get(self, job_id: uuid.UUID) -> tuple[Job, int, Mapping[str, str]]:
         """Poll a job. While it has not ended, `Retry-After` says when to ask again."""
-        job = get_or_404(Job, job_id)
+        job = service.visible_job(job_id)
         return job, 200, {} if job.state.has_ended else {"Retry-After": str(POLL_AFTER)}
 
 
 @blp.route("/<uuid:job_id>/cancel")
 class JobCancellation(MethodView):
+    @requires(ANY)
     @blp.response(200, JobSchema)
     @blp.alt_response(404, "NOT_FOUND")
     @blp.alt_response(409, "CONFLICT")
     def post(self, job_id: uuid.UUID) -> Job:
         """End a vehicle sync at once. What it has written stays."""
         with transaction():
-            job = get_or_404(Job, job_id, lock=True)
+            job = service.visible_job(job_id, lock=True)
             service.cancel(job)
         return job

@@ -7,6 +7,7 @@ from typing import Any
 from flask.views import MethodView
 from sqlalchemy import select
 
+from automart.accounts.auth import ADMIN, ANY, requires
 from automart.api import Blueprint, absolute_url, check_version, idempotent, page_of, paginate
 from automart.background import Job
 from automart.background.schemas import JobSchema
@@ -31,6 +32,7 @@ Answer = tuple[Any, int, dict[str, str]]
 
 @blp.route("/makes")
 class Makes(MethodView):
+    @requires(ANY)
     @blp.arguments(MakeQuery, location="query")
     @blp.response(200, page_of(MakeSchema))
     def get(self, query: dict[str, Any]) -> dict[str, Any]:
@@ -40,6 +42,7 @@ class Makes(MethodView):
             makes = makes.where(VehicleMake.name_folded == fold(query["name"]))
         return paginate(makes, VehicleMake.id, query)
 
+    @requires(ADMIN, scope="catalogue")
     @idempotent
     @blp.arguments(MakeSchema)
     @blp.response(201, MakeSchema)
@@ -54,12 +57,14 @@ class Makes(MethodView):
 
 @blp.route("/makes/<id:make_id>")
 class MakeById(MethodView):
+    @requires(ANY)
     @blp.response(200, MakeSchema)
     @blp.alt_response(404, "NOT_FOUND")
     def get(self, make_id: int) -> VehicleMake:
         """Read a make."""
         return get_or_404(VehicleMake, make_id)
 
+    @requires(ADMIN, scope="catalogue")
     @blp.arguments(MakeChanges)
     @blp.response(200, MakeSchema)
     @blp.alt_response(404, "NOT_FOUND")
@@ -72,6 +77,7 @@ class MakeById(MethodView):
             make.update(changes)
         return make
 
+    @requires(ADMIN, scope="catalogue")
     @blp.response(204)
     @blp.alt_response(404, "NOT_FOUND")
     @blp.alt_response(409, "CONFLICT")
@@ -85,6 +91,7 @@ class MakeById(MethodView):
 
 @blp.route("/makes/<id:make_id>/models")
 class ModelsOfMake(MethodView):
+    @requires(ANY)
     @blp.arguments(ModelOfMakeQuery, location="query")
     @blp.response(200, page_of(ModelSchema))
     @blp.alt_response(404, "NOT_FOUND")
@@ -97,6 +104,7 @@ class ModelsOfMake(MethodView):
 
 @blp.route("/models")
 class Models(MethodView):
+    @requires(ANY)
     @blp.arguments(ModelQuery, location="query")
     @blp.response(200, page_of(ModelSchema))
     def get(self, query: dict[str, Any]) -> dict[str, Any]:
@@ -111,6 +119,7 @@ class Models(MethodView):
 
 @blp.route("/models/<id:model_id>")
 class ModelById(MethodView):
+    @requires(ANY)
     @blp.response(200, ModelSchema)
     @blp.alt_response(404, "NOT_FOUND")
     def get(self, model_id: int) -> VehicleModel:
@@ -120,6 +129,7 @@ class ModelById(MethodView):
 
 @blp.route("/vehicle-syncs")
 class VehicleSyncs(MethodView):
+    @requires(ADMIN, scope="catalogue")
     @can_wait
     @idempotent
     @blp.arguments(VehicleSyncRequest, required=False)

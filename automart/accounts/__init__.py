@@ -1,0 +1,1 @@
+"""Accounts: people, machines, and how they prove who they are."""

@@ -1,0 +1,150 @@
+"""Every operation says who may call it, and holds to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from flask import Flask, g
+from flask.testing import FlaskClient
+from flask.views import MethodView
+
+from automart.accounts.models import Client
+from automart.api import Blueprint, check_that_access_is_stated, public, requires
+from automart.api.access import ADMIN, ANY, USER, current_caller
+
+
+def silent() -> str:
+    return "said nothing"
+
+
+class TestStating:
+    def test_an_app_with_a_route_that_says_nothing_does_not_start(self) -> None:
+        app = Flask(__name__, static_folder=None)
+        app.add_url_rule("/silent", "silent", silent)
+        with pytest.raises(RuntimeError, match="GET /silent"):
+            check_that_access_is_stated(app)
+
+    def test_a_method_of_a_view_that_says_nothing_is_found(self) -> None:
+        class Things(MethodView):
+            @requires(ANY)
+            def get(self) -> str:
+                return ""
+
+            def post(self) -> str:
+                return ""
+
+        app = Flask(__name__, static_folder=None)
+        app.add_url_rule("/things", view_func=Things.as_view("things"))
+        with pytest.raises(RuntimeError, match="POST /things") as found:
+            check_that_access_is_stated(app)
+        assert "GET /things" not in str(found.value)
+
+    def test_a_guard_that_is_not_outermost_does_not_count(self) -> None:
+        blp = Blueprint("inner", __name__)
+
+        @blp.route("/inner")
+        @blp.response(200)
+        @requires(USER)
+        def inner() -> str:
+            return ""
+
+        app = Flask(__name__, static_folder=None)
+        app.register_blueprint(blp)
+        with pytest.raises(RuntimeError, match="GET /inner"):
+            check_that_access_is_stated(app)
+
+    def test_nobody_at_all_is_no_access(self) -> None:
+        with pytest.raises(TypeError):
+            requires()
+
+    def test_a_public_view_knows_no_caller(self, app: Flask, as_admin: FlaskClient) -> None:
+        assert as_admin.get("/v1/makes").status_code == 200
+        assert as_admin.get("/openapi.json").status_code == 200
+        assert "caller" not in g
+
+    def test_public_views_are_stated(self) -> None:
+        app = Flask(__name__, static_folder=None)
+        app.add_url_rule("/open", "open", public(silent))
+        check_that_access_is_stated(app)
+
+
+class TestRefusals:
+    def test_without_a_token_it_is_401_and_bearer(self, client: FlaskClient) -> None:
+        response = client.get("/v1/makes")
+        assert response.status_code == 401
+        assert response.headers["WWW-Authenticate"] == 'Bearer realm="automart"'
+        assert response.mimetype == "application/problem+json"
+
+    @pytest.mark.parametrize("header", ["Basic YTpi", "Bearer", "Bearer ", "nonsense"])
+    def test_another_scheme_is_401(self, client: FlaskClient, header: str) -> None:
+        response = client.get("/v1/makes", headers={"Authorization": header})
+        assert response.status_code == 401
+
+    def test_a_user_who_may_not_is_403(self, as_user: FlaskClient) -> None:
+        response = as_user.post("/v1/makes", json={"id": 1, "name": "A"})
+        assert response.status_code == 403
+        assert (
+            'error="insufficient_scope", scope="catalogue"' in response.headers["WWW-Authenticate"]
+        )
+        assert as_user.get("/v1/makes/1").status_code == 404
+
+    def test_access_comes_before_the_body(self, as_user: FlaskClient, client: FlaskClient) -> None:
+        assert client.post("/v1/makes", data="no JSON").status_code == 401
+        assert as_user.post("/v1/makes", data="no JSON").status_code == 403
+
+    def test_an_admin_and_a_machine_with_the_scope_may(
+        self, as_admin: FlaskClient, as_catalogue: FlaskClient
+    ) -> None:
+        assert as_admin.post("/v1/makes", json={"id": 1, "name": "A"}).status_code == 201
+        assert as_catalogue.post("/v1/makes", json={"id": 2, "name": "B"}).status_code == 201
+
+    def test_a_machine_with_another_scope_may_not(
+        self,
+        make_client: Callable[..., Client],
+        signed_in: Callable[[Client], FlaskClient],
+    ) -> None:
+        response = signed_in(make_client("metrics")).post("/v1/makes", json={"id": 1, "name": "A"})
+        assert response.status_code == 403
+
+    def test_the_caller_is_known_to_the_view(self, app: Flask, as_catalogue: FlaskClient) -> None:
+        assert as_catalogue.get("/v1/makes").status_code == 200
+        caller = current_caller()
+        assert caller.client_id is not None
+        assert caller.id == f"client:{caller.client_id}"
+        assert (caller.user_id, caller.is_admin, caller.scopes) == (None, False, {"catalogue"})
+
+
+class TestDocuments:
+    def test_every_operation_says_what_it_needs(self, client: FlaskClient) -> None:
+        document = client.get("/openapi.json").get_json()
+        for path, operations in document["paths"].items():
+            for method, operation in operations.items():
+                if method == "parameters":
+                    continue
+                assert "security" in operation, (method, path)
+                if operation["security"]:
+                    assert {"401", "403"} <= operation["responses"].keys(), (method, path)
+        sync = document["paths"]["/v1/vehicle-syncs"]["post"]
+        assert (
+            "For: An administrator or a service client with the scope `catalogue`."
+            in (sync["description"])
+        )
+
+    def test_the_document_keeps_the_prefix(self, client: FlaskClient) -> None:
+        document = client.get("/api/openapi.json").get_json()
+        flow = document["components"]["securitySchemes"]["oauth2"]["flows"]["authorizationCode"]
+        assert flow["authorizationUrl"] == "http://localhost/api/oauth/authorize"
+        assert document["servers"] == [{"url": "/api"}]
+
+
+def test_roles_are_nested(as_admin: FlaskClient) -> None:
+    assert as_admin.get("/v1/makes").status_code == 200
+    caller = current_caller()
+    assert caller.is_admin
+    assert caller.may("catalogue")
+    assert [str(role) for role in (ADMIN, USER, ANY)] == [
+        "an administrator",
+        "any person",
+        "any person or machine",
+    ]

@@ -1,0 +1,67 @@
+"""Users and service clients, and test clients that send their tokens. Nothing here is slow: one
+password is hashed once, and tokens are issued without a login page."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from functools import cache
+from typing import Any
+
+from flask import Flask
+from flask.testing import FlaskClient
+
+from automart.accounts.logins import begin_login, begin_machine_login, hash_of
+from automart.accounts.models import Client, ClientKind, Login, User
+from automart.accounts.passwords import hash_password
+from automart.accounts.tokens import issue_access_token
+from automart.db import db, transaction
+
+PASSWORD = "four words nobody guesses"
+
+_numbers = itertools.count(1)
+_hash_once = cache(hash_password)
+
+
+def make_user(*, password: str = PASSWORD, **values: Any) -> User:
+    """A stored user. What is not given has an ordinary value."""
+    number = next(_numbers)
+    defaults = {"email": f"person{number}@example.com", "name": f"Person {number}"}
+    user = User(password_hash=_hash_once(password), **defaults | values)
+    with transaction():
+        db.session.add(user)
+    return user
+
+
+def make_client(*scopes: str, secret: str | None = None, **values: Any) -> Client:
+    """A stored service client with `scopes`."""
+    secret = secret or secrets.token_urlsafe(8)
+    defaults = {"name": f"Machine {next(_numbers)}", "kind": ClientKind.SERVICE}
+    client = Client(secret_hash=hash_of(secret), scopes=list(scopes), **defaults | values)
+    with transaction():
+        db.session.add(client)
+    return client
+
+
+def token_of(app: Flask, who: User | Client) -> str:
+    """A good access token of `who`."""
+    with app.test_request_context(), transaction():
+        login = _login_of(who)
+        db.session.flush()
+        return issue_access_token(login, who.scopes if isinstance(who, Client) else ())
+
+
+def signed_in(app: Flask, who: User | Client) -> FlaskClient:
+    """A test client that sends a good access token of `who`."""
+    return with_token(app, token_of(app, who))
+
+
+def with_token(app: Flask, token: str) -> FlaskClient:
+    """A test client that sends this bearer token."""
+    client = app.test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+    return client
+
+
+def _login_of(who: User | Client) -> Login:
+    return begin_login(who) if isinstance(who, User) else begin_machine_login(who)
