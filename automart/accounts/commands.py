@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, NoReturn
 
 import typer
 from marshmallow import Schema, ValidationError
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
@@ -85,7 +85,7 @@ def list_clients() -> None:
     """List all clients."""
     with app_context():
         clients = list(db.session.scalars(select(Client).order_by(Client.id)))
-    table = Table("client_id", "name", "kind", "scopes", "active")
+    table = Table(Column("client_id", min_width=32), "name", "kind", "scopes", "active")
     for client in clients:
         scopes = " ".join(client.scopes)
         table.add_row(client.id, client.name, client.kind, scopes, _yes(client.is_active))
@@ -164,7 +164,7 @@ def _create_user(values: dict[str, object]) -> User:
         return service.create_user(loaded)
 
 
-def _loaded(schema: Schema, values: dict[str, object]) -> dict[str, object]:
+def _loaded(schema: Schema, values: Mapping[str, object]) -> dict[str, object]:
     try:
         loaded: dict[str, object] = schema.load(values)
     except ValidationError as error:
