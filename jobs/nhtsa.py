@@ -67,6 +67,9 @@ class NhtsaClient:
         self._pace = Pace(rate, self._closed)
         self._session = requests.Session()
         self._session.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json"})
+        # What is the same for all requests is prepared once: half of what a request costs.
+        self._request = self._session.prepare_request(requests.Request("GET", url))
+        self._environment = self._session.merge_environment_settings(url, {}, True, None, None)
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections)
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, adapter)
@@ -110,14 +113,13 @@ class NhtsaClient:
             tries += 1
 
     def _fetch(self, path: str, deadline: float) -> bytes:
+        request = self._request.copy()
+        request.url = f"{self._url}/vehicles/{path}?format=json"
         remaining = max(deadline - time.monotonic(), 0.1)
+        timeout = (min(CONNECT_TIMEOUT, remaining), min(READ_TIMEOUT, remaining))
         try:
-            with self._session.get(
-                f"{self._url}/vehicles/{path}",
-                params={"format": "json"},
-                timeout=(min(CONNECT_TIMEOUT, remaining), min(READ_TIMEOUT, remaining)),
-                allow_redirects=False,
-                stream=True,
+            with self._session.send(
+                request, timeout=timeout, allow_redirects=False, **self._environment
             ) as response:
                 _check_status(response)
                 return _body(response, deadline)
