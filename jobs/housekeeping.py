@@ -60,7 +60,7 @@ def chores(settings: Settings) -> list[Chore]:
     """All chores, in the order in which they are done."""
     return [
         Chore(ROUND_SECONDS, dispatch_due),
-        Chore(5, requeue_orphans),
+        Chore(2, requeue_orphans),
         Chore(5, dispatch_lost),
         Chore(20, lambda: start_nightly_sync(settings, utcnow())),
         Chore(3600, expire_jobs),

@@ -12,8 +12,8 @@ from sqlalchemy import Integer, bindparam, update
 from automart.background.models import Job, JobState
 from automart.db import affected, db, get_or_404, table_of, transaction, utcnow
 
-LEASE = timedelta(seconds=20)
-RENEWED_EVERY = timedelta(seconds=5)
+LEASE = timedelta(seconds=12)
+RENEWED_EVERY = timedelta(seconds=4)
 # The clock of the host that found the job due may be a little ahead of ours.
 CLOCK_TOLERANCE = timedelta(seconds=2)
 

@@ -108,14 +108,10 @@ def line_up(job_id: uuid.UUID, make_ids: Sequence[int] | None) -> int:
         *(zero, zero, zero, zero),
     )
     parts = [None] if make_ids is None else in_parts(make_ids, PART)
-    return sum(
-        affected(
-            plain_insert(SyncOutcome).from_select(
-                columns, makes if part is None else makes.where(VehicleMake.id.in_(part))
-            )
-        )
-        for part in parts
-    )
+    for part in parts:
+        wanted = makes if part is None else makes.where(MAKE.c.id.in_(part))
+        db.session.execute(plain_insert(OUTCOME).from_select(columns, wanted))
+    return _count(job_id, OutcomeState.PENDING)
 
 
 def turns(job_id: uuid.UUID) -> Iterator[Turn]:

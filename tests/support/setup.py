@@ -1,0 +1,32 @@
+"""Settings and databases of the tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import flask_migrate
+
+from automart import create_app
+from automart.config import Settings
+from automart.db import db
+
+SECRET = "a secret that is known to every reader of the tests"
+
+
+def make_settings(database_url: str, **values: Any) -> Settings:
+    """Settings of a test: unpaced, with logs that a person reads."""
+    defaults = {
+        "redis_url": "unix:///nowhere/redis.sock",
+        "secret_key": SECRET,
+        "nhtsa_requests_per_second": 0.0,
+        "log_format": "console",
+    }
+    return Settings(database_url=database_url, **defaults | values)
+
+
+def migrate(database_url: str, instance: Path) -> None:
+    app = create_app(make_settings(database_url, instance=instance))
+    with app.app_context():
+        flask_migrate.upgrade()
+        db.engine.dispose()
