@@ -1,10 +1,10 @@
 """What must happen by itself: forgotten jobs are dispatched, orphaned ones queued again, old rows
-expire, the nightly sync starts. `python -m jobs.housekeeping`; any number may run, one works."""
+expire, the nightly sync starts. `python -m jobs.housekeeping PARENT`; any number may run, one works."""
 
 from __future__ import annotations
 
-import os
 import signal
+import sys
 import threading
 import time
 import uuid
@@ -115,7 +115,7 @@ def keep(app: Flask, stop: threading.Event) -> None:
 
 
 def main() -> None:
-    end_with_parent(os.getppid())
+    end_with_parent(int(sys.argv[1]))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         # From a thread: the main thread may be holding the event's lock when the signal comes.

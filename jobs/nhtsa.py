@@ -27,7 +27,7 @@ READ_TIMEOUT = 15.0
 FIRST_BACKOFF = 0.5
 LONGEST_BACKOFF = 20.0
 # The largest make has about 460 models, which are 37 KB; all makes together are 600 KB.
-LARGEST_ANSWER = 20_000_000
+LARGEST_ANSWER = 5_000_000
 USER_AGENT = "automart (vehicle catalogue sync)"
 
 _CHUNK = 65_536

@@ -28,7 +28,7 @@ from sandbox.catalogue import Catalogue
 from sandbox.vpic import Vpic
 from tests.support import postgresql
 from tests.support.report import Report
-from tests.support.setup import make_settings, migrate
+from tests.support.setup import Client, make_settings, migrate
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -110,6 +110,7 @@ def settings(database_url: str, redis_url: str, vpic: Vpic, tmp_path: Path) -> S
 def app(settings: Settings) -> Iterator[Flask]:
     """The application, with an application context pushed for looking into the database."""
     app = create_app(settings)
+    app.test_client_class = Client
     with app.app_context():
         yield app
         db.session.remove()

@@ -122,9 +122,8 @@ class TestOrder:
         answers = []
 
         def post():
-            with app.test_client() as client:
-                together.wait()
-                answers.append(client.post(SYNCS))
+            together.wait()
+            answers.append(app.test_client().post(SYNCS))
 
         threads = [threading.Thread(target=post) for _ in range(4)]
         for thread in threads:
@@ -203,13 +202,24 @@ class TestResult:
         add_models({7: {1: "One"}, 8: {2: "Two", 3: "Three"}})
         vpic.serve(catalogue_of({7: {1: "One", 2: "Two"}, 8: {3: "Three"}}))
 
-        url = client.post(SYNCS).json["url"]
+        url = client.post(SYNCS, json={"make_ids": [7]}).json["url"]
         run_jobs()
 
         assert client.get(url).json["result"]["makes_updated"] == [
             {"id": 7, "name": "Make 7", "created": 1, "updated": 0, "deleted": 0}
         ]
         assert stored_models() == {7: {1: "One", 2: "Two"}, 8: {3: "Three"}}
+
+    def test_does_not_count_a_model_that_has_moved_away_as_deleted(self, client, run_jobs, vpic):
+        add_models({7: {1: "One"}, 8: {2: "Two", 3: "Three"}})
+        vpic.serve(catalogue_of({7: {1: "One", 2: "Two"}, 8: {3: "Three"}}))
+        client.post(SYNCS, json={"make_ids": [7]})
+        run_jobs()
+
+        url = client.post(SYNCS, json={"make_ids": [8]}).json["url"]
+        run_jobs()
+
+        assert client.get(url).json["result"]["makes_unchanged"] == 1
 
     def test_names_only_the_makes_that_were_asked_for(self, client, run_jobs, vpic):
         add_makes(Catalogue.sample())

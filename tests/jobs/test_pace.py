@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 
 import pytest
 
@@ -56,7 +57,7 @@ def test_time_lost_by_slow_requests_is_not_caught_up(monkeypatch):
         paced.wait()
         starts.append(clock.now)
 
-    assert min(b - a for a, b in zip(starts, starts[1:], strict=False)) >= 0.5
+    assert min(b - a for a, b in pairwise(starts)) >= 0.5
 
 
 def test_a_rate_of_zero_does_not_wait(monkeypatch):

@@ -113,8 +113,16 @@ def worker_running(settings: Settings, *arguments: str) -> Iterator[WorkerProces
         worker.stop()
 
 
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it runs, and is no mere entry that nobody has reaped."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def _alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    return [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    return [process for process in processes if is_alive(process)]
 
 
 def _has(process: psutil.Process, words: tuple[str, ...]) -> bool:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import contextvars
 from pathlib import Path
 from typing import Any
 
 import flask_migrate
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from automart import create_app
 from automart.config import Settings
 from automart.db import db
+
+
+class Client(FlaskClient):
+    """A client whose requests know nothing of the test around them: neither its application
+    context nor, therefore, its database session."""
+
+    def open(self, *args: Any, **kwargs: Any) -> TestResponse:
+        return contextvars.Context().run(super().open, *args, **kwargs)
+
 
 SECRET = "a secret that is known to every reader of the tests"
 
