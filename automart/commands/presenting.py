@@ -9,12 +9,16 @@ from flask import Flask
 
 from automart.commands.application import close
 from automart.commands.errors import TOLD, explain
+from automart.commands.outcome import tell_outcome
 from automart.commands.screen import Screen
-from automart.commands.sync import order_sync, show_sync
+from automart.commands.sync import STEPS, order_sync
+from automart.commands.watching import watch
 from automart.config import Settings
 
 ASKED_EVERY = 0.1
 JOINED_WITHIN = 5.0
+# Ours was just started, perhaps on a slow machine.
+WORKER_STARTS_WITHIN = 30.0
 
 
 class Presenter(threading.Thread):
@@ -63,11 +67,18 @@ class Presenter(threading.Thread):
         try:
             with self._app.app_context():
                 job = order_sync(self._screen)
-                ended = show_sync(self._screen, job, self._told_to_stop)
+                job = watch(
+                    job.id,
+                    self._screen,
+                    STEPS,
+                    stop=self._told_to_stop,
+                    worker_expected_within=WORKER_STARTS_WITHIN,
+                )
         except TOLD as error:
             self._screen.say(f"The sync cannot be shown: {explain(error)}", style="bold red")
             return
         finally:
             close(self._app)
-        if ended is not None:
+        if job.state.has_ended:
+            tell_outcome(self._screen, job)
             self._screen.say("Automart goes on serving. Ctrl-C stops it.")

@@ -14,11 +14,12 @@ from automart.catalogue.service import SyncRunning, request_sync
 from automart.commands.application import check_schema, opened
 from automart.commands.arguments import make_id
 from automart.commands.errors import CommandError
-from automart.commands.outcome import SyncExit, tell_outcome
+from automart.commands.outcome import tell_outcome
 from automart.commands.watching import watch
 from automart.db import transaction, utcnow
 
 OWNER = "command line"
+STEPS = "makes"
 STOPPED_WATCHING = 130
 
 
@@ -48,11 +49,12 @@ def sync(
         check_schema()
         job = order_sync(console, make, approve_deletions=approve_deletions)
         try:
-            status = show_sync(console, job)
+            job = watch(job.id, console, STEPS, stop=threading.Event())
         except KeyboardInterrupt:
             console.print(_goes_on(job), highlight=False, soft_wrap=True)
             raise typer.Exit(STOPPED_WATCHING) from None
-    raise typer.Exit(status or SyncExit.SUCCEEDED)
+        status = tell_outcome(console, job)
+    raise typer.Exit(status)
 
 
 def order_sync(
@@ -71,12 +73,6 @@ def order_sync(
     else:
         console.print(f"Sync ordered: job {job.id}", highlight=False)
     return job
-
-
-def show_sync(console: Console, job: Job, stop: threading.Event | None = None) -> SyncExit | None:
-    """Watch a sync and tell its outcome. None if `stop` was set before it ended."""
-    job = watch(job.id, console, "makes", stop)
-    return tell_outcome(console, job) if job.state.has_ended else None
 
 
 def _goes_on(job: Job) -> str:

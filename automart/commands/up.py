@@ -94,12 +94,13 @@ def _start(
         # `wsgi` is no part of the package.
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
     }
+    gunicorn = ["-m", "gunicorn", "--config", str(ROOT / "gunicorn.conf.py")]
+    processes.start("web", [*gunicorn, "--bind", f"{HOST}:{port}", "wsgi:app"], env)
+    # The web never asks NHTSA, and starts meanwhile.
     if sync and not _nhtsa_answers(settings, screen):
         sandbox_port = _free_port()
         env["NHTSA_URL"] = f"http://{HOST}:{sandbox_port}/api"
         processes.start("sandbox", ["-m", "sandbox", "vpic", "--port", str(sandbox_port)], env)
-    gunicorn = ["-m", "gunicorn", "--config", str(ROOT / "gunicorn.conf.py")]
-    processes.start("web", [*gunicorn, "--bind", f"{HOST}:{port}", "wsgi:app"], env)
     processes.start("worker", [str(ROOT / "worker.py")], env)
 
 

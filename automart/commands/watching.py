@@ -96,11 +96,18 @@ class Lines:
 
 
 def watch(
-    job_id: uuid.UUID, console: Console, noun: str, stop: threading.Event | None = None
+    job_id: uuid.UUID,
+    console: Console,
+    noun: str,
+    *,
+    stop: threading.Event,
+    worker_expected_within: float = WORKER_EXPECTED_WITHIN,
 ) -> Job:
-    """Show the job's progress until it has ended, or until `stop` is set. Answers how it stands."""
-    stop = stop or threading.Event()
-    hint_at = time.monotonic() + WORKER_EXPECTED_WITHIN
+    """Show the job's progress until it has ended, or until `stop` is set. Answers how it stands.
+
+    If no worker has taken it after so many seconds, it says what to do about that.
+    """
+    hint_at = time.monotonic() + worker_expected_within
     with display_on(console, noun) as display:
         while True:
             job = db.session.get(Job, job_id, populate_existing=True)
