@@ -93,7 +93,7 @@ class TestImport:
         result = run("makes", "import", "--all")
         assert result.exit_code == 3
         assert "8: TINY: make 7 has this name already." in result.stderr
-        assert names() == {7: "Tiny"}
+        assert names() == {7: "TINY"}
 
     def test_all_makes_are_imported_in_parts_and_once(self, run: Run, vpic: Vpic) -> None:
         count = 2 * PART + 1
