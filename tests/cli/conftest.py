@@ -16,6 +16,7 @@ from automart.cli import app as command_line
 from automart.config import Settings
 from automart.db import db, end_read
 from jobs import runner
+from tests.support.processes import environment
 
 Run = Callable[..., Result]
 LOOKED_EVERY = 0.01
@@ -28,13 +29,15 @@ def run(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for name, value in environment(settings).items():
         monkeypatch.setenv(name, value)
 
-    def run(*arguments: str) -> Result:
-        result = CliRunner().invoke(command_line, arguments)
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
+    return type_in
 
-    return run
+
+def type_in(*arguments: str) -> Result:
+    """Run `automart …`. A traceback is a failure of the test."""
+    result = CliRunner().invoke(command_line, arguments)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
 
 
 @pytest.fixture
@@ -42,16 +45,6 @@ def worker(app: Flask) -> Iterator[None]:
     """Runs queued jobs as soon as they appear, while the test goes on."""
     with working(app, lambda job_id: runner.run(str(job_id))):
         yield
-
-
-def environment(settings: Settings) -> dict[str, str]:
-    return {
-        "DATABASE_URL": settings.database_url,
-        "REDIS_URL": settings.redis_url,
-        "SECRET_KEY": settings.secret_key,
-        "NHTSA_URL": settings.nhtsa_url,
-        "NHTSA_REQUESTS_PER_SECOND": "0",
-    }
 
 
 class working:  # noqa: N801 - reads as the verb that it is

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from flask import Flask
 from sqlalchemy import func, select
 
 from automart.catalogue.importing import PART
 from automart.catalogue.models import VehicleMake
 from automart.db import db
 from sandbox import Catalogue, Fault, Vpic
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, type_in
 
 HONDA, TOYOTA = 474, 448
-
-
-@pytest.fixture(autouse=True)
-def _application(app: Flask) -> None:
-    """Tests look into the database."""
 
 
 def names() -> dict[int, str]:
@@ -26,6 +20,7 @@ def names() -> dict[int, str]:
     return {row.id: row.name for row in rows}
 
 
+@pytest.mark.usefixtures("app")
 class TestAdd:
     def test_a_make_is_added(self, run: Run) -> None:
         result = run("makes", "add", "440", "  Aston Martin ")
@@ -46,25 +41,8 @@ class TestAdd:
         assert (result.exit_code, result.stderr) == (1, told)
         assert names() == {440: "Aston Martin"}
 
-    @pytest.mark.parametrize(
-        ("arguments", "told"),
-        [
-            (("0", "Zero"), "'0' is no id"),
-            (("9223372036854775808", "Large"), "is no id"),
-            (("440", "  "), "name: Must not be blank."),
-            (("440", "a\tb"), "name: Control characters are not allowed."),
-            (("440",), "Missing argument"),
-        ],
-    )
-    def test_what_is_no_make_is_refused(
-        self, run: Run, arguments: tuple[str, ...], told: str
-    ) -> None:
-        result = run("makes", "add", *arguments)
-        assert result.exit_code == 2
-        assert told in " ".join(result.stderr.split())
-        assert names() == {}
 
-
+@pytest.mark.usefixtures("app")
 class TestImport:
     def test_makes_are_added_under_the_names_that_nhtsa_gives_them(self, run: Run) -> None:
         result = run("makes", "import", "474", "542")
@@ -104,11 +82,6 @@ class TestImport:
         assert f"0 added, {count} were there already, 0 refused." in second.stdout
         assert db.session.scalar(select(func.count(VehicleMake.id))) == count
 
-    def test_many_refusals_are_counted(self, run: Run) -> None:
-        result = run("makes", "import", *map(str, range(900_001, 900_031)))
-        assert result.stderr.count("NHTSA knows no make") == 20
-        assert "… and 10 more" in result.stderr
-
     def test_an_answer_that_cannot_be_trusted_is_told(self, run: Run, vpic: Vpic) -> None:
         vpic.order(Fault.HTML)
         result = run("makes", "import", "--all")
@@ -116,6 +89,26 @@ class TestImport:
         assert result.stderr.startswith("Error: NHTSA's answer is not JSON.")
         assert names() == {}
 
-    @pytest.mark.parametrize("arguments", [(), ("474", "--all")])
-    def test_it_wants_either_ids_or_all(self, run: Run, arguments: tuple[str, ...]) -> None:
-        assert run("makes", "import", *arguments).exit_code == 2
+    def test_many_refusals_are_counted(self, run: Run) -> None:
+        result = run("makes", "import", *map(str, range(900_001, 900_031)))
+        assert result.stderr.count("NHTSA knows no make") == 20
+        assert "… and 10 more" in result.stderr
+
+
+class TestUsage:
+    @pytest.mark.parametrize(
+        ("arguments", "told"),
+        [
+            (("add", "0", "Zero"), "'0' is no id"),
+            (("add", "9223372036854775808", "Large"), "is no id"),
+            (("add", "440", "  "), "name: Must not be blank."),
+            (("add", "440", "a\tb"), "name: Control characters are not allowed."),
+            (("add", "440"), "Missing argument"),
+            (("import",), "Name ids of makes, or say --all."),
+            (("import", "474", "--all"), "Name ids of makes, or say --all."),
+        ],
+    )
+    def test_wrong_usage_is_told(self, arguments: tuple[str, ...], told: str) -> None:
+        result = type_in("makes", *arguments)
+        assert result.exit_code == 2
+        assert told in " ".join(result.stderr.split())

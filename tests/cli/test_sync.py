@@ -19,11 +19,13 @@ from automart.background.service import cancel
 from automart.catalogue.models import VehicleMake, VehicleModel
 from automart.catalogue.service import request_sync
 from automart.commands.outcome import SyncExit, tell_outcome
+from automart.commands.sync import order_sync
 from automart.commands.watching import NO_REDIS, NO_WORKER, Bar, Lines, watch
 from automart.config import Settings
 from automart.db import db, get_or_404, transaction
 from sandbox import Fault, Vpic
-from tests.cli.conftest import Run, environment, working
+from tests.cli.conftest import Run, type_in, working
+from tests.support.processes import environment
 from tests.support.programs import automart
 
 HONDA, ISUZU, TOYOTA = 474, 542, 448
@@ -108,11 +110,11 @@ class TestSync:
 
 @pytest.mark.usefixtures("makes")
 class TestOrder:
-    def test_the_same_sync_that_is_under_way_is_watched(self, app: Flask, run: Run) -> None:
+    def test_the_same_sync_that_is_under_way_is_joined(self) -> None:
         running = order()
-        with working(app, cancel_job):
-            result = run("sync")
-        assert f"under way already: job {running.id}" in " ".join(result.output.split())
+        console = Console(file=io.StringIO(), width=200)
+        assert order_sync(console).id == running.id
+        assert f"under way already: job {running.id}" in console.file.getvalue()
         assert db.session.scalar(select(func.count(Job.id))) == 1
 
     def test_a_cancelled_one_has_a_status_of_its_own(self, app: Flask, run: Run) -> None:
@@ -129,21 +131,26 @@ class TestOrder:
         assert str(running.id) in result.stderr
         assert "Traceback" not in result.output
 
+    def test_a_make_that_is_not_there_is_told(self, run: Run) -> None:
+        result = run("sync", "--make", "474", "--make", "99")
+        assert (result.exit_code, result.stderr) == (2, "Error: There is no make 99.\n")
+        assert db.session.scalar(select(func.count(Job.id))) == 0
+
+
+class TestUsage:
     @pytest.mark.parametrize(
         ("arguments", "told"),
         [
-            (["--make", "99"], "There is no make 99."),
             (["--approve-deletions"], "--approve-deletions needs --make"),
             (["--make", "0"], "no id"),
             (["--make", "9223372036854775808"], "no id"),
             (["--make", "Honda"], "no id"),
         ],
     )
-    def test_wrong_usage_is_told(self, run: Run, arguments: list[str], told: str) -> None:
-        result = run("sync", *arguments)
+    def test_wrong_usage_is_told(self, arguments: list[str], told: str) -> None:
+        result = type_in("sync", *arguments)
         assert result.exit_code == 2
         assert told in " ".join(result.stderr.split())
-        assert db.session.scalar(select(func.count(Job.id))) == 0
 
 
 def cancel_job(job_id: object) -> None:
