@@ -193,8 +193,6 @@ class TestWaiting:
     def test_ctrl_c_stops_watching_and_leaves_the_sync(
         self, app: Flask, settings: Settings, tmp_path: Path
     ) -> None:
-        if not settings.is_sqlite:
-            pytest.skip("has nothing to do with the database")
         with automart("sync", folder=tmp_path, env=environment(settings)) as program:
             program.wait_for("queued")
             assert program.end(signal.SIGINT) == 130

@@ -28,7 +28,7 @@ def port() -> int:
 
 @pytest.fixture
 def env(vpic: Vpic) -> dict[str, str]:
-    return {"NHTSA_URL": vpic.url, "NHTSA_REQUESTS_PER_SECOND": "0"}
+    return {"NHTSA_URL": vpic.url, "NHTSA_REQUESTS_PER_SECOND": "0", "WEB_CONCURRENCY": "1"}
 
 
 def up(folder: Path, port: int, env: Mapping[str, str], *options: str) -> Any:
@@ -97,7 +97,7 @@ class TestUp:
             assert_nothing_runs([each for each in processes if each not in redis])
         # The next start ends the Redis that was left behind.
         with up(tmp_path, port, env) as program:
-            program.wait_for(SERVING)
+            program.wait_for("Redis listens")
             assert_gone(redis)
             end(program, signal.SIGINT)
 
