@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from datetime import time
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from environs import EnvValidationError, FileAwareEnv
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
+
+REDIS_SOCKET = "redis.sock"
 
 
 class SettingsError(Exception):
@@ -40,11 +42,23 @@ class Settings:
     def is_sqlite(self) -> bool:
         return make_url(self.database_url).get_backend_name() == "sqlite"
 
+    @property
+    def redis_socket(self) -> Path:
+        """Where `automart up` puts a Redis of its own, if no other one is named."""
+        return self.instance / REDIS_SOCKET
+
+    @property
+    def wants_embedded_redis(self) -> bool:
+        return self.redis_url == _url_of_socket(self.redis_socket)
+
     @classmethod
-    def from_environment(cls, folder: Path | None = None) -> Settings:
+    def from_environment(
+        cls, folder: Path | None = None, *, log_format: str | None = None
+    ) -> Settings:
         """Read the environment, and `.env` in `folder` (default: the current one) beneath it.
 
-        Raises `SettingsError` that names every wrong setting.
+        `log_format` holds unless LOG_FORMAT is set. Raises `SettingsError` that names every wrong
+        setting.
         """
         folder = folder or Path.cwd()
         env = FileAwareEnv(eager=False, strip_whitespace=True)
@@ -59,7 +73,9 @@ class Settings:
         values: dict[str, Any] = {
             "instance": instance,
             "database_url": database_url,
-            "redis_url": read(env.str, "REDIS_URL", f"unix://{instance}/redis.sock", _redis_url),
+            "redis_url": read(
+                env.str, "REDIS_URL", _url_of_socket(instance / REDIS_SOCKET), _redis_url
+            ),
             "secret_key": read(env.str, "SECRET_KEY", ""),
             "public_url": read(env.str, "PUBLIC_URL", None, _web_url),
             "nhtsa_url": read(env.str, "NHTSA_URL", cls.nhtsa_url, _web_url),
@@ -67,7 +83,9 @@ class Settings:
                 env.float, "NHTSA_REQUESTS_PER_SECOND", cls.nhtsa_requests_per_second, _pace
             ),
             "vehicle_sync_at": read(env.str, "VEHICLE_SYNC_AT", "", _time_of_day),
-            "log_format": read(env.str, "LOG_FORMAT", cls.log_format, _one_of("json", "console")),
+            "log_format": read(
+                env.str, "LOG_FORMAT", log_format or cls.log_format, _one_of("json", "console")
+            ),
         }
         try:
             env.seal()
@@ -135,6 +153,10 @@ def _database_url(value: str) -> str:
     if url.drivername == "sqlite" and url.database in (None, "", ":memory:"):
         raise ValueError("Must name a file: several processes share the database.")
     return url.render_as_string(hide_password=False)
+
+
+def _url_of_socket(path: Path) -> str:
+    return f"unix://{quote(str(path))}"
 
 
 def _redis_url(value: str) -> str:

@@ -121,7 +121,11 @@ def get_or_404(model: type[ModelT], ident: Any, *, lock: bool = False) -> ModelT
 
 def affected(statement: UpdateBase, parameters: Parameters | None = None) -> int:
     """Execute an INSERT, UPDATE or DELETE. Answers the number of rows that it touched."""
-    return cast("CursorResult[Any]", db.session.execute(statement, parameters)).rowcount
+    # An INSERT's count is forgotten (-1) with the closing of the cursor unless it is asked for.
+    result = db.session.execute(
+        statement, parameters, execution_options={"preserve_rowcount": True}
+    )
+    return cast("CursorResult[Any]", result).rowcount
 
 
 def table_of(model: type[Model]) -> Table:

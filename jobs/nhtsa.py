@@ -57,12 +57,15 @@ class NhtsaError(Exception):
 class NhtsaClient:
     """Asks vPIC, from several threads at once if they like, at most `rate` times a second (0: any).
 
-    Its methods raise `NhtsaError` after at most `GIVE_UP_AFTER` seconds. Leaving its context makes
+    Its methods raise `NhtsaError` after at most `give_up_after` seconds. Leaving its context makes
     those that still wait in other threads raise `Stopped`.
     """
 
-    def __init__(self, url: str, *, rate: float, connections: int) -> None:
+    def __init__(
+        self, url: str, *, rate: float, connections: int, give_up_after: float = GIVE_UP_AFTER
+    ) -> None:
         self._url = url
+        self._give_up_after = give_up_after
         self._closed = threading.Event()
         self._pace = Pace(rate, self._closed)
         self._session = requests.Session()
@@ -97,7 +100,7 @@ class NhtsaClient:
     def _ask(self, path: str) -> Any:
         """The parsed answer, tried again while what is wrong may pass."""
         self._pace.wait()
-        deadline = time.monotonic() + GIVE_UP_AFTER
+        deadline = time.monotonic() + self._give_up_after
         tries = 1
         while True:
             try:
