@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from contextvars import Context
 from pathlib import Path
 from typing import Any
@@ -118,13 +118,8 @@ def settings(database_url: str, redis_url: str, vpic: Vpic, tmp_path: Path) -> S
 @pytest.fixture
 def app(settings: Settings) -> Iterator[Flask]:
     """The application, with an application context pushed for looking into the database."""
-    app = create_app(settings)
-    app.test_client_class = Client
-    with app.app_context():
+    with application(settings) as app, app.app_context():
         yield app
-        db.session.remove()
-        db.engine.dispose()
-    app.extensions["redis"].close()
 
 
 @pytest.fixture
@@ -146,6 +141,18 @@ def run_jobs(app: Flask) -> Callable[[], None]:
         db.session.expire_all()
 
     return run
+
+
+@contextmanager
+def application(settings: Settings) -> Iterator[Flask]:
+    """An application whose connections are closed at the end."""
+    app = create_app(settings)
+    app.test_client_class = Client
+    yield app
+    with app.app_context():
+        db.session.remove()
+        db.engine.dispose()
+    app.extensions["redis"].close()
 
 
 def make_settings(database_url: str, **values: Any) -> Settings:

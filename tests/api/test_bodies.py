@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -14,47 +13,51 @@ from tests.support.catalogue import HONDA, add_make
 from tests.support.http import assert_problem, pointers
 
 JSON = "application/json"
+NO_JSON = {
+    "empty": b"",
+    "blank": b" ",
+    "no JSON": b"make",
+    "trailing comma": b'{"id": 1,}',
+    "more after the end": b'{"id": 1} {}',
+    "NaN": b'{"id": NaN, "name": "Honda"}',
+    "Infinity": b'{"id": -Infinity, "name": "Honda"}',
+    "a name twice": b'{"id": 1, "name": "Honda", "id": 2}',
+    "deeply nested list": b"[" * 100_000,
+    "deeply nested object": b'{"a":' * 100_000,
+    "no UTF-8": b'{"id": 1, "name": "\xff"}',
+    "UTF-16": '{"id": 1, "name": "Honda"}'.encode("utf-16"),
+    "byte order mark": b'\xef\xbb\xbf{"id": 1, "name": "Honda"}',
+    "line break in a string": b'{"id": 1, "name": "a\nb"}',
+}
+OTHER_TYPES = (
+    *(None, "", "garbage", "text/plain", "application/x-www-form-urlencoded", "application/xml"),
+    *("multipart/form-data; boundary=x", "application/merge-patch+json", "application/jsonx"),
+)
+NO_IDS = (
+    *("1.0", "1.5", "1e0", "1e400", '"1"', "true", "null", "[]", "{}", "[1]", "-1", "0"),
+    *(str(2**63), "9" * 5000),
+)
 
 
 def post(client: FlaskClient, body: bytes, content_type: str | None = JSON) -> TestResponse:
     return client.post("/v1/makes", data=body, content_type=content_type)
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        pytest.param(b"", id="empty"),
-        pytest.param(b" ", id="blank"),
-        pytest.param(b"make", id="no JSON"),
-        pytest.param(b'{"id": 1,}', id="trailing comma"),
-        pytest.param(b'{"id": 1} {}', id="more after the end"),
-        pytest.param(b'{"id": NaN, "name": "Honda"}', id="NaN"),
-        pytest.param(b'{"id": -Infinity, "name": "Honda"}', id="Infinity"),
-        pytest.param(b'{"id": 1, "name": "Honda", "id": 2}', id="a name twice"),
-        pytest.param(b"[" * 100_000, id="deeply nested list"),
-        pytest.param(b'{"a":' * 100_000, id="deeply nested object"),
-        pytest.param(b'{"id": 1, "name": "\xff"}', id="no UTF-8"),
-        pytest.param('{"id": 1, "name": "Honda"}'.encode("utf-16"), id="UTF-16"),
-        pytest.param(b'\xef\xbb\xbf{"id": 1, "name": "Honda"}', id="byte order mark"),
-        pytest.param(b'{"id": 1, "name": "a\nb"}', id="line break in a string"),
-    ],
-)
-def test_a_body_that_is_no_json_is_400(client: FlaskClient, body: bytes) -> None:
-    assert_problem(post(client, body), 400)
-    assert client.get("/v1/makes").json == {"items": [], "next_cursor": None}
+def test_a_body_that_is_no_json_is_400(client: FlaskClient, subtests: pytest.Subtests) -> None:
+    for why, body in NO_JSON.items():
+        with subtests.test(why):
+            assert_problem(post(client, body), 400)
+            assert client.get("/v1/makes").json == {"items": [], "next_cursor": None}
 
 
-@pytest.mark.parametrize(
-    "content_type",
-    [None, "", "garbage", "text/plain", "application/x-www-form-urlencoded", "application/xml"]
-    + ["multipart/form-data; boundary=x", "application/merge-patch+json", "application/jsonx"],
-)
 def test_another_media_type_is_415_and_the_right_one_is_named(
-    client: FlaskClient, content_type: str | None
+    client: FlaskClient, subtests: pytest.Subtests
 ) -> None:
-    response = post(client, b'{"id": 1, "name": "Honda"}', content_type)
-    assert_problem(response, 415)
-    assert response.headers["Accept"] == JSON
+    for content_type in OTHER_TYPES:
+        with subtests.test(content_type=content_type):
+            response = post(client, b'{"id": 1, "name": "Honda"}', content_type)
+            assert_problem(response, 415)
+            assert response.headers["Accept"] == JSON
 
 
 @pytest.mark.parametrize(
@@ -93,33 +96,35 @@ def test_a_body_where_none_is_expected_is_ignored(client: FlaskClient) -> None:
     assert client.delete(f"/v1/makes/{HONDA}", data=b"{", content_type=JSON).status_code == 204
 
 
-@pytest.mark.parametrize("body", ["null", "[]", "1", '"Honda"', "true"])
-def test_a_body_that_is_no_object_is_422_at_the_root(client: FlaskClient, body: str) -> None:
-    assert list(pointers(post(client, body.encode()))) == ["#"]
-
-
-@pytest.mark.parametrize(
-    "value",
-    ["1.0", "1.5", "1e0", "1e400", '"1"', "true", "null", "[]", "{}", "[1]", "9" * 5000, "-1", "0"]
-    + [str(2**63)],
-)
-def test_what_is_no_id_is_422_whatever_python_could_make_of_it(
-    client: FlaskClient, value: str
+def test_a_body_that_is_no_object_is_422_at_the_root(
+    client: FlaskClient, subtests: pytest.Subtests
 ) -> None:
-    response = post(client, f'{{"id": {value}, "name": "Honda"}}'.encode())
-    assert list(pointers(response)) == ["#/id"]
+    for body in ["null", "[]", "1", '"Honda"', "true"]:
+        with subtests.test(body=body):
+            assert list(pointers(post(client, body.encode()))) == ["#"]
 
 
-@pytest.mark.parametrize("value", [1, 1.5, True, None, [], ["Honda"], {"a": 1}])
-def test_what_is_no_string_is_422(client: FlaskClient, value: Any) -> None:
-    response = client.post("/v1/makes", json={"id": 1, "name": value})
-    assert list(pointers(response)) == ["#/name"]
+def test_what_is_no_id_is_422_whatever_python_could_make_of_it(
+    client: FlaskClient, subtests: pytest.Subtests
+) -> None:
+    for value in NO_IDS:
+        with subtests.test(value=value):
+            response = post(client, f'{{"id": {value}, "name": "Honda"}}'.encode())
+            assert list(pointers(response)) == ["#/id"]
 
 
-@pytest.mark.parametrize("value", ["yes", "true", 1, 0, None, "", []])
-def test_what_is_no_boolean_is_422(client: FlaskClient, value: Any) -> None:
-    response = client.post("/v1/vehicle-syncs", json={"approve_deletions": value})
-    assert list(pointers(response)) == ["#/approve_deletions"]
+def test_what_is_no_string_is_422(client: FlaskClient, subtests: pytest.Subtests) -> None:
+    for value in [1, 1.5, True, None, [], ["Honda"], {"a": 1}]:
+        with subtests.test(value=value):
+            response = client.post("/v1/makes", json={"id": 1, "name": value})
+            assert list(pointers(response)) == ["#/name"]
+
+
+def test_what_is_no_boolean_is_422(client: FlaskClient, subtests: pytest.Subtests) -> None:
+    for value in ["yes", "true", 1, 0, None, "", []]:
+        with subtests.test(value=value):
+            response = client.post("/v1/vehicle-syncs", json={"approve_deletions": value})
+            assert list(pointers(response)) == ["#/approve_deletions"]
 
 
 def test_every_wrong_field_is_told_at_once(client: FlaskClient) -> None:
@@ -136,9 +141,8 @@ def test_the_pointer_leads_to_the_item_of_a_list(client: FlaskClient) -> None:
     assert pointers(response).keys() == {"#/make_ids/1", "#/make_ids/3"}
 
 
-@pytest.mark.parametrize(
-    ("name", "pointer"),
-    [
+def test_names_are_escaped_in_pointers(client: FlaskClient, subtests: pytest.Subtests) -> None:
+    for name, pointer in [
         ("a/b", "#/a~1b"),
         ("a~b", "#/a~0b"),
         ("~1", "#/~01"),
@@ -148,11 +152,10 @@ def test_the_pointer_leads_to_the_item_of_a_list(client: FlaskClient) -> None:
         ("größe", "#/gr%C3%B6%C3%9Fe"),
         ("a\u0000b", "#/a%00b"),
         ("\ud800", "#/?"),
-    ],
-)
-def test_names_are_escaped_in_pointers(client: FlaskClient, name: str, pointer: str) -> None:
-    body = json.dumps({"id": 1, "name": "Honda", name: 1}).encode()
-    assert pointers(post(client, body)) == {pointer: "Unknown field."}
+    ]:
+        with subtests.test(name=name, pointer=pointer):
+            body = json.dumps({"id": 1, "name": "Honda", name: 1}).encode()
+            assert pointers(post(client, body)) == {pointer: "Unknown field."}
 
 
 def test_a_body_with_thousands_of_mistakes_does_not_get_thousands_of_answers(
@@ -177,19 +180,22 @@ class TestText:
         assert self.name_as_stored(client, "S\u030ckoda") == "\u0160koda"
 
     def test_all_of_unicode_comes_back(self, client: FlaskClient) -> None:
-        assert self.name_as_stored(client, "🚗 本田 \u202e \U0010fffd") == "🚗 本田 \u202e \U0010fffd"
+        name = "🚗 本田 \u202e \U0010fffd"
+        assert self.name_as_stored(client, name) == name
 
-    @pytest.mark.parametrize("name", ["", " ", "\n\t\u3000", "\u2028"])
-    def test_blank_is_refused(self, client: FlaskClient, name: str) -> None:
-        response = client.post("/v1/makes", json={"id": 1, "name": name})
-        assert pointers(response) == {"#/name": "Must not be blank."}
+    def test_blank_is_refused(self, client: FlaskClient, subtests: pytest.Subtests) -> None:
+        for name in ["", " ", "\n\t\u3000", "\u2028"]:
+            with subtests.test(name=name):
+                response = client.post("/v1/makes", json={"id": 1, "name": name})
+                assert pointers(response) == {"#/name": "Must not be blank."}
 
-    @pytest.mark.parametrize("bad", ["\u0000", "\u0007", "\n", "\u007f", "\u0085", "\ud800", "\udfff"])
     def test_control_characters_and_lone_surrogates_are_refused(
-        self, client: FlaskClient, bad: str
+        self, client: FlaskClient, subtests: pytest.Subtests
     ) -> None:
-        body = json.dumps({"id": 1, "name": f"Hon{bad}da"}).encode()
-        assert list(pointers(post(client, body))) == ["#/name"]
+        for bad in ["\u0000", "\u0007", "\n", "\u007f", "\u0085", "\ud800", "\udfff"]:
+            with subtests.test(bad=bad):
+                body = json.dumps({"id": 1, "name": f"Hon{bad}da"}).encode()
+                assert list(pointers(post(client, body))) == ["#/name"]
 
     def test_its_length_counts_characters_after_trimming(self, client: FlaskClient) -> None:
         assert self.name_as_stored(client, " " + "🚗" * 255 + " ") == "🚗" * 255

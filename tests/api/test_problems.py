@@ -10,35 +10,39 @@ from dataclasses import replace
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import event, text
+from sqlalchemy import event, insert
 from sqlalchemy.engine import make_url
 
-from automart import create_app
+from automart.catalogue.models import VehicleMake, VehicleModel
 from automart.config import Settings
 from automart.db import db, transaction
+from tests.conftest import application
 from tests.support import postgresql
 from tests.support.catalogue import HONDA, add_make
 from tests.support.http import assert_problem
 
-
-@pytest.mark.parametrize(
-    "path",
-    ["/", "/nowhere", "/v1", "/v1/makes/", "/v1/makes/474/", "//v1/makes", "/v1//makes", "/V1/makes"]
-    + ["/api", "/api/", "/api/nowhere", "/api/api/v1/makes", "/apix/v1/makes", "/makes", "/docs/x"]
-    + ["/docs/../pyproject.toml", "/docs/%2e%2e/__init__.py", "/favicon.ico", "/v1/makes/%ff"],
+UNKNOWN = (
+    *("/", "/nowhere", "/v1", "/v1/makes/", "/v1/makes/474/", "//v1/makes", "/v1//makes"),
+    *("/V1/makes", "/api", "/api/", "/api/nowhere", "/api/api/v1/makes", "/apix/v1/makes"),
+    *("/makes", "/docs/x", "/docs/../pyproject.toml", "/docs/%2e%2e/__init__.py", "/static/x"),
+    *("/favicon.ico", "/v1/makes/%ff", "/v1/makes/%00"),
 )
-def test_an_unknown_url_is_404(client: FlaskClient, path: str) -> None:
-    assert_problem(client.get(path), 404)
 
 
-@pytest.mark.parametrize("method", ["PUT", "POST", "TRACE", "BREW"])
+def test_an_unknown_url_is_404(client: FlaskClient, subtests: pytest.Subtests) -> None:
+    for path in UNKNOWN:
+        with subtests.test(path=path):
+            assert_problem(client.get(path), 404)
+
+
 def test_a_method_that_is_not_offered_is_405_and_those_that_are_offered_are_named(
-    client: FlaskClient, method: str
+    client: FlaskClient, subtests: pytest.Subtests
 ) -> None:
-    add_make()
-    response = client.open(f"/v1/makes/{HONDA}", method=method)
-    assert_problem(response, 405)
-    assert set(response.allow) == {"GET", "HEAD", "PATCH", "DELETE", "OPTIONS"}
+    for method in ("PUT", "POST", "TRACE", "BREW"):
+        with subtests.test(method):
+            response = client.open(f"/v1/makes/{HONDA}", method=method)
+            assert_problem(response, 405)
+            assert set(response.allow) == {"GET", "HEAD", "PATCH", "DELETE", "OPTIONS"}
 
 
 def test_options_names_the_methods(client: FlaskClient) -> None:
@@ -64,9 +68,10 @@ def test_the_instance_is_the_path_as_a_uri_reference(client: FlaskClient) -> Non
     assert assert_problem(client.get(asked), 404)["instance"] == "/api/no%20such/%E2%82%AC"
 
 
-@pytest.mark.parametrize("host", ["a b", 'x"><script>', "x/y", "x,y", "x:99999", "ü", ""])
-def test_a_malformed_host_header_is_400(client: FlaskClient, host: str) -> None:
-    assert_problem(client.get("/v1/makes", headers={"Host": host}), 400)
+def test_a_malformed_host_header_is_400(client: FlaskClient, subtests: pytest.Subtests) -> None:
+    for host in ["a b", 'x"><script>', "x/y", "x,y", "x:99999", "ü", ""]:
+        with subtests.test(host=host):
+            assert_problem(client.get("/v1/makes", headers={"Host": host}), 400)
 
 
 @pytest.mark.parametrize("host", ["shop.example", "shop.example:8080", "[::1]:8000", "127.0.0.1"])
@@ -93,7 +98,7 @@ def test_what_only_the_database_refuses_is_500_if_no_client_could_cause_it(app: 
     @app.post("/broken")
     def broken() -> str:
         with transaction():
-            db.session.execute(text("INSERT INTO vehicle_make (id, name) VALUES (1, 'Hidden')"))
+            db.session.execute(insert(VehicleMake).values(id=1, name="Hidden"))
         return ""
 
     response = app.test_client().post("/broken")
@@ -105,9 +110,7 @@ def test_a_broken_check_of_the_database_is_409_without_its_name(app: Flask) -> N
     @app.post("/broken")
     def broken() -> str:
         with transaction():
-            db.session.execute(
-                text("INSERT INTO vehicle_make (id, name, name_folded) VALUES (0, 'x', 'x')")
-            )
+            db.session.execute(insert(VehicleMake).values(id=0, name="x", name_folded="x"))
         return ""
 
     response = app.test_client().post("/broken")
@@ -122,7 +125,7 @@ def test_a_broken_reference_is_a_conflict_when_deleting_and_else_a_wrong_field(
     def broken() -> str:
         with transaction():
             db.session.execute(
-                text("INSERT INTO vehicle_model (id, make_id, name, name_folded) VALUES (1,2,'x','x')")
+                insert(VehicleModel).values(id=1, make_id=2, name="x", name_folded="x")
             )
         return ""
 
@@ -148,8 +151,8 @@ def test_a_database_that_cannot_be_reached_does_not_keep_the_application_from_st
     settings: Settings,
 ) -> None:
     nobody = "postgresql+psycopg://nobody:secret@127.0.0.1:1/nothing"
-    client = create_app(replace(settings, database_url=nobody)).test_client()
-    response = client.get("/v1/makes")
+    with application(replace(settings, database_url=nobody)) as app:
+        response = app.test_client().get("/v1/makes")
     assert_problem(response, 503)
     assert "nobody" not in response.text
 
