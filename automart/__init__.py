@@ -9,7 +9,7 @@ from typing import Any
 from flask import Flask
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from automart.api import create_api, link_to_next_page, version_response
+from automart.api import create_api
 from automart.background.queues import connect
 from automart.background.views import blp as job_views
 from automart.catalogue.views import blp as catalogue_views
@@ -43,8 +43,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["redis"] = connect(settings.redis_url)
     _open_database(app, settings)
     trace_requests(app)
-    app.after_request(link_to_next_page)
-    app.after_request(version_response)
     register_error_handlers(app)
     api = create_api(app, title="Automart", version=version("automart"), description=DESCRIPTION)
     for views in (job_views, catalogue_views):

