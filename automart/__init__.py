@@ -13,12 +13,7 @@ from automart.accounts.auth import init_auth
 from automart.accounts.login_views import blp as login_views
 from automart.accounts.oauth_views import blp as oauth_views
 from automart.accounts.views import blp as account_views
-from automart.api import (
-    check_that_access_is_stated,
-    create_api,
-    link_to_next_page,
-    version_response,
-)
+from automart.api import check_that_access_is_stated, create_api
 from automart.background.queues import connect
 from automart.background.views import blp as job_views
 from automart.catalogue.views import blp as catalogue_views
@@ -56,8 +51,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     _open_database(app, settings)
     init_auth(app)
     trace_requests(app)
-    app.after_request(link_to_next_page)
-    app.after_request(version_response)
     register_error_handlers(app)
     api = create_api(app, title="Automart", version=version("automart"), description=DESCRIPTION)
     for views in (login_views, oauth_views, account_views, job_views, catalogue_views):

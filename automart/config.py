@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from datetime import time
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from environs import EnvValidationError, FileAwareEnv
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
+
+REDIS_SOCKET = "redis.sock"
 
 
 class SettingsError(Exception):
@@ -41,11 +43,23 @@ class Settings:
     def is_sqlite(self) -> bool:
         return make_url(self.database_url).get_backend_name() == "sqlite"
 
+    @property
+    def redis_socket(self) -> Path:
+        """Where `automart up` puts a Redis of its own, if no other one is named."""
+        return self.instance / REDIS_SOCKET
+
+    @property
+    def wants_embedded_redis(self) -> bool:
+        return self.redis_url == _url_of_socket(self.redis_socket)
+
     @classmethod
-    def from_environment(cls, folder: Path | None = None) -> Settings:
+    def from_environment(
+        cls, folder: Path | None = None, *, log_format: str | None = None
+    ) -> Settings:
         """Read the environment, and `.env` in `folder` (default: the current one) beneath it.
 
-        Raises `SettingsError` that names every wrong setting.
+        `log_format` holds unless LOG_FORMAT is set. Raises `SettingsError` that names every wrong
+        setting.
         """
         folder = folder or Path.cwd()
         env = FileAwareEnv(eager=False, strip_whitespace=True)
@@ -60,7 +74,9 @@ class Settings:
         values: dict[str, Any] = {
             "instance": instance,
             "database_url": database_url,
-            "redis_url": read(env.str, "REDIS_URL", f"unix://{instance}/redis.sock", _redis_url),
+            "redis_url": read(
+                env.str, "REDIS_URL", _url_of_socket(instance / REDIS_SOCKET), _redis_url
+            ),
             "secret_key": read(env.str, "SECRET_KEY", ""),
             "secret_key_fallbacks": read(env.str, "SECRET_KEY_FALLBACKS", "", _secrets),
             "public_url": read(env.str, "PUBLIC_URL", None, _web_url),
@@ -68,8 +84,10 @@ class Settings:
             "nhtsa_requests_per_second": read(
                 env.float, "NHTSA_REQUESTS_PER_SECOND", cls.nhtsa_requests_per_second, _pace
             ),
-            "vehicle_sync_at": read(env.str, "VEHICLE_SYNC_AT", "", _time_of_day),
-            "log_format": read(env.str, "LOG_FORMAT", cls.log_format, _one_of("json", "console")),
+            "vehicle_sync_at": read(env.str, "VEHICLE_SYNC_AT", None, _time_of_day),
+            "log_format": read(
+                env.str, "LOG_FORMAT", log_format or cls.log_format, _one_of("json", "console")
+            ),
         }
         try:
             env.seal()
@@ -92,10 +110,10 @@ def _reader(env: FileAwareEnv, mistakes: dict[str, list[str]]) -> Callable[..., 
         check: Callable[[Any], Any] | None = None,
     ) -> Any:
         try:
-            value = parser(name, default)
-            if value is None or check is None:
-                return value
-            return check(value)
+            if not env.str(name, "").strip():  # many a way to start a process cannot unset
+                return default
+            value = parser(name)
+            return value if value is None or check is None else check(value)
         except ValueError as error:
             mistakes.setdefault(name, []).append(str(error))
             return default
@@ -132,7 +150,7 @@ def _secrets(value: str) -> tuple[str, ...]:
 def _database_url(value: str) -> str:
     try:
         url = make_url(value)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # whose messages may quote the password
         raise ValueError("Not a database URL.") from None
     if url.drivername in ("postgres", "postgresql"):
         url = url.set(drivername="postgresql+psycopg")
@@ -143,6 +161,10 @@ def _database_url(value: str) -> str:
     return url.render_as_string(hide_password=False)
 
 
+def _url_of_socket(path: Path) -> str:
+    return f"unix://{quote(str(path))}"
+
+
 def _redis_url(value: str) -> str:
     if urlsplit(value).scheme not in ("redis", "rediss", "unix"):
         raise ValueError("Must start with redis://, rediss:// or unix://.")
@@ -150,10 +172,12 @@ def _redis_url(value: str) -> str:
 
 
 def _web_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("Must be an http or https URL without query.")
-    return value.rstrip("/")
+    with contextlib.suppress(ValueError):  # whose messages may quote a password
+        parts = urlsplit(value)
+        more = parts.query or parts.fragment or parts.username is not None or parts.port == 0
+        if parts.scheme in ("http", "https") and parts.hostname and not more:
+            return value.rstrip("/")
+    raise ValueError("Must be an http or https URL without user or query.")
 
 
 def _pace(value: float) -> float:
@@ -162,9 +186,7 @@ def _pace(value: float) -> float:
     return value
 
 
-def _time_of_day(value: str) -> time | None:
-    if not value:
-        return None
+def _time_of_day(value: str) -> time:
     if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
         raise ValueError("Must be a time of day in UTC like 03:30, or empty.")
     return time.fromisoformat(value)

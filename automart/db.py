@@ -18,6 +18,7 @@ from sqlalchemy import (
     Dialect,
     Integer,
     MetaData,
+    Table,
     UpdateBase,
     event,
 )
@@ -89,6 +90,7 @@ migrate = Migrate()
 
 ModelT = TypeVar("ModelT", bound=Model)
 ItemT = TypeVar("ItemT")
+Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
 def utcnow() -> datetime:
@@ -117,12 +119,21 @@ def get_or_404(model: type[ModelT], ident: Any, *, lock: bool = False) -> ModelT
     return row
 
 
-def affected(statement: UpdateBase) -> int:
+def affected(statement: UpdateBase, parameters: Parameters | None = None) -> int:
     """Execute an INSERT, UPDATE or DELETE. Answers the number of rows that it touched."""
-    return cast("CursorResult[Any]", db.session.execute(statement)).rowcount
+    # An INSERT's count is forgotten (-1) with the closing of the cursor unless it is asked for.
+    result = db.session.execute(
+        statement, parameters, execution_options={"preserve_rowcount": True}
+    )
+    return cast("CursorResult[Any]", result).rowcount
 
 
-def insert(model: type[Model]) -> sqlite.Insert | postgresql.Insert:
+def table_of(model: type[Model]) -> Table:
+    """The table of `model`, for statements that are executed often and need no entities."""
+    return cast("Table", model.__table__)
+
+
+def insert(model: type[Model] | Table) -> sqlite.Insert | postgresql.Insert:
     """An INSERT that can say `on_conflict_do_…`, which both databases spell alike."""
     if db.engine.dialect.name == "postgresql":
         return postgresql.insert(model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 import structlog
 from flask import Flask, Response, current_app, g, request
@@ -23,6 +24,8 @@ from automart.violations import explain_violation
 log = structlog.get_logger(__name__)
 
 PROBLEM_JSON = "application/problem+json"
+# What RFC 3986 §3.3 lets stand in a path as it is.
+PATH = "/!$&'()*+,;=:@"
 OAUTH = "/oauth/"
 _OAUTH_ERRORS = {
     HTTPStatus.UNAUTHORIZED: "invalid_client",
@@ -46,7 +49,8 @@ def register_error_handlers(app: Flask) -> None:
 def _respond(body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response:
     if request.path.startswith(OAUTH):
         return _respond_as_oauth(body, headers)
-    body |= {"instance": request.script_root + request.path, "request_id": g.get("request_id")}
+    instance = quote(request.script_root + request.path, PATH)
+    body |= {"instance": instance, "request_id": g.get("request_id")}
     response = Response(current_app.json.dumps(body), status=body["status"], mimetype=PROBLEM_JSON)
     response.headers.update(headers or {})
     return response

@@ -7,13 +7,15 @@ import re
 import sys
 import time
 import uuid
+from typing import Any
 
 import structlog
 from flask import Flask, Response, g, request
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 log = structlog.get_logger(__name__)
 
+_DETAIL = re.compile(r"\nDETAIL: .*?(?=\n\n|\n\[SQL|\n(HINT|CONTEXT|QUERY): |\Z)", re.DOTALL)
 SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}")
 
 _SHARED: list[Processor] = [
@@ -26,22 +28,23 @@ _SHARED: list[Processor] = [
 
 def configure_logging(log_format: str) -> None:
     """Send all logs of this process, libraries' included, to standard error in one form."""
-    if log_format == "json":
-        last: list[Processor] = [
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ]
-    else:
-        # Without the locals of each frame, which may be personal or secret.
-        plain = structlog.dev.plain_traceback
-        last = [
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
-        ]
+    # Without the locals of each frame, which may be personal or secret.
+    plain = structlog.dev.plain_traceback
+    renderer: Processor = (
+        structlog.processors.JSONRenderer()
+        if log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
+    )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*_SHARED, structlog.stdlib.ExtraAdder()],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                _without_values,
+                renderer,
+            ],
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
@@ -54,6 +57,13 @@ def configure_logging(log_format: str) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+
+
+def _without_values(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """PostgreSQL's DETAIL quotes whole rows, which may be personal or secret."""
+    if "exception" in event:
+        event["exception"] = _DETAIL.sub("", event["exception"])
+    return event
 
 
 def trace_requests(app: Flask) -> None:
@@ -82,7 +92,7 @@ def _finish(response: Response) -> Response:
         log.info(
             "request",
             method=request.method,
-            path=request.path,
+            path=request.script_root + request.path,
             status=response.status_code,
             duration_ms=round((time.perf_counter() - g.started) * 1000, 1),
             address=request.remote_addr,

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Column, Constraint, ForeignKeyConstraint, Index, MetaData, UniqueConstraint
+from sqlalchemy import (
+    Column,
+    Constraint,
+    ForeignKeyConstraint,
+    Index,
+    MetaData,
+    PrimaryKeyConstraint,
+    UniqueConstraint,
+)
 from sqlalchemy.exc import IntegrityError
 
 from automart.db import Model
@@ -34,9 +42,13 @@ def explain_violation(error: IntegrityError) -> Violation | None:
     rule = _broken_rule(error, Model.metadata)
     if rule is None:
         return None
-    is_reference = isinstance(rule, ForeignKeyConstraint)
-    detail = rule.info.get("problem", "It conflicts with what is stored.")
-    return Violation(detail, is_reference)
+    return Violation(_told(rule), isinstance(rule, ForeignKeyConstraint))
+
+
+def _told(rule: Rule) -> str:
+    if isinstance(rule, PrimaryKeyConstraint):
+        return "There is one with this id already."
+    return str(rule.info.get("problem", "It conflicts with what is stored."))
 
 
 def _told_by_trigger(error: IntegrityError) -> str | None:
@@ -79,7 +91,8 @@ def _unique_rules(metadata: MetaData) -> list[Rule]:
     return [
         rule
         for rule in _rules(metadata)
-        if isinstance(rule, UniqueConstraint) or (isinstance(rule, Index) and rule.unique)
+        if isinstance(rule, PrimaryKeyConstraint | UniqueConstraint)
+        or (isinstance(rule, Index) and rule.unique)
     ]
 
 

@@ -1,10 +1,11 @@
 """What must happen by itself: forgotten jobs are dispatched, orphaned ones queued again, old rows
-expire, the nightly sync starts. `python -m jobs.housekeeping`; any number may run, one works."""
+expire, the nightly sync starts. `python -m jobs.housekeeping PARENT`: any number may run, one works.
+"""
 
 from __future__ import annotations
 
-import os
 import signal
+import sys
 import threading
 import time
 import uuid
@@ -61,7 +62,7 @@ def chores(settings: Settings) -> list[Chore]:
     """All chores, in the order in which they are done."""
     return [
         Chore(ROUND_SECONDS, dispatch_due),
-        Chore(5, requeue_orphans),
+        Chore(2, requeue_orphans),
         Chore(5, dispatch_lost),
         Chore(20, lambda: start_nightly_sync(settings, utcnow())),
         Chore(3600, expire_jobs),
@@ -117,7 +118,7 @@ def keep(app: Flask, stop: threading.Event) -> None:
 
 
 def main() -> None:
-    end_with_parent(os.getppid())
+    end_with_parent(int(sys.argv[1]))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         # From a thread: the main thread may be holding the event's lock when the signal comes.

@@ -1,4 +1,7 @@
-"""Processes that must not outlive whoever looks after them."""
+"""Processes that must not outlive whoever looks after them.
+
+`python -m jobs.processes PARENT COMMAND…` becomes COMMAND, tied to the process PARENT.
+"""
 
 from __future__ import annotations
 
@@ -21,3 +24,9 @@ def end_with_parent(parent: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # it died before the kernel was asked
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    end_with_parent(int(sys.argv[1]))
+    # The kernel keeps to its promise across exec.
+    os.execvp(sys.argv[2], sys.argv[2:])  # noqa: S606 - the command line is `automart up`'s

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -54,9 +55,10 @@ class Supervisor:
 
     def __init__(self, queues: Sequence[Queue]) -> None:
         self._stop = False
+        me = str(os.getpid())  # for them to notice when it is gone
         self._children = [
-            Child("housekeeping", [sys.executable, "-m", "jobs.housekeeping"]),
-            *(Child(queue, [sys.executable, "-m", "jobs.worker", queue]) for queue in queues),
+            Child("housekeeping", [sys.executable, "-m", "jobs.housekeeping", me]),
+            *(Child(queue, [sys.executable, "-m", "jobs.worker", me, queue]) for queue in queues),
         ]
 
     def run(self) -> None:

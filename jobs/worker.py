@@ -1,4 +1,4 @@
-"""RQ's worker, as this house needs it: `python -m jobs.worker QUEUE`."""
+"""RQ's worker, as this house needs it: `python -m jobs.worker PARENT QUEUE`."""
 
 from __future__ import annotations
 
@@ -73,5 +73,5 @@ def serve(queue: Queue) -> None:
 
 
 if __name__ == "__main__":
-    end_with_parent(os.getppid())
-    serve(Queue(sys.argv[1]))
+    end_with_parent(int(sys.argv[1]))
+    serve(Queue(sys.argv[2]))

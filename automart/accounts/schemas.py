@@ -11,7 +11,7 @@ from marshmallow import ValidationError, fields, validate
 from automart.accounts.models import LONGEST_EMAIL, LONGEST_NAME, ClientKind
 from automart.accounts.passwords import LONGEST, SHORTEST, what_is_wrong
 from automart.api import PageQuery, Schema
-from automart.api.fields import Flag, Text, UtcTime
+from automart.api.fields import Flag, QueryText, Text, UtcTime
 
 GRANTABLE_SCOPES = ("catalogue", "metrics")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -151,8 +151,8 @@ class AuditEventSchema(Schema):
 
 
 class AuditQuery(PageQuery):
-    kind = fields.String(load_default=None)
-    subject = fields.String(
+    kind = QueryText(load_default=None)
+    subject = QueryText(
         load_default=None, metadata={"description": "Like `user:7` or `client:0193…`."}
     )
 

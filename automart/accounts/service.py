@@ -89,8 +89,19 @@ def change_myself(user: User, changes: Mapping[str, Any]) -> None:
     _record_change(Event.USER_CHANGED, user, changed)
 
 
-def there_is_a_user() -> bool:
-    return bool(db.session.scalar(select(exists().select_from(User))))
+def ensure_first_admin() -> str | None:
+    """Add an administrator, `FIRST_ADMIN_EMAIL`, if there is no user at all.
+
+    Answers the password, which is to be shown once; None if there is somebody already.
+    """
+    if db.session.scalar(select(exists().select_from(User))):
+        return None
+    password = secrets.token_urlsafe(12)
+    values = {"email": FIRST_ADMIN_EMAIL, "name": "Administrator", "is_admin": True}
+    hashed = with_hashed_password(values | {"password": password})
+    with transaction():
+        create_user(hashed)
+    return password
 
 
 def create_service_client(name: str, scopes: Sequence[str]) -> tuple[Client, str]:

@@ -14,10 +14,10 @@ from automart.api.access import (
 )
 from automart.api.documents import Api, Blueprint, create_api
 from automart.api.idempotency import IdempotencyKey, forget_old_keys, idempotent
-from automart.api.pages import link_to_next_page, paginate
-from automart.api.schemas import PageQuery, ProblemSchema, Schema, page_of
+from automart.api.pages import paginate
+from automart.api.schemas import PageQuery, ProblemSchema, Query, Schema, page_of
 from automart.api.urls import absolute_url
-from automart.api.versions import check_version, version_response
+from automart.api.versions import check_version
 
 __all__ = [
     "ADMIN",
@@ -30,6 +30,7 @@ __all__ = [
     "IdempotencyKey",
     "PageQuery",
     "ProblemSchema",
+    "Query",
     "Schema",
     "absolute_url",
     "check_that_access_is_stated",
@@ -39,10 +40,8 @@ __all__ = [
     "forget_old_keys",
     "guard_blueprint",
     "idempotent",
-    "link_to_next_page",
     "page_of",
     "paginate",
     "public",
     "requires",
-    "version_response",
 ]

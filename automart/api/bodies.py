@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, NoReturn
+from urllib.parse import quote
 
 import marshmallow
 from flask import Request
 from webargs import core
 from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from automart.errors import FIELDS_ARE_WRONG, Invalid, Malformed, UnsupportedMediaType
+
+JSON = "application/json"
+# A body of a few bytes a mistake must not buy an answer of many.
+MOST_ERRORS_TOLD = 100
+# What RFC 3986 §3.5 lets stand in a fragment as it is.
+FRAGMENT = "!$&'()*+,;=:@/?"
 
 
 class StrictParser(FlaskParser):
@@ -23,29 +32,63 @@ class StrictParser(FlaskParser):
     }
 
     def load_json(self, req: Request, schema: marshmallow.Schema) -> Any:
-        body = req.get_data(cache=True)
-        if not body and not req.mimetype and getattr(schema, "body_may_be_absent", False):
+        body = read_body(req)
+        if not body and getattr(schema, "body_may_be_absent", False):
             return core.missing
-        if body and not core.is_json(req.mimetype):
-            raise UnsupportedMediaType("The body must be sent as application/json.")
+        if body and req.mimetype != JSON:
+            raise UnsupportedMediaType(
+                f"The body must be sent as {JSON}.", headers={"Accept": JSON}
+            )
         return parse_json(body)
+
+    def load_querystring(self, req: Request, schema: marshmallow.Schema) -> Any:
+        query = super().load_querystring(req, schema)
+        errors = [
+            {"detail": "Given more than once.", "parameter": name}
+            for name, values in req.args.lists()
+            if len(values) > 1 and name not in query.multiple_keys
+        ]
+        if errors:
+            raise Invalid(FIELDS_ARE_WRONG, errors=errors[:MOST_ERRORS_TOLD])
+        return query
 
     def handle_error(
         self, error: marshmallow.ValidationError, *_args: Any, **_kwargs: Any
     ) -> NoReturn:
-        raise Invalid(FIELDS_ARE_WRONG, errors=list(_located(error.messages_dict)))
+        errors = islice(_located(error.messages_dict), MOST_ERRORS_TOLD)
+        raise Invalid(FIELDS_ARE_WRONG, errors=list(errors))
+
+
+def read_body(req: Request) -> bytes:
+    """The whole body. Raises `RequestEntityTooLarge`."""
+    body = req.get_data(cache=True)
+    limit = req.max_content_length
+    # One without a length, that is, in chunks, is cut off at the limit without a word.
+    if req.content_length is None and limit is not None and len(body) >= limit:
+        raise RequestEntityTooLarge
+    return body
 
 
 def parse_json(body: bytes) -> Any:
     """Parse as RFC 8259 has it: UTF-8, no NaN or Infinity, no name twice in an object."""
     try:
         return json.loads(
-            body.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_unique_names
+            body.decode("utf-8"),
+            parse_int=_whole_number,
+            parse_constant=_refuse_constant,
+            object_pairs_hook=_unique_names,
         )
     except RecursionError:
         raise Malformed("The JSON is nested too deeply.") from None
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
+    except UnicodeDecodeError:
+        raise Malformed("The body is not valid UTF-8.") from None
+    except ValueError as error:  # a JSONDecodeError is one
         raise Malformed(f"The body is not valid JSON: {error}.") from None
+
+
+def _whole_number(digits: str) -> int | float:
+    """Beyond all that a field takes, it is infinity, as `1e999` is: Python parses it in no time."""
+    return int(digits) if len(digits) < 400 else float(digits)
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -84,4 +127,4 @@ def _flat(messages: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...
 def pointer_to(path: tuple[str, ...]) -> str:
     """A JSON pointer (RFC 6901 §6, as a URI fragment)."""
     escaped = (part.replace("~", "~0").replace("/", "~1") for part in path)
-    return "#" + "".join(f"/{part}" for part in escaped)
+    return "#" + quote("".join(f"/{part}" for part in escaped), FRAGMENT, errors="replace")

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import copy
-import json
 from http import HTTPStatus
 from typing import Any
 
 import flask_smorest
-from flask import Flask, Response, render_template, request, send_from_directory, url_for
+from flask import (
+    Flask,
+    Response,
+    jsonify,
+    render_template,
+    request,
+    send_from_directory,
+    url_for,
+)
 from flask_smorest.utils import prepare_response
 from swagger_ui import core as swagger_ui
 
 from automart.api.access import Access, public
 from automart.api.bodies import StrictParser
-from automart.api.fields import Flag, Id, QueryInteger, Text, UtcTime
-from automart.api.schemas import ProblemSchema
-from automart.api.urls import IdConverter, absolute_url, url_root
+from automart.api.fields import Flag, Id, QueryInteger, QueryText, UtcTime
+from automart.api.pages import link_to_next_page
+from automart.api.schemas import PageQuery, ProblemSchema
+from automart.api.urls import IdConverter, absolute_url, refuse_malformed_host, url_root
+from automart.api.versions import version_response
 from automart.db import LARGEST_ID
 
 PROBLEM_JSON = "application/problem+json"
@@ -62,6 +71,19 @@ SECURITY_SCHEMES: dict[str, dict[str, Any]] = {
 }
 
 
+def _header(description: str, kind: str = "string") -> dict[str, Any]:
+    return {"description": description, "schema": {"type": kind}}
+
+
+ETAG = {"ETag": _header("The version, for `If-Match` and `If-None-Match`.")}
+LINK = {"Link": _header('The next page, as `rel="next"` (RFC 8288), while there is more.')}
+LOCATION = {"Location": _header("The absolute URL of the new thing.")}
+REPLAYED = {"Idempotent-Replayed": _header("`true` if it is answered again and not done again.")}
+REQUEST_ID = {"X-Request-ID": _header("The id that was sent, or else made, for this request.")}
+RETRY_AFTER = {"Retry-After": _header("Seconds until it is worth asking again.", "integer")}
+PREFERENCE_APPLIED = {"Preference-Applied": _header("The time that it would have waited.")}
+
+
 class Blueprint(flask_smorest.Blueprint):
     """flask-smorest's blueprint with strict bodies, and with our conventions in the documents."""
 
@@ -80,17 +102,21 @@ class Api(flask_smorest.Api):
 
     @public
     def _openapi_json(self) -> Response:
+        """Serve the document, whose addresses begin where the client came in."""
         document = copy.deepcopy(self.spec.to_dict())
-        document["servers"] = [{"url": request.script_root or "/"}]
         schemes = document["components"]["securitySchemes"]
         flow = schemes["oauth2"]["flows"]["authorizationCode"]
         root = url_root() + request.script_root
+        document["servers"] = [{"url": root}]
         flow["authorizationUrl"] = f"{root}/oauth/authorize"
         flow["tokenUrl"] = flow["refreshUrl"] = f"{root}/oauth/token"
-        return Response(json.dumps(document, indent=2), mimetype="application/json")
+        return jsonify(document)
 
     def _register_error_handlers(self) -> None:
         """Leave errors to `automart.problems`."""
+
+    def _register_pagination_header(self) -> None:
+        """Leave out flask-smorest's: our pages have cursors."""
 
     def _register_responses(self) -> None:
         for status in HTTPStatus:
@@ -113,10 +139,14 @@ def create_api(app: Flask, *, title: str, version: str, description: str) -> Api
         API_SPEC_OPTIONS={"info": {"description": description}},
     )
     app.url_map.converters["id"] = IdConverter
+    app.url_map.merge_slashes = False  # one URL for one thing, and no redirect that is HTML
+    app.before_request(refuse_malformed_host)
+    for finish in (_drop_empty_body, link_to_next_page, version_response):
+        app.after_request(finish)
     api = Api()
     api.register_converter(IdConverter, _id_parameter)
     for field, *documented in (
-        (Text, "string", None),
+        (QueryText, "string", None),
         (Id, "integer", "int64"),
         (QueryInteger, "integer", None),
         (Flag, "boolean", None),
@@ -126,6 +156,7 @@ def create_api(app: Flask, *, title: str, version: str, description: str) -> Api
     api.init_app(app)
     for name, scheme in SECURITY_SCHEMES.items():
         api.spec.components.security_scheme(name, copy.deepcopy(scheme))
+    api.ma_plugin.converter.add_attribute_function(_without_null_default)
     app.add_url_rule("/docs", "docs", _docs)
     app.add_url_rule("/docs/<path:name>", "docs_asset", _docs_asset)
     return api
@@ -146,7 +177,24 @@ def _docs_asset(name: str) -> Response:
 
 
 def _id_parameter(_converter: IdConverter) -> dict[str, Any]:
-    return {"type": "integer", "format": "int64", "minimum": 0, "maximum": LARGEST_ID}
+    return {"type": "integer", "format": "int64", "minimum": 1, "maximum": LARGEST_ID}
+
+
+def _without_null_default(
+    _converter: Any, _field: Any, ret: dict[str, Any], **_context: Any
+) -> dict[str, Any]:
+    """That nothing is assumed goes without saying."""
+    if ret.get("default", ret) is None:
+        del ret["default"]
+    return {}
+
+
+def _drop_empty_body(response: Response) -> Response:
+    """flask-smorest calls the body of a 204 JSON, but there is none."""
+    if response.status_code == HTTPStatus.NO_CONTENT:
+        response.set_data(b"")
+        del response.headers["Content-Type"]
+    return response
 
 
 def _document_conventions(
@@ -155,20 +203,24 @@ def _document_conventions(
     """Add the headers and errors that follow from what kind of operation it is."""
     parameters = doc.setdefault("parameters", [])
     responses = doc.setdefault("responses", {})
-    is_thing = "404" in {str(status) for status in responses}
     _document_access(doc, info)
+    is_list = any(_is_page_query(parameter) for parameter in parameters)
+    errors = {400, 413, 415} if "requestBody" in doc else set()
     if info.get("idempotent"):
         parameters.append(IDEMPOTENCY_KEY)
+        errors |= {400, 422}
     if info.get("can_wait"):
         parameters.append(PREFER)
-    if is_thing and method in ("patch", "put", "delete"):
-        parameters.append(IF_MATCH)
-        responses.setdefault(412, "PRECONDITION_FAILED")
-    if is_thing and method == "get":
+        responses[200] = responses[202] | {"description": "The job, which ended in time"}
+    if method == "get":
         parameters.append(IF_NONE_MATCH)
-    if "requestBody" in doc:
-        responses.setdefault(400, "BAD_REQUEST")
-        responses.setdefault(415, "UNSUPPORTED_MEDIA_TYPE")
+        responses[304] = {"description": HTTPStatus.NOT_MODIFIED.phrase}
+    if method in ("patch", "put", "delete") and 404 in responses:
+        parameters.append(IF_MATCH)
+        errors |= {400, 412}
+    for error in errors:
+        responses.setdefault(error, HTTPStatus(error).name)
+    _document_headers(responses, info, is_list=is_list)
     return doc
 
 
@@ -186,3 +238,24 @@ def _document_access(doc: dict[str, Any], info: dict[str, Any]) -> None:
     responses = doc["responses"]
     responses.setdefault(401, "UNAUTHORIZED")
     responses.setdefault(403, "FORBIDDEN")
+
+
+def _document_headers(
+    responses: dict[int | str, Any], info: dict[str, Any], *, is_list: bool
+) -> None:
+    replayed = REPLAYED if info.get("idempotent") else {}
+    applied = PREFERENCE_APPLIED if info.get("can_wait") else {}
+    headers = {
+        200: ETAG | applied | (LINK if is_list else {}),
+        201: ETAG | LOCATION | replayed,
+        202: LOCATION | RETRY_AFTER | replayed,
+    }
+    for status, response in responses.items():
+        if isinstance(response, dict):
+            told = REQUEST_ID | headers.get(int(status), {})
+            response["headers"] = told | response.get("headers", {})
+
+
+def _is_page_query(parameter: dict[str, Any]) -> bool:
+    schema = parameter.get("schema")
+    return isinstance(schema, type) and issubclass(schema, PageQuery)

@@ -14,6 +14,7 @@ from sqlalchemy import JSON, Index, String, delete
 from sqlalchemy.orm import Mapped, mapped_column
 
 from automart.api.access import current_caller_id
+from automart.api.bodies import read_body
 from automart.api.notes import note
 from automart.db import Model, affected, db, insert, transaction, utcnow
 from automart.errors import Invalid, Malformed
@@ -102,7 +103,7 @@ def _fingerprint() -> str:
     # try out.
     key = str(current_app.secret_key).encode()
     digest = hmac.new(key, f"{request.method} {request.path}?".encode(), hashlib.sha256)
-    digest.update(request.query_string + b"\n" + request.get_data(cache=True))
+    digest.update(request.query_string + b"\n" + read_body(request))
     return digest.hexdigest()
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
-from marshmallow import RAISE, fields, validate
+from marshmallow import INCLUDE, RAISE, fields, validate
 from marshmallow import Schema as MarshmallowSchema
 
 from automart.api.fields import QueryInteger
@@ -22,8 +23,20 @@ class Schema(MarshmallowSchema):
     body_may_be_absent = False
     """Whether a request without any body is taken for `{}`."""
 
+    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
+        """What only goes out is always there, unless its metadata says `optional`; so say so."""
+        if field_obj.dump_only:
+            field_obj.required = not field_obj.metadata.get("optional")
 
-class PageQuery(Schema):
+
+class Query(Schema):
+    """What may stand in a query string, where there is no null."""
+
+    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
+        field_obj.allow_none = False
+
+
+class PageQuery(Query):
     """The query of a list. A subclass adds its filters."""
 
     limit = QueryInteger(
@@ -46,13 +59,16 @@ class ProblemDetail(Schema):
 
 
 class ProblemSchema(Schema):
-    """What went wrong (RFC 9457)."""
+    """What went wrong (RFC 9457). Some problems have members of their own beside these."""
 
-    type = fields.String(required=True)
+    class Meta(Schema.Meta):
+        unknown = INCLUDE
+
+    type = fields.String(required=True, metadata={"format": "uri-reference"})
     title = fields.String(required=True)
     status = fields.Integer(required=True)
     detail = fields.String(required=True)
-    instance = fields.String(required=True)
+    instance = fields.String(required=True, metadata={"format": "uri-reference"})
     request_id = fields.String(required=True)
     errors = fields.List(fields.Nested(ProblemDetail))
 

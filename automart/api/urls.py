@@ -9,10 +9,14 @@ from werkzeug.routing import IntegerConverter, Map
 
 from automart.config import Settings
 from automart.db import LARGEST_ID
+from automart.errors import Malformed
 
 
 class IdConverter(IntegerConverter):
-    """An id in a path. One that no database can hold does not match, and so is a 404."""
+    """An id in a path, written in one way only. One that no database can hold does not match, and
+    so is a 404."""
+
+    regex = "[1-9][0-9]{0,18}"
 
     def __init__(self, map: Map) -> None:
         super().__init__(map, max=LARGEST_ID)
@@ -22,6 +26,13 @@ def url_root() -> str:
     """Scheme and host of every absolute URL: `PUBLIC_URL`, or what the client asked for."""
     settings: Settings = current_app.extensions["settings"]
     return settings.public_url or request.host_url.rstrip("/")
+
+
+def refuse_malformed_host() -> None:
+    """Raise `Malformed` for a Host header that is none, as RFC 9112 §3.2 wants it: no link could be
+    made of it."""
+    if "Host" in request.headers and not request.host:
+        raise Malformed("The Host header is malformed.")
 
 
 def absolute_url(endpoint: str, **values: Any) -> str:

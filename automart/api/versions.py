@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 from flask import Response, make_response, request
 
 from automart.api.schemas import Schema
 from automart.db import Model
-from automart.errors import VersionMismatch
+from automart.errors import Malformed, VersionMismatch
+
+_ENTITY_TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
+_ENTITY_TAGS = re.compile(rf"\*|{_ENTITY_TAG}(?:[ \t]*,[ \t,]*{_ENTITY_TAG})*")
 
 
 def check_version(thing: Model, schema: type[Schema]) -> None:
     """Raise `VersionMismatch` if the request has an `If-Match` that `thing` does not match.
 
+    `Malformed` if that is no list of entity tags.
     Call it in the transaction that will change `thing`, with its row locked.
     """
-    if "If-Match" not in request.headers:
+    asked = request.headers.get("If-Match")
+    if asked is None:
         return
+    if not _ENTITY_TAGS.fullmatch(asked):
+        raise Malformed('If-Match must be * or ETags in their quotes: "…", "…".')
     body = make_response(schema().dump(thing)).get_data()
     if not request.if_match.contains(_etag_of(body)):
         raise VersionMismatch("It has changed since you read it. Read it again.")

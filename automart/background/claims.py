@@ -7,15 +7,23 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import Integer, bindparam, update
 
 from automart.background.models import Job, JobState
-from automart.db import affected, db, get_or_404, transaction, utcnow
+from automart.db import affected, db, get_or_404, table_of, transaction, utcnow
 
-LEASE = timedelta(seconds=20)
-RENEWED_EVERY = timedelta(seconds=5)
+LEASE = timedelta(seconds=12)
+RENEWED_EVERY = timedelta(seconds=4)
 # The clock of the host that found the job due may be a little ahead of ours.
 CLOCK_TOLERANCE = timedelta(seconds=2)
+
+
+JOB = table_of(Job)
+_ADVANCE = (
+    update(JOB)
+    .where(JOB.c.id == bindparam("of_job"), JOB.c.claim == bindparam("of_claim"))
+    .values(done=JOB.c.done + bindparam("steps", type_=Integer))
+)
 
 
 class ClaimLost(Exception):
@@ -39,7 +47,9 @@ class Claim:
 
         Whoever else wants to take, cancel or advance this job waits for the end of the transaction.
         """
-        self._write(done=Job.done + steps)
+        parameters = {"of_job": self.job_id, "of_claim": self.token, "steps": steps}
+        if affected(_ADVANCE, parameters) == 0:
+            raise ClaimLost(str(self.job_id))
 
     def expect(self, total: int) -> None:
         """Say how many steps there are in all."""
@@ -54,13 +64,15 @@ class Claim:
 
     def hand_back(self) -> None:
         """Queue the job again, as if it had not been started: the worker is going down."""
-        self._write(**_QUEUED_AGAIN, due_at=utcnow(), attempts=Job.attempts - 1, dispatched_at=None)
+        self._write(
+            **_QUEUED_AGAIN, due_at=utcnow(), attempts=JOB.c.attempts - 1, dispatched_at=None
+        )
 
     def _end(self, state: JobState, **values: Any) -> None:
         self._write(state=state, claim=None, lease_until=None, finished_at=utcnow(), **values)
 
     def _write(self, **values: Any) -> None:
-        mine = update(Job).where(Job.id == self.job_id, Job.claim == self.token)
+        mine = update(JOB).where(JOB.c.id == self.job_id, JOB.c.claim == self.token)
         if affected(mine.values(**values)) == 0:
             raise ClaimLost(str(self.job_id))
 

@@ -12,6 +12,11 @@ from automart.background.kinds import KIND_NAMES
 from automart.background.models import Job, JobState
 
 
+def job_url(job: Job) -> str:
+    """The absolute URL where the job can be polled."""
+    return absolute_url("jobs.JobById", job_id=job.id)
+
+
 class ProgressSchema(Schema):
     """How far a job is: `done` of `total` steps. `total` is null until it is known."""
 
@@ -26,12 +31,18 @@ class JobSchema(Schema):
     kind = fields.String(dump_only=True)
     state = fields.Enum(JobState, by_value=True, dump_only=True)
     progress = fields.Nested(ProgressSchema, attribute="*", dump_only=True)
-    result = fields.Raw(dump_only=True, allow_none=True)
-    error = fields.Raw(dump_only=True, allow_none=True)
-    url = fields.Function(
-        serialize=lambda job: absolute_url("jobs.JobById", job_id=job.id),
-        metadata={"type": "string", "format": "uri"},
+    result = fields.Dict(
+        dump_only=True, allow_none=True, metadata={"description": "What came of it."}
     )
+    error = fields.Dict(
+        dump_only=True,
+        allow_none=True,
+        metadata={
+            "description": "Why it failed: a problem object (RFC 9457).",
+            "required": ["type", "title", "status", "detail"],
+        },
+    )
+    url = fields.Function(job_url, metadata={"type": "string", "format": "uri"})
     created_at = UtcTime(dump_only=True)
     started_at = UtcTime(dump_only=True, allow_none=True)
     finished_at = UtcTime(dump_only=True, allow_none=True)
@@ -45,8 +56,3 @@ class JobSchema(Schema):
 class JobQuery(PageQuery):
     kind = fields.String(load_default=None, validate=validate.OneOf(KIND_NAMES))
     state = fields.Enum(JobState, by_value=True, load_default=None)
-
-
-def job_url(job: Job) -> str:
-    """The absolute URL where the job can be polled."""
-    return absolute_url("jobs.JobById", job_id=job.id)

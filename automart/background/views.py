@@ -15,6 +15,13 @@ from automart.background.schemas import JobQuery, JobSchema
 from automart.background.waiting import POLL_AFTER
 from automart.db import transaction
 
+RETRY_AFTER = {
+    "Retry-After": {
+        "description": "Seconds; absent once it has ended.",
+        "schema": {"type": "integer"},
+    }
+}
+
 blp = Blueprint("jobs", __name__, url_prefix="/jobs", description="Background work")
 
 
@@ -36,7 +43,7 @@ class Jobs(MethodView):
 @blp.route("/<uuid:job_id>")
 class JobById(MethodView):
     @requires(ANY)
-    @blp.response(200, JobSchema)
+    @blp.response(200, JobSchema, headers=RETRY_AFTER)
     @blp.alt_response(404, "NOT_FOUND")
     def get(self, job_id: uuid.UUID) -> tuple[Job, int, Mapping[str, str]]:
         """Poll a job. While it has not ended, `Retry-After` says when to ask again."""

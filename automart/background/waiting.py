@@ -3,6 +3,7 @@ quick."""
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +13,7 @@ from threading import BoundedSemaphore
 from typing import Any
 
 from flask import Response, make_response, request
-from werkzeug.http import parse_options_header
+from werkzeug.http import parse_list_header
 
 from automart.api.notes import note
 from automart.background.models import Job
@@ -22,6 +23,7 @@ from automart.db import db, end_read
 LONGEST_WAIT = 30
 POLLED_EVERY = (0.02, 0.5)
 POLL_AFTER = 1
+_WAIT = re.compile(r'wait\s*=\s*"?(\d+)"?\s*(;.*)?', re.ASCII | re.IGNORECASE)
 # A waiting request holds a thread. Beyond this number the answer is the plain 202.
 _places = BoundedSemaphore(16)
 
@@ -41,7 +43,7 @@ def can_wait(view: Callable[..., Any]) -> Callable[..., Any]:
         if response.status_code != 202 or seconds is None:
             return response
         job = _finished(uuid.UUID(response.get_json()["id"]), seconds)
-        return response if job is None else _answer(job, seconds)
+        return response if job is None else _answer(response, job, seconds)
 
     note(wrapper, can_wait=True)
     return wrapper
@@ -49,13 +51,10 @@ def can_wait(view: Callable[..., Any]) -> Callable[..., Any]:
 
 def _preferred_seconds() -> int | None:
     """The asked seconds; None if nothing is asked. Malformed preferences are ignored (RFC 7240)."""
-    for header in request.headers.getlist("Prefer"):
-        for preference in header.split(","):
-            name, _, value = parse_options_header(preference)[0].partition("=")
-            if name.strip().lower() == "wait" and value.strip().strip('"').isascii():
-                digits = value.strip().strip('"')
-                if digits.isdigit():
-                    return min(int(digits[:9]), LONGEST_WAIT)
+    for preference in parse_list_header(",".join(request.headers.getlist("Prefer"))):
+        asked = _WAIT.fullmatch(preference)
+        if asked:
+            return min(int(asked[1][:9]), LONGEST_WAIT)
     return None
 
 
@@ -86,7 +85,11 @@ def _a_place() -> Iterator[bool]:
             _places.release()
 
 
-def _answer(job: Job, seconds: int) -> Response:
-    response = make_response(JobSchema().dump(job))
+def _answer(response: Response, job: Job, seconds: int) -> Response:
+    """The finished job, with what else the 202 said of the request (a replay, say)."""
+    response.status_code = 200
+    response.set_data(make_response(JobSchema().dump(job)).get_data())
+    for name in ("Location", "Retry-After"):
+        del response.headers[name]
     response.headers["Preference-Applied"] = f"wait={seconds}"
     return response

@@ -5,7 +5,7 @@ from __future__ import annotations
 from marshmallow import fields, validate
 
 from automart.api import PageQuery, Schema
-from automart.api.fields import Flag, Id, QueryId, Text, UtcTime
+from automart.api.fields import Flag, Id, QueryId, QueryText, Text, UtcTime
 from automart.catalogue.models import LONGEST_NAME
 
 MOST_MAKES_OF_A_SYNC = 50_000
@@ -23,10 +23,12 @@ class MakeChanges(Schema):
     name = Text(max_length=LONGEST_NAME)
 
 
+def name_filter() -> QueryText:
+    return QueryText(load_default=None, metadata={"description": "The whole name, in any case."})
+
+
 class MakeQuery(PageQuery):
-    name = fields.String(
-        load_default=None, metadata={"description": "The whole name, in any case."}
-    )
+    name = name_filter()
 
 
 class MakeOfModelSchema(Schema):
@@ -48,9 +50,7 @@ class ModelOfMakeQuery(PageQuery):
 
 class ModelQuery(PageQuery):
     make_id = QueryId(load_default=None)
-    name = fields.String(
-        load_default=None, metadata={"description": "The whole name, in any case."}
-    )
+    name = name_filter()
 
 
 class VehicleSyncRequest(Schema):

@@ -5,17 +5,43 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from sqlalchemy import delete, exists, func, literal, select, update
+from sqlalchemy import UpdateBase, bindparam, delete, exists, func, literal, select, update
 from sqlalchemy import insert as plain_insert
 
 from automart.catalogue.models import OutcomeState, SyncOutcome, VehicleMake, VehicleModel
-from automart.db import affected, db, fold, in_parts, insert, utcnow
+from automart.db import affected, db, fold, in_parts, insert, table_of, utcnow
 
 PART = 500
 READ_AHEAD = 200
 MOST_DELETED_UNASKED = 3
+
+MAKE = table_of(VehicleMake)
+MODEL = table_of(VehicleModel)
+OUTCOME = table_of(SyncOutcome)
+
+# Executed for each make: built once, and without the ORM, which takes three times as long.
+_STORED = (
+    select(MODEL.c.id, MODEL.c.name)
+    .select_from(MAKE.outerjoin(MODEL, MODEL.c.make_id == MAKE.c.id))
+    .where(MAKE.c.id == bindparam("of_make"))
+    .with_for_update(of=MAKE)
+)
+_DELETE = delete(MODEL).where(MODEL.c.id == bindparam("of_model"))
+_SYNCED = update(MAKE).where(MAKE.c.id == bindparam("of_make")).values(synced_at=bindparam("now"))
+_CONCLUDE = (
+    update(OUTCOME)
+    .where(OUTCOME.c.job_id == bindparam("of_job"), OUTCOME.c.make_id == bindparam("of_make"))
+    .values(
+        {
+            name: bindparam(name)
+            for name in ("state", "created", "updated", "deleted", "would_delete", "reason")
+        }
+    )
+)
+NOTHING = {"created": 0, "updated": 0, "deleted": 0, "would_delete": 0, "reason": None}
 
 EMPTY = "NHTSA's answer was empty"
 GONE = "The make was deleted while the sync ran."
@@ -82,14 +108,10 @@ def line_up(job_id: uuid.UUID, make_ids: Sequence[int] | None) -> int:
         *(zero, zero, zero, zero),
     )
     parts = [None] if make_ids is None else in_parts(make_ids, PART)
-    return sum(
-        affected(
-            plain_insert(SyncOutcome).from_select(
-                columns, makes if part is None else makes.where(VehicleMake.id.in_(part))
-            )
-        )
-        for part in parts
-    )
+    for part in parts:
+        wanted = makes if part is None else makes.where(MAKE.c.id.in_(part))
+        db.session.execute(plain_insert(OUTCOME).from_select(columns, wanted))
+    return _count(job_id, OutcomeState.PENDING)
 
 
 def turns(job_id: uuid.UUID) -> Iterator[Turn]:
@@ -112,13 +134,10 @@ def turns(job_id: uuid.UUID) -> Iterator[Turn]:
 
 def apply(job_id: uuid.UUID, turn: Turn, fetched: Mapping[int, str], *, approved: bool) -> None:
     """Write the differences for one make and its outcome, in the present transaction."""
-    # Locks the make's row against being deleted meanwhile.
-    locked = select(VehicleMake.id).where(VehicleMake.id == turn.make_id).with_for_update()
-    if db.session.scalar(locked) is None:
+    stored = _lock_and_read(turn.make_id)
+    if stored is None:
         conclude(job_id, turn.make_id, OutcomeState.FAILED, reason=GONE)
         return
-    rows = select(VehicleModel.id, VehicleModel.name).where(VehicleModel.make_id == turn.make_id)
-    stored = {row.id: row.name for row in db.session.execute(rows)}
     reason = None if approved else reason_to_hold(stored, fetched)
     if reason is not None:
         gone = sum(i not in fetched for i in stored)
@@ -138,8 +157,8 @@ def apply(job_id: uuid.UUID, turn: Turn, fetched: Mapping[int, str], *, approved
 
 def conclude(job_id: uuid.UUID, make_id: int, state: OutcomeState, **values: Any) -> None:
     """Record what became of a make, in the present transaction."""
-    mine = (SyncOutcome.job_id == job_id, SyncOutcome.make_id == make_id)
-    db.session.execute(update(SyncOutcome).where(*mine).values(state=state, **values))
+    found = {"of_job": job_id, "of_make": make_id, "state": state}
+    db.session.execute(_CONCLUDE, NOTHING | values | found)
 
 
 def give_up(job_id: uuid.UUID, reason: str) -> int:
@@ -159,22 +178,33 @@ def summary(job_id: uuid.UUID) -> dict[str, Any]:
     }
 
 
+def _lock_and_read(make_id: int) -> dict[int, str] | None:
+    """The names of a make's models by id; None if the make is gone. It cannot go meanwhile."""
+    rows = db.session.execute(_STORED, {"of_make": make_id}).all()
+    if not rows:
+        return None
+    return {ident: name for ident, name in rows if ident is not None}
+
+
 def _write(make_id: int, difference: Difference) -> None:
-    for part in in_parts(list(difference.deleted), PART):
-        db.session.execute(delete(VehicleModel).where(VehicleModel.id.in_(part)))
+    if difference.deleted:
+        db.session.execute(_DELETE, [{"of_model": ident} for ident in difference.deleted])
     changed = {**difference.created, **difference.renamed}
-    for names in in_parts(list(changed.items()), PART):
-        models = insert(VehicleModel).values(
-            [
-                {"id": ident, "make_id": make_id, "name": name, "name_folded": fold(name)}
-                for ident, name in names
-            ]
-        )
-        # An id that stands already is renamed, or moves here from another make.
-        new = {name: models.excluded[name] for name in ("make_id", "name", "name_folded")}
-        db.session.execute(models.on_conflict_do_update(index_elements=["id"], set_=new))
-    synced = update(VehicleMake).where(VehicleMake.id == make_id).values(synced_at=utcnow())
-    db.session.execute(synced)
+    if changed:
+        models = [
+            {"id": ident, "make_id": make_id, "name": name, "name_folded": fold(name)}
+            for ident, name in changed.items()
+        ]
+        db.session.execute(_upsert(db.engine.dialect.name), models)
+    db.session.execute(_SYNCED, {"of_make": make_id, "now": utcnow()})
+
+
+@cache
+def _upsert(_dialect: str) -> UpdateBase:
+    """An id that stands already is renamed, or moves here from another make."""
+    models = insert(MODEL)
+    new = {name: models.excluded[name] for name in ("make_id", "name", "name_folded")}
+    return models.on_conflict_do_update(index_elements=["id"], set_=new)
 
 
 def _count(job_id: uuid.UUID, state: OutcomeState) -> int:

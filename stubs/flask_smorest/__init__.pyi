@@ -3,6 +3,7 @@ from typing import Any, TypeVar
 
 import flask
 from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin, OpenAPIConverter
 from marshmallow import Schema
 from webargs.flaskparser import FlaskParser
 from werkzeug.routing import BaseConverter
@@ -10,9 +11,13 @@ from werkzeug.routing import BaseConverter
 View = TypeVar("View", bound=Callable[..., Any])
 AnySchema = type[Schema] | Schema | str | dict[str, Any] | None
 
+class _MarshmallowPlugin(MarshmallowPlugin):
+    converter: OpenAPIConverter  # set by init_app()
+
 class Api:
     ERROR_SCHEMA: type[Schema]
     spec: APISpec
+    ma_plugin: _MarshmallowPlugin
     def _openapi_json(self) -> flask.Response: ...
     def __init__(self, app: flask.Flask | None = None) -> None: ...
     def init_app(self, app: flask.Flask) -> None: ...

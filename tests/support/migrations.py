@@ -9,12 +9,11 @@ import flask_migrate
 
 from automart import create_app
 from tests.support import postgresql
+from tests.support.setup import make_settings
 
 
 def check(database_url: str, instance: Path) -> None:
     """Migrate an empty database and compare. Exits if a migration is missing."""
-    from tests.conftest import make_settings
-
     app = create_app(make_settings(database_url, instance=instance))
     with app.app_context():
         flask_migrate.upgrade()

@@ -6,6 +6,7 @@ import getpass
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -133,7 +134,7 @@ def _started(programs: Path) -> Iterator[URL]:
             _wait_for(url, process, folder / "log")
             yield url
         finally:
-            process.terminate()
+            process.send_signal(signal.SIGINT)  # the fast shutdown, which waits for no client
             process.wait(timeout=30)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""The commands of `automart`, one to a file, and what they share."""

@@ -1,0 +1,64 @@
+"""The application, opened for a command."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import flask_migrate
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from flask import Flask, current_app
+
+from automart import create_app
+from automart.commands.errors import CommandError
+from automart.config import Settings
+from automart.db import db
+
+
+@contextmanager
+def opened(settings: Settings | None = None) -> Iterator[Flask]:
+    """An application context over the database that the environment names, or `settings`."""
+    app = create_app(settings or Settings.from_environment(log_format="console"))
+    try:
+        with app.app_context(), _quiet("automart"):
+            yield app
+    finally:
+        close(app)
+
+
+def close(app: Flask) -> None:
+    """Give back the connections of `app`."""
+    with app.app_context():
+        db.session.remove()
+        db.engine.dispose()
+    app.extensions["redis"].close()
+
+
+def migrate() -> None:
+    """Bring the database of the present application to the newest schema."""
+    flask_migrate.upgrade()
+
+
+def check_schema() -> None:
+    """Raise `CommandError` unless the database has the schema that this release needs."""
+    config = current_app.extensions["migrate"].migrate.get_config()
+    needed = set(ScriptDirectory.from_config(config).get_heads())
+    with db.engine.connect() as connection:
+        present = set(MigrationContext.configure(connection).get_current_heads())
+    if present != needed:
+        found = "another release's schema" if present else "no schema"
+        raise CommandError(f"The database has {found}. Run: flask --app wsgi db upgrade")
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """A command tells what matters itself, where the web or a worker would log it."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

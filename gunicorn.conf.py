@@ -1,0 +1,36 @@
+"""Settings of gunicorn, which reads this file from the folder that it is started in.
+
+It listens at 127.0.0.1:8000, or at port PORT of all addresses where a platform sets that.
+"""
+
+import os
+import sys
+
+import gunicorn.glogging
+
+from automart.config import Settings, SettingsError
+from automart.telemetry import configure_logging
+
+try:
+    configure_logging(Settings.from_environment().log_format)
+except SettingsError as error:
+    sys.exit(str(error))
+
+
+class Logger(gunicorn.glogging.Logger):
+    """Hands what gunicorn has to say to the application's logging. Requests are logged there."""
+
+    def setup(self, cfg):
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+
+
+logger_class = Logger
+
+workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+worker_class = "gthread"
+# Up to 16 requests may wait for jobs (`Prefer: wait`), each with a thread; the others work.
+threads = 24
+# Workers are found by signals; a socket for `gunicornc` would only be one more way in.
+control_socket_disable = True

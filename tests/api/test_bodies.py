@@ -1,0 +1,218 @@
+"""What may come in: JSON and nothing else, of the right types, with the fields that are known."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from tests.support.catalogue import HONDA, add_make
+from tests.support.http import assert_problem, pointers
+
+JSON = "application/json"
+NO_JSON = {
+    "empty": b"",
+    "blank": b" ",
+    "no JSON": b"make",
+    "trailing comma": b'{"id": 1,}',
+    "more after the end": b'{"id": 1} {}',
+    "NaN": b'{"id": NaN, "name": "Honda"}',
+    "Infinity": b'{"id": -Infinity, "name": "Honda"}',
+    "a name twice": b'{"id": 1, "name": "Honda", "id": 2}',
+    "deeply nested list": b"[" * 100_000,
+    "deeply nested object": b'{"a":' * 100_000,
+    "no UTF-8": b'{"id": 1, "name": "\xff"}',
+    "UTF-16": '{"id": 1, "name": "Honda"}'.encode("utf-16"),
+    "byte order mark": b'\xef\xbb\xbf{"id": 1, "name": "Honda"}',
+    "line break in a string": b'{"id": 1, "name": "a\nb"}',
+}
+OTHER_TYPES = (
+    *(None, "", "garbage", "text/plain", "application/x-www-form-urlencoded", "application/xml"),
+    *("multipart/form-data; boundary=x", "application/merge-patch+json", "application/jsonx"),
+)
+NO_IDS = (
+    *("1.0", "1.5", "1e0", "1e400", '"1"', "true", "null", "[]", "{}", "[1]", "-1", "0"),
+    *(str(2**63), "9" * 5000),
+)
+
+
+def post(client: FlaskClient, body: bytes, content_type: str | None = JSON) -> TestResponse:
+    return client.post("/v1/makes", data=body, content_type=content_type)
+
+
+def test_a_body_that_is_no_json_is_400(client: FlaskClient, subtests: pytest.Subtests) -> None:
+    for why, body in NO_JSON.items():
+        with subtests.test(why):
+            assert_problem(post(client, body), 400)
+            assert client.get("/v1/makes").json == {"items": [], "next_cursor": None}
+
+
+def test_another_media_type_is_415_and_the_right_one_is_named(
+    client: FlaskClient, subtests: pytest.Subtests
+) -> None:
+    for content_type in OTHER_TYPES:
+        with subtests.test(content_type=content_type):
+            response = post(client, b'{"id": 1, "name": "Honda"}', content_type)
+            assert_problem(response, 415)
+            assert response.headers["Accept"] == JSON
+
+
+@pytest.mark.parametrize(
+    "content_type", [JSON, "Application/JSON", "application/json; charset=iso-8859-1"]
+)
+def test_json_is_read_as_utf_8_whatever_the_charset_parameter_says(
+    client: FlaskClient, content_type: str
+) -> None:
+    response = post(client, '{"id": 1, "name": "Škoda"}'.encode(), content_type)
+    assert response.status_code == 201
+    assert response.json["name"] == "Škoda"
+
+
+def test_a_body_in_chunks_without_a_length_is_read(client: FlaskClient) -> None:
+    response = chunked(client, b'{"id": 1, "name": "Honda"}')
+    assert response.status_code == 201
+
+
+def test_a_body_above_a_million_bytes_is_413(client: FlaskClient) -> None:
+    assert_problem(post(client, b" " * 1_000_001), 413)
+    assert_problem(chunked(client, b" " * 1_000_001), 413)
+    too_large_and_keyed = client.post(
+        "/v1/makes", data=b" " * 1_000_001, content_type=JSON, headers={"Idempotency-Key": "k"}
+    )
+    assert_problem(too_large_and_keyed, 413)
+
+
+def test_a_body_of_a_million_bytes_is_read(client: FlaskClient) -> None:
+    body = b'{"id": 1, "name": "Honda"}'
+    assert post(client, body + b" " * (1_000_000 - len(body))).status_code == 201
+
+
+def test_a_body_where_none_is_expected_is_ignored(client: FlaskClient) -> None:
+    add_make()
+    assert client.get(f"/v1/makes/{HONDA}", data=b"{", content_type=JSON).status_code == 200
+    assert client.delete(f"/v1/makes/{HONDA}", data=b"{", content_type=JSON).status_code == 204
+
+
+def test_a_body_that_is_no_object_is_422_at_the_root(
+    client: FlaskClient, subtests: pytest.Subtests
+) -> None:
+    for body in ["null", "[]", "1", '"Honda"', "true"]:
+        with subtests.test(body=body):
+            assert list(pointers(post(client, body.encode()))) == ["#"]
+
+
+def test_what_is_no_id_is_422_whatever_python_could_make_of_it(
+    client: FlaskClient, subtests: pytest.Subtests
+) -> None:
+    for value in NO_IDS:
+        with subtests.test(value=value):
+            response = post(client, f'{{"id": {value}, "name": "Honda"}}'.encode())
+            assert list(pointers(response)) == ["#/id"]
+
+
+def test_what_is_no_string_is_422(client: FlaskClient, subtests: pytest.Subtests) -> None:
+    for value in [1, 1.5, True, None, [], ["Honda"], {"a": 1}]:
+        with subtests.test(value=value):
+            response = client.post("/v1/makes", json={"id": 1, "name": value})
+            assert list(pointers(response)) == ["#/name"]
+
+
+def test_what_is_no_boolean_is_422(client: FlaskClient, subtests: pytest.Subtests) -> None:
+    for value in ["yes", "true", 1, 0, None, "", []]:
+        with subtests.test(value=value):
+            response = client.post("/v1/vehicle-syncs", json={"approve_deletions": value})
+            assert list(pointers(response)) == ["#/approve_deletions"]
+
+
+def test_every_wrong_field_is_told_at_once(client: FlaskClient) -> None:
+    told = pointers(client.post("/v1/makes", json={"id": 0, "name": " ", "colour": "red"}))
+    assert told.keys() == {"#/id", "#/name", "#/colour"}
+
+
+def test_missing_fields_are_told(client: FlaskClient) -> None:
+    assert pointers(client.post("/v1/makes", json={})).keys() == {"#/id", "#/name"}
+
+
+def test_the_pointer_leads_to_the_item_of_a_list(client: FlaskClient) -> None:
+    response = client.post("/v1/vehicle-syncs", json={"make_ids": [1, "2", 3, 0]})
+    assert pointers(response).keys() == {"#/make_ids/1", "#/make_ids/3"}
+
+
+def test_names_are_escaped_in_pointers(client: FlaskClient, subtests: pytest.Subtests) -> None:
+    for name, pointer in [
+        ("a/b", "#/a~1b"),
+        ("a~b", "#/a~0b"),
+        ("~1", "#/~01"),
+        ("", "#/"),
+        ("a b", "#/a%20b"),
+        ("100%", "#/100%25"),
+        ("größe", "#/gr%C3%B6%C3%9Fe"),
+        ("a\u0000b", "#/a%00b"),
+        ("\ud800", "#/?"),
+    ]:
+        with subtests.test(name=name, pointer=pointer):
+            body = json.dumps({"id": 1, "name": "Honda", name: 1}).encode()
+            assert pointers(post(client, body)) == {pointer: "Unknown field."}
+
+
+def test_a_body_with_thousands_of_mistakes_does_not_get_thousands_of_answers(
+    client: FlaskClient,
+) -> None:
+    problem = assert_problem(client.post("/v1/vehicle-syncs", json={"make_ids": [0] * 50_000}), 422)
+    assert len(problem["errors"]) == 100
+
+
+class TestText:
+    def name_as_stored(self, client: FlaskClient, name: str) -> str:
+        body = json.dumps({"id": 1, "name": name}).encode()
+        response = post(client, body)
+        assert response.status_code == 201
+        assert client.get("/v1/makes/1").json == response.json
+        return str(response.json["name"])
+
+    def test_it_is_trimmed(self, client: FlaskClient) -> None:
+        assert self.name_as_stored(client, " \t\u00a0\u2003Aston  Martin\r\n") == "Aston  Martin"
+
+    def test_it_is_composed(self, client: FlaskClient) -> None:
+        assert self.name_as_stored(client, "S\u030ckoda") == "\u0160koda"
+
+    def test_all_of_unicode_comes_back(self, client: FlaskClient) -> None:
+        name = "🚗 本田 \u202e \U0010fffd"
+        assert self.name_as_stored(client, name) == name
+
+    def test_blank_is_refused(self, client: FlaskClient, subtests: pytest.Subtests) -> None:
+        for name in ["", " ", "\n\t\u3000", "\u2028"]:
+            with subtests.test(name=name):
+                response = client.post("/v1/makes", json={"id": 1, "name": name})
+                assert pointers(response) == {"#/name": "Must not be blank."}
+
+    def test_control_characters_and_lone_surrogates_are_refused(
+        self, client: FlaskClient, subtests: pytest.Subtests
+    ) -> None:
+        for bad in ["\u0000", "\u0007", "\n", "\u007f", "\u0085", "\ud800", "\udfff"]:
+            with subtests.test(bad=bad):
+                body = json.dumps({"id": 1, "name": f"Hon{bad}da"}).encode()
+                assert list(pointers(post(client, body))) == ["#/name"]
+
+    def test_its_length_counts_characters_after_trimming(self, client: FlaskClient) -> None:
+        assert self.name_as_stored(client, " " + "🚗" * 255 + " ") == "🚗" * 255
+        response = client.post("/v1/makes", json={"id": 2, "name": "🚗" * 256})
+        assert list(pointers(response)) == ["#/name"]
+
+    def test_a_name_that_grows_when_folded_fits(self, client: FlaskClient) -> None:
+        assert self.name_as_stored(client, "\ufb03" * 255) == "\ufb03" * 255
+        found = client.get("/v1/makes", query_string={"name": "FFI" * 255})
+        assert [make["id"] for make in found.json["items"]] == [1]
+
+
+def chunked(client: FlaskClient, body: bytes) -> TestResponse:
+    return client.post(
+        "/v1/makes",
+        input_stream=io.BytesIO(body),
+        content_type=JSON,
+        headers={"Transfer-Encoding": "chunked"},
+        environ_overrides={"wsgi.input_terminated": True},  # as gunicorn sets it
+    )

@@ -1,0 +1,190 @@
+"""From the row to the worker's queue, with a Redis that comes and goes."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+
+import pytest
+import redis
+import rq
+
+from automart.background import Job, JobState, Kind, submit
+from automart.background.claims import claim
+from automart.background.kinds import Queue
+from automart.background.queues import connect, push, waiting_ids
+from automart.background.upkeep import (
+    KEPT_FOR,
+    MESSAGE_LOST_AFTER,
+    dispatch_due,
+    dispatch_lost,
+    expire_jobs,
+    hold_lease,
+)
+from automart.db import db, transaction, utcnow
+from tests.support.sync import the_job
+
+
+@pytest.fixture
+def redis_client(app, redis_url):
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def no_redis(app):
+    """As long as it is used, nobody listens where Redis should be."""
+    present = app.extensions["redis"]
+    app.extensions["redis"] = connect("unix:///nowhere/redis.sock")
+    yield
+    app.extensions["redis"] = present
+
+
+def submit_one(**options) -> Job:
+    with transaction():
+        job = submit(Kind.VEHICLE_SYNC, **options)
+    assert job is not None
+    return job
+
+
+def waiting() -> list[uuid.UUID]:
+    return sorted(waiting_ids(Queue.LONG))
+
+
+def time_passes(seconds: timedelta) -> None:
+    """As if what was dispatched had been dispatched so long before."""
+    with transaction():
+        for job in db.session.query(Job).populate_existing():
+            if job.dispatched_at is not None:
+                job.dispatched_at -= seconds
+
+
+def test_a_submitted_job_waits_in_the_queue_of_its_kind_under_its_own_id(app, redis_client):
+    job = submit_one()
+
+    message = rq.job.Job.fetch(str(job.id), connection=redis_client)
+    assert waiting() == [job.id]
+    assert message.func_name == "jobs.runner.run"
+    assert message.args == (str(job.id),)
+    assert message.timeout == job.time_limit
+
+
+def test_nothing_is_dispatched_before_the_commit_or_after_a_rollback(app):
+    def submit_and_fail():
+        with transaction():
+            submit(Kind.VEHICLE_SYNC)
+            assert waiting() == []
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        submit_and_fail()
+
+    assert waiting() == []
+    assert db.session.query(Job).count() == 0
+
+
+def test_a_post_while_redis_is_down_is_accepted_and_dispatched_when_it_is_back(
+    client, app, redis_client
+):
+    present, app.extensions["redis"] = app.extensions["redis"], connect("unix:///nowhere/r.sock")
+    response = client.post("/v1/vehicle-syncs")
+    assert dispatch_due() == 0
+    app.extensions["redis"] = present
+
+    assert response.status_code == 202
+    assert dispatch_due() == 1
+    assert [str(job_id) for job_id in waiting()] == [response.json["id"]]
+    assert dispatch_due() == 0
+
+
+def test_a_job_that_is_due_later_is_dispatched_then(app):
+    job = submit_one(due_at=utcnow() + timedelta(minutes=5))
+    assert waiting() == []
+    assert dispatch_due() == 0
+
+    with transaction():
+        db.session.get(Job, job.id).due_at = utcnow() - timedelta(seconds=1)
+
+    assert dispatch_due() == 1
+    assert waiting() == [job.id]
+
+
+def test_jobs_whose_messages_an_emptied_redis_has_lost_are_dispatched_again(app, redis_client):
+    jobs = sorted(submit_one().id for _ in range(3))
+    redis_client.flushall()
+    assert dispatch_lost() == 0  # a moment ago, they might be on their way
+    time_passes(MESSAGE_LOST_AFTER)
+
+    assert dispatch_lost() == 3
+    assert waiting() == jobs
+
+
+def test_a_message_that_a_worker_took_with_it_is_sent_again(app, redis_client):
+    taken, left = submit_one(), submit_one()
+    redis_client.lrem(rq.Queue(Queue.LONG, connection=redis_client).key, 1, str(taken.id))
+    time_passes(MESSAGE_LOST_AFTER)
+
+    assert dispatch_lost() == 1
+    assert waiting() == sorted([taken.id, left.id])
+
+
+def test_messages_that_wait_for_long_are_not_sent_twice(app, redis_client):
+    submit_one()
+    time_passes(timedelta(days=1))
+
+    assert dispatch_lost() == 0
+    assert redis_client.llen(rq.Queue(Queue.LONG, connection=redis_client).key) == 1
+
+
+def test_a_running_job_is_not_dispatched_again(app, redis_client):
+    job = submit_one()
+    claim(job.id)
+    redis_client.flushall()
+    time_passes(timedelta(days=1))
+
+    assert dispatch_lost() == 0
+    assert dispatch_due() == 0
+
+
+def test_looking_for_lost_messages_without_redis_changes_nothing(app, no_redis):
+    submit_one()
+    time_passes(timedelta(days=1))
+
+    assert dispatch_lost() == 0
+    assert the_job().state is JobState.QUEUED
+
+
+def test_telling_a_worker_twice_does_no_harm(app, redis_client):
+    job = submit_one()
+    assert push([(job.id, Kind.VEHICLE_SYNC, 60)])
+
+    assert claim(job.id) is not None
+    assert claim(job.id) is None
+
+
+def test_jobs_are_kept_for_thirty_days_after_their_end(app):
+    recent, old, unfinished = submit_one(), submit_one(), submit_one()
+    for job, age in ((recent, KEPT_FOR - timedelta(hours=1)), (old, KEPT_FOR + timedelta(hours=1))):
+        held, _ = claim(job.id)
+        with transaction():
+            held.succeed({})
+        with transaction():
+            db.session.get(Job, job.id, populate_existing=True).finished_at = utcnow() - age
+
+    assert timedelta(days=30) <= KEPT_FOR
+    assert expire_jobs() == 1
+    assert {job.id for job in db.session.query(Job)} == {recent.id, unfinished.id}
+
+
+class TestLease:
+    def test_is_held_by_one_and_can_be_prolonged(self, app):
+        first, second = uuid.uuid4(), uuid.uuid4()
+
+        assert hold_lease("chores", first, timedelta(minutes=1))
+        assert not hold_lease("chores", second, timedelta(minutes=1))
+        assert hold_lease("chores", first, timedelta(minutes=1))
+        assert hold_lease("other chores", second, timedelta(minutes=1))
+
+    def test_that_has_run_out_is_free(self, app):
+        assert hold_lease("chores", uuid.uuid4(), timedelta(seconds=-1))
+        assert hold_lease("chores", uuid.uuid4(), timedelta(minutes=1))

@@ -1,0 +1,257 @@
+"""`automart sync`, as it is typed."""
+
+from __future__ import annotations
+
+import io
+import signal
+import threading
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from rich.console import Console
+from sqlalchemy import func, select
+
+from automart.background import Job, JobState
+from automart.background.service import cancel
+from automart.catalogue.models import VehicleMake, VehicleModel
+from automart.catalogue.service import request_sync
+from automart.commands.outcome import SyncExit, tell_outcome
+from automart.commands.sync import order_sync
+from automart.commands.watching import NO_REDIS, NO_WORKER, Bar, Lines, watch
+from automart.config import Settings
+from automart.db import db, get_or_404, transaction
+from sandbox import Fault, Vpic
+from tests.cli.conftest import Run, type_in, working
+from tests.support.processes import environment
+from tests.support.programs import automart
+
+HONDA, ISUZU, TOYOTA = 474, 542, 448
+
+
+@pytest.fixture
+def makes(app: Flask) -> None:
+    with transaction():
+        for ident, name in ((HONDA, "Honda"), (ISUZU, "Isuzu"), (TOYOTA, "Toyota")):
+            db.session.add(VehicleMake(id=ident, name=name))
+
+
+def count_models(make_id: int) -> int:
+    count = select(func.count()).where(VehicleModel.make_id == make_id)
+    db.session.rollback()
+    return db.session.scalar(count) or 0
+
+
+def order(make_ids: list[int] | None = None) -> Job:
+    with transaction():
+        return request_sync(make_ids, approve_deletions=False)
+
+
+def job(state: JobState = JobState.SUCCEEDED, **values: Any) -> Job:
+    return Job(kind="vehicle_sync", state=state, done=0, **values)
+
+
+def result(**values: Any) -> dict[str, Any]:
+    nothing = {"makes_updated": [], "makes_unchanged": 0, "makes_held": [], "makes_failed": []}
+    return nothing | values
+
+
+@pytest.mark.usefixtures("makes", "worker")
+class TestSync:
+    def test_it_shows_what_changed(self, run: Run) -> None:
+        result = run("sync")
+        assert result.exit_code == 0
+        row = next(line for line in result.output.splitlines() if "Honda" in line)
+        assert row.split() == ["474", "Honda", str(count_models(HONDA)), "0", "0"]
+        assert "3 of 3 makes" in result.output
+        assert "3 makes: 3 updated, 0 unchanged, 0 held, 0 failed." in result.output
+
+    def test_it_says_so_when_nothing_changed(self, run: Run) -> None:
+        run("sync")
+        result = run("sync")
+        assert result.exit_code == 0
+        assert "Honda" not in result.output
+        assert "3 makes: 0 updated, 3 unchanged, 0 held, 0 failed." in result.output
+
+    def test_it_syncs_only_the_makes_that_are_named(self, run: Run, vpic: Vpic) -> None:
+        assert run("sync", "--make", str(HONDA), "--make", str(TOYOTA)).exit_code == 0
+        assert {request.make_id for request in vpic.requests} == {HONDA, TOYOTA}
+
+    def test_a_held_make_is_told_with_the_command_that_approves_it(
+        self, run: Run, vpic: Vpic
+    ) -> None:
+        run("sync")
+        before = count_models(ISUZU)
+        vpic.order(Fault.EMPTY, make_id=ISUZU)
+        result = run("sync")
+        assert result.exit_code == 3
+        assert f"542 Isuzu: would delete {before} models" in result.output
+        assert count_models(ISUZU) == before
+        command = "automart sync --make 542 --approve-deletions"
+        assert command in result.output
+        assert run(*command.split()[1:]).exit_code == 0
+        assert count_models(ISUZU) == 0
+
+    def test_a_make_that_failed_is_told_with_its_reason(self, run: Run, vpic: Vpic) -> None:
+        vpic.order(Fault.HTML, make_id=TOYOTA)
+        result = run("sync")
+        assert result.exit_code == 3
+        assert "448 Toyota: NHTSA's answer is not JSON." in result.output
+        assert "3 makes: 2 updated, 0 unchanged, 0 held, 1 failed." in result.output
+
+    def test_a_sync_whose_makes_all_failed_has_failed(self, run: Run, vpic: Vpic) -> None:
+        vpic.order(Fault.HTML)
+        result = run("sync")
+        assert result.exit_code == 1
+        assert "It failed. All 3 makes failed." in result.output
+
+
+@pytest.mark.usefixtures("makes")
+class TestOrder:
+    def test_the_same_sync_that_is_under_way_is_joined(self) -> None:
+        running = order()
+        console = Console(file=io.StringIO(), width=200)
+        assert order_sync(console).id == running.id
+        assert f"under way already: job {running.id}" in console.file.getvalue()
+        assert db.session.scalar(select(func.count(Job.id))) == 1
+
+    def test_a_cancelled_one_has_a_status_of_its_own(self, app: Flask, run: Run) -> None:
+        with working(app, cancel_job):
+            result = run("sync")
+        assert result.exit_code == 4
+        assert "It was cancelled." in result.output
+
+    def test_another_one_that_is_under_way_is_an_error(self, run: Run) -> None:
+        running = order([HONDA])
+        result = run("sync")
+        assert result.exit_code == 1
+        assert result.stderr.startswith("Error: Another sync is queued or running.")
+        assert str(running.id) in result.stderr
+        assert "Traceback" not in result.output
+
+    def test_a_make_that_is_not_there_is_told(self, run: Run) -> None:
+        result = run("sync", "--make", "474", "--make", "99")
+        assert (result.exit_code, result.stderr) == (2, "Error: There is no make 99.\n")
+        assert db.session.scalar(select(func.count(Job.id))) == 0
+
+
+class TestUsage:
+    @pytest.mark.parametrize(
+        ("arguments", "told"),
+        [
+            (["--approve-deletions"], "--approve-deletions needs --make"),
+            (["--make", "0"], "no id"),
+            (["--make", "9223372036854775808"], "no id"),
+            (["--make", "Honda"], "no id"),
+        ],
+    )
+    def test_wrong_usage_is_told(self, arguments: list[str], told: str) -> None:
+        result = type_in("sync", *arguments)
+        assert result.exit_code == 2
+        assert told in " ".join(result.stderr.split())
+
+
+def cancel_job(job_id: object) -> None:
+    with transaction():
+        cancel(get_or_404(Job, job_id, lock=True))
+
+
+class UntilItSays(io.StringIO):
+    """A file that sets `said` once `text` was written to it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.said = threading.Event()
+        self._text = text
+
+    def write(self, text: str) -> int:
+        written = super().write(text)
+        if self._text in " ".join(self.getvalue().split()):
+            self.said.set()
+        return written
+
+
+@pytest.mark.usefixtures("makes")
+class TestWaiting:
+    def test_without_a_worker_it_says_how_to_start_one(self, app: Flask) -> None:
+        file = UntilItSays(NO_WORKER)
+        console = Console(file=file)
+        job = watch(order().id, console, "makes", stop=file.said, worker_expected_within=0)
+        assert job.state is JobState.QUEUED
+        assert file.getvalue().count("python worker.py") == 1
+        assert NO_REDIS not in " ".join(file.getvalue().split())
+
+    def test_without_redis_it_says_so(self, app: Flask) -> None:
+        app.extensions["redis"].connection_pool.disconnect()
+        app.extensions["redis"].connection_pool.connection_kwargs["path"] = "/nowhere/redis.sock"
+        file = UntilItSays(f"{NO_REDIS} {NO_WORKER}")
+        watch(order().id, Console(file=file), "makes", stop=file.said, worker_expected_within=0)
+        assert file.said.is_set()
+
+    def test_ctrl_c_stops_watching_and_leaves_the_sync(
+        self, app: Flask, settings: Settings, tmp_path: Path
+    ) -> None:
+        with automart("sync", folder=tmp_path, env=environment(settings)) as program:
+            program.wait_for("queued")
+            assert program.end(signal.SIGINT) == 130
+        job = db.session.scalars(select(Job)).one()
+        assert job.state is JobState.QUEUED
+        assert f"The sync goes on. To cancel it: POST /jobs/{job.id}/cancel" in program.output
+
+
+class TestDisplay:
+    def test_a_terminal_gets_a_bar(self) -> None:
+        file = io.StringIO()
+        with Bar(Console(file=file, force_terminal=True, width=100), "makes") as bar:
+            bar.show(job(JobState.QUEUED))
+            bar.show(job(JobState.RUNNING, total=11))
+            bar.show(Job(state=JobState.SUCCEEDED, done=11, total=11))
+        assert "11/11" in file.getvalue()
+        assert "━━━" in file.getvalue()
+
+    def test_a_file_gets_a_line_for_each_tenth(self) -> None:
+        file = io.StringIO()
+        with Lines(Console(file=file), "makes") as lines:
+            for done in range(1001):
+                lines.show(Job(state=JobState.RUNNING, done=done, total=1000))
+        told = file.getvalue().splitlines()
+        assert len(told) == 11
+        assert told[-1] == "running, 1000 of 1000 makes"
+
+
+class TestOutcome:
+    def test_makes_beyond_the_first_hundred_are_counted(self) -> None:
+        console = Console(file=io.StringIO())
+        makes = [
+            {"id": i, "name": f"M{i}", "created": 1, "updated": 0, "deleted": 0}
+            for i in range(1, 151)
+        ]
+        status = tell_outcome(console, job(result=result(makes_updated=makes)))
+        told = console.file.getvalue()
+        assert status is SyncExit.SUCCEEDED
+        assert "M100" in told
+        assert "M101" not in told
+        assert "… and 50 more" in told
+
+    def test_makes_that_failed_for_one_reason_are_told_together(self) -> None:
+        console = Console(file=io.StringIO())
+        makes = [{"id": i, "name": f"M{i}", "reason": "No answer."} for i in range(1, 8)]
+        status = tell_outcome(console, job(result=result(makes_failed=makes, makes_unchanged=1)))
+        assert status is SyncExit.IN_PART
+        told = "1 M1, 2 M2, 3 M3, 4 M4, 5 M5 and 2 more: No answer."
+        assert told in console.file.getvalue()
+
+    def test_brackets_in_names_are_printed_as_they_are(self) -> None:
+        console = Console(file=io.StringIO())
+        make = {"id": 1, "name": "[bold]", "created": 1, "updated": 0, "deleted": 0}
+        tell_outcome(console, job(result=result(makes_updated=[make])))
+        assert "[bold]" in console.file.getvalue()
+
+    def test_a_sync_that_failed_without_result_tells_its_error(self) -> None:
+        console = Console(file=io.StringIO())
+        error = {"detail": "The worker died 3 times."}
+        status = tell_outcome(console, job(JobState.FAILED, id=uuid.uuid4(), error=error))
+        assert status is SyncExit.FAILED
+        assert "It failed. The worker died 3 times." in console.file.getvalue()

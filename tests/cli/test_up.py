@@ -1,0 +1,139 @@
+"""`automart up`, in a terminal of its own: what it starts, and that nothing of it stays."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import requests
+
+from sandbox import Vpic
+from tests.support.programs import PATIENCE, Program, automart, free_port
+
+SYNCED = "goes on serving"
+SERVING = "Automart is up"
+HONDA = 474
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def env(vpic: Vpic) -> dict[str, str]:
+    return {"NHTSA_URL": vpic.url, "NHTSA_REQUESTS_PER_SECOND": "0", "WEB_CONCURRENCY": "1"}
+
+
+def up(folder: Path, port: int, env: Mapping[str, str], *options: str) -> Any:
+    return automart("up", "--port", str(port), *options, folder=folder, env=env)
+
+
+def items(port: int, path: str) -> list[dict[str, Any]]:
+    answer = requests.get(f"http://127.0.0.1:{port}/v1/{path}", timeout=10)
+    assert answer.status_code == 200
+    found: list[dict[str, Any]] = answer.json()["items"]
+    return found
+
+
+def assert_nothing_runs(processes: list[psutil.Process]) -> None:
+    assert len(processes) >= 6
+    _, alive = psutil.wait_procs(processes, timeout=PATIENCE)
+    assert alive == []
+
+
+def end(program: Program, number: signal.Signals) -> None:
+    processes = program.descendants()
+    assert program.end(number) == 0
+    assert "Stopped. The data is kept" in program.output
+    _, alive = psutil.wait_procs(processes, timeout=0)
+    assert alive == []
+
+
+class TestUp:
+    def test_it_syncs_serves_stops_and_goes_on_with_the_same_data(
+        self, tmp_path: Path, port: int, env: dict[str, str], vpic: Vpic
+    ) -> None:
+        with up(tmp_path, port, env, "--sync") as program:
+            program.wait_for(SYNCED)
+            assert "11 makes: 11 updated, 0 unchanged, 0 held, 0 failed." in program.output
+            assert f"http://127.0.0.1:{port}/docs" in program.output
+            assert len(items(port, "makes")) == 11
+            models = items(port, f"makes/{HONDA}/models")
+            assert len(models) > 3
+            self._refuses_a_second_one(tmp_path, env)
+            with automart("sync", "--make", str(HONDA), folder=tmp_path, env=env) as other:
+                assert other.wait() == 0
+            assert "1 makes: 0 updated, 1 unchanged" in other.output
+            assert "sandbox" not in program.output
+            end(program, signal.SIGINT)
+        with up(tmp_path, port, env) as program:
+            program.wait_for(SERVING)
+            assert "The database is new" not in program.output
+            assert items(port, f"makes/{HONDA}/models") == models
+            end(program, signal.SIGTERM)
+
+    def test_without_nhtsa_it_says_so_and_syncs_with_the_sandbox(
+        self, tmp_path: Path, port: int, env: dict[str, str]
+    ) -> None:
+        env["NHTSA_URL"] = f"http://127.0.0.1:{free_port()}/api"
+        with up(tmp_path, port, env, "--sync") as program:
+            program.wait_for(SYNCED)
+            assert "NHTSA cannot be reached" in program.output
+            assert "against the sandbox" in program.output
+            assert "11 makes: 11 updated" in program.output
+            processes = program.descendants()
+            if sys.platform != "linux":
+                end(program, signal.SIGINT)
+                return
+            redis = [process for process in processes if "valkey" in process.name()]
+            program.process.kill()
+            assert_nothing_runs([each for each in processes if each not in redis])
+        # The next start ends the Redis that was left behind.
+        with up(tmp_path, port, env) as program:
+            program.wait_for("Redis listens")
+            assert_gone(redis)
+            end(program, signal.SIGINT)
+
+    def test_ctrl_c_while_it_starts_leaves_nothing_behind(
+        self, tmp_path: Path, port: int, env: dict[str, str]
+    ) -> None:
+        with up(tmp_path, port, env) as program:
+            program.wait_for("Redis listens")
+            end(program, signal.SIGINT)
+        assert not (tmp_path / "instance" / "redis.sock").exists()
+
+    def test_a_port_that_is_taken_is_told(self, tmp_path: Path, env: dict[str, str]) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = other.getsockname()[1]
+            with up(tmp_path, port, env) as program:
+                assert program.wait() == 1
+        assert program.output.startswith(f"Error: Cannot listen on port {port}: Address already")
+
+    def test_a_path_that_is_too_long_for_a_socket_is_told(
+        self, tmp_path: Path, port: int, env: dict[str, str]
+    ) -> None:
+        folder = tmp_path / ("long" * 30)
+        folder.mkdir()
+        with up(folder, port, env) as program:
+            assert program.wait() == 1
+        assert "too long for a socket" in program.output
+        assert "REDIS_URL" in program.output
+
+    def _refuses_a_second_one(self, folder: Path, env: dict[str, str]) -> None:
+        with up(folder, free_port(), env) as second:
+            assert second.wait() == 1
+        assert second.output.startswith("Error: Automart runs in this folder already, as process")
+
+
+def assert_gone(processes: list[psutil.Process]) -> None:
+    assert len(processes) == 1
+    assert not any(
+        each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in processes
+    )

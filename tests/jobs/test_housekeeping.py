@@ -1,0 +1,74 @@
+"""What must happen by itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+
+import pytest
+
+from automart.background import Job, JobState
+from automart.db import db, transaction
+from jobs.housekeeping import Chore, start_nightly_sync
+from tests.support.sync import the_job
+
+NIGHT = datetime(2026, 3, 29, 3, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+def nightly(settings):
+    return replace(settings, vehicle_sync_at=time(3, 30))
+
+
+@pytest.fixture(autouse=True)
+def _clock(monkeypatch):
+    """Jobs are created at the night of the test."""
+    monkeypatch.setattr("automart.background.service.utcnow", lambda: NIGHT + timedelta(minutes=1))
+
+
+def test_the_nightly_sync_starts_once_however_often_it_is_looked_at(app, nightly):
+    for minutes in range(60):
+        start_nightly_sync(nightly, NIGHT + timedelta(minutes=minutes))
+        end_all_jobs()
+
+    assert the_job().owner == "schedule"
+    assert the_job().arguments == {"make_ids": None, "approve_deletions": False}
+
+
+@pytest.mark.parametrize("offset", [timedelta(minutes=-1), timedelta(hours=2)])
+def test_the_nightly_sync_starts_neither_early_nor_by_day(app, nightly, offset):
+    start_nightly_sync(nightly, NIGHT + offset)
+
+    assert db.session.query(Job).count() == 0
+
+
+def test_without_a_time_there_is_no_nightly_sync(app, settings):
+    start_nightly_sync(settings, NIGHT)
+
+    assert db.session.query(Job).count() == 0
+
+
+def test_the_nightly_sync_waits_for_the_end_of_another(app, client, nightly):
+    client.post("/v1/makes", json={"id": 474, "name": "Honda"})
+    assert client.post("/v1/vehicle-syncs", json={"make_ids": [474]}).status_code == 202
+    start_nightly_sync(nightly, NIGHT)
+    assert db.session.query(Job).count() == 1
+    end_all_jobs()
+    start_nightly_sync(nightly, NIGHT + timedelta(minutes=5))
+
+    assert db.session.query(Job).filter_by(owner="schedule").count() == 1
+
+
+def test_a_chore_is_done_when_it_is_due_and_not_before():
+    done = []
+    chore = Chore(5, lambda: done.append(1))
+    for now in (0, 1, 4.9, 5, 9, 10, 20):
+        chore.do_if_due(now)
+
+    assert len(done) == 4
+
+
+def end_all_jobs():
+    with transaction():
+        for job in db.session.query(Job).populate_existing():
+            job.update({"state": JobState.SUCCEEDED, "finished_at": NIGHT})

@@ -1,0 +1,174 @@
+"""A sync whose NHTSA misbehaves: one make fails or is held, the others never notice."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobs import catalogue, nhtsa
+from sandbox import Catalogue, Fault
+from tests.support.sync import add_makes, add_models, catalogue_of, stored_models
+
+SYNCS = "/v1/vehicle-syncs"
+TOYOTA = 448
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch):
+    monkeypatch.setattr(nhtsa, "GIVE_UP_AFTER", 0.6)
+    monkeypatch.setattr(nhtsa, "READ_TIMEOUT", 0.2)
+    monkeypatch.setattr(nhtsa, "FIRST_BACKOFF", 0.05)
+
+
+@pytest.fixture
+def synced(client, run_jobs, vpic):
+    """A database in step with vPIC."""
+    add_makes(Catalogue.sample())
+    client.post(SYNCS)
+    run_jobs()
+    vpic.forget_requests()
+    return stored_models()
+
+
+FAILURES = [
+    (Fault.FORBIDDEN, {}, "NHTSA answered 403 Forbidden."),
+    (Fault.TOO_MANY_REQUESTS, {}, "NHTSA answered 429 Too Many Requests."),
+    (Fault.TOO_MANY_REQUESTS, {"retry_after": 9}, "NHTSA answered 429 Too Many Requests."),
+    (Fault.SERVER_ERROR, {"status": 500}, "NHTSA answered 500 Internal Server Error."),
+    (Fault.SERVER_ERROR, {"status": 503}, "NHTSA answered 503 Service Unavailable."),
+    (Fault.TIMEOUT, {}, "NHTSA did not answer in time."),
+    (Fault.DISCONNECT, {}, "The connection to NHTSA failed"),
+    (Fault.HTML, {}, "NHTSA's answer is not JSON. It begins with '<"),
+    (Fault.BROKEN_JSON, {}, "NHTSA's answer is not JSON."),
+    (Fault.WRONG_SHAPE, {}, "NHTSA's answer has no list of results."),
+    (Fault.TRUNCATED, {}, "NHTSA's answer is truncated"),
+    (Fault.FOREIGN_MAKE, {}, "NHTSA's answer has a model of another make"),
+    (Fault.DUPLICATE_ID, {}, "twice."),
+    (Fault.BLANK_NAME, {}, "NHTSA's answer has no name for model"),
+    (Fault.DRIP, {"seconds": 0.05}, "NHTSA's answer did not come to an end in time."),
+    (Fault.HUGE, {}, "NHTSA's answer is larger than"),
+]
+
+
+@pytest.mark.parametrize(("fault", "options", "reason"), FAILURES)
+def test_a_fault_fails_its_make_alone_and_deletes_nothing(
+    client, run_jobs, vpic, synced, fault, options, reason
+):
+    vpic.order(fault, make_id=TOYOTA, **options)
+
+    url = client.post(SYNCS).json["url"]
+    run_jobs()
+
+    job = client.get(url).json
+    assert job["state"] == "succeeded"
+    assert job["progress"] == {"done": 11, "total": 11}
+    assert job["result"]["makes_unchanged"] == 10
+    (failed,) = job["result"]["makes_failed"]
+    assert failed["id"] == TOYOTA
+    assert reason in failed["reason"]
+    assert stored_models() == synced
+
+
+def test_a_passing_fault_is_not_even_noticed(client, run_jobs, vpic, synced):
+    vpic.order(Fault.SERVER_ERROR, make_id=TOYOTA, times=2, status=502)
+
+    url = client.post(SYNCS).json["url"]
+    run_jobs()
+
+    assert client.get(url).json["result"]["makes_unchanged"] == 11
+
+
+def test_latency_fails_nothing(client, run_jobs, vpic, synced):
+    vpic.order(Fault.LATENCY, seconds=0.05)
+
+    url = client.post(SYNCS).json["url"]
+    run_jobs()
+
+    assert client.get(url).json["result"]["makes_unchanged"] == 11
+
+
+def test_an_empty_answer_is_held(client, run_jobs, vpic, synced):
+    vpic.order(Fault.EMPTY, make_id=TOYOTA)
+
+    url = client.post(SYNCS).json["url"]
+    run_jobs()
+
+    result = client.get(url).json["result"]
+    (held,) = result["makes_held"]
+    assert held["would_delete"] == len(synced[TOYOTA])
+    assert result["makes_unchanged"] == 10
+    assert stored_models() == synced
+
+
+def test_a_sync_whose_makes_all_failed_ends_failed_and_still_names_them(
+    client, run_jobs, vpic, synced
+):
+    vpic.order(Fault.HTML)
+
+    url = client.post(SYNCS).json["url"]
+    run_jobs()
+
+    job = client.get(url).json
+    assert job["state"] == "failed"
+    assert job["error"]["status"] == 502
+    assert "All 11 makes failed" in job["error"]["detail"]
+    assert len(job["result"]["makes_failed"]) == 11
+    assert stored_models() == synced
+
+
+@pytest.mark.parametrize("fault", [Fault.FORBIDDEN, Fault.TIMEOUT, Fault.DISCONNECT])
+def test_five_makes_in_a_row_that_are_shut_out_end_the_asking(
+    client, run_jobs, vpic, fault, monkeypatch
+):
+    monkeypatch.setattr(catalogue, "CONNECTIONS", 1)
+    monkeypatch.setattr(catalogue, "AHEAD", 1)
+    models = {make_id: {make_id: f"Model {make_id}"} for make_id in range(1, 41)}
+    add_models(models)
+    vpic.serve(catalogue_of(models))
+    for make_id in range(11, 41):
+        vpic.order(fault, make_id=make_id)
+
+    url = client.post(SYNCS).json["url"]
+    run_jobs()
+
+    job = client.get(url).json
+    assert job["state"] == "succeeded"
+    assert job["progress"] == {"done": 40, "total": 40}
+    assert job["result"]["makes_unchanged"] == 10
+    failed = {make["id"]: make["reason"] for make in job["result"]["makes_failed"]}
+    assert failed.keys() == set(range(11, 41))
+    assert failed[40].startswith("Not asked: 5 makes in a row failed.")
+    assert max(request.make_id for request in vpic.requests) <= 17
+    assert stored_models() == models
+
+
+def test_shut_out_makes_that_are_not_in_a_row_end_nothing(client, run_jobs, vpic, monkeypatch):
+    monkeypatch.setattr(catalogue, "CONNECTIONS", 1)
+    monkeypatch.setattr(catalogue, "AHEAD", 1)
+    models = {make_id: {make_id: f"Model {make_id}"} for make_id in range(1, 13)}
+    add_models(models)
+    vpic.serve(catalogue_of(models))
+    for make_id in (1, 2, 3, 4, 6, 7, 8, 9, 11):
+        vpic.order(Fault.FORBIDDEN, make_id=make_id)
+
+    url = client.post(SYNCS).json["url"]
+    run_jobs()
+
+    assert client.get(url).json["result"]["makes_unchanged"] == 3
+
+
+def test_a_fault_in_our_own_code_fails_the_job_and_does_not_hide(
+    client, run_jobs, vpic, synced, monkeypatch
+):
+    def broken(*_args, **_kwargs):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(catalogue, "_record", broken)
+    url = client.post(SYNCS).json["url"]
+
+    with pytest.raises(ZeroDivisionError):
+        run_jobs()
+
+    job = client.get(url).json
+    assert job["state"] == "failed"
+    assert "a bug" not in job["error"]["detail"]
+    assert stored_models() == synced

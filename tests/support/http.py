@@ -1,0 +1,46 @@
+"""Short ways to say what a client expects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+from werkzeug.test import TestResponse
+
+PROBLEM_MEMBERS = {"type", "title", "status", "detail", "instance", "request_id"}
+
+
+def assert_problem(response: TestResponse, status: int) -> dict[str, Any]:
+    """The problem object of `response`, which must be one with this status."""
+    assert response.status_code == status, response.get_data(as_text=True)
+    assert response.mimetype == "application/problem+json"
+    problem: dict[str, Any] = response.get_json()
+    assert problem.keys() >= PROBLEM_MEMBERS
+    assert all(problem[member] for member in PROBLEM_MEMBERS)
+    assert problem["status"] == status
+    assert problem["request_id"] == response.headers["X-Request-ID"]
+    return problem
+
+
+def pointers(response: TestResponse) -> dict[str, str]:
+    """What is said of each place in a body that was refused with 422."""
+    return {e["pointer"]: e["detail"] for e in assert_problem(response, 422)["errors"]}
+
+
+def parameters(response: TestResponse) -> dict[str, str]:
+    """What is said of each parameter of a query that was refused with 422."""
+    return {e["parameter"]: e["detail"] for e in assert_problem(response, 422)["errors"]}
+
+
+def at_once(*calls: Callable[[], TestResponse]) -> list[TestResponse]:
+    """The answers of all `calls`, made at the same time in a thread each."""
+    barrier = Barrier(len(calls))
+
+    def call(request: Callable[[], TestResponse]) -> TestResponse:
+        barrier.wait()
+        return request()
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(call, calls))

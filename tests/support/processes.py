@@ -1,0 +1,133 @@
+"""Real processes of the product, to be watched and killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+
+from automart.config import Settings
+
+T = TypeVar("T")
+ROOT = Path(__file__).parent.parent.parent
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The environment variables that make a process take `settings`."""
+    return os.environ | {
+        "DATABASE_URL": settings.database_url,
+        "REDIS_URL": settings.redis_url,
+        "SECRET_KEY": settings.secret_key,
+        "NHTSA_URL": settings.nhtsa_url,
+        "NHTSA_REQUESTS_PER_SECOND": str(settings.nhtsa_requests_per_second),
+        "LOG_FORMAT": "console",
+        "PYTHONPATH": str(ROOT),
+    }
+
+
+def until(found: Callable[[], T], seconds: float = 60) -> T:
+    """What `found` answers as soon as that is true. Fails if it does not become so."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        answer = found()
+        if answer:
+            return answer
+        time.sleep(0.05)
+    raise AssertionError(f"{found} did not become true within {seconds} seconds")
+
+
+class WorkerProcesses:
+    """A `worker.py` with everything below it."""
+
+    def __init__(self, settings: Settings, *arguments: str) -> None:
+        self._command = [sys.executable, str(ROOT / "worker.py"), *arguments]
+        self._settings = settings
+        self.log = settings.instance / "worker.log"
+        self._spawn()
+
+    def _spawn(self) -> None:
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                env=environment(self._settings),
+                stdout=log,
+                stderr=log,
+                cwd=self._settings.instance,
+            )
+        self.supervisor = psutil.Process(self._process.pid)
+
+    def restart(self) -> None:
+        self._spawn()
+
+    def below(self, *words: str) -> list[psutil.Process]:
+        """The processes below the supervisor whose command has all `words`."""
+        return [p for p in _alive(self.supervisor.children(recursive=True)) if _has(p, words)]
+
+    def rq_worker(self, queue: str = "long") -> psutil.Process:
+        """RQ's worker of a queue: the parent of what runs its jobs."""
+        return until(lambda: self._rq_worker(queue))
+
+    def horse(self, queue: str = "long") -> psutil.Process:
+        """The process that runs a job of a queue."""
+        return until(lambda: next(iter(_alive(self.rq_worker(queue).children())), None))
+
+    def _rq_worker(self, queue: str) -> psutil.Process | None:
+        mine = self.below("jobs.worker", queue)
+        return next((p for p in mine if p.ppid() == self.supervisor.pid), None)
+
+    def kill_all(self) -> None:
+        """kill -9 for all at once, as when a host dies."""
+        processes = [self.supervisor, *self.supervisor.children(recursive=True)]
+        for process in processes:
+            process.suspend()  # so that none sees another die
+        for process in processes:
+            process.kill()
+        self._process.wait()
+
+    def terminate(self) -> float:
+        """SIGTERM, as a deployment sends it. Answers how many seconds it took to end."""
+        started = time.monotonic()
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait(timeout=60)
+        return time.monotonic() - started
+
+    def stop(self) -> None:
+        if self._process.poll() is None:
+            self.terminate()
+
+
+@contextmanager
+def worker_running(settings: Settings, *arguments: str) -> Iterator[WorkerProcesses]:
+    worker = WorkerProcesses(settings, *arguments)
+    try:
+        yield worker
+    finally:
+        worker.stop()
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it runs, and is no mere entry that nobody has reaped."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    return [process for process in processes if is_alive(process)]
+
+
+def _has(process: psutil.Process, words: tuple[str, ...]) -> bool:
+    try:
+        command = process.cmdline()
+    except psutil.Error:
+        return False
+    return all(word in command for word in words)

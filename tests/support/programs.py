@@ -1,0 +1,105 @@
+"""Programs as a user starts them: their output is watched, and none is left behind."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).parent.parent.parent
+PATIENCE = 60.0
+
+
+class Program:
+    """A running `automart …`, in a folder and an environment of its own."""
+
+    def __init__(self, arguments: Sequence[str], folder: Path, env: Mapping[str, str]) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "automart.cli", *arguments],
+            cwd=folder,
+            env=clean_environment() | dict(env),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._output = ""
+        self._ended = False
+        self._changed = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def output(self) -> str:
+        with self._changed:
+            return self._output
+
+    def wait_for(self, text: str) -> None:
+        """Return when it has printed `text`."""
+        with self._changed:
+            self._changed.wait_for(lambda: text in self._output or self._ended, PATIENCE)
+            assert text in self._output, f"{text!r} is not in:\n{self._output}"
+
+    def end(self, number: int) -> int:
+        """Send it a signal. Answers its exit status when it has ended and said all."""
+        self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        status = self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        return status
+
+    def descendants(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._changed:
+                self._output += line
+                self._changed.notify_all()
+        self.process.stdout.close()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+
+@contextmanager
+def automart(
+    *arguments: str, folder: Path, env: Mapping[str, str] | None = None
+) -> Iterator[Program]:
+    """Start `automart …`; at the end, nothing of it runs any more."""
+    program = Program(arguments, folder, env or {})
+    try:
+        yield program
+    finally:
+        if program.process.poll() is None:
+            descendants = program.descendants()
+            program.process.kill()
+            for process in descendants:
+                process.kill()
+        program.wait()
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's environment, without what would set Automart up."""
+    settings = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "PUBLIC_URL", "LOG_FORMAT", "PORT")
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in settings and not name.startswith(("NHTSA_", "VEHICLE_"))
+    }
+    return env | {"PYTHONPATH": str(ROOT)}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,59 @@
+"""Settings and databases of the tests."""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import flask_migrate
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from automart import create_app
+from automart.config import Settings
+from automart.db import db
+
+
+class Client(FlaskClient):
+    """A client whose requests know nothing of the test around them: neither its application
+    context nor, therefore, its database session."""
+
+    def open(self, *args: Any, **kwargs: Any) -> TestResponse:
+        return contextvars.Context().run(super().open, *args, **kwargs)
+
+
+SECRET = "a secret that is known to every reader of the tests"
+
+
+@contextmanager
+def application(settings: Settings) -> Iterator[Flask]:
+    """An application whose connections are closed at the end."""
+    app = create_app(settings)
+    app.test_client_class = Client
+    yield app
+    with app.app_context():
+        db.session.remove()
+        db.engine.dispose()
+    app.extensions["redis"].close()
+
+
+def make_settings(database_url: str, **values: Any) -> Settings:
+    """Settings of a test: unpaced, with logs that a person reads."""
+    defaults = {
+        "redis_url": "unix:///nowhere/redis.sock",
+        "secret_key": SECRET,
+        "nhtsa_requests_per_second": 0.0,
+        "log_format": "console",
+    }
+    return Settings(database_url=database_url, **defaults | values)
+
+
+def migrate(database_url: str, instance: Path) -> None:
+    app = create_app(make_settings(database_url, instance=instance))
+    with app.app_context():
+        flask_migrate.upgrade()
+        db.engine.dispose()
