@@ -95,7 +95,7 @@ def _fetch_all(url: str, make_ids: Iterable[int]) -> None:
 def _arrivals(url: str) -> list[float]:
     log = url.removesuffix("/api") + "/_sandbox/requests"
     with urllib.request.urlopen(log) as answer:
-        return sorted(request["at"] for request in json.load(answer))
+        return sorted(request["at"] for request in json.load(answer)["requests"])
 
 
 def _timed(work: object) -> tuple[float, float]:
