@@ -57,8 +57,8 @@ class NhtsaError(Exception):
 class NhtsaClient:
     """Asks vPIC, from several threads at once if they like, at most `rate` times a second (0: any).
 
-    Its methods raise `NhtsaError` after at most `give_up_after` seconds, a minute unless said otherwise. Leaving its context makes
-    those that still wait in other threads raise `Stopped`.
+    Its methods raise `NhtsaError` after at most `give_up_after` seconds, a minute unless said
+    otherwise. Leaving its context makes those that still wait in other threads raise `Stopped`.
     """
 
     def __init__(
