@@ -1,5 +1,6 @@
 """What must happen by itself: forgotten jobs are dispatched, orphaned ones queued again, old rows
-expire, the nightly sync starts. `python -m jobs.housekeeping PARENT`: any number may run, one works.
+expire, the nightly sync starts. `python -m jobs.housekeeping PARENT`: any number may run, one
+works.
 """
 
 from __future__ import annotations

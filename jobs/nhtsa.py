@@ -57,15 +57,15 @@ class NhtsaError(Exception):
 class NhtsaClient:
     """Asks vPIC, from several threads at once if they like, at most `rate` times a second (0: any).
 
-    Its methods raise `NhtsaError` after at most `give_up_after` seconds. Leaving its context makes
-    those that still wait in other threads raise `Stopped`.
+    Its methods raise `NhtsaError` after at most `give_up_after` seconds, a minute unless said
+    otherwise. Leaving its context makes those that still wait in other threads raise `Stopped`.
     """
 
     def __init__(
-        self, url: str, *, rate: float, connections: int, give_up_after: float = GIVE_UP_AFTER
+        self, url: str, *, rate: float, connections: int, give_up_after: float | None = None
     ) -> None:
         self._url = url
-        self._give_up_after = give_up_after
+        self._give_up_after = GIVE_UP_AFTER if give_up_after is None else give_up_after
         self._closed = threading.Event()
         self._pace = Pace(rate, self._closed)
         self._session = requests.Session()

@@ -86,7 +86,8 @@ def _counts(result: Mapping[str, Any]) -> str:
     updated, held, failed = (len(result[f"makes_{name}"]) for name in ("updated", "held", "failed"))
     unchanged = result["makes_unchanged"]
     total = updated + unchanged + held + failed
-    return f"{total} makes: {updated} updated, {unchanged} unchanged, {held} held, {failed} failed."
+    makes = "1 make" if total == 1 else f"{total} makes"
+    return f"{makes}: {updated} updated, {unchanged} unchanged, {held} held, {failed} failed."
 
 
 def _say(console: Console, line: str) -> None:

@@ -70,7 +70,7 @@ class TestUp:
             self._refuses_a_second_one(tmp_path, env)
             with automart("sync", "--make", str(HONDA), folder=tmp_path, env=env) as other:
                 assert other.wait() == 0
-            assert "1 makes: 0 updated, 1 unchanged" in other.output
+            assert "1 make: 0 updated, 1 unchanged" in other.output
             assert "sandbox" not in program.output
             end(program, signal.SIGINT)
         with up(tmp_path, port, env) as program:

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +22,8 @@ from sqlalchemy.engine import URL, make_url
 OLDEST = 14
 PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin")
 # The data is worth nothing, so nothing waits for the disk.
-CAREFREE = ("fsync=off", "full_page_writes=off", "max_connections=200")
+CAREFREE = ("fsync=off", "full_page_writes=off")
+MANY_CONNECTIONS = "max_connections=200"
 
 
 class Unavailable(Exception):
@@ -30,13 +31,16 @@ class Unavailable(Exception):
 
 
 @contextmanager
-def server() -> Iterator[URL]:
-    """The URL of a server on which databases can be made. Raises `Unavailable`."""
+def server(*, carefree: bool = True) -> Iterator[URL]:
+    """The URL of a server on which databases can be made. Raises `Unavailable`.
+
+    A server that is started here does not wait for the disk if `carefree`.
+    """
     named = os.environ.get("TEST_DATABASE_URL")
     if named:
         yield make_url(named).set(drivername="postgresql+psycopg")
         return
-    with _started(_programs()) as url:
+    with _started(_programs(), CAREFREE if carefree else ()) as url:
         yield url
 
 
@@ -89,7 +93,7 @@ def _account() -> str | None:
 
 
 @contextmanager
-def _started(programs: Path) -> Iterator[URL]:
+def _started(programs: Path, options: Sequence[str]) -> Iterator[URL]:
     account = _account()
     folder = Path(tempfile.mkdtemp(prefix="automart-pg-"))
     if account:
@@ -123,7 +127,7 @@ def _started(programs: Path) -> Iterator[URL]:
             "-h",
             "127.0.0.1",
         ]
-        for setting in CAREFREE:
+        for setting in (*options, MANY_CONNECTIONS):
             command += ["-c", setting]
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(command, user=account, stdout=log, stderr=log, cwd=folder)

@@ -1,0 +1,105 @@
+"""What benchmarks stand on: a database, a vPIC in a process of its own, an application."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from flask import Flask
+
+from automart.background import Job
+from automart.catalogue.models import VehicleMake, VehicleModel
+from automart.catalogue.service import request_sync
+from automart.db import db, transaction
+from jobs import runner
+from sandbox import Catalogue
+from tests.support import postgresql
+from tests.support.setup import application, make_settings, migrate
+
+ROOT = Path(__file__).parent.parent
+
+
+@contextmanager
+def databases() -> Iterator[list[tuple[str, str]]]:
+    """Names and URLs of fresh, migrated databases: SQLite, and PostgreSQL if there is one."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        found = [("SQLite", f"sqlite:///{folder}/bench.sqlite")]
+        try:
+            server = stack.enter_context(postgresql.server(carefree=False))
+        except postgresql.Unavailable as reason:
+            print(f"(not on PostgreSQL: {reason})")
+        else:
+            url = postgresql.create_database(server).render_as_string(hide_password=False)
+            found.append(("PostgreSQL", url))
+        for _, url in found:
+            migrate(url, folder)
+        yield found
+
+
+@contextmanager
+def vpic(catalogue: Catalogue, *options: str) -> Iterator[str]:
+    """The URL of a vPIC that serves `catalogue` from a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "models.csv"
+        write_csv(catalogue, path)
+        command = [sys.executable, "-m", "sandbox", "vpic", "--port", "0", "--data", str(path)]
+        with subprocess.Popen(
+            [*command, *options], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            try:
+                yield process.stdout.readline().strip().removeprefix("NHTSA_URL=")
+            finally:
+                process.kill()
+
+
+def write_csv(catalogue: Catalogue, path: Path) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["make_id", "make_name", "model_id", "model_name"])
+        for make_id, models in catalogue.models.items():
+            writer.writerows([make_id, catalogue.makes[make_id], *model] for model in models)
+
+
+@contextmanager
+def quiet_app(database_url: str, nhtsa_url: str, rate: float = 0.0) -> Iterator[Flask]:
+    """An application with an application context, which logs nothing and has no Redis."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = make_settings(
+            database_url,
+            instance=Path(folder),
+            nhtsa_url=nhtsa_url,
+            nhtsa_requests_per_second=rate,
+        )
+        with application(settings) as app, app.app_context():
+            logging.disable(logging.WARNING)
+            yield app
+            logging.disable(logging.NOTSET)
+
+
+def empty_catalogue() -> None:
+    with transaction():
+        for model in (Job, VehicleModel, VehicleMake):
+            db.session.query(model).delete()
+
+
+def add_makes(catalogue: Catalogue) -> None:
+    with transaction():
+        db.session.add_all(
+            VehicleMake(id=make_id, name=name.strip()) for make_id, name in catalogue.makes.items()
+        )
+
+
+def sync() -> Job:
+    """One sync of everything, run in this process. Answers the ended job."""
+    with transaction():
+        job = request_sync(None, approve_deletions=False)
+    runner.run(str(job.id))
+    return db.session.get_one(Job, job.id, populate_existing=True)

@@ -1,0 +1,108 @@
+"""What a sync costs with 12,337 makes, as many as NHTSA knows, beside one with 1,000.
+
+Neither the worker's memory nor the cost of ordering the sync and of polling its job should grow
+with the number of makes.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from tests.support.people import make_user, signed_in
+
+from automart.background import Job
+from automart.db import db
+from benchmarks.support import add_makes, databases, empty_catalogue, quiet_app, vpic
+from jobs import runner
+from sandbox import Catalogue
+
+FEW, MANY = 1_000, 12_337
+
+
+def main(all_makes: str | None = None) -> None:
+    """`all_makes`: the path of a recorded GetAllMakes answer, whose makes are then the many."""
+    few = Catalogue.made_up(makes=FEW, models_per_make=4)
+    many = (
+        Catalogue.from_all_makes(Path(all_makes))
+        if all_makes
+        else Catalogue.made_up(makes=MANY, models_per_make=4)
+    )
+    with databases() as found:
+        for name, url in found:
+            for catalogue in (few, many):
+                _measure(name, url, catalogue)
+
+
+def _measure(name: str, database_url: str, catalogue: Catalogue) -> None:
+    with vpic(catalogue) as url, quiet_app(database_url, url) as app:
+        add_makes(catalogue)
+        client = signed_in(app, make_user(is_admin=True))
+        ordered, answer = _timed(lambda: client.post("/v1/vehicle-syncs"))
+        job_url = answer.json["url"]
+        here, there = multiprocessing.Pipe()
+        worker = multiprocessing.get_context("spawn").Process(
+            target=_work, args=(there, database_url, url, answer.json["id"])
+        )
+        worker.start()
+        before = here.recv()
+        polls = _polls(client, job_url)
+        after = here.recv()
+        worker.join()
+        seconds = _seconds_taken()
+        result = client.get(job_url).json
+        assert result["state"] == "succeeded", result["error"]
+        print(
+            f"{name}, {len(catalogue.makes):>6} makes: ordered in {ordered * 1000:.0f} ms,"
+            f" polled while it runs in {statistics.median(polls) * 1000:.1f} ms,"
+            f" worker's memory {before:.0f} MB before and at most {after:.0f} MB;"
+            f" {len(catalogue.makes) / seconds:.0f} makes/s"
+        )
+        empty_catalogue()
+
+
+def _polls(client: Any, job_url: str) -> list[float]:
+    """How long polling takes while the job runs."""
+    taken = []
+    while True:
+        seconds, answer = _timed(lambda: client.get(job_url))
+        if answer.json["finished_at"] is not None:
+            return taken
+        if answer.json["state"] == "running":
+            taken.append(seconds)
+        time.sleep(0.05)
+
+
+def _work(pipe: Connection, database_url: str, nhtsa_url: str, job_id: str) -> None:
+    with quiet_app(database_url, nhtsa_url):
+        db.session.get(Job, job_id)
+        db.session.rollback()
+        pipe.send(_peak_memory())
+        runner.run(job_id)
+        pipe.send(_peak_memory())
+
+
+def _peak_memory() -> float:
+    """In MB, of this process, so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1024 if sys.platform == "linux" else peak / 1024**2
+
+
+def _seconds_taken() -> float:
+    job = db.session.query(Job).populate_existing().one()
+    assert job.started_at is not None
+    assert job.finished_at is not None
+    return (job.finished_at - job.started_at).total_seconds()
+
+
+def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    started = time.perf_counter()
+    answer = work()
+    return time.perf_counter() - started, answer
