@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import secrets
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import time
@@ -134,12 +135,11 @@ def _kept_secret(database_url: str, instance: Path, mistakes: dict[str, list[str
     path = instance / "secret_key"
     instance.mkdir(parents=True, exist_ok=True)
     # Two processes may start at once: exactly one creates the file, and it appears with content.
-    draft = instance / f".secret_key.{os.getpid()}"
-    draft.touch(mode=0o600)
-    draft.write_text(secrets.token_urlsafe(48))
-    with contextlib.suppress(FileExistsError):
-        os.link(draft, path)
-    draft.unlink()
+    with tempfile.NamedTemporaryFile("w", dir=instance, prefix=".secret_key.") as draft:
+        draft.write(secrets.token_urlsafe(48))
+        draft.flush()
+        with contextlib.suppress(FileExistsError):
+            os.link(draft.name, path)
     return path.read_text().strip()
 
 
