@@ -16,13 +16,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from tests.support.people import make_user, signed_in
-
 from automart.background import Job
 from automart.db import db
 from benchmarks.support import add_makes, databases, empty_catalogue, quiet_app, vpic
 from jobs import runner
 from sandbox import Catalogue
+from tests.support.people import make_user, signed_in
 
 FEW, MANY = 1_000, 12_337
 

@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -17,8 +18,6 @@ from automart.accounts.throttle import ACCOUNT, ADDRESS, LoginThrottle
 from automart.db import db, transaction
 from tests.accounts.pages import authorize_url, hidden_fields, log_in, me
 from tests.support.people import PASSWORD, token_of, with_token
-
-WEAKER = "$argon2id$v=19$m=8192,t=1,p=1$"
 
 
 @pytest.fixture
@@ -94,8 +93,6 @@ class TestJsonLogin:
         assert post_login(client, user.email, decomposed).status_code == 401
 
     def test_a_hash_of_old_parameters_is_renewed(self, client: FlaskClient, ann: User) -> None:
-        from argon2 import PasswordHasher
-
         weak = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD)
         with transaction():
             ann.password_hash = weak
