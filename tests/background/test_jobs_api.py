@@ -171,8 +171,8 @@ class TestCancelling:
         assert told["detail"] == "The job has ended already: succeeded."
         assert client.get(f"/jobs/{job.id}").json["state"] == "succeeded"
 
-    def test_of_many_at_once_one_does_it(self, app: Flask, job: Job) -> None:
-        answers = at_once(*[lambda: app.test_client().post(f"/jobs/{job.id}/cancel")] * 4)
+    def test_of_many_at_once_one_does_it(self, client: FlaskClient, job: Job) -> None:
+        answers = at_once(*[lambda: client.post(f"/jobs/{job.id}/cancel")] * 4)
         assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
 
     def test_another_sync_can_be_started_then(self, client: FlaskClient) -> None:
@@ -203,14 +203,14 @@ class TestWaiting:
         return response.status_code, response.headers.get("Preference-Applied")
 
     def test_a_job_that_ends_in_time_is_answered_finished(
-        self, app: Flask, run_jobs: Callable[[], None]
+        self, client: FlaskClient, run_jobs: Callable[[], None]
     ) -> None:
         def submit_and_wait() -> tuple[int, str | None]:
-            return self.start(app.test_client(), "wait=20")
+            return self.start(client, "wait=20")
 
         with ThreadPoolExecutor(1) as pool:
             answer = pool.submit(submit_and_wait)
-            while not app.test_client().get("/jobs").json["items"]:
+            while not client.get("/jobs").json["items"]:
                 pass  # until it is submitted
             run_jobs()
             assert answer.result() == (200, "wait=20")

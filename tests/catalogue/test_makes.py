@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 
 from automart.catalogue.models import VehicleModel
@@ -65,14 +64,14 @@ class TestCreating:
         response = client.post("/v1/makes", json=ASTON_MARTIN | {"synced_at": None})
         assert pointers(response) == {"#/synced_at": "Unknown field."}
 
-    def test_of_many_equal_ones_at_once_one_is_made(self, app: Flask) -> None:
-        answers = at_once(*[lambda: app.test_client().post("/v1/makes", json=ASTON_MARTIN)] * 5)
+    def test_of_many_equal_ones_at_once_one_is_made(self, client: FlaskClient) -> None:
+        answers = at_once(*[lambda: client.post("/v1/makes", json=ASTON_MARTIN)] * 5)
         assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409, 409]
 
-    def test_of_many_with_one_name_at_once_one_is_made(self, app: Flask) -> None:
+    def test_of_many_with_one_name_at_once_one_is_made(self, client: FlaskClient) -> None:
         answers = at_once(
             *(
-                lambda i=i: app.test_client().post("/v1/makes", json={"id": i, "name": "Acura"})
+                lambda i=i: client.post("/v1/makes", json={"id": i, "name": "Acura"})
                 for i in range(1, 6)
             )
         )
@@ -153,12 +152,12 @@ class TestChanging:
     def test_one_that_is_not_there_is_404(self, client: FlaskClient) -> None:
         assert_problem(client.patch("/v1/makes/440", json={"name": "Aston Martin"}), 404)
 
-    def test_of_two_makes_renamed_alike_at_once_one_is(self, app: Flask) -> None:
+    def test_of_two_makes_renamed_alike_at_once_one_is(self, client: FlaskClient) -> None:
         for make_id in range(1, 5):
             add_make(make_id, f"Make {make_id}")
         answers = at_once(
             *(
-                lambda i=i: app.test_client().patch(f"/v1/makes/{i}", json={"name": "Acura"})
+                lambda i=i: client.patch(f"/v1/makes/{i}", json={"name": "Acura"})
                 for i in range(1, 5)
             )
         )
@@ -190,7 +189,7 @@ class TestDeleting:
         assert again.status_code == 201
         assert client.get(f"/v1/makes/{HONDA}/models").json["items"] == []
 
-    def test_of_many_at_once_one_is_done(self, app: Flask) -> None:
+    def test_of_many_at_once_one_is_done(self, client: FlaskClient) -> None:
         add_make(models=HONDAS)
-        answers = at_once(*[lambda: app.test_client().delete(f"/v1/makes/{HONDA}")] * 4)
+        answers = at_once(*[lambda: client.delete(f"/v1/makes/{HONDA}")] * 4)
         assert sorted(answer.status_code for answer in answers) == [204, 404, 404, 404]
