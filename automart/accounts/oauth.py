@@ -307,7 +307,10 @@ _ISSUER = _Issuer()
 
 
 def _basic(_query: Any, _request: _Request) -> OAuthClient | None:
-    sent = request.authorization
+    try:
+        sent = request.authorization
+    except ValueError:  # werkzeug: no base64
+        return None
     if sent is None or sent.type != "basic":
         return None
     # RFC 6749 §2.3.1: both are form-encoded before they are put together.

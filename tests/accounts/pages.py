@@ -38,7 +38,7 @@ def log_in(
     return browser.post("/login", data=fields | {"email": email, "password": password})
 
 
-def authorize_url(client_id: str, **changes: Any) -> str:
+def authorize_url(client_id: str | None, **changes: Any) -> str:
     """Where an application sends a person; a parameter that is None is left out."""
     parameters = {
         "response_type": "code",

@@ -1,0 +1,143 @@
+"""What must hold when two requests come at the same moment, on both databases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from automart.accounts.models import Login, User
+from automart.accounts.service import create_application
+from automart.accounts.throttle import ACCOUNT
+from automart.db import db, transaction
+from tests.accounts.pages import CALLBACK, code_for, exchange, log_in, me, refresh
+from tests.support.http import at_once
+from tests.support.people import PASSWORD, signed_in
+
+ROUNDS = 5
+
+
+@pytest.fixture
+def ann(make_user: Callable[..., User]) -> User:
+    return make_user(is_admin=True)
+
+
+@pytest.fixture
+def ben(make_user: Callable[..., User]) -> User:
+    return make_user(is_admin=True)
+
+
+class TestLastAdmin:
+    @pytest.mark.parametrize("change", [{"is_admin": False}, {"is_active": False}, None])
+    def test_of_two_admins_who_remove_each_other_one_stays(
+        self, app: Flask, ann: User, ben: User, change: dict[str, bool] | None
+    ) -> None:
+        clients = {user.id: signed_in(app, user) for user in (ann, ben)}
+
+        def remove(by: int, whom: int) -> Any:
+            path = f"/v1/users/{whom}"
+            if change is None:
+                return clients[by].delete(path)
+            return clients[by].patch(path, json=change)
+
+        answers = at_once(partial(remove, ann.id, ben.id), partial(remove, ben.id, ann.id))
+        statuses = sorted(answer.status_code for answer in answers)
+        # The second may also come so late that its token is no admin's any more.
+        assert statuses[0] in (200, 204)
+        assert statuses[1] in (401, 403, 409)
+        db.session.rollback()
+        left = db.session.query(User).filter(User.is_admin, User.is_active).count()
+        assert left == 1
+
+    def test_the_rule_holds_in_the_database_itself(self, app: Flask, ann: User) -> None:
+        path = f"/v1/users/{ann.id}"
+        client = signed_in(app, ann)
+        for answer in (
+            client.patch(path, json={"is_admin": False}),
+            client.patch(path, json={"is_active": False}),
+            client.delete(path),
+        ):
+            assert answer.status_code == 409
+            assert answer.get_json()["detail"] == "This is the last active administrator."
+        assert client.get(path).get_json()["is_admin"] is True
+
+    def test_an_inactive_admin_does_not_count(
+        self, app: Flask, ann: User, make_user: Callable[..., User]
+    ) -> None:
+        make_user(is_admin=True, is_active=False)
+        client = signed_in(app, ann)
+        assert client.delete(f"/v1/users/{ann.id}").status_code == 409
+
+    def test_another_admin_may_go(self, app: Flask, ann: User, ben: User) -> None:
+        assert signed_in(app, ann).delete(f"/v1/users/{ben.id}").status_code == 204
+
+
+def test_of_two_uses_of_a_refresh_token_at_once_neither_survives(
+    client: FlaskClient, ann: User
+) -> None:
+    for _ in range(ROUNDS):
+        body = {"email": ann.email, "password": PASSWORD}
+        tokens = client.post("/login", json=body).get_json()
+        answers = at_once(*[partial(refresh, client, tokens["refresh_token"])] * 2)
+        assert sorted(answer.status_code for answer in answers) == [200, 400]
+        won = next(answer.get_json() for answer in answers if answer.status_code == 200)
+        assert me(client, won["access_token"]) == 401
+        assert refresh(client, won["refresh_token"]).status_code == 400
+        assert me(client, tokens["access_token"]) == 401
+
+
+def test_of_two_uses_of_a_code_at_once_neither_survives(
+    app: Flask, client: FlaskClient, ann: User
+) -> None:
+    with transaction():
+        front = create_application("Front end", [CALLBACK]).id
+    browser = app.test_client()
+    log_in(browser, ann.email)
+    for _ in range(ROUNDS):
+        code = code_for(browser, front)
+        answers = at_once(*[partial(exchange, client, front, code)] * 2)
+        assert sorted(answer.status_code for answer in answers) == [200, 400]
+        won = next(answer.get_json() for answer in answers if answer.status_code == 200)
+        assert me(client, won["access_token"]) == 401
+
+
+def test_a_refresh_and_a_deactivation_at_once_leave_nothing_that_works(
+    app: Flask, client: FlaskClient, ann: User, make_user: Callable[..., User]
+) -> None:
+    admin = signed_in(app, ann)
+    for _ in range(ROUNDS):
+        user = make_user()
+        body = {"email": user.email, "password": PASSWORD}
+        token = client.post("/login", json=body).get_json()["refresh_token"]
+        deactivate = partial(admin.patch, f"/v1/users/{user.id}", json={"is_active": False})
+        refreshed, deactivated = at_once(partial(refresh, client, token), deactivate)
+        assert deactivated.status_code == 200
+        admin.patch(f"/v1/users/{user.id}", json={"is_active": True})
+        if refreshed.status_code == 200:
+            assert me(client, refreshed.get_json()["access_token"]) == 401
+        db.session.rollback()
+        going_on = db.session.query(Login).filter_by(user_id=user.id, ended_at=None).count()
+        assert going_on == 0
+
+
+def test_guesses_at_once_are_counted_each(client: FlaskClient, ann: User) -> None:
+    body = {"email": ann.email, "password": "wrong"}
+    guess = partial(client.post, "/login", json=body)
+    answers = at_once(*[guess] * (ACCOUNT.burst + 4))
+    statuses = [answer.status_code for answer in answers]
+    assert statuses.count(401) == ACCOUNT.burst
+    assert statuses.count(429) == 4
+
+
+def test_of_two_users_with_one_address_at_once_one_is_made(app: Flask, ann: User) -> None:
+    admin = signed_in(app, ann)
+    bodies = [
+        {"email": email, "password": "four other words", "name": "Zoe"}
+        for email in ("zoe@example.com", "ZOE@example.com")
+    ]
+    answers = at_once(*(partial(admin.post, "/v1/users", json=body) for body in bodies))
+    assert sorted(answer.status_code for answer in answers) == [201, 409]
