@@ -10,6 +10,9 @@ from flask import Flask
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from automart.accounts.auth import init_auth
+from automart.accounts.login_views import blp as login_views
+from automart.accounts.oauth_views import blp as oauth_views
+from automart.accounts.views import blp as account_views
 from automart.api import (
     check_that_access_is_stated,
     create_api,
@@ -45,6 +48,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         SECRET_KEY_FALLBACKS=list(settings.secret_key_fallbacks),
         SQLALCHEMY_DATABASE_URI=settings.database_url,
         SQLALCHEMY_ENGINE_OPTIONS=_engine_options(settings),
+        SESSION_COOKIE_NAME="automart_session",
+        SESSION_COOKIE_SAMESITE="Lax",
         MAX_CONTENT_LENGTH=LARGEST_BODY,
         TRAP_HTTP_EXCEPTIONS=False,
     )
@@ -59,7 +64,15 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.after_request(version_response)
     register_error_handlers(app)
     api = create_api(app, title="Automart", version=version("automart"), description=DESCRIPTION)
-    for views in (job_views, catalogue_views, customer_views, photo_views):
+    for views in (
+        login_views,
+        oauth_views,
+        account_views,
+        job_views,
+        catalogue_views,
+        customer_views,
+        photo_views,
+    ):
         api.register_blueprint(views)
     check_that_access_is_stated(app)
     app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/api": app.wsgi_app})  # type: ignore[method-assign]

@@ -18,6 +18,7 @@ from sqlalchemy import exists, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from automart import create_app
+from automart.accounts.upkeep import forget_old_accounts_data
 from automart.api import forget_old_keys
 from automart.background import Job, Kind
 from automart.background.upkeep import (
@@ -93,6 +94,7 @@ def start_nightly_sync(settings: Settings, now: datetime) -> None:
 def _expire_keys() -> None:
     with transaction():
         forget_old_keys()
+        forget_old_accounts_data()
 
 
 def keep(app: Flask, stop: threading.Event) -> None:

@@ -1,4 +1,4 @@
-"""Photos of customers: made fit by `photo_program`, kept in the storage, named by unguessable tokens.
+"""Photos of customers: made fit by `photo_program`, kept in the storage under unguessable tokens.
 
 Every file is named by a row, at any moment: of `customer`, or of `loose_photo`, which is written
 before the file and deleted after it. So a process may be killed between any two steps, and what it

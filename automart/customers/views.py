@@ -138,7 +138,7 @@ class PhotoOfCustomer(MethodView):
 @photo_blp.response(200, {"type": "string", "format": "binary"}, content_type=WEBP)
 @photo_blp.alt_response(404, "NOT_FOUND")
 def photo(token: str) -> Response:
-    """Load a photo. Its URL is the `photo_url` of a customer, for as long as the photo is theirs."""
+    """Load a photo. Its URL is a customer's `photo_url`, for as long as the photo is theirs."""
     response = Response(photos.content_of(token), mimetype=WEBP, headers=PHOTO_HEADERS)
     response.set_etag(token)
     response.make_conditional(request)
