@@ -22,6 +22,7 @@ class StrictParser(FlaskParser):
     DEFAULT_UNKNOWN_BY_LOCATION = {  # noqa: RUF012 - webargs declares it so
         **FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION,
         "query": marshmallow.RAISE,
+        "files": marshmallow.RAISE,
     }
 
     def load_json(self, req: Request, schema: marshmallow.Schema) -> Any:

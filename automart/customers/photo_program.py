@@ -137,7 +137,9 @@ def _shrunk(image: Image.Image) -> Image.Image:
 def _stored_mode(image: Image.Image) -> str:
     if image.has_transparency_data:
         return "RGBA"
-    return image.mode if image.mode in ("L", "CMYK") or image.mode.startswith("I") else "RGB"
+    if image.mode.startswith("I"):  # 16 bits a pixel
+        return "I"
+    return image.mode if image.mode in ("L", "CMYK") else "RGB"
 
 
 def _converted(image: Image.Image, mode: str) -> Image.Image:
@@ -146,8 +148,8 @@ def _converted(image: Image.Image, mode: str) -> Image.Image:
 
 def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     mode = "RGBA" if image.mode == "RGBA" else "RGB"
-    if image.mode.startswith("I"):  # 16 bits a pixel
-        image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+    if image.mode == "I":
+        image = image.point(lambda value: value * (1 / 256)).convert("L")
     if profile:
         try:
             found = ImageCms.profileToProfile(image, BytesIO(profile), SRGB, outputMode=mode)

@@ -8,6 +8,7 @@ leaves behind is found by `delete_loose`.
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import subprocess
 import sys
@@ -24,7 +25,7 @@ import structlog
 from sqlalchemy import delete, exists, or_, select, update
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from automart.customers.models import TOKEN_BYTES, Customer, LoosePhoto
+from automart.customers.models import TOKEN_BYTES, TOKEN_LENGTH, Customer, LoosePhoto
 from automart.db import affected, after_commit, db, end_read, transaction, utcnow
 from automart.errors import Invalid, NotFound, Unavailable, UnsupportedMediaType
 from automart.storage import NotStored, current_storage
@@ -33,6 +34,7 @@ log = structlog.get_logger(__name__)
 
 LARGEST_UPLOAD = 5_000_000
 FIELD = "photo"
+TOKEN = re.compile(f"[0-9a-f]{{{TOKEN_LENGTH}}}", re.ASCII)
 PROGRAM = Path(__file__).with_name("photo_program.py")
 DECODED_WITHIN = 30
 A_PLACE_WITHIN = 20
@@ -97,14 +99,20 @@ def take_from(customer: Customer) -> None:
 
 def content_of(token: str) -> bytes:
     """The WebP that some customer has under `token`. Raises `NotFound`."""
-    is_given = db.session.scalar(select(exists().where(Customer.photo_token == token)))
-    end_read()
     try:
-        if is_given:
+        if _is_given(token):
             return current_storage().get(_key(token))
     except NotStored:
         pass  # taken away at this very moment
     raise NotFound("There is no such photo.")
+
+
+def _is_given(token: str) -> bool:
+    if not TOKEN.fullmatch(token):
+        return False  # with a NUL in it, say, which a database would not compare
+    found = db.session.scalar(select(exists().where(Customer.photo_token == token)))
+    end_read()
+    return bool(found)
 
 
 def delete_loose() -> int:
