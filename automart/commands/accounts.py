@@ -127,7 +127,7 @@ def _checked(schema: Schema, values: Mapping[str, Any]) -> dict[str, Any]:
     except ValidationError as error:
         told = [
             {"detail": f"{field}: {message}"}
-            for field, messages in error.normalized_messages().items()
+            for field, messages in error.messages_dict.items()
             for message in _flat(messages)
         ]
         raise Invalid(FIELDS_ARE_WRONG, errors=told) from None
