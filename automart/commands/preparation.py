@@ -30,7 +30,7 @@ def _add_samples(screen: Screen) -> None:
             add_sample_customer()
     if is_new:
         screen.say(
-            "The database is new: it begins with eleven makes, and a few samples of the rest."
+            "The database is new: it begins with eleven makes and some samples."
         )
 
 
