@@ -79,7 +79,9 @@ def log_in_and_come_back(address: str, email: str) -> str:
         root = "/".join(address.split("/")[:3])
         answer = browser.post(root + action, data=form, allow_redirects=False, timeout=30)
         while not answer.headers["Location"].startswith(CALLBACK):
-            answer = browser.get(root + answer.headers["Location"], allow_redirects=False, timeout=30)
+            answer = browser.get(
+                root + answer.headers["Location"], allow_redirects=False, timeout=30
+            )
         return answer.headers["Location"]
 
 
