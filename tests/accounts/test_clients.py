@@ -1,0 +1,256 @@
+"""Clients: machines and applications; and the audit trail of all that concerns rights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from automart.accounts import service
+from automart.accounts.models import (
+    AuditEvent,
+    AuthorizationCode,
+    Client,
+    FamiliarAddress,
+    Login,
+    LoginThrottle,
+    User,
+)
+from automart.accounts.upkeep import forget_old_accounts_data
+from automart.db import db, transaction
+from tests.support.http import assert_problem, pointers
+from tests.support.people import PASSWORD, make_client, signed_in
+
+SERVICE = {"name": "Nightly", "kind": "service", "scopes": ["catalogue"]}
+APPLICATION = {"name": "Front", "kind": "application", "redirect_uris": ["https://a.example/cb"]}
+
+
+def token_status(client: FlaskClient, machine: dict[str, Any]) -> int:
+    auth = (machine["client_id"], machine["client_secret"])
+    form = {"grant_type": "client_credentials"}
+    return client.post("/oauth/token", data=form, auth=auth).status_code
+
+
+class TestCreate:
+    def test_the_secret_of_a_machine_is_shown_this_once(
+        self, as_admin: FlaskClient, client: FlaskClient
+    ) -> None:
+        response = as_admin.post("/v1/clients", json=SERVICE)
+        assert response.status_code == 201
+        assert response.headers["Cache-Control"] == "no-store"
+        machine = response.get_json()
+        assert token_status(client, machine) == 200
+        shown = as_admin.get(response.headers["Location"]).get_json()
+        assert shown == {k: v for k, v in machine.items() if k != "client_secret"}
+        listed = as_admin.get("/v1/clients").get_json()["items"]
+        assert shown in listed
+        stored = db.session.get_one(Client, machine["client_id"])
+        assert machine["client_secret"] not in str(vars(stored))
+
+    def test_an_application_has_no_secret(self, as_admin: FlaskClient) -> None:
+        application = as_admin.post("/v1/clients", json=APPLICATION).get_json()
+        assert "client_secret" not in application
+        assert application["redirect_uris"] == APPLICATION["redirect_uris"]
+
+    @pytest.mark.parametrize(
+        ("body", "pointer"),
+        [
+            (SERVICE | {"scopes": ["office"]}, "#/scopes/0"),
+            (SERVICE | {"scopes": ["manufacturer"]}, "#/scopes/0"),
+            (SERVICE | {"redirect_uris": ["https://a.example/"]}, "#/redirect_uris"),
+            (SERVICE | {"kind": "robot"}, "#/kind"),
+            (SERVICE | {"client_id": "mine"}, "#/client_id"),
+            (SERVICE | {"client_secret": "mine"}, "#/client_secret"),
+            (APPLICATION | {"scopes": ["catalogue"]}, "#/scopes"),
+            (APPLICATION | {"redirect_uris": []}, "#/redirect_uris"),
+            ({"name": "A", "kind": "application"}, "#/redirect_uris"),
+        ],
+    )
+    def test_what_does_not_fit_is_named(
+        self, as_admin: FlaskClient, body: dict[str, Any], pointer: str
+    ) -> None:
+        assert list(pointers(as_admin.post("/v1/clients", json=body))) == [pointer]
+
+    @pytest.mark.parametrize(
+        "uri",
+        [
+            "http://a.example/cb",
+            "https://a.example/cb#fragment",
+            "https://u:p@a.example/cb",
+            "https://a.example/c b",
+            "https://[::1",
+            "https:///cb",
+            "javascript:alert(1)",
+            "/cb",
+            "",
+        ],
+    )
+    def test_addresses_that_would_leak_codes_are_refused(
+        self, as_admin: FlaskClient, uri: str
+    ) -> None:
+        response = as_admin.post("/v1/clients", json=APPLICATION | {"redirect_uris": [uri]})
+        assert list(pointers(response)) == ["#/redirect_uris/0"]
+
+    @pytest.mark.parametrize("uri", ["http://localhost:3000/cb", "http://127.0.0.1/cb"])
+    def test_this_machine_needs_no_tls(self, as_admin: FlaskClient, uri: str) -> None:
+        response = as_admin.post("/v1/clients", json=APPLICATION | {"redirect_uris": [uri]})
+        assert response.status_code == 201
+
+
+class TestChange:
+    def test_rotation_kills_the_old_secret_and_its_tokens_at_once(
+        self, as_admin: FlaskClient, client: FlaskClient
+    ) -> None:
+        old = as_admin.post("/v1/clients", json=SERVICE).get_json()
+        form = {"grant_type": "client_credentials"}
+        auth = (old["client_id"], old["client_secret"])
+        token = client.post("/oauth/token", data=form, auth=auth).get_json()["access_token"]
+        response = as_admin.post(f"/v1/clients/{old['client_id']}/rotate-secret")
+        assert response.status_code == 200
+        assert response.headers["Cache-Control"] == "no-store"
+        assert token_status(client, old) == 401
+        assert token_status(client, response.get_json()) == 200
+        header = {"Authorization": f"Bearer {token}"}
+        assert client.get("/v1/makes", headers=header).status_code == 401
+
+    def test_fields(self, as_admin: FlaskClient) -> None:
+        made = as_admin.post("/v1/clients", json=SERVICE).get_json()
+        path = f"/v1/clients/{made['client_id']}"
+        body = {"name": "Other", "scopes": ["metrics", "catalogue", "metrics"]}
+        changed = as_admin.patch(path, json=body).get_json()
+        assert (changed["name"], changed["scopes"]) == ("Other", ["catalogue", "metrics"])
+        assert pointers(as_admin.patch(path, json={"redirect_uris": ["https://a.example/"]}))
+        assert as_admin.patch(path, json={}).get_json() == changed
+        assert as_admin.delete(path).status_code == 204
+        assert_problem(as_admin.get(path), 404)
+
+    def test_an_application_keeps_an_address(self, as_admin: FlaskClient) -> None:
+        made = as_admin.post("/v1/clients", json=APPLICATION).get_json()
+        path = f"/v1/clients/{made['client_id']}"
+        assert pointers(as_admin.patch(path, json={"redirect_uris": []}))
+        assert pointers(as_admin.patch(path, json={"scopes": ["catalogue"]}))
+        assert_problem(as_admin.post(f"{path}/rotate-secret"), 409)
+
+    def test_what_is_built_in_stays(self, as_admin: FlaskClient) -> None:
+        for name in ("docs", "login"):
+            path = f"/v1/clients/{name}"
+            assert as_admin.get(path).get_json()["kind"] == "application"
+            assert_problem(as_admin.delete(path), 409)
+            assert_problem(as_admin.patch(path, json={"is_active": False}), 409)
+            assert_problem(as_admin.post(f"{path}/rotate-secret"), 409)
+
+    def test_scopes_from_elsewhere_cannot_be_exchanged(self, as_admin: FlaskClient) -> None:
+        path = f"/v1/clients/{make_client('office').id}"
+        assert_problem(as_admin.patch(path, json={"scopes": ["catalogue"]}), 409)
+        assert as_admin.patch(path, json={"name": "B"}).get_json()["scopes"] == ["office"]
+
+    @pytest.mark.parametrize("name", ["%00", "a" * 1000, "a%20b", "%ff"])
+    def test_what_can_be_no_id_is_404(self, as_admin: FlaskClient, name: str) -> None:
+        assert_problem(as_admin.get(f"/v1/clients/{name}"), 404)
+
+
+class TestAuditTrail:
+    def kinds(self, as_admin: FlaskClient, subject: str) -> list[str]:
+        listed = as_admin.get("/v1/audit-events", query_string={"subject": subject})
+        return [event["kind"] for event in reversed(listed.get_json()["items"])]
+
+    def test_tells_who_did_what_to_whom_from_where(
+        self, app: Flask, make_user: Callable[..., User]
+    ) -> None:
+        admin = make_user(is_admin=True)
+        as_admin = signed_in(app, admin)
+        body = {"email": "zoe@example.com", "password": "four other words", "name": "Zoe"}
+        user_id = as_admin.post("/v1/users", json=body).get_json()["id"]
+        as_admin.patch(f"/v1/users/{user_id}", json={"is_admin": True, "name": "Z"})
+        listed = as_admin.get(f"/v1/audit-events?subject=user:{user_id}&kind=USER_CHANGED")
+        (event,) = listed.get_json()["items"]
+        assert event.keys() == {"id", "at", "kind", "actor", "subject", "address", "detail"}
+        assert event["actor"] == f"user:{admin.id}"
+        assert event["address"] == "127.0.0.1"
+        assert event["detail"] == {"is_admin": True, "changed": ["name"]}
+
+    def test_remembers_logins_and_failures(
+        self, client: FlaskClient, as_admin: FlaskClient, make_user: Callable[..., User]
+    ) -> None:
+        user = make_user()
+        for password in ("wrong", PASSWORD):
+            client.post("/login", json={"email": user.email, "password": password})
+        assert self.kinds(as_admin, user.caller_id) == ["login_failed", "login_succeeded"]
+
+    def test_keeps_nothing_that_may_be_a_secret(
+        self, client: FlaskClient, as_admin: FlaskClient
+    ) -> None:
+        client.post("/login", json={"email": "my secret password", "password": "x"})
+        made = as_admin.post("/v1/clients", json=SERVICE).get_json()
+        told = as_admin.get("/v1/audit-events").get_data(as_text=True)
+        assert "my secret password" not in told
+        assert made["client_secret"] not in told
+
+    def test_remembers_the_life_of_a_client(self, as_admin: FlaskClient) -> None:
+        made = as_admin.post("/v1/clients", json=SERVICE).get_json()
+        path = f"/v1/clients/{made['client_id']}"
+        as_admin.post(f"{path}/rotate-secret")
+        as_admin.patch(path, json={"scopes": []})
+        as_admin.delete(path)
+        assert self.kinds(as_admin, f"client:{made['client_id']}") == [
+            "client_created",
+            "client_secret_rotated",
+            "client_changed",
+            "client_deleted",
+        ]
+
+    def test_tells_nothing_of_what_did_not_happen(self, as_admin: FlaskClient) -> None:
+        body = {"email": "zoe@example.com", "password": "four other words", "name": "Zoe"}
+        as_admin.post("/v1/users", json=body)
+        assert_problem(as_admin.post("/v1/users", json=body), 409)
+        assert db.session.query(AuditEvent).filter_by(kind="user_created").count() == 1
+
+    def test_denied_access_is_logged(
+        self, client: FlaskClient, as_user: FlaskClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        client.get("/v1/users")
+        as_user.get("/v1/users")
+        told: list[Any] = [record.msg for record in caplog.records]
+        denied = [entry for entry in told if entry["event"] == "access_denied"]
+        assert [entry["path"] for entry in denied] == ["/v1/users"] * 2
+        assert denied[0]["caller"] is None
+        assert denied[1]["caller"].startswith("user:")
+
+
+class TestFirstAdmin:
+    def test_is_made_once_with_a_password_of_its_own(self, app: Flask, client: FlaskClient) -> None:
+        password = service.ensure_first_admin()
+        assert password is not None
+        assert service.ensure_first_admin() is None
+        body = {"email": service.FIRST_ADMIN_EMAIL, "password": password}
+        token = client.post("/login", json=body).get_json()["access_token"]
+        header = {"Authorization": f"Bearer {token}"}
+        assert client.get("/v1/users", headers=header).status_code == 200
+
+    def test_there_is_no_default_account(self, app: Flask) -> None:
+        assert db.session.query(User).count() == 0
+
+
+def test_housekeeping_forgets_what_nothing_depends_on(
+    app: Flask, client: FlaskClient, make_user: Callable[..., User]
+) -> None:
+    user = make_user()
+    client.post("/login", json={"email": user.email, "password": PASSWORD})
+    client.post("/login", json={"email": user.email, "password": "wrong"})
+    with transaction():
+        forget_old_accounts_data()
+    assert db.session.query(Login).count() == 1
+    long_ago = user.created_at - timedelta(days=400)
+    with transaction():
+        db.session.query(Login).update({Login.expires_at: long_ago})
+        db.session.query(AuditEvent).update({AuditEvent.at: long_ago})
+        db.session.query(FamiliarAddress).update({FamiliarAddress.seen_at: long_ago})
+        db.session.query(LoginThrottle).update({LoginThrottle.charged_until: 0})
+    with transaction():
+        assert forget_old_accounts_data() >= 5
+    for model in (Login, AuditEvent, FamiliarAddress, LoginThrottle, AuthorizationCode):
+        assert db.session.query(model).count() == 0

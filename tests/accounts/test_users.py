@@ -1,0 +1,208 @@
+"""Users: administrators manage them, everybody manages themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from automart.accounts.models import User
+from automart.accounts.passwords import LONGEST, SHORTEST, common_passwords, what_is_wrong
+from automart.accounts.throttle import ACCOUNT
+from automart.db import db
+from tests.support.http import assert_problem, pointers
+from tests.support.people import PASSWORD, signed_in, token_of, with_token
+
+NEW = {"email": "zoe@example.com", "password": "four other words", "name": "Zoë"}
+
+
+@pytest.fixture
+def ann(make_user: Callable[..., User]) -> User:
+    return make_user(name="Ann")
+
+
+class TestCreate:
+    def test_answers_the_user_and_no_password(self, as_admin: FlaskClient) -> None:
+        response = as_admin.post("/v1/users", json=NEW)
+        assert response.status_code == 201
+        user = response.get_json()
+        assert user.keys() == {
+            "id",
+            "email",
+            "name",
+            "is_admin",
+            "is_active",
+            "created_at",
+            "updated_at",
+        }
+        assert (user["is_admin"], user["is_active"]) == (False, True)
+        assert as_admin.get(response.headers["Location"]).get_json() == user
+
+    def test_the_new_user_can_log_in(self, as_admin: FlaskClient, client: FlaskClient) -> None:
+        as_admin.post("/v1/users", json=NEW | {"is_admin": True})
+        body = {"email": "ZOE@example.com", "password": NEW["password"]}
+        token = client.post("/login", json=body).get_json()["access_token"]
+        header = {"Authorization": f"Bearer {token}"}
+        assert client.get("/v1/users", headers=header).status_code == 200
+
+    def test_an_address_is_unique_whatever_the_case(self, as_admin: FlaskClient) -> None:
+        as_admin.post("/v1/users", json=NEW)
+        problem = assert_problem(
+            as_admin.post("/v1/users", json=NEW | {"email": "ZOE@EXAMPLE.COM"}), 409
+        )
+        assert problem["detail"] == "There is a user with this e-mail address already."
+
+    @pytest.mark.parametrize(
+        ("changes", "pointer"),
+        [
+            ({"email": "no address"}, "#/email"),
+            ({"email": "a@example.com\x00"}, "#/email"),
+            ({"email": "a" * 250 + "@example.com"}, "#/email"),
+            ({"name": " "}, "#/name"),
+            ({"name": None}, "#/name"),
+            ({"is_admin": "yes"}, "#/is_admin"),
+            ({"is_admin": None}, "#/is_admin"),
+            ({"id": 1}, "#/id"),
+            ({"is_active": False}, "#/is_active"),
+            ({"password": 123456789012}, "#/password"),
+        ],
+    )
+    def test_a_wrong_field_is_named(
+        self, as_admin: FlaskClient, changes: dict[str, Any], pointer: str
+    ) -> None:
+        assert list(pointers(as_admin.post("/v1/users", json=NEW | changes))) == [pointer]
+
+    def test_can_be_sent_again(self, as_admin: FlaskClient) -> None:
+        headers = {"Idempotency-Key": "k"}
+        answers = [as_admin.post("/v1/users", json=NEW, headers=headers) for _ in range(2)]
+        assert answers[0].get_json() == answers[1].get_json()
+
+
+class TestPasswords:
+    @pytest.mark.parametrize(
+        "password",
+        [
+            "a" * (SHORTEST - 1),
+            "a" * (LONGEST + 1),
+            " " * 20,
+            "with a\x00 NUL in it",
+            "with a lone \ud800",
+            "1qaz2wsx3edc",
+            "1QAZ2WSX3EDC",
+        ],
+    )
+    def test_that_are_refused(self, as_admin: FlaskClient, password: str) -> None:
+        response = as_admin.post("/v1/users", json=NEW | {"password": password})
+        assert list(pointers(response)) == ["#/password"]
+
+    @pytest.mark.parametrize(
+        "password",
+        [
+            "aaaaaaaaaaab",
+            "b" * LONGEST,
+            "ö" * LONGEST,
+            "只是十二个字的密码而已啊",
+            " spaces count ",
+            "🐎🔋📎🐎🔋📎🐎🔋📎🐎🔋📎",
+        ],
+    )
+    def test_that_are_taken_and_work(
+        self, as_admin: FlaskClient, client: FlaskClient, password: str
+    ) -> None:
+        body = NEW | {"password": password}
+        assert as_admin.post("/v1/users", json=body).status_code == 201
+        login = {"email": NEW["email"], "password": password}
+        assert client.post("/login", json=login).status_code == 200
+
+    def test_the_commonest_three_thousand_are_known(self) -> None:
+        common = common_passwords()
+        assert len(common) == 3000
+        assert all(SHORTEST <= len(password) <= LONGEST for password in common)
+        assert all(what_is_wrong(password) for password in common)
+
+
+class TestReadAndChange:
+    def test_one_and_all(self, as_admin: FlaskClient, ann: User) -> None:
+        one = as_admin.get(f"/v1/users/{ann.id}").get_json()
+        assert one["name"] == "Ann"
+        assert one in as_admin.get("/v1/users").get_json()["items"]
+        assert_problem(as_admin.get("/v1/users/999"), 404)
+        assert_problem(as_admin.get(f"/v1/users/{2**64}"), 404)
+
+    def test_what_is_sent_is_changed_and_the_rest_is_left(
+        self, as_admin: FlaskClient, ann: User
+    ) -> None:
+        before = as_admin.get(f"/v1/users/{ann.id}").get_json()
+        after = as_admin.patch(f"/v1/users/{ann.id}", json={"name": "Anna"}).get_json()
+        assert after == before | {"name": "Anna", "updated_at": after["updated_at"]}
+        assert after["updated_at"] > before["updated_at"]
+
+    def test_an_empty_change_changes_nothing(self, as_admin: FlaskClient, ann: User) -> None:
+        before = as_admin.get(f"/v1/users/{ann.id}")
+        after = as_admin.patch(f"/v1/users/{ann.id}", json={})
+        assert (after.status_code, after.get_json()) == (200, before.get_json())
+
+    def test_a_stale_version_is_refused(self, as_admin: FlaskClient, ann: User) -> None:
+        path = f"/v1/users/{ann.id}"
+        headers = {"If-Match": as_admin.get(path).headers["ETag"]}
+        assert as_admin.patch(path, json={"name": "B"}, headers=headers).status_code == 200
+        assert_problem(as_admin.patch(path, json={"name": "C"}, headers=headers), 412)
+        assert_problem(as_admin.delete(path, headers=headers), 412)
+
+    def test_a_deleted_id_is_not_given_to_another(self, as_admin: FlaskClient, ann: User) -> None:
+        assert as_admin.delete(f"/v1/users/{ann.id}").status_code == 204
+        assert_problem(as_admin.get(f"/v1/users/{ann.id}"), 404)
+        assert as_admin.post("/v1/users", json=NEW).get_json()["id"] > ann.id
+
+
+class TestMe:
+    def test_everybody_reads_and_renames_themselves(self, app: Flask, ann: User) -> None:
+        client = signed_in(app, ann)
+        assert client.get("/v1/users/me").get_json()["id"] == ann.id
+        changed = client.patch("/v1/users/me", json={"name": "Anna"}).get_json()
+        assert changed["name"] == "Anna"
+
+    @pytest.mark.parametrize("field", ["is_admin", "is_active", "email", "id", "password_hash"])
+    def test_nobody_changes_their_own_rights(self, app: Flask, ann: User, field: str) -> None:
+        response = signed_in(app, ann).patch("/v1/users/me", json={field: True})
+        assert pointers(response) == {f"#/{field}": "Unknown field."}
+
+    def test_others_are_out_of_reach(self, as_user: FlaskClient, ann: User) -> None:
+        path = f"/v1/users/{ann.id}"
+        statuses = [
+            as_user.get(path).status_code,
+            as_user.patch(path, json={"name": "B"}).status_code,
+            as_user.delete(path).status_code,
+            as_user.get("/v1/users/999").status_code,
+        ]
+        assert statuses == [403] * 4
+
+    def test_a_new_password_ends_all_other_logins(
+        self, app: Flask, client: FlaskClient, ann: User
+    ) -> None:
+        here, elsewhere = (with_token(app, token_of(app, ann)) for _ in range(2))
+        body = {"current_password": PASSWORD, "password": NEW["password"]}
+        assert here.patch("/v1/users/me", json=body).status_code == 200
+        assert here.get("/v1/users/me").status_code == 200
+        assert elsewhere.get("/v1/users/me").status_code == 401
+        for password, status in ((PASSWORD, 401), (NEW["password"], 200)):
+            login = {"email": ann.email, "password": password}
+            assert client.post("/login", json=login).status_code == status
+
+    def test_a_new_password_needs_the_present_one(self, app: Flask, ann: User) -> None:
+        client = signed_in(app, ann)
+        for more in ({}, {"current_password": "wrong"}):
+            response = client.patch("/v1/users/me", json={"password": NEW["password"]} | more)
+            assert list(pointers(response)) == ["#/current_password"]
+        db.session.refresh(ann)
+
+    def test_a_stolen_token_is_no_way_to_guess_the_password(self, app: Flask, ann: User) -> None:
+        client = signed_in(app, ann)
+        body = {"current_password": "wrong", "password": NEW["password"]}
+        statuses = [
+            client.patch("/v1/users/me", json=body).status_code for _ in range(ACCOUNT.burst + 1)
+        ]
+        assert statuses == [422] * ACCOUNT.burst + [429]

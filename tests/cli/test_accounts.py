@@ -1,0 +1,76 @@
+"""`automart users`, `automart clients`, `automart keys`, as they are typed."""
+
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from automart.accounts.models import AuditEvent, Client, SigningKey, User
+from automart.cli import app as command_line
+from automart.db import db
+from tests.cli.conftest import Run
+from tests.support.people import PASSWORD
+
+
+def piped(text: str, *arguments: str) -> Result:
+    return CliRunner().invoke(command_line, arguments, input=text)
+
+
+@pytest.mark.usefixtures("app", "run")
+class TestUsers:
+    def test_an_admin_is_made_with_a_password_from_standard_input(self) -> None:
+        result = piped(PASSWORD + "\n", "users", "create-admin", "ann@example.com", "--name", "Ann")
+        assert (result.exit_code, result.stderr) == (0, "")
+        user = db.session.query(User).one()
+        assert (user.email, user.name, user.is_admin) == ("ann@example.com", "Ann", True)
+        event = db.session.query(AuditEvent).one()
+        assert (event.kind, event.actor) == ("user_created", "command line")
+
+    def test_a_duplicate_and_a_bad_password_are_told(self) -> None:
+        piped(PASSWORD, "users", "create-admin", "ann@example.com")
+        result = piped(PASSWORD, "users", "create-admin", "ANN@example.com")
+        told = "Error: There is a user with this e-mail address already.\n"
+        assert (result.exit_code, result.stderr) == (1, told)
+        result = piped("short", "users", "create-admin", "ben@example.com")
+        told = "Error: password: Must have 12 to 128 characters.\n"
+        assert (result.exit_code, result.stderr) == (2, told)
+
+    def test_the_list(self, run: Run) -> None:
+        piped(PASSWORD, "users", "create-admin", "ann@example.com")
+        assert "ann@example.com" in run("users", "list").stdout
+
+
+@pytest.mark.usefixtures("app")
+class TestClients:
+    def test_a_machine_and_an_application(self, run: Run) -> None:
+        machine = run("clients", "create", "Nightly", "--scope", "catalogue")
+        assert machine.exit_code == 0
+        assert "client_secret" in machine.stdout
+        uri = "https://a.example/cb"
+        application = run("clients", "create", "Front", "--redirect-uri", uri)
+        assert "client_secret" not in application.stdout
+        clients = {client.name: client for client in db.session.query(Client)}
+        assert clients["Nightly"].scopes == ["catalogue"]
+        assert clients["Front"].redirect_uris == [uri]
+        listed = run("clients", "list").stdout
+        assert clients["Nightly"].id in listed
+        assert "docs" in listed
+
+    def test_a_scope_that_cannot_be_granted_is_told(self, run: Run) -> None:
+        result = run("clients", "create", "Office", "--scope", "office")
+        told = "Error: scopes: Must be one of: catalogue, metrics.\n"
+        assert (result.exit_code, result.stderr) == (2, told)
+
+
+@pytest.mark.usefixtures("app")
+class TestKeys:
+    def test_rotate_and_reseal(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        for _ in range(2):
+            assert run("keys", "rotate").exit_code == 0
+        retired = sorted(key.retired_at is not None for key in db.session.query(SigningKey))
+        assert retired == [False, True]
+        assert run("keys", "reseal").stdout == "2 keys are under the present SECRET_KEY.\n"
+        monkeypatch.setenv("SECRET_KEY", "another")
+        result = run("keys", "reseal")
+        assert result.exit_code == 1
+        assert "SECRET_KEY_FALLBACKS" in result.stderr
