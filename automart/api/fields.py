@@ -13,6 +13,9 @@ from automart.db import LARGEST_ID
 
 # Control characters, and surrogates, which no encoding of a database can hold.
 _UNPRINTABLE = {"Cc", "Cs"}
+_RFC_3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE
+)
 _WHOLE_NUMBER = re.compile(r"-?\d{1,400}", re.ASCII)
 
 
@@ -24,18 +27,25 @@ def clean(text: str) -> str:
     return unicodedata.normalize("NFC", trimmed)
 
 
-class Text(fields.String):
+class QueryText(fields.String):
+    """Text in a query, cleaned as what it is compared with was. Blank, it finds nothing."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, *args, **kwargs)
+        try:
+            return clean(text)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+
+
+class Text(QueryText):
     """A line of text: trimmed, not blank, without control characters."""
 
     def __init__(self, *, max_length: int, **kwargs: Any) -> None:
         super().__init__(validate=validate.Length(min=1, max=max_length), **kwargs)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        text = super()._deserialize(value, *args, **kwargs)
-        try:
-            cleaned = clean(text)
-        except ValueError as error:
-            raise ValidationError(str(error)) from None
+        cleaned = super()._deserialize(value, *args, **kwargs)
         if not cleaned:
             raise ValidationError("Must not be blank.")
         return cleaned
@@ -73,11 +83,16 @@ class Flag(fields.Boolean):
         return value
 
 
-class UtcTime(fields.AwareDateTime):
-    """An RFC 3339 time; read with any offset, written in UTC with a `Z`."""
+class UtcTime(fields.DateTime):
+    """An RFC 3339 time; read with any offset and loaded in UTC, written in UTC with a `Z`."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(format="iso", default_timezone=None, **kwargs)
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> datetime:
+        try:
+            if _RFC_3339.fullmatch(value):
+                return datetime.fromisoformat(value.upper()).astimezone(UTC)
+        except (TypeError, ValueError, OverflowError):
+            pass  # no text; no such day or hour; before the year 1 or after 9999 in UTC
+        raise ValidationError("Must be a time with an offset, like 2026-01-15T00:00:00Z.")
 
     def _serialize(self, value: datetime | None, *_args: Any, **_kwargs: Any) -> str | None:
         return None if value is None else rfc3339(value)
