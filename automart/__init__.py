@@ -10,6 +10,9 @@ from flask import Flask
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from automart.accounts.auth import init_auth
+from automart.accounts.login_views import blp as login_views
+from automart.accounts.oauth_views import blp as oauth_views
+from automart.accounts.views import blp as account_views
 from automart.api import (
     check_that_access_is_stated,
     create_api,
@@ -20,9 +23,12 @@ from automart.background.queues import connect
 from automart.background.views import blp as job_views
 from automart.catalogue.views import blp as catalogue_views
 from automart.config import Settings
+from automart.customers.views import blp as customer_views
+from automart.customers.views import photo_blp as photo_views
 from automart.db import db, migrate, prepare_engine
 from automart.inventory.views import blp as inventory_views
 from automart.problems import register_error_handlers
+from automart.storage import init_storage
 from automart.telemetry import configure_logging, trace_requests
 
 LARGEST_BODY = 1_000_000
@@ -43,6 +49,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         SECRET_KEY_FALLBACKS=list(settings.secret_key_fallbacks),
         SQLALCHEMY_DATABASE_URI=settings.database_url,
         SQLALCHEMY_ENGINE_OPTIONS=_engine_options(settings),
+        SESSION_COOKIE_NAME="automart_session",
+        SESSION_COOKIE_SAMESITE="Lax",
         MAX_CONTENT_LENGTH=LARGEST_BODY,
         TRAP_HTTP_EXCEPTIONS=False,
     )
@@ -51,12 +59,22 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["redis"] = connect(settings.redis_url)
     _open_database(app, settings)
     init_auth(app)
+    init_storage(app, settings)
     trace_requests(app)
     app.after_request(link_to_next_page)
     app.after_request(version_response)
     register_error_handlers(app)
     api = create_api(app, title="Automart", version=version("automart"), description=DESCRIPTION)
-    for views in (job_views, catalogue_views, inventory_views):
+    for views in (
+        login_views,
+        oauth_views,
+        account_views,
+        job_views,
+        catalogue_views,
+        customer_views,
+        photo_views,
+        inventory_views,
+    ):
         api.register_blueprint(views)
     check_that_access_is_stated(app)
     app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/api": app.wsgi_app})  # type: ignore[method-assign]

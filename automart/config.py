@@ -35,6 +35,7 @@ class Settings:
     nhtsa_url: str = "https://vpic.nhtsa.dot.gov/api"
     nhtsa_requests_per_second: float = 3.0
     vehicle_sync_at: time | None = None
+    photo_storage: str | None = None
     log_format: str = "json"
 
     @property
@@ -69,6 +70,9 @@ class Settings:
                 env.float, "NHTSA_REQUESTS_PER_SECOND", cls.nhtsa_requests_per_second, _pace
             ),
             "vehicle_sync_at": read(env.str, "VEHICLE_SYNC_AT", "", _time_of_day),
+            "photo_storage": read(
+                env.str, "PHOTO_STORAGE", None, lambda value: _photo_storage(value, folder)
+            ),
             "log_format": read(env.str, "LOG_FORMAT", cls.log_format, _one_of("json", "console")),
         }
         try:
@@ -168,6 +172,18 @@ def _time_of_day(value: str) -> time | None:
     if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
         raise ValueError("Must be a time of day in UTC like 03:30, or empty.")
     return time.fromisoformat(value)
+
+
+def _photo_storage(value: str, folder: Path) -> str | None:
+    if not value:
+        return None
+    if "://" not in value:
+        return str((folder / value).resolve())
+    parts = urlsplit(value)
+    more = parts.query or parts.fragment or "@" in parts.netloc or ":" in parts.netloc
+    if parts.scheme != "s3" or not parts.netloc or more:
+        raise ValueError("Must be a folder, or s3://bucket/prefix.")
+    return value
 
 
 def _one_of(*choices: str) -> Callable[[str], str]:

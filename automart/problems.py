@@ -23,6 +23,13 @@ from automart.violations import explain_violation
 log = structlog.get_logger(__name__)
 
 PROBLEM_JSON = "application/problem+json"
+OAUTH = "/oauth/"
+_OAUTH_ERRORS = {
+    HTTPStatus.UNAUTHORIZED: "invalid_client",
+    HTTPStatus.TOO_MANY_REQUESTS: "temporarily_unavailable",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "server_error",
+    HTTPStatus.SERVICE_UNAVAILABLE: "temporarily_unavailable",
+}
 
 
 def register_error_handlers(app: Flask) -> None:
@@ -37,9 +44,25 @@ def register_error_handlers(app: Flask) -> None:
 
 
 def _respond(body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    if request.path.startswith(OAUTH):
+        return _respond_as_oauth(body, headers)
     body |= {"instance": request.script_root + request.path, "request_id": g.get("request_id")}
     response = Response(current_app.json.dumps(body), status=body["status"], mimetype=PROBLEM_JSON)
     response.headers.update(headers or {})
+    return response
+
+
+def _respond_as_oauth(body: dict[str, Any], headers: Mapping[str, str] | None) -> Response:
+    """RFC 6749 §5.2, which is all that OAuth's clients understand."""
+    status = body["status"]
+    told = {"error": _OAUTH_ERRORS.get(status, "invalid_request")}
+    # The RFC allows printable ASCII without quotes and backslashes.
+    told["error_description"] = "".join(
+        character if " " <= character <= "~" and character not in '"\\' else "'"
+        for character in body["detail"]
+    )
+    response = Response(current_app.json.dumps(told), status=status, mimetype="application/json")
+    response.headers.update({"Cache-Control": "no-store", **(headers or {})})
     return response
 
 

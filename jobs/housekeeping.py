@@ -18,6 +18,7 @@ from sqlalchemy import exists, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from automart import create_app
+from automart.accounts.upkeep import forget_old_accounts_data
 from automart.api import forget_old_keys
 from automart.background import Job, Kind
 from automart.background.upkeep import (
@@ -29,6 +30,7 @@ from automart.background.upkeep import (
 )
 from automart.catalogue.service import SyncRunning, request_sync
 from automart.config import Settings
+from automart.customers import photos
 from automart.db import db, transaction, utcnow
 from jobs.processes import end_with_parent
 
@@ -65,6 +67,7 @@ def chores(settings: Settings) -> list[Chore]:
         Chore(20, lambda: start_nightly_sync(settings, utcnow())),
         Chore(3600, expire_jobs),
         Chore(3600, _expire_keys),
+        Chore(30, photos.delete_loose),
     ]
 
 
@@ -91,6 +94,7 @@ def start_nightly_sync(settings: Settings, now: datetime) -> None:
 def _expire_keys() -> None:
     with transaction():
         forget_old_keys()
+        forget_old_accounts_data()
 
 
 def keep(app: Flask, stop: threading.Event) -> None:

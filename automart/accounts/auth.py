@@ -10,6 +10,7 @@ import uuid
 
 import structlog
 from flask import Flask, request, session
+from flask.sessions import SecureCookieSessionInterface
 from sqlalchemy import bindparam, select
 
 from automart.accounts.keys import KeyRing
@@ -26,6 +27,7 @@ from automart.api.access import (
     requires,
     use_authentication,
 )
+from automart.api.urls import url_root
 from automart.db import db, utcnow
 from automart.errors import Unauthenticated
 
@@ -67,10 +69,18 @@ _STANDING = (
 )
 
 
+class _Sessions(SecureCookieSessionInterface):
+    """Sessions of the login page, whose cookie goes over TLS alone where there is TLS."""
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return url_root().startswith("https:") or request.is_secure
+
+
 def init_auth(app: Flask) -> None:
     """Recognize the callers of `app` by their bearer tokens."""
     app.extensions["key_ring"] = KeyRing()
     app.extensions["verified_tokens"] = VerifiedTokens()
+    app.session_interface = _Sessions()
     use_authentication(app, authenticate)
 
 

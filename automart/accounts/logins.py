@@ -31,6 +31,7 @@ def begin_login(
         expires_at=now + lifetime,
     )
     db.session.add(login)
+    db.session.flush()  # tokens refer to it
     return login
 
 

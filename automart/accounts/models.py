@@ -8,7 +8,17 @@ from datetime import datetime
 from typing import Any
 
 import uuid6
-from sqlalchemy import JSON, Boolean, CheckConstraint, Enum, ForeignKey, Index, String, Uuid
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Enum,
+    ForeignKey,
+    Index,
+    String,
+    Uuid,
+)
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
 from automart.db import BigId, Model, fold, utcnow
@@ -184,14 +194,28 @@ class SigningKey(Model):
 
 
 class LoginThrottle(Model):
-    """How much patience is left with an account or an address: see `automart.accounts.throttle`."""
+    """How much patience is used up with an account or an address: see `throttle`.
+
+    `charged_until` is in milliseconds of the epoch, which both databases reckon with alike.
+    """
 
     __tablename__ = "login_throttle"
-    __table_args__ = (Index(None, "exhausted_until"),)
+    __table_args__ = (Index(None, "charged_until"),)
     noun = "throttle"
 
-    key: Mapped[str] = mapped_column(String(100), primary_key=True)
-    exhausted_until: Mapped[datetime]
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    charged_until: Mapped[int] = mapped_column(BigInteger)
+
+
+class FamiliarAddress(Model):
+    """An address from which an account has been logged into. `key` is a hash of both."""
+
+    __tablename__ = "familiar_address"
+    __table_args__ = (Index(None, "seen_at"),)
+    noun = "address"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    seen_at: Mapped[datetime] = mapped_column(default=utcnow)
 
 
 class AuditEvent(Model):

@@ -73,7 +73,7 @@ def issue_access_token(login: Login, scopes: Iterable[str]) -> str:
     """A signed token that is good for `LIFETIME_SECONDS`, and no longer than `login`."""
     now = int(time.time())
     key = key_ring().signing_key()
-    claims = {
+    claims: dict[str, str | int] = {
         "iss": issuer(),
         "aud": audience(),
         "sub": str(login.user_id) if login.user_id is not None else login.client_id,
@@ -82,8 +82,10 @@ def issue_access_token(login: Login, scopes: Iterable[str]) -> str:
         "iat": now,
         "exp": now + LIFETIME_SECONDS,
         "jti": secrets.token_urlsafe(12),
-        "scope": " ".join(sorted(scopes)),
     }
+    scope = " ".join(sorted(scopes))
+    if scope:
+        claims["scope"] = scope
     header = {"alg": ALGORITHM, "typ": TOKEN_TYPES[0], "kid": key.kid}
     return jwt.encode(header, claims, key, algorithms=[ALGORITHM])
 

@@ -13,6 +13,8 @@ from webargs.flaskparser import FlaskParser
 
 from automart.errors import FIELDS_ARE_WRONG, Invalid, Malformed, UnsupportedMediaType
 
+MULTIPART = "multipart/form-data"
+
 
 class StrictParser(FlaskParser):
     """webargs' parser, with the contract's words about media types, JSON and unknown fields."""
@@ -29,6 +31,24 @@ class StrictParser(FlaskParser):
         if body and not core.is_json(req.mimetype):
             raise UnsupportedMediaType("The body must be sent as application/json.")
         return parse_json(body)
+
+    def load_files(self, req: Request, schema: marshmallow.Schema) -> Any:
+        """The files of a form and nothing else; a schema's `largest_body` says how much it takes."""
+        if req.mimetype != MULTIPART:
+            raise UnsupportedMediaType(f"The body must be sent as {MULTIPART}.")
+        req.max_content_length = getattr(schema, "largest_body", req.max_content_length)
+        errors = [
+            {"detail": "Not a file that can be sent here.", "pointer": pointer_to((name,))}
+            for name in req.form
+        ]
+        errors += [
+            {"detail": "Given more than once.", "pointer": pointer_to((name,))}
+            for name, files in req.files.lists()
+            if len(files) > 1
+        ]
+        if errors:
+            raise Invalid(FIELDS_ARE_WRONG, errors=errors)
+        return super().load_files(req, schema)
 
     def handle_error(
         self, error: marshmallow.ValidationError, *_args: Any, **_kwargs: Any

@@ -16,7 +16,7 @@ from automart.api.access import Access, public
 from automart.api.bodies import StrictParser
 from automart.api.fields import Flag, Id, QueryInteger, Text, UtcTime
 from automart.api.schemas import ProblemSchema
-from automart.api.urls import IdConverter, url_root
+from automart.api.urls import IdConverter, absolute_url, url_root
 from automart.db import LARGEST_ID
 
 PROBLEM_JSON = "application/problem+json"
@@ -133,7 +133,11 @@ def create_api(app: Flask, *, title: str, version: str, description: str) -> Api
 
 @public
 def _docs() -> str:
-    return render_template("docs.html", spec_url=url_for("api-docs.openapi_json"))
+    return render_template(
+        "docs.html",
+        spec_url=url_for("api-docs.openapi_json"),
+        redirect_url=absolute_url("docs_asset", name="oauth2-redirect.html"),
+    )
 
 
 @public

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any
 
-from flask import Response, make_response, request
+from flask import Response, current_app, make_response, request
 from sqlalchemy import JSON, Index, String, delete
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -97,7 +98,10 @@ def _claim(key: str) -> IdempotencyKey:
 
 
 def _fingerprint() -> str:
-    digest = hashlib.sha256(f"{request.method} {request.path}?".encode())
+    # Keyed, for the body may hold a password, which a plain hash would let a thief of the database
+    # try out.
+    key = str(current_app.secret_key).encode()
+    digest = hmac.new(key, f"{request.method} {request.path}?".encode(), hashlib.sha256)
     digest.update(request.query_string + b"\n" + request.get_data(cache=True))
     return digest.hexdigest()
 

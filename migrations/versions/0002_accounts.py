@@ -108,14 +108,23 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_client")),
     )
     op.create_table(
+        "familiar_address",
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_familiar_address")),
+    )
+    with op.batch_alter_table("familiar_address", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_familiar_address_seen_at"), ["seen_at"], unique=False)
+
+    op.create_table(
         "login_throttle",
-        sa.Column("key", sa.String(length=100), nullable=False),
-        sa.Column("exhausted_until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("charged_until", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_login_throttle")),
     )
     with op.batch_alter_table("login_throttle", schema=None) as batch_op:
         batch_op.create_index(
-            batch_op.f("ix_login_throttle_exhausted_until"), ["exhausted_until"], unique=False
+            batch_op.f("ix_login_throttle_charged_until"), ["charged_until"], unique=False
         )
 
     op.create_table(
@@ -286,9 +295,13 @@ def downgrade() -> None:
         op.execute("DROP FUNCTION keep_last_active_admin")
     op.drop_table("signing_key")
     with op.batch_alter_table("login_throttle", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_login_throttle_exhausted_until"))
+        batch_op.drop_index(batch_op.f("ix_login_throttle_charged_until"))
 
     op.drop_table("login_throttle")
+    with op.batch_alter_table("familiar_address", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_familiar_address_seen_at"))
+
+    op.drop_table("familiar_address")
     op.drop_table("client")
     with op.batch_alter_table("audit_event", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_audit_event_subject_id"))

@@ -47,7 +47,6 @@ def token_of(app: Flask, who: User | Client) -> str:
     """A good access token of `who`."""
     with app.test_request_context(), transaction():
         login = _login_of(who)
-        db.session.flush()
         return issue_access_token(login, who.scopes if isinstance(who, Client) else ())
 
 

@@ -1,0 +1,62 @@
+"""The audit trail: who logged in or failed, who changed rights, clients, secrets or keys."""
+
+from __future__ import annotations
+
+import enum
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from flask import has_request_context, request
+from sqlalchemy import delete
+
+from automart.accounts.models import AuditEvent
+from automart.api.access import current_caller_id
+from automart.db import affected, db, utcnow
+
+log = structlog.get_logger(__name__)
+
+KEPT_FOR = timedelta(days=365)
+
+
+class Event(enum.StrEnum):
+    """What is worth remembering."""
+
+    LOGIN_SUCCEEDED = "login_succeeded"
+    LOGIN_FAILED = "login_failed"
+    LOGIN_ENDED = "login_ended"
+    TOKEN_REUSED = "token_reused"  # noqa: S105 - the name of an event
+    USER_CREATED = "user_created"
+    USER_CHANGED = "user_changed"
+    USER_DELETED = "user_deleted"
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105 - the name of an event
+    CLIENT_CREATED = "client_created"
+    CLIENT_CHANGED = "client_changed"
+    CLIENT_DELETED = "client_deleted"
+    CLIENT_SECRET_ROTATED = "client_secret_rotated"  # noqa: S105 - the name of an event
+    KEYS_ROTATED = "keys_rotated"
+
+
+def record(
+    kind: Event, *, subject: str | None = None, actor: str | None = None, **detail: Any
+) -> None:
+    """Add an event to the present transaction: it is remembered if what it tells of is stored.
+
+    `actor` is the present caller unless named, or the command line where there is no request.
+    Never put a secret, nor what might be one, into `detail`.
+    """
+    in_request = has_request_context()
+    event = AuditEvent(
+        kind=kind,
+        actor=actor or (current_caller_id() if in_request else "command line"),
+        subject=subject,
+        address=request.remote_addr if in_request else None,
+        detail=detail or None,
+    )
+    db.session.add(event)
+    log.info("audit", audit=str(kind), actor=event.actor, subject=subject, **detail)
+
+
+def forget_old_events() -> int:
+    """Delete the events that are no longer kept. Answers how many."""
+    return affected(delete(AuditEvent).where(AuditEvent.at < utcnow() - KEPT_FOR))

@@ -1,0 +1,86 @@
+"""Walking through the login page as a browser does, without JavaScript."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import secrets
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from tests.support.people import PASSWORD
+
+VERIFIER = secrets.token_urlsafe(32)
+CALLBACK = "https://front.example/callback"
+
+
+def challenge_of(verifier: str) -> str:
+    digest = hashlib.sha256(verifier.encode()).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def hidden_fields(page: str) -> dict[str, str]:
+    """The hidden fields of the last form on a page."""
+    form = page[page.rindex("<form") :]
+    fields = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form)
+    return {name: value.replace("&amp;", "&").replace("&#39;", "'") for name, value in fields}
+
+
+def log_in(
+    browser: FlaskClient, email: str, password: str = PASSWORD, *, where: str = "/login"
+) -> TestResponse:
+    """Open the login page, fill in the form, send it."""
+    fields = hidden_fields(browser.get(where).get_data(as_text=True))
+    return browser.post("/login", data=fields | {"email": email, "password": password})
+
+
+def authorize_url(client_id: str, **changes: Any) -> str:
+    """Where an application sends a person; a parameter that is None is left out."""
+    parameters = {
+        "response_type": "code",
+        "client_id": client_id,
+        "redirect_uri": CALLBACK,
+        "code_challenge": challenge_of(VERIFIER),
+        "code_challenge_method": "S256",
+        "state": "a state",
+    } | changes
+    kept = {name: value for name, value in parameters.items() if value is not None}
+    return "/oauth/authorize?" + urlencode(kept)
+
+
+def sent_back(response: TestResponse) -> dict[str, str]:
+    """The parameters with which the browser is sent back to the application."""
+    query = parse_qs(urlsplit(response.headers["Location"]).query)
+    return {name: values[0] for name, values in query.items()}
+
+
+def code_for(browser: FlaskClient, client_id: str) -> str:
+    """An authorization code, with a browser that is logged in."""
+    return sent_back(browser.get(authorize_url(client_id)))["code"]
+
+
+def exchange(client: FlaskClient, client_id: str, code: str, **changes: str) -> TestResponse:
+    """Exchange a code for tokens."""
+    form = {
+        "grant_type": "authorization_code",
+        "client_id": client_id,
+        "code": code,
+        "redirect_uri": CALLBACK,
+        "code_verifier": VERIFIER,
+    }
+    return client.post("/oauth/token", data=form | changes)
+
+
+def refresh(client: FlaskClient, token: str, **more: str) -> TestResponse:
+    form = {"grant_type": "refresh_token", "refresh_token": token}
+    return client.post("/oauth/token", data=form | more)
+
+
+def me(client: FlaskClient, access_token: str) -> int:
+    """The status of asking who one is."""
+    header = {"Authorization": f"Bearer {access_token}"}
+    return client.get("/v1/users/me", headers=header).status_code
