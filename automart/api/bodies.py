@@ -33,7 +33,7 @@ class StrictParser(FlaskParser):
         return parse_json(body)
 
     def load_files(self, req: Request, schema: marshmallow.Schema) -> Any:
-        """The files of a form and nothing else; a schema's `largest_body` says how much it takes."""
+        """The files of a form and nothing else; the schema's `largest_body` is its limit."""
         if req.mimetype != MULTIPART:
             raise UnsupportedMediaType(f"The body must be sent as {MULTIPART}.")
         req.max_content_length = getattr(schema, "largest_body", req.max_content_length)

@@ -13,16 +13,16 @@ _ALIKE = str.maketrans(
         "ð": "d",
         "ħ": "h",
         "ŧ": "t",
-        "ı": "i",
         "æ": "ae",
         "œ": "oe",
         "þ": "th",
-        "’": "'",
-        "‘": "'",
-        "ʼ": "'",
-        "ʻ": "'",
-        "`": "'",
-        "´": "'",
+        "\N{LATIN SMALL LETTER DOTLESS I}": "i",
+        "\N{LEFT SINGLE QUOTATION MARK}": "'",
+        "\N{RIGHT SINGLE QUOTATION MARK}": "'",
+        "\N{MODIFIER LETTER APOSTROPHE}": "'",
+        "\N{MODIFIER LETTER TURNED COMMA}": "'",
+        "\N{GRAVE ACCENT}": "'",
+        "\N{ACUTE ACCENT}": "'",
     }
 )
 _APART = "\n"
