@@ -10,19 +10,22 @@ from automart.errors import Invalid
 
 
 def find_model(
-    brand: str, model: str, *, brand_field: str = "brand", model_field: str = "model"
+    brand: str,
+    model: str,
+    *,
+    keep: bool = True,
+    brand_field: str = "brand",
+    model_field: str = "model",
 ) -> tuple[VehicleMake, str]:
-    """The make, kept from being deleted until the transaction ends, and the model's name as the
-    catalogue spells it.
+    """The make, kept from being deleted until the transaction ends unless `keep` is false, and the
+    model's name as the catalogue spells it.
 
     Names are found whatever their case. Raises `Invalid` that points to the field.
     """
-    # FOR KEY SHARE: what refers to the make can be written without waiting for a rename.
-    make = db.session.scalar(
-        select(VehicleMake)
-        .where(VehicleMake.name_folded == fold(brand))
-        .with_for_update(read=True, key_share=True)
-    )
+    found = select(VehicleMake).where(VehicleMake.name_folded == fold(brand))
+    if keep:
+        found = found.with_for_update(read=True, key_share=True)
+    make = db.session.scalar(found)
     if make is None:
         raise Invalid.field(brand_field, f"There is no make {brand} in the catalogue.")
     # NHTSA has models whose names differ in nothing but case: the one that was meant comes first.

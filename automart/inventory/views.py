@@ -168,14 +168,14 @@ class CalendarOfCar(MethodView):
     @blp.response(200, CalendarSchema)
     @blp.alt_response(404, "NOT_FOUND")
     @blp.doc(responses={200: {"content": {ICALENDAR: {"schema": {"type": "string"}}}}})
-    def get(self, query: Values, car_id: int) -> Values | Response:
+    def get(self, query: Values, car_id: int) -> Answer | Response:
         """Tell when a car is busy and when it is free; or, as text/calendar, its bookings."""
         start, end = _asked_range(query)
         car = get_or_404(Car, car_id)
         bookings = calendar.bookings_of(car, start, end)
         if request.accept_mimetypes.best_match([JSON, ICALENDAR]) == ICALENDAR:
             return _icalendar(calendar.as_icalendar(car, bookings))
-        return calendar.busy_and_free(bookings, start, end)
+        return calendar.busy_and_free(bookings, start, end), 200, {"Vary": "Accept"}
 
 
 @blp.route("/bookings")
@@ -290,6 +290,7 @@ def _asked_range(query: Values) -> tuple[datetime, datetime]:
 
 def _icalendar(content: bytes) -> Response:
     response = Response(content, content_type=f"{ICALENDAR}; charset=utf-8")
+    response.vary.add("Accept")
     response.add_etag()
     response.make_conditional(request)
     return response
