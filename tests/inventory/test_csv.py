@@ -38,7 +38,12 @@ class TestImport:
     def run(self, folder: Path, *lines: str, options: tuple[str, ...] = ()) -> Result:
         path = folder / "cars.csv"
         path.write_bytes("\r\n".join(lines).encode("utf-8", "surrogateescape"))
-        return CliRunner().invoke(cars_app, ["import", str(path), *options])
+        result = CliRunner().invoke(cars_app, ["import", str(path), *options])
+        # The command's application leaves its connections to the end of its process.
+        for engines in list(db._app_engines.values()):
+            for engine in engines.values():
+                engine.dispose()
+        return result
 
     def stored(self) -> list[tuple[str, str, str, str]]:
         db.session.rollback()

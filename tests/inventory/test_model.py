@@ -44,8 +44,6 @@ INSTANTS = [
 ]
 OFFSETS = st.integers(-12 * 60, 14 * 60).map(lambda m: timezone(timedelta(minutes=m)))
 TIMES = st.builds(datetime.astimezone, st.sampled_from(INSTANTS), OFFSETS)
-    lambda instant, zone: instant.astimezone(zone), st.sampled_from(INSTANTS), OFFSETS
-)
 RANGES = st.tuples(TIMES, TIMES).filter(lambda r: r[0] < r[1])
 CAR = st.integers(0, CARS - 1)
 
