@@ -21,6 +21,7 @@ from automart.config import Settings
 from automart.customers.views import blp as customer_views
 from automart.customers.views import photo_blp as photo_views
 from automart.db import db, migrate, prepare_engine
+from automart.inventory.views import blp as inventory_views
 from automart.problems import register_error_handlers
 from automart.storage import init_storage
 from automart.telemetry import configure_logging, trace_requests
@@ -65,6 +66,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         catalogue_views,
         customer_views,
         photo_views,
+        inventory_views,
     ):
         api.register_blueprint(views)
     check_that_access_is_stated(app)

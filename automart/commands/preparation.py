@@ -10,6 +10,7 @@ from automart.commands.application import close, migrate
 from automart.commands.screen import Screen
 from automart.customers.samples import add_sample_customer
 from automart.db import transaction
+from automart.inventory.samples import add_sample_dealer
 
 
 def prepare(app: Flask, screen: Screen) -> None:
@@ -28,10 +29,9 @@ def _add_samples(screen: Screen) -> None:
         is_new = add_samples()
         if is_new:
             add_sample_customer()
+            add_sample_dealer()
     if is_new:
-        screen.say(
-            "The database is new: it begins with eleven makes and some samples."
-        )
+        screen.say("The database is new: it begins with eleven makes and some samples.")
 
 
 def _add_first_admin(screen: Screen) -> None:
