@@ -22,6 +22,7 @@ from automart.catalogue.views import blp as catalogue_views
 from automart.config import Settings
 from automart.db import db, migrate, prepare_engine
 from automart.problems import register_error_handlers
+from automart.production.views import blp as production_views
 from automart.telemetry import configure_logging, trace_requests
 
 LARGEST_BODY = 1_000_000
@@ -55,7 +56,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.after_request(version_response)
     register_error_handlers(app)
     api = create_api(app, title="Automart", version=version("automart"), description=DESCRIPTION)
-    for views in (job_views, catalogue_views):
+    for views in (job_views, catalogue_views, production_views):
         api.register_blueprint(views)
     check_that_access_is_stated(app)
     app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/api": app.wsgi_app})  # type: ignore[method-assign]

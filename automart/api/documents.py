@@ -14,7 +14,7 @@ from swagger_ui import core as swagger_ui
 
 from automart.api.access import Access, public
 from automart.api.bodies import StrictParser
-from automart.api.fields import Flag, Id, QueryInteger, Text, UtcTime
+from automart.api.fields import Flag, Id, Number, QueryFlag, QueryInteger, Text, UtcTime
 from automart.api.schemas import ProblemSchema
 from automart.api.urls import IdConverter, url_root
 from automart.db import LARGEST_ID
@@ -120,6 +120,8 @@ def create_api(app: Flask, *, title: str, version: str, description: str) -> Api
         (Id, "integer", "int64"),
         (QueryInteger, "integer", None),
         (Flag, "boolean", None),
+        (QueryFlag, "boolean", None),
+        (Number, "number", None),
         (UtcTime, "string", "date-time"),
     ):
         api.register_field(field, *documented)
