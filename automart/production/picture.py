@@ -22,10 +22,11 @@ from automart.production.thinning import Point
 SVG = "image/svg+xml"
 
 WIDTH, HEIGHT = 800, 400
-TOP, BOTTOM, RIGHT = 84, 336, 768
+TOP, BOTTOM, RIGHT = 84, 336, 752
 LEFT_OF_LABELS, WIDTH_OF_A_DIGIT = 48, 8
 WIDEST_HEADING = 72
 MOST_MARKERS = 40
+LEAST_WIDTH_OF_A_LINE = 8
 LEAST_SPAN = 60
 
 # Characters that a database holds and no XML document may (XML 1.0 §2.2).
@@ -43,6 +44,8 @@ def draw(
     left = LEFT_OF_LABELS + WIDTH_OF_A_DIGIT * len(counts[-1].label)
     x = _scale(begin, finish, left, RIGHT)
     y = _scale(0, counts[-1].value, BOTTOM, TOP)
+    actual = [(x(point.time), y(point.actual)) for point in points]
+    goal = [(x(point.time), y(point.goal)) for point in points]
     return render_template(
         "chart.svg",
         width=WIDTH,
@@ -56,11 +59,10 @@ def draw(
         heading=_shortened(name),
         counts=[(y(tick.value), tick) for tick in counts],
         times=[(x(tick.value), tick) for tick in _times(points, begin, finish, start, end)],
-        actual=_steps([(x(point.time), y(point.actual)) for point in points]),
-        goal=_steps([(x(point.time), y(point.goal)) for point in points]),
-        markers=[(x(point.time), y(point.actual), y(point.goal)) for point in points]
-        if len(points) <= MOST_MARKERS
-        else [],
+        actual=_steps(actual),
+        goal=_steps(goal),
+        actual_marks=actual if len(actual) <= MOST_MARKERS else [],
+        goal_marks=_marks_of_a_short_line(goal),
     )
 
 
@@ -105,6 +107,13 @@ def _steps(places: Sequence[tuple[float, float]]) -> str:
 def _path(places: Sequence[tuple[float, float]]) -> Iterator[str]:
     for number, (x, y) in enumerate(places):
         yield f"H{x:g}V{y:g}" if number else f"M{x:g} {y:g}"
+
+
+def _marks_of_a_short_line(places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Marks at both ends of a dashed line that is too short to be seen."""
+    if not places or places[-1][0] - places[0][0] >= LEAST_WIDTH_OF_A_LINE:
+        return []
+    return [places[0], places[-1]]
 
 
 def _told(points: Sequence[Point]) -> str:

@@ -26,6 +26,7 @@ def create_type(values: Mapping[str, Any]) -> SprocketType:
     kind = SprocketType(**values)
     _check_diameters(kind, values)
     db.session.add(kind)
+    db.session.flush()
     return kind
 
 

@@ -65,6 +65,7 @@ class Locations(MethodView):
         with transaction():
             location = Location(**values)
             db.session.add(location)
+            db.session.flush()  # gives location.id, also where this is a part of a transaction
         url = absolute_url("production.LocationById", location_id=location.id)
         return location, 201, {"Location": url}
 
