@@ -21,7 +21,7 @@ run: install ## Start Automart here, and sync the catalogue before your eyes
 	$(BIN)/automart up --sync
 
 test: install ## Run all tests, on SQLite, and on PostgreSQL if there is one
-	$(BIN)/pytest -n auto --dist worksteal --cov --cov-report=term:skip-covered
+	$(BIN)/pytest -n 4 --dist worksteal --cov --cov-report=term:skip-covered
 
 check: install ## Lint, types, import contracts, migrations
 	$(BIN)/ruff check .

@@ -23,6 +23,7 @@ from automart.customers.views import photo_blp as photo_views
 from automart.db import db, migrate, prepare_engine
 from automart.inventory.views import blp as inventory_views
 from automart.problems import register_error_handlers
+from automart.production.views import blp as production_views
 from automart.storage import init_storage
 from automart.telemetry import configure_logging, trace_requests
 
@@ -67,6 +68,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         customer_views,
         photo_views,
         inventory_views,
+        production_views,
     ):
         api.register_blueprint(views)
     check_that_access_is_stated(app)

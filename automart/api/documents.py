@@ -21,7 +21,7 @@ from swagger_ui import core as swagger_ui
 
 from automart.api.access import Access, public
 from automart.api.bodies import StrictParser
-from automart.api.fields import Flag, Id, QueryInteger, QueryText, UtcTime
+from automart.api.fields import Flag, Id, Number, QueryFlag, QueryInteger, QueryText, UtcTime
 from automart.api.pages import link_to_next_page
 from automart.api.schemas import PageQuery, ProblemSchema
 from automart.api.urls import IdConverter, absolute_url, refuse_malformed_host, url_root
@@ -150,6 +150,8 @@ def create_api(app: Flask, *, title: str, version: str, description: str) -> Api
         (Id, "integer", "int64"),
         (QueryInteger, "integer", None),
         (Flag, "boolean", None),
+        (QueryFlag, "boolean", None),
+        (Number, "number", None),
         (UtcTime, "string", "date-time"),
     ):
         api.register_field(field, *documented)

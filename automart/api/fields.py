@@ -83,6 +83,24 @@ class Flag(fields.Boolean):
         return value
 
 
+class Number(fields.Float):
+    """A JSON number: finite, and no text that looks like one."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> float:
+        if not isinstance(value, int | float):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, *args, **kwargs)
+
+
+class QueryFlag(fields.Boolean):
+    """`true` or `false` in a query string."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> bool:
+        if value not in ("true", "false"):
+            raise ValidationError("Must be true or false.")
+        return bool(value == "true")
+
+
 class UtcTime(fields.DateTime):
     """An RFC 3339 time; read with any offset and loaded in UTC, written in UTC with a `Z`."""
 

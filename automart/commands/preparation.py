@@ -11,6 +11,7 @@ from automart.commands.screen import Screen
 from automart.customers.samples import add_sample_customer
 from automart.db import transaction
 from automart.inventory.samples import add_sample_dealer
+from automart.production.samples import add_sample_production
 
 
 def prepare(app: Flask, screen: Screen) -> None:
@@ -30,6 +31,7 @@ def _add_samples(screen: Screen) -> None:
         if is_new:
             add_sample_customer()
             add_sample_dealer()
+            add_sample_production()
     if is_new:
         screen.say("The database is new: it begins with eleven makes and some samples.")
 

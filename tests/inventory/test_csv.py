@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from automart.inventory.commands import cars_app
 from flask import Flask
 from sqlalchemy import select
 from typer.testing import CliRunner, Result
 
+from automart.commands.cars import cars_app
 from automart.config import Settings
 from automart.db import db
 from automart.inventory.models import Car

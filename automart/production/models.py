@@ -1,0 +1,185 @@
+"""Locations, sprocket types, factories and their charts, sprockets."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from sqlalchemy import BigInteger, CheckConstraint, Double, ForeignKey, Index, Integer, String
+from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
+
+from automart.db import BigId, Model, fold
+
+LONGEST_NAME = 100
+LONGEST_ADDRESS = 200
+LONGEST_CITY = 100
+LONGEST_STATE = 100
+LONGEST_POSTAL_CODE = 20
+MOST_TEETH = 100_000
+LARGEST_MEASURE = 1_000_000
+MOST_SPROCKETS = 1_000_000_000
+
+POINTS_OF_A_BLOCK = 64
+
+# The id of what was deleted is never given to another, on SQLite either.
+_IDS_ARE_NOT_REUSED = {"sqlite_autoincrement": True}
+
+
+class ChartData(TypedDict):
+    """A chart as clients see it: three lists of the same length, in order of time."""
+
+    sprocket_production_actual: list[int]
+    sprocket_production_goal: list[int]
+    time: list[int]
+
+
+class Location(Model):
+    """An address at which factories stand. `postal_code_folded` is what filters compare."""
+
+    __tablename__ = "location"
+    __table_args__ = (
+        CheckConstraint("name <> ''", name="name"),
+        Index(None, "postal_code_folded", "id"),
+        _IDS_ARE_NOT_REUSED,
+    )
+    noun = "location"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    name: Mapped[str] = mapped_column(String(LONGEST_NAME))
+    address_1: Mapped[str] = mapped_column(String(LONGEST_ADDRESS))
+    address_2: Mapped[str | None] = mapped_column(String(LONGEST_ADDRESS))
+    city: Mapped[str] = mapped_column(String(LONGEST_CITY))
+    state: Mapped[str | None] = mapped_column(String(LONGEST_STATE))
+    postal_code: Mapped[str] = mapped_column(String(LONGEST_POSTAL_CODE))
+    postal_code_folded: Mapped[str] = mapped_column(String(LONGEST_POSTAL_CODE * 3))
+    country_code: Mapped[str] = mapped_column(String(2))
+
+    @validates("postal_code")
+    def _fold_postal_code(self, _key: str, postal_code: str) -> str:
+        self.postal_code_folded = fold(postal_code)
+        return postal_code
+
+
+class SprocketType(Model):
+    """A kind of sprocket, by its measures."""
+
+    __tablename__ = "sprocket_type"
+    __table_args__ = (
+        CheckConstraint("name <> ''", name="name"),
+        CheckConstraint(f"teeth BETWEEN 1 AND {MOST_TEETH}", name="teeth"),
+        CheckConstraint(
+            f"pitch_diameter > 0 AND pitch_diameter <= {LARGEST_MEASURE}", name="pitch_diameter"
+        ),
+        CheckConstraint(f"pitch > 0 AND pitch <= {LARGEST_MEASURE}", name="pitch"),
+        CheckConstraint(
+            f"outside_diameter >= pitch_diameter AND outside_diameter <= {LARGEST_MEASURE}",
+            name="outside_diameter",
+        ),
+        _IDS_ARE_NOT_REUSED,
+    )
+    noun = "sprocket type"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    name: Mapped[str] = mapped_column(String(LONGEST_NAME))
+    teeth: Mapped[int] = mapped_column(Integer)
+    pitch_diameter: Mapped[float] = mapped_column(Double)
+    pitch: Mapped[float] = mapped_column(Double)
+    outside_diameter: Mapped[float] = mapped_column(Double)
+
+
+class Factory(Model):
+    """A factory, with how many sprockets it should have made and how many it has.
+
+    `sprocket_production_actual` and the chart are written by `automart.production.service` alone,
+    with this row locked. `chart_length` is the number that the chart's next point will have.
+    """
+
+    __tablename__ = "factory"
+    __table_args__ = (
+        CheckConstraint("name <> ''", name="name"),
+        CheckConstraint(f"sprocket_production_goal BETWEEN 0 AND {MOST_SPROCKETS}", name="goal"),
+        CheckConstraint(
+            f"sprocket_production_actual BETWEEN 0 AND {MOST_SPROCKETS}",
+            name="actual",
+            info={"problem": "A factory cannot hold more sprockets."},
+        ),
+        Index(None, "location_id"),
+        _IDS_ARE_NOT_REUSED,
+    )
+    noun = "factory"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    name: Mapped[str] = mapped_column(String(LONGEST_NAME))
+    location_id: Mapped[int] = mapped_column(ForeignKey("location.id"))
+    sprocket_production_goal: Mapped[int] = mapped_column(Integer)
+    sprocket_production_actual: Mapped[int] = mapped_column(Integer, default=0)
+    chart_length: Mapped[int] = mapped_column(BigInteger, default=0)
+
+    location: Mapped[Location] = relationship()
+
+    def show_chart(self, chart: ChartData) -> None:
+        """Have `chart` told together with the factory. It is not stored here."""
+        self.chart_data = chart
+
+
+class Sprocket(Model):
+    """A sprocket that a factory has made."""
+
+    __tablename__ = "sprocket"
+    __table_args__ = (
+        CheckConstraint("name <> ''", name="name"),
+        Index(None, "factory_id", "id"),
+        Index(None, "sprocket_type_id", "id"),
+        Index(None, "factory_id", "sprocket_type_id", "id"),
+        _IDS_ARE_NOT_REUSED,
+    )
+    noun = "sprocket"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    name: Mapped[str] = mapped_column(String(LONGEST_NAME))
+    sprocket_type_id: Mapped[int] = mapped_column(ForeignKey("sprocket_type.id"))
+    factory_id: Mapped[int] = mapped_column(ForeignKey("factory.id"))
+
+
+class ChartPoint(Model):
+    """Goal and count of a factory from `time` on, in epoch seconds.
+
+    The points of a factory are numbered from 0 without gaps, and later numbers have no earlier
+    times. So stretches of a chart can be counted, divided and looked up by the primary key.
+    """
+
+    __tablename__ = "chart_point"
+    __table_args__ = (
+        Index(None, "factory_id", "time", "number"),
+        # The primary key is the table: points of a factory lie side by side.
+        {"sqlite_with_rowid": False},
+    )
+    noun = "chart point"
+
+    factory_id: Mapped[int] = mapped_column(
+        ForeignKey("factory.id", ondelete="CASCADE"), primary_key=True
+    )
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    time: Mapped[int] = mapped_column(BigInteger)
+    goal: Mapped[int] = mapped_column(Integer)
+    actual: Mapped[int] = mapped_column(Integer)
+
+
+class ChartBlock(Model):
+    """The extremes of `POINTS_OF_A_BLOCK` points, so that a long chart is thinned without reading
+    each of them. Block n has the points from n * 64 to n * 64 + 63; an unfinished one has no row.
+
+    Each extreme is packed with the number of its point (see `automart.production.chart`).
+    """
+
+    __tablename__ = "chart_block"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    noun = "chart block"
+
+    factory_id: Mapped[int] = mapped_column(
+        ForeignKey("factory.id", ondelete="CASCADE"), primary_key=True
+    )
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    lowest_actual: Mapped[int] = mapped_column(BigInteger)
+    highest_actual: Mapped[int] = mapped_column(BigInteger)
+    lowest_goal: Mapped[int] = mapped_column(BigInteger)
+    highest_goal: Mapped[int] = mapped_column(BigInteger)

@@ -1,0 +1,185 @@
+"""The picture of a chart, and the ticks of its axes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from xml.etree import ElementTree as ET
+
+import pytest
+from flask import Flask
+from hypothesis import given
+from hypothesis import strategies as st
+
+from automart.production.axes import DAY, EARLIEST, HOUR, LATEST, count_ticks, time_ticks
+from automart.production.picture import BOTTOM, HEIGHT, RIGHT, TOP, WIDTH, draw
+from automart.production.thinning import Point
+
+NAMESPACE = "{http://www.w3.org/2000/svg}"
+JANUARY_15 = 1_768_435_200
+
+
+@pytest.fixture(autouse=True)
+def templates() -> Iterator[None]:
+    with Flask("automart").app_context():
+        yield
+
+
+def parsed(
+    points: list[Point],
+    name: str = "Works",
+    start: datetime | None = None,
+    end: datetime | None = None,
+) -> ET.Element:
+    return ET.fromstring(draw(name, points, start, end))  # noqa: S314 - it is our own
+
+
+def texts(picture: ET.Element) -> list[str]:
+    return [element.text or "" for element in picture.iter(f"{NAMESPACE}text")]
+
+
+def line(picture: ET.Element, series: str) -> str:
+    """The path of a series: the last of its class, after that of the legend."""
+    paths = [path for path in picture.iter(f"{NAMESPACE}path") if path.get("class") == series]
+    return paths[-1].attrib["d"]
+
+
+def points(*values: tuple[int, int, int]) -> list[Point]:
+    return [
+        Point(number, JANUARY_15 + time, goal, actual)
+        for number, (time, goal, actual) in enumerate(values)
+    ]
+
+
+class TestPicture:
+    def test_it_has_a_text_alternative(self) -> None:
+        picture = parsed(points((0, 5, 0), (3_600, 8, 1_234)))
+        assert picture.get("role") == "img"
+        assert picture.get("aria-labelledby") == "title desc"
+        told = {element.get("id"): element.text for element in picture if element.get("id")}
+        assert told["title"] == "Works: sprockets made, against the goal"
+        assert told["desc"] == (
+            "From 2026-01-15 00:00 to 2026-01-15 01:00 UTC."
+            " Actual: from 0 to 1,234 sprockets (lowest 0, highest 1,234)."
+            " Goal: from 5 to 8 sprockets (lowest 5, highest 8)."
+        )
+
+    def test_it_has_axes_with_dates_and_units_and_a_legend(self) -> None:
+        told = texts(parsed(points((0, 5, 0), (6 * HOUR, 10, 4))))
+        assert {"Actual (sprockets)", "Goal (sprockets)", "Sprockets", "Time (UTC)"} <= set(told)
+        assert {"00:00", "2026-01-15", "06:00", "0", "10"} <= set(told)
+
+    def test_both_series_are_lines_of_steps(self) -> None:
+        picture = parsed(points((0, 10, 0), (100, 10, 5), (200, 5, 5)))
+        for series in ("actual", "goal"):
+            assert re.fullmatch(r"M[\d. ]+( H[\d.]+V[\d.]+){2}", line(picture, series))
+        assert line(picture, "actual").startswith(f"M64 {BOTTOM} ")
+        assert line(picture, "goal").startswith(f"M64 {TOP} ")
+        assert line(picture, "goal").endswith(f"H{RIGHT}V{(TOP + BOTTOM) // 2}")
+
+    def test_it_is_readable_in_light_and_dark(self) -> None:
+        style = parsed([]).findtext(f"{NAMESPACE}style")
+        assert style is not None
+        light, dark = style.split("@media (prefers-color-scheme: dark)")
+        for shape in (".surface", "text", ".heading", ".actual", ".goal", ".axis", ".grid"):
+            assert f"\n{shape} {{" in light
+            assert f"\n{shape} {{" in dark
+
+    def test_one_point_is_seen(self) -> None:
+        picture = parsed(points((0, 7, 3)))
+        circles = list(picture.iter(f"{NAMESPACE}circle"))
+        squares = [r for r in picture.iter(f"{NAMESPACE}rect") if r.get("class") == "goal-mark"]
+        assert len(circles) == 2  # with the legend's
+        assert squares
+
+    def test_no_points_are_told_in_words(self) -> None:
+        told = texts(parsed([]))
+        assert "No points in this range" in told
+        asked = {
+            "start": datetime(2026, 1, 15, tzinfo=UTC),
+            "end": datetime(2026, 1, 16, tzinfo=UTC),
+        }
+        assert "2026-01-15" in texts(parsed([], **asked))  # type: ignore[arg-type] # both are times
+
+    def test_a_name_that_xml_cannot_hold_is_mended(self) -> None:
+        picture = parsed([], "a\ufffe<b>&\N{GRINNING FACE}")
+        heading = texts(picture)[0]
+        assert heading == "a\ufffd<b>&\N{GRINNING FACE}"
+
+    @pytest.mark.parametrize("character", ["x", "\N{CJK UNIFIED IDEOGRAPH-5EE0}"])
+    def test_a_long_name_is_cut_where_it_is_shown(self, character: str) -> None:
+        picture = parsed([], character * 100)
+        assert texts(picture)[0].endswith("…")
+        assert (picture.findtext(f"{NAMESPACE}title") or "").startswith(character * 100)
+
+    @given(
+        times=st.lists(st.integers(EARLIEST, LATEST), min_size=1, max_size=5),
+        highest=st.integers(0, 10**9),
+        asked=st.lists(st.datetimes(timezones=st.just(UTC)), max_size=2),
+    )
+    def test_nothing_is_drawn_outside(
+        self, times: list[int], highest: int, asked: list[datetime]
+    ) -> None:
+        times.sort()
+        start, end = (*sorted(asked), None, None)[:2]
+        if start is not None:
+            times = [time for time in times if time >= start.timestamp()]
+        if end is not None:
+            times = [time for time in times if time <= end.timestamp()]
+        shown = [Point(n, time, highest, n) for n, time in enumerate(times)]
+        with Flask("automart").app_context():
+            picture = parsed(shown, start=start, end=end)
+        for element in picture.iter():
+            for name, limit in (("x", WIDTH), ("cx", WIDTH), ("y", HEIGHT), ("cy", HEIGHT)):
+                assert -4 <= float(element.get(name, 0)) <= limit
+
+
+class TestTimeTicks:
+    @given(start=st.integers(EARLIEST, LATEST - 60), length=st.integers(60, LATEST - EARLIEST))
+    def test_they_are_few_in_order_and_inside(self, start: int, length: int) -> None:
+        end = min(start + length, LATEST)
+        ticks = time_ticks(start, end)
+        values = [tick.value for tick in ticks]
+        assert values == sorted(set(values))
+        assert len(values) <= 9
+        assert all(start <= value <= end for value in values)
+
+    @pytest.mark.parametrize(
+        ("length", "labels"),
+        [
+            (60, ["00:00:00", "00:00:10"]),
+            (6 * HOUR, ["00:00", "01:00"]),
+            (5 * DAY, ["2026-01-15", "2026-01-16"]),
+            (200 * DAY, ["2026-04", "2026-07"]),
+            (1_500 * DAY, ["2027", "2028"]),
+        ],
+    )
+    def test_they_say_what_a_reader_needs(self, length: int, labels: list[str]) -> None:
+        ticks = time_ticks(JANUARY_15, JANUARY_15 + length)
+        assert [tick.label for tick in ticks][:2] == labels
+
+    def test_the_day_is_told_where_it_begins(self) -> None:
+        ticks = time_ticks(JANUARY_15 - 3 * HOUR, JANUARY_15 + 3 * HOUR)
+        assert [tick.below for tick in ticks] == [
+            "2026-01-14",
+            "",
+            "",
+            "2026-01-15",
+            "",
+            "",
+            "",
+        ]
+
+
+class TestCountTicks:
+    @given(highest=st.integers(0, 10**9))
+    def test_they_reach_the_highest_in_a_few_round_steps(self, highest: int) -> None:
+        values = [tick.value for tick in count_ticks(highest)]
+        assert values[0] == 0
+        assert values[-1] >= max(highest, 1)
+        assert 2 <= len(values) <= 6
+        assert values[1] == values[-1] / (len(values) - 1)
+
+    def test_they_have_thousands_separators(self) -> None:
+        assert count_ticks(1_200_000)[-1].label == "1,500,000"

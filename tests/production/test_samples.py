@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+from flask import Flask
+from flask.testing import FlaskClient
+
+from automart.db import transaction
+from automart.production.samples import DAY, add_sample_production
+
+
+def test_three_factories_have_a_day_behind_them(app: Flask, as_user: FlaskClient) -> None:
+    with transaction():
+        assert add_sample_production()
+    factories = as_user.get("/v1/factories?with_chart_data=true").get_json()["items"]
+    assert len(factories) == 3
+    assert len(as_user.get("/v1/locations").get_json()["items"]) == 3
+    assert len(as_user.get("/v1/sprocket-types").get_json()["items"]) == 3
+    for factory in factories:
+        data = factory["chart_data"]
+        actual, goal = data["sprocket_production_actual"], data["sprocket_production_goal"]
+        query = {"factory_id": factory["id"], "limit": 100}
+        sprockets = as_user.get("/v1/sprockets", query_string=query).get_json()["items"]
+        assert len(sprockets) == factory["sprocket_production_actual"] == actual[-1]
+        assert goal[-1] == factory["sprocket_production_goal"]
+        assert len(set(goal)) > 1
+        assert 0.8 * DAY < data["time"][-1] - data["time"][0] <= DAY
+        assert {abs(b - a) for a, b in pairwise(actual)} <= {0, 1}
+
+
+def test_they_are_added_once(app: Flask, as_user: FlaskClient) -> None:
+    for expected in (True, False):
+        with transaction():
+            assert add_sample_production() is expected
+    assert len(as_user.get("/v1/factories").get_json()["items"]) == 3
