@@ -18,8 +18,12 @@ from automart.background.queues import connect
 from automart.background.views import blp as job_views
 from automart.catalogue.views import blp as catalogue_views
 from automart.config import Settings
+from automart.customers.views import blp as customer_views
+from automart.customers.views import photo_blp as photo_views
 from automart.db import db, migrate, prepare_engine
+from automart.inventory.views import blp as inventory_views
 from automart.problems import register_error_handlers
+from automart.storage import init_storage
 from automart.telemetry import configure_logging, trace_requests
 
 LARGEST_BODY = 1_000_000
@@ -50,10 +54,20 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["redis"] = connect(settings.redis_url)
     _open_database(app, settings)
     init_auth(app)
+    init_storage(app, settings)
     trace_requests(app)
     register_error_handlers(app)
     api = create_api(app, title="Automart", version=version("automart"), description=DESCRIPTION)
-    for views in (login_views, oauth_views, account_views, job_views, catalogue_views):
+    for views in (
+        login_views,
+        oauth_views,
+        account_views,
+        job_views,
+        catalogue_views,
+        customer_views,
+        photo_views,
+        inventory_views,
+    ):
         api.register_blueprint(views)
     check_that_access_is_stated(app)
     app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/api": app.wsgi_app})  # type: ignore[method-assign]

@@ -9,6 +9,8 @@ import typer
 
 from automart.commands import makes
 from automart.commands.accounts import clients_app, keys_app, users_app
+from automart.commands.cars import cars_app
+from automart.commands.customers import customers_app
 from automart.commands.errors import Commands
 from automart.commands.openapi import openapi
 from automart.commands.sync import sync
@@ -31,6 +33,8 @@ app.add_typer(makes.app, name="makes")
 app.add_typer(users_app, name="users")
 app.add_typer(clients_app, name="clients")
 app.add_typer(keys_app, name="keys")
+app.add_typer(customers_app, name="customers")
+app.add_typer(cars_app, name="cars")
 
 
 def _tell_version(asked: bool) -> None:

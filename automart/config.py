@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import secrets
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import time
@@ -37,6 +38,7 @@ class Settings:
     nhtsa_url: str = "https://vpic.nhtsa.dot.gov/api"
     nhtsa_requests_per_second: float = 3.0
     vehicle_sync_at: time | None = None
+    photo_storage: str | None = None
     log_format: str = "json"
 
     @property
@@ -85,6 +87,9 @@ class Settings:
                 env.float, "NHTSA_REQUESTS_PER_SECOND", cls.nhtsa_requests_per_second, _pace
             ),
             "vehicle_sync_at": read(env.str, "VEHICLE_SYNC_AT", None, _time_of_day),
+            "photo_storage": read(
+                env.str, "PHOTO_STORAGE", None, lambda value: _photo_storage(value, folder)
+            ),
             "log_format": read(
                 env.str, "LOG_FORMAT", log_format or cls.log_format, _one_of("json", "console")
             ),
@@ -134,12 +139,11 @@ def _kept_secret(database_url: str, instance: Path, mistakes: dict[str, list[str
     path = instance / "secret_key"
     instance.mkdir(parents=True, exist_ok=True)
     # Two processes may start at once: exactly one creates the file, and it appears with content.
-    draft = instance / f".secret_key.{os.getpid()}"
-    draft.touch(mode=0o600)
-    draft.write_text(secrets.token_urlsafe(48))
-    with contextlib.suppress(FileExistsError):
-        os.link(draft, path)
-    draft.unlink()
+    with tempfile.NamedTemporaryFile("w", dir=instance, prefix=".secret_key.") as draft:
+        draft.write(secrets.token_urlsafe(48))
+        draft.flush()
+        with contextlib.suppress(FileExistsError):
+            os.link(draft.name, path)
     return path.read_text().strip()
 
 
@@ -190,6 +194,18 @@ def _time_of_day(value: str) -> time:
     if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
         raise ValueError("Must be a time of day in UTC like 03:30, or empty.")
     return time.fromisoformat(value)
+
+
+def _photo_storage(value: str, folder: Path) -> str | None:
+    if not value:
+        return None
+    if "://" not in value:
+        return str((folder / value).resolve())
+    parts = urlsplit(value)
+    more = parts.query or parts.fragment or "@" in parts.netloc or ":" in parts.netloc
+    if parts.scheme != "s3" or not parts.netloc or more:
+        raise ValueError("Must be a folder, or s3://bucket/prefix.")
+    return value
 
 
 def _one_of(*choices: str) -> Callable[[str], str]:

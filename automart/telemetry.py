@@ -92,7 +92,7 @@ def _finish(response: Response) -> Response:
         log.info(
             "request",
             method=request.method,
-            path=request.script_root + request.path,
+            path=request.script_root + g.get("logged_path", request.path),
             status=response.status_code,
             duration_ms=round((time.perf_counter() - g.started) * 1000, 1),
             address=request.remote_addr,

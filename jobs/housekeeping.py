@@ -32,6 +32,7 @@ from automart.background.upkeep import (
 )
 from automart.catalogue.service import SyncRunning, request_sync
 from automart.config import Settings
+from automart.customers import photos
 from automart.db import db, transaction, utcnow
 from jobs.processes import end_with_parent
 
@@ -68,6 +69,7 @@ def chores(settings: Settings) -> list[Chore]:
         Chore(20, lambda: start_nightly_sync(settings, utcnow())),
         Chore(3600, expire_jobs),
         Chore(3600, _expire_keys),
+        Chore(30, photos.delete_loose),
     ]
 
 

@@ -15,6 +15,14 @@ def render_item(kind: str, item: object, _autogen_context: object) -> str | bool
     return False
 
 
+def include_object(
+    item: object, _name: str | None, _kind: str, _is_reflected: bool, _other: object
+) -> bool:
+    """Leave out what only the other database has; such an index says so in its `info`."""
+    only_on = getattr(item, "info", {}).get("only_on")
+    return only_on in (None, context.get_context().dialect.name)
+
+
 def run() -> None:
     with database.engine.connect() as connection:
         context.configure(
@@ -23,6 +31,7 @@ def run() -> None:
             # SQLite cannot alter a table: alembic copies it.
             render_as_batch=connection.dialect.name == "sqlite",
             render_item=render_item,
+            include_object=include_object,
             compare_server_default=True,
             transaction_per_migration=True,
         )

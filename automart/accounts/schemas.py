@@ -133,7 +133,7 @@ class ClientSchema(Schema):
 class ClientWithSecretSchema(ClientSchema):
     """A client and, this once, its secret. An application has none."""
 
-    client_secret = fields.String(dump_only=True)
+    client_secret = fields.String(dump_only=True, metadata={"optional": True})
 
 
 class ClientChanges(Schema):

@@ -14,7 +14,7 @@ from automart.api.access import (
 )
 from automart.api.documents import Api, Blueprint, create_api
 from automart.api.idempotency import IdempotencyKey, forget_old_keys, idempotent
-from automart.api.pages import paginate
+from automart.api.pages import paginate, paginate_by
 from automart.api.schemas import PageQuery, ProblemSchema, Query, Schema, page_of
 from automart.api.urls import absolute_url
 from automart.api.versions import check_version
@@ -42,6 +42,7 @@ __all__ = [
     "idempotent",
     "page_of",
     "paginate",
+    "paginate_by",
     "public",
     "requires",
 ]

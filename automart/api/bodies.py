@@ -21,6 +21,7 @@ JSON = "application/json"
 MOST_ERRORS_TOLD = 100
 # What RFC 3986 §3.5 lets stand in a fragment as it is.
 FRAGMENT = "!$&'()*+,;=:@/?"
+MULTIPART = "multipart/form-data"
 
 
 class StrictParser(FlaskParser):
@@ -29,6 +30,7 @@ class StrictParser(FlaskParser):
     DEFAULT_UNKNOWN_BY_LOCATION = {  # noqa: RUF012 - webargs declares it so
         **FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION,
         "query": marshmallow.RAISE,
+        "files": marshmallow.RAISE,
     }
 
     def load_json(self, req: Request, schema: marshmallow.Schema) -> Any:
@@ -51,6 +53,24 @@ class StrictParser(FlaskParser):
         if errors:
             raise Invalid(FIELDS_ARE_WRONG, errors=errors[:MOST_ERRORS_TOLD])
         return query
+
+    def load_files(self, req: Request, schema: marshmallow.Schema) -> Any:
+        """The files of a form and nothing else; the schema's `largest_body` is its limit."""
+        if req.mimetype != MULTIPART:
+            raise UnsupportedMediaType(f"The body must be sent as {MULTIPART}.")
+        req.max_content_length = getattr(schema, "largest_body", req.max_content_length)
+        errors = [
+            {"detail": "Not a file that can be sent here.", "pointer": pointer_to((name,))}
+            for name in req.form
+        ]
+        errors += [
+            {"detail": "Given more than once.", "pointer": pointer_to((name,))}
+            for name, files in req.files.lists()
+            if len(files) > 1
+        ]
+        if errors:
+            raise Invalid(FIELDS_ARE_WRONG, errors=errors)
+        return super().load_files(req, schema)
 
     def handle_error(
         self, error: marshmallow.ValidationError, *_args: Any, **_kwargs: Any

@@ -215,7 +215,7 @@ def _document_conventions(
     if method == "get":
         parameters.append(IF_NONE_MATCH)
         responses[304] = {"description": HTTPStatus.NOT_MODIFIED.phrase}
-    if method in ("patch", "put", "delete") and 404 in responses:
+    if method in ("patch", "put", "delete"):
         parameters.append(IF_MATCH)
         errors |= {400, 412}
     for error in errors:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -30,13 +30,32 @@ def paginate(
 
     `query` is a loaded `PageQuery`. Raises `Invalid` for a cursor that is not of this list.
     """
+
+    def fetch(last: Any, count: int) -> list[Any]:
+        rows = statement
+        if last is not None:
+            rows = rows.where(key < last if newest_first else key > last)
+        order = desc(key) if newest_first else asc(key)
+        return list(db.session.scalars(rows.order_by(order).limit(count)))
+
+    return paginate_by(fetch, key, query)
+
+
+def paginate_by(
+    fetch: Callable[[Any, int], Sequence[Any]],
+    key: InstrumentedAttribute[Any],
+    query: Mapping[str, Any],
+) -> dict[str, Any]:
+    """One page of what `fetch` finds, as `paginate` has it, for lists that no one statement finds.
+
+    `fetch(last, count)` answers the first `count` rows whose key is beyond `last`, in order, or
+    beyond nothing if that is None.
+    """
     limit = min(query["limit"], LARGEST_PAGE)
     serializer = _serializer(query)
-    if query["cursor"] is not None:
-        last = _value(key, _load(serializer, query["cursor"]))
-        statement = statement.where(key < last if newest_first else key > last)
-    order = desc(key) if newest_first else asc(key)
-    rows = list(db.session.scalars(statement.order_by(order).limit(limit + 1)))
+    cursor = query["cursor"]
+    last = None if cursor is None else _value(key, _load(serializer, cursor))
+    rows = fetch(last, limit + 1)
     if len(rows) <= limit:
         return {"items": rows, "next_cursor": None}
     items = rows[:limit]

@@ -8,7 +8,9 @@ from automart.accounts.service import FIRST_ADMIN_EMAIL, ensure_first_admin
 from automart.catalogue.samples import add_samples
 from automart.commands.application import close, migrate
 from automart.commands.screen import Screen
+from automart.customers.samples import add_sample_customer
 from automart.db import transaction
+from automart.inventory.samples import add_sample_dealer
 
 
 def prepare(app: Flask, screen: Screen) -> None:
@@ -24,9 +26,12 @@ def prepare(app: Flask, screen: Screen) -> None:
 
 def _add_samples(screen: Screen) -> None:
     with transaction():
-        added = add_samples()
-    if added:
-        screen.say("The database is new: it begins with eleven makes, and a few models of Honda.")
+        is_new = add_samples()
+        if is_new:
+            add_sample_customer()
+            add_sample_dealer()
+    if is_new:
+        screen.say("The database is new: it begins with eleven makes and some samples.")
 
 
 def _add_first_admin(screen: Screen) -> None:

@@ -3,7 +3,6 @@ from typing import Any, TypeVar
 
 import flask
 from apispec import APISpec
-from apispec.ext.marshmallow import MarshmallowPlugin, OpenAPIConverter
 from marshmallow import Schema
 from webargs.flaskparser import FlaskParser
 from werkzeug.routing import BaseConverter
@@ -11,8 +10,11 @@ from werkzeug.routing import BaseConverter
 View = TypeVar("View", bound=Callable[..., Any])
 AnySchema = type[Schema] | Schema | str | dict[str, Any] | None
 
-class _MarshmallowPlugin(MarshmallowPlugin):
-    converter: OpenAPIConverter  # set by init_app()
+class _Converter:
+    def add_attribute_function(self, func: Callable[..., dict[str, Any]]) -> None: ...
+
+class _MarshmallowPlugin:
+    converter: _Converter
 
 class Api:
     ERROR_SCHEMA: type[Schema]

@@ -48,6 +48,18 @@ MATRIX: dict[str, dict[str, frozenset[str]]] = {
     "/v1/models": {"GET": ANY},
     "/v1/models/<id:model_id>": {"GET": ANY},
     "/v1/vehicle-syncs": {"POST": CATALOGUE},
+    "/v1/customers": {"GET": USER, "POST": USER},
+    "/v1/customers/<id:customer_id>": {"GET": USER, "PATCH": USER, "DELETE": USER},
+    "/v1/customers/<id:customer_id>/photo": {"PUT": USER, "DELETE": USER},
+    "/v1/dealers": {"GET": USER, "POST": USER},
+    "/v1/dealers/<id:dealer_id>": {"GET": USER, "PATCH": USER, "DELETE": USER},
+    "/v1/cars": {"GET": USER, "POST": USER},
+    "/v1/cars/<id:car_id>": {"GET": USER, "PUT": USER, "PATCH": USER, "DELETE": USER},
+    "/v1/cars/<id:car_id>/calendar": {"GET": USER},
+    "/v1/bookings": {"GET": USER, "POST": USER},
+    "/v1/bookings/<id:booking_id>": {"GET": USER, "PATCH": USER, "DELETE": USER},
+    "/v1/bookings/available-cars": {"GET": USER},
+    "/v1/photos/<string(length=32):token>": {"GET": PUBLIC},
 }
 
 NOTHING = "00000000-0000-0000-0000-000000000000"

@@ -1,0 +1,1 @@
+"""A small CRM: customers, with photos, found by parts of their names."""

@@ -1,0 +1,182 @@
+"""Photos of customers: made fit by `photo_program`, kept in the storage under unguessable tokens.
+
+Every file is named by a row, at any moment: of `customer`, or of `loose_photo`, which is written
+before the file and deleted after it. So a process may be killed between any two steps, and what it
+leaves behind is found by `delete_loose`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+from threading import BoundedSemaphore
+from typing import IO
+
+import structlog
+from sqlalchemy import delete, exists, or_, select, update
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from automart.customers.models import TOKEN_BYTES, TOKEN_LENGTH, Customer, LoosePhoto
+from automart.db import affected, after_commit, db, end_read, transaction, utcnow
+from automart.errors import Invalid, NotFound, Unavailable, UnsupportedMediaType
+from automart.storage import NotStored, current_storage
+
+log = structlog.get_logger(__name__)
+
+LARGEST_UPLOAD = 5_000_000
+FIELD = "photo"
+TOKEN = re.compile(f"[0-9a-f]{{{TOKEN_LENGTH}}}", re.ASCII)
+PROGRAM = Path(__file__).with_name("photo_program.py")
+DECODED_WITHIN = 30
+A_PLACE_WITHIN = 20
+# Between its row and its customer an upload takes as long as the storage does. One that takes
+# longer than this is refused, for its file may be gone.
+GRACE = timedelta(minutes=1)
+BATCH = 500
+
+# A large picture takes a processor and much memory: one at a time in each process.
+_place = BoundedSemaphore(1)
+
+
+def made_fit(upload: IO[bytes]) -> bytes:
+    """The WebP to store for an upload. Raises what the client is told: 413, 415, 422, 503."""
+    content = upload.read(LARGEST_UPLOAD + 1)
+    if len(content) > LARGEST_UPLOAD:
+        raise RequestEntityTooLarge(f"A photo has at most {LARGEST_UPLOAD} bytes.")
+    if not content:
+        raise Invalid.field(FIELD, "It is an empty file.")
+    if not _place.acquire(timeout=A_PLACE_WITHIN):
+        raise Unavailable("Too many photos are being uploaded.")
+    try:
+        return _run_program(content)
+    finally:
+        _place.release()
+
+
+@contextmanager
+def stored(webp: bytes) -> Iterator[str]:
+    """Store a file and answer its token. It is deleted if the block ends with an error and has not
+    given it to a customer."""
+    token = secrets.token_hex(TOKEN_BYTES)
+    with transaction():
+        db.session.add(LoosePhoto(token=token))
+    try:
+        current_storage().put(_key(token), webp)
+        yield token
+    except BaseException:
+        _drop(token)
+        raise
+
+
+def give(customer: Customer, token: str) -> None:
+    """Let `customer` have the photo `token` instead of its present one, if any, which goes once the
+    transaction is committed. Call it with the customer's row locked."""
+    loose = delete(LoosePhoto).where(LoosePhoto.token == token, ~LoosePhoto.is_doomed)
+    if not affected(loose):
+        raise Unavailable("Storing the photo took too long.")
+    take_from(customer)
+    customer.photo_token = token
+
+
+def take_from(customer: Customer) -> None:
+    """Take its photo from `customer`, if it has one; it goes once the transaction is committed."""
+    token = customer.photo_token
+    if token is None:
+        return
+    db.session.add(LoosePhoto(token=token, is_doomed=True))
+    customer.photo_token = None
+    after_commit(partial(_delete_now, token))
+
+
+def content_of(token: str) -> bytes:
+    """The WebP that some customer has under `token`. Raises `NotFound`."""
+    try:
+        if _is_given(token):
+            return current_storage().get(_key(token))
+    except NotStored:
+        pass  # taken away at this very moment
+    raise NotFound("There is no such photo.")
+
+
+def _is_given(token: str) -> bool:
+    if not TOKEN.fullmatch(token):
+        return False  # with a NUL in it, say, which a database would not compare
+    found = db.session.scalar(select(exists().where(Customer.photo_token == token)))
+    end_read()
+    return bool(found)
+
+
+def delete_loose() -> int:
+    """Delete the files that no customer has. Answers how many; the rest waits for the next call."""
+    is_late = LoosePhoto.created_at < utcnow() - GRACE
+    loose = select(LoosePhoto.token).where(or_(LoosePhoto.is_doomed, is_late))
+    tokens = list(db.session.scalars(loose.order_by(LoosePhoto.created_at).limit(BATCH)))
+    end_read()
+    if not tokens:
+        return 0
+    with transaction():
+        db.session.execute(
+            update(LoosePhoto).where(LoosePhoto.token.in_(tokens)).values(is_doomed=True)
+        )
+        doomed = select(LoosePhoto.token).where(LoosePhoto.token.in_(tokens))
+        tokens = list(db.session.scalars(doomed))
+    return _delete_doomed(tokens)
+
+
+def _run_program(content: bytes) -> bytes:
+    end_read()  # nothing is held open while it decodes
+    command = [sys.executable, "-I", str(PROGRAM)]
+    try:
+        done = subprocess.run(
+            command, input=content, capture_output=True, timeout=DECODED_WITHIN, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise Invalid.field(FIELD, "Decoding it takes too long.") from None
+    if done.returncode == 0:
+        return done.stdout
+    if done.returncode == 1:
+        told = json.loads(done.stderr)
+        if told["status"] == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
+            raise UnsupportedMediaType(told["detail"])
+        raise Invalid.field(FIELD, told["detail"])
+    log.warning("photo_program_died", status=done.returncode, told=done.stderr[-500:].decode())
+    raise Invalid.field(FIELD, "Decoding it takes too much time or memory.")
+
+
+def _key(token: str) -> str:
+    return f"{token[:2]}/{token}.webp"
+
+
+def _drop(token: str) -> None:
+    """Delete a file unless a customer was given it after all."""
+    loose = update(LoosePhoto).where(LoosePhoto.token == token).values(is_doomed=True)
+    with transaction():
+        is_loose = affected(loose)
+    if is_loose:
+        _delete_now(token)
+
+
+def _delete_now(token: str) -> None:
+    _delete_doomed([token])
+
+
+def _delete_doomed(tokens: list[str]) -> int:
+    deleted = 0
+    for token in tokens:
+        try:
+            current_storage().delete(_key(token))
+        except Unavailable:
+            log.warning("photo_files_left", count=len(tokens) - deleted)
+            break  # its row stays, and housekeeping tries again
+        with transaction():
+            deleted += affected(delete(LoosePhoto).where(LoosePhoto.token == token))
+    return deleted

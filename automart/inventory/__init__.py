@@ -1,0 +1,1 @@
+"""Dealers, their cars, and who has booked which car for when."""

@@ -1,0 +1,112 @@
+"""Fields of what is sold and rented: amounts of money, VINs, and instants that databases hold."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from marshmallow import ValidationError, fields
+
+from automart.api.fields import Text, UtcTime
+from automart.inventory.models import PRICE_LIMIT
+
+# A day within what Python can hold: a database may answer in any offset.
+FIRST_INSTANT = datetime.min.replace(tzinfo=UTC) + timedelta(days=1)
+LAST_INSTANT = datetime.max.replace(tzinfo=UTC) - timedelta(days=1)
+
+VIN_LENGTH = 17
+_VIN_PATTERN = rf"^[A-HJ-NPR-Za-hj-npr-z0-9]{{{VIN_LENGTH}}}$"
+_VIN = re.compile(_VIN_PATTERN, re.ASCII)
+_VIN_METADATA = {
+    "pattern": _VIN_PATTERN,
+    "description": "ISO 3779, in any case; with a right check digit (the ninth character) where"
+    " the first is 1 to 5.",
+}
+_VIN_VALUES = dict(zip("ABCDEFGHJKLMNPRSTUVWXYZ", "12345678123457923456789", strict=True))
+_VIN_WEIGHTS = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
+_CHECK_DIGIT_AT = 8
+_NORTH_AMERICA = frozenset("12345")
+_AMOUNT = re.compile(r"\d{1,20}(\.\d{1,2})?", re.ASCII)
+
+
+class Money(fields.Decimal):
+    """An amount of money: a JSON number with at most two decimals, and a `Decimal` in Python.
+
+    Below `PRICE_LIMIT`, and for what follows from it, a float tells every cent exactly.
+    """
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Decimal:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValidationError("Not a valid number.")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValidationError("Not a valid number.")
+        # The shortest decimal that is this float is what was written.
+        amount = Decimal(value) if isinstance(value, int) else Decimal(repr(value))
+        if amount != 0 and amount.normalize().as_tuple().exponent < -2:  # type: ignore[operator] # finite
+            raise ValidationError("Must have at most two decimals.")
+        return amount
+
+    def _serialize(self, value: Decimal | None, *_args: Any, **_kwargs: Any) -> Any:
+        return None if value is None else float(value)
+
+
+class Price(Money):
+    """What something costs a day: above 0."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        limits = {"exclusiveMinimum": 0, "exclusiveMaximum": PRICE_LIMIT}
+        metadata = {"description": "With at most two decimals."} | limits
+        super().__init__(validate=_in_range, metadata=metadata, **kwargs)
+
+
+class QueryPrice(Price):
+    """A price in a query string."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Decimal:
+        if not _AMOUNT.fullmatch(str(value)):
+            raise ValidationError("Not a valid number with at most two decimals.")
+        return Decimal(value)
+
+
+class Vin(Text):
+    """A vehicle identification number (ISO 3779), in capitals.
+
+    North American ones, which begin with 1 to 5, must have a right check digit (49 CFR 565.15).
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=VIN_LENGTH, metadata=_VIN_METADATA, **kwargs)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        vin = super()._deserialize(value, *args, **kwargs)
+        if not _VIN.fullmatch(vin):
+            raise ValidationError("Must be 17 letters and digits, without I, O and Q.")
+        vin = vin.upper()
+        if vin[0] in _NORTH_AMERICA and vin[_CHECK_DIGIT_AT] != check_digit(vin):
+            raise ValidationError("The check digit (the ninth character) is wrong.")
+        return vin
+
+
+class Instant(UtcTime):
+    """A time that every database holds, whichever offset it tells it in."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> datetime:
+        instant = super()._deserialize(value, *args, **kwargs)
+        if not FIRST_INSTANT <= instant <= LAST_INSTANT:
+            raise ValidationError("Is too far from now.")
+        return instant
+
+
+def _in_range(price: Decimal) -> None:
+    if not 0 < price < PRICE_LIMIT:
+        raise ValidationError(f"Must be above 0 and below {PRICE_LIMIT:,}.")
+
+
+def check_digit(vin: str) -> str:
+    """The check digit of a VIN in capitals, whatever stands in its place."""
+    values = (int(_VIN_VALUES.get(character, character)) for character in vin)
+    remainder = sum(v * w for v, w in zip(values, _VIN_WEIGHTS, strict=True)) % 11
+    return "X" if remainder == 10 else str(remainder)

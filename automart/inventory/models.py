@@ -1,0 +1,194 @@
+"""Dealers, cars and bookings, and the rules that a single row can check.
+
+That two confirmed bookings of a car never overlap is kept by the database itself (an exclusion
+constraint on PostgreSQL, triggers on SQLite; see the migration), whoever writes to it.
+"""
+
+from __future__ import annotations
+
+import enum
+import uuid
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from sqlalchemy import (
+    CheckConstraint,
+    Enum,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Uuid,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
+
+from automart.catalogue.models import LONGEST_NAME, VehicleMake
+from automart.db import BigId, Model, fold, utcnow
+from automart.inventory.columns import MoneyColumn
+
+LONGEST_TEXT = 200
+LONGEST_EMAIL = 254
+FIRST_YEAR = 1901
+PRICE_LIMIT = 10_000_000
+"""Prices are below it, so that no total is beyond what a JSON number tells to the cent."""
+DAY = timedelta(days=1)
+
+_CONFIRMED = text("status = 'confirmed'")
+
+
+def _status_column(kind: type[enum.StrEnum]) -> Enum:
+    return Enum(
+        kind,
+        native_enum=False,
+        length=20,
+        create_constraint=True,
+        name="status",
+        values_callable=lambda statuses: [status.value for status in statuses],
+    )
+
+
+class Dealer(Model):
+    """A place that has cars."""
+
+    __tablename__ = "dealer"
+    __table_args__ = (
+        CheckConstraint("name <> ''", name="name"),
+        # The id of a deleted one is never given to another, on SQLite either.
+        {"sqlite_autoincrement": True},
+    )
+    noun = "dealer"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    name: Mapped[str] = mapped_column(String(LONGEST_TEXT))
+    location: Mapped[str] = mapped_column(String(LONGEST_TEXT))
+
+
+class CarStatus(enum.StrEnum):
+    AVAILABLE = "available"
+    MAINTENANCE = "maintenance"
+
+
+class Car(Model):
+    """A car of a dealer. Its make stands in the catalogue; the model's name is kept as it was."""
+
+    __tablename__ = "car"
+    __table_args__ = (
+        CheckConstraint(f"year >= {FIRST_YEAR}", name="year"),
+        CheckConstraint("daily_price > 0", name="daily_price"),
+        CheckConstraint("length(vin) = 17 AND vin = upper(vin)", name="vin"),
+        Index(
+            "uq_car_vin",
+            "vin",
+            unique=True,
+            info={"problem": "There is a car with this VIN already."},
+        ),
+        Index(None, "make_id", "id"),
+        Index(None, "model_folded", "id"),
+        Index(None, "year", "id"),
+        Index(None, "dealer_id", "id"),
+        Index(None, "status", "id"),
+        Index(None, "daily_price"),
+        {"sqlite_autoincrement": True},
+    )
+    noun = "car"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    make_id: Mapped[int] = mapped_column(ForeignKey("vehicle_make.id", ondelete="RESTRICT"))
+    model: Mapped[str] = mapped_column(String(LONGEST_NAME))
+    model_folded: Mapped[str] = mapped_column(String(LONGEST_NAME * 3))
+    year: Mapped[int] = mapped_column(Integer)
+    color: Mapped[str] = mapped_column(String(LONGEST_TEXT))
+    daily_price: Mapped[Decimal] = mapped_column(MoneyColumn(9))
+    vin: Mapped[str] = mapped_column(String(17))
+    status: Mapped[CarStatus] = mapped_column(
+        _status_column(CarStatus), default=CarStatus.AVAILABLE
+    )
+    dealer_id: Mapped[int] = mapped_column(ForeignKey("dealer.id", ondelete="RESTRICT"))
+
+    make: Mapped[VehicleMake] = relationship(lazy="joined", innerjoin=True)
+
+    @property
+    def brand(self) -> str:
+        return self.make.name
+
+    @validates("model")
+    def _fold_model(self, _key: str, model: str) -> str:
+        self.model_folded = fold(model)
+        return model
+
+
+class BookingStatus(enum.StrEnum):
+    CONFIRMED = "confirmed"
+    CANCELLED = "cancelled"
+
+
+class Booking(Model):
+    """A car for a customer, from `start_datetime` up to and without `end_datetime`.
+
+    `daily_price` is the car's, as it was at booking. `car_id` and `customer_id` are null once the
+    car or the customer is gone. `uid` and `revision` are the booking's in calendars (RFC 5545).
+    """
+
+    __tablename__ = "booking"
+    __table_args__ = (
+        CheckConstraint("start_datetime < end_datetime", name="period"),
+        CheckConstraint("daily_price > 0", name="daily_price"),
+        CheckConstraint("total_price > 0", name="total_price"),
+        # The confirmed bookings of a car in their order: what is free is read from it.
+        Index(
+            "ix_booking_confirmed",
+            "car_id",
+            "start_datetime",
+            "end_datetime",
+            sqlite_where=_CONFIRMED,
+            postgresql_where=_CONFIRMED,
+        ),
+        Index(None, "car_id", "id"),
+        Index(None, "customer_id", "id"),
+        Index(None, "customer_email_folded", "id"),
+        Index(None, "status", "id"),
+        Index(None, "start_datetime"),
+        Index(None, "end_datetime"),
+        {
+            "sqlite_autoincrement": True,
+            "info": {"triggers": {"no_double_booking": "The car is booked within these dates."}},
+        },
+    )
+    noun = "booking"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    car_id: Mapped[int | None] = mapped_column(ForeignKey("car.id", ondelete="SET NULL"))
+    customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id", ondelete="SET NULL"))
+    customer_name: Mapped[str] = mapped_column(String(LONGEST_TEXT))
+    customer_email: Mapped[str | None] = mapped_column(String(LONGEST_EMAIL))
+    customer_email_folded: Mapped[str | None] = mapped_column(String(LONGEST_EMAIL * 3))
+    start_datetime: Mapped[datetime]
+    end_datetime: Mapped[datetime]
+    status: Mapped[BookingStatus] = mapped_column(
+        _status_column(BookingStatus), default=BookingStatus.CONFIRMED
+    )
+    daily_price: Mapped[Decimal] = mapped_column(MoneyColumn(9))
+    total_price: Mapped[Decimal] = mapped_column(MoneyColumn(16))
+    uid: Mapped[uuid.UUID] = mapped_column(Uuid, default=uuid.uuid4)
+    revision: Mapped[int] = mapped_column(Integer, default=0)
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+    updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
+
+    @validates("customer_email")
+    def _fold_email(self, _key: str, email: str | None) -> str | None:
+        self.customer_email_folded = None if email is None else fold(email)
+        return email
+
+    @property
+    def is_cancelled(self) -> bool:
+        return self.status is BookingStatus.CANCELLED
+
+    def set_price(self) -> None:
+        """Charge the price as it was at booking for every started 24 hours."""
+        self.total_price = self.daily_price * started_days(self.start_datetime, self.end_datetime)
+
+
+def started_days(start: datetime, end: datetime) -> int:
+    """How many times 24 hours have begun from `start` up to `end`, whatever clocks show."""
+    return -((start - end) // DAY)

@@ -1,0 +1,222 @@
+"""The OpenAPI document says what is so, and `/docs` shows it without the internet."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from contextvars import Context
+from html.parser import HTMLParser
+from typing import Any
+
+import hypothesis
+import pytest
+import schemathesis
+from flask import Flask
+from flask.testing import FlaskClient
+from schemathesis import GenerationMode
+from schemathesis.schemas import BaseSchema
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from tests.support.catalogue import HONDA, HONDAS, add_make, add_makes
+from tests.support.people import make_user, token_of
+
+BRIEFLY = hypothesis.settings(
+    max_examples=8,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+# No schema can say that a make must be there, that a name must not be, or what a cursor is.
+CANNOT_BE_SAID = [positive_data_acceptance]
+METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
+
+
+@pytest.fixture
+def document(client: FlaskClient) -> dict[str, Any]:
+    response = client.get("/openapi.json")
+    assert response.mimetype == "application/json"
+    return dict(response.json)
+
+
+@pytest.fixture
+def api(app: Flask) -> BaseSchema:
+    return Context().run(schemathesis.openapi.from_wsgi, "/openapi.json", app)
+
+
+@pytest.fixture
+def signed(app: Flask) -> dict[str, str]:
+    """The headers of an administrator's request."""
+    return {"Authorization": f"Bearer {token_of(app, make_user(is_admin=True))}"}
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in document["paths"].items():
+        for method in METHODS & item.keys():
+            yield path, method, item[method]
+
+
+@pytest.fixture
+def conforms(api: BaseSchema, signed: dict[str, str]) -> Callable[..., Any]:
+    """Sends a request; the answer must be one that the document knows."""
+
+    def send(method: str, path: str, **parts: Any) -> Any:
+        case = api[path][method].Case(**parts)
+        return Context().run(case.call_and_validate, headers=signed)
+
+    return send
+
+
+def test_it_is_a_valid_openapi_3_1_document(api: BaseSchema) -> None:
+    assert api.raw_schema["openapi"].startswith("3.1.")
+    api.validate()
+
+
+def test_every_reference_leads_somewhere_and_every_component_is_used(
+    document: dict[str, Any],
+) -> None:
+    references = set(re.findall(r"'\$ref': '#/components/(\w+/\w+)'", str(document)))
+    components = {
+        f"{kind}/{name}"
+        for kind, named in document["components"].items()
+        for name in named
+        if kind != "securitySchemes"  # referred to by name
+    }
+    assert references == components
+
+
+def test_every_operation_says_what_it_does_and_how_it_fails(document: dict[str, Any]) -> None:
+    for path, method, operation in operations(document):
+        assert operation["summary"], (path, method)
+        failure = operation["responses"]["default"]["$ref"].rpartition("/")[2]
+        content = document["components"]["responses"][failure]["content"]
+        assert list(content) == ["application/problem+json"]
+
+
+def test_headers_are_documented_where_they_are(document: dict[str, Any]) -> None:
+    for path, method, operation in operations(document):
+        if not path.startswith(("/v1/", "/jobs")):
+            continue  # OAuth's endpoints have rules of their own
+        asked = {p["name"] for p in operation["parameters"] if p["in"] == "header"}
+        answered = {
+            status: response.get("headers", {}).keys()
+            for status, response in operation["responses"].items()
+        }
+        is_page = "Page" in str(operation["responses"].get("200"))
+        shows_a_secret = "WithSecret" in str(operation["responses"].get("201"))
+        assert ("If-Match" in asked) == (method in ("patch", "put", "delete")), path
+        assert ("If-None-Match" in asked) == (method == "get"), path
+        assert ("304" in answered) == (method == "get"), path
+        creates = method == "post" and ("201" in answered or "202" in answered)
+        creates = creates and not shows_a_secret
+        assert ("Idempotency-Key" in asked) == creates, path
+        assert ("Link" in answered.get("200", ())) == is_page, path
+        for status, headers in answered.items():
+            assert status not in ("200", "201") or "ETag" in headers
+            assert status not in ("201", "202") or "Location" in headers
+            assert status != "202" or "Retry-After" in headers
+
+
+def test_a_query_knows_no_null_and_assumes_none(document: dict[str, Any]) -> None:
+    for _, _, operation in operations(document):
+        for parameter in operation["parameters"]:
+            assert "null" not in parameter["schema"].get("type", ())
+            assert None not in parameter["schema"].get("enum", ())
+            assert parameter["schema"].get("default", "something") is not None
+
+
+@pytest.mark.parametrize("prefix", ["", "/api"])
+def test_its_paths_begin_where_the_client_came_in(client: FlaskClient, prefix: str) -> None:
+    document = client.get(f"{prefix}/openapi.json").json
+    assert document["servers"] == [{"url": f"http://localhost{prefix}"}]
+
+
+def test_whatever_is_sent_the_answer_is_as_documented(
+    api: BaseSchema, signed: dict[str, str], subtests: pytest.Subtests
+) -> None:
+    add_make(1, "Honda", {1: "Accord"})
+    for found in api.include(path_regex="^/(v1|jobs)").get_all_operations():
+        operation = found.ok()
+        for mode in GenerationMode:
+            with subtests.test(operation.label, mode=mode):
+                answers_as_documented(operation, mode, signed)
+
+
+def answers_as_documented(
+    operation: schemathesis.APIOperation, mode: GenerationMode, signed: dict[str, str]
+) -> None:
+    @BRIEFLY
+    @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
+    def any_case(case: schemathesis.Case) -> None:
+        Context().run(case.call_and_validate, headers=signed, excluded_checks=CANNOT_BE_SAID)
+
+    any_case()
+
+
+def test_a_story_of_makes_is_as_documented(conforms: Callable[..., Any]) -> None:
+    add_makes(2)
+    make = {"id": HONDA, "name": "Honda"}
+    one = {"make_id": HONDA}
+    key = {"Idempotency-Key": "k"}
+    assert conforms("GET", "/v1/makes", query={"limit": 1}).status_code == 200
+    for _ in range(2):
+        created = conforms("POST", "/v1/makes", body=make, headers=key)
+        assert created.status_code == 201
+    got = conforms("GET", "/v1/makes/{make_id}", path_parameters=one)
+    etag = got.headers["etag"][0]
+    seen = {"If-None-Match": etag}
+    again = conforms("GET", "/v1/makes/{make_id}", path_parameters=one, headers=seen)
+    assert again.status_code == 304
+    change = {"path_parameters": one, "headers": {"If-Match": etag}}
+    path = "/v1/makes/{make_id}"
+    assert conforms("PATCH", path, body={"name": "Acura"}, **change).status_code == 200
+    assert conforms("PATCH", path, body={"name": "Honda"}, **change).status_code == 412
+    assert conforms("DELETE", path, **change).status_code == 412
+    assert conforms("DELETE", path, path_parameters=one).status_code == 204
+
+
+def test_a_story_of_a_job_is_as_documented(
+    conforms: Callable[..., Any], run_jobs: Callable[[], None]
+) -> None:
+    add_make(models=HONDAS)
+    submitted = conforms("POST", "/v1/vehicle-syncs", body={})
+    job = {"job_id": submitted.json()["id"]}
+    assert conforms("GET", "/jobs/{job_id}", path_parameters=job).status_code == 200
+    run_jobs()
+    ended = conforms("GET", "/jobs/{job_id}", path_parameters=job)
+    assert ended.json()["state"] == "succeeded"
+    assert conforms("GET", "/jobs").json()["items"] == [ended.json()]
+    cancel = "/jobs/{job_id}/cancel"
+    assert conforms("POST", cancel, path_parameters=job).status_code == 409
+    nothing = {"job_id": str(uuid.uuid4())}
+    assert conforms("GET", "/jobs/{job_id}", path_parameters=nothing).status_code == 404
+
+
+class Assets(HTMLParser):
+    """What a page loads."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.urls: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, _tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.urls += [str(value) for name, value in attributes if name in ("src", "href")]
+
+
+@pytest.mark.parametrize("prefix", ["", "/api"])
+def test_the_docs_and_all_they_load_come_from_here(client: FlaskClient, prefix: str) -> None:
+    response = client.get(f"{prefix}/docs")
+    assert response.mimetype == "text/html"
+    assert "//" not in response.text.replace("http://localhost/", "/")
+    assert f'url: "{prefix}/openapi.json"' in response.text
+    assets = Assets(response.text).urls
+    assert len(assets) == 3
+    for url in assets:
+        assert url.startswith(f"{prefix}/docs/")
+        with closing(client.get(url)) as asset:
+            assert asset.status_code == 200
+            assert len(asset.data) > 500
+            assert not re.search(rb"(url\(|@import )['\"]?(https?:)?//", asset.data)

@@ -1,0 +1,127 @@
+"""64 callers at the same moment, over four processes: one gets the car, and all get an answer."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+from flask import Flask
+from sqlalchemy import func, select
+
+from automart.accounts.models import User
+from automart.config import Settings
+from automart.db import db
+from automart.inventory.models import Booking
+from tests.support.inventory import booking_body, day, iso, make_booking, make_car
+from tests.support.people import make_user, token_of
+from tests.support.web import Callers, web_running
+
+CALLERS = 64
+ROUNDS = int(os.environ.get("ROUNDS", "3"))
+
+
+@pytest.fixture
+def callers(app: Flask, settings: Settings) -> Iterator[Callers]:
+    user: User = make_user()
+    token = token_of(app, user)
+    with web_running(settings) as url, Callers(url, token, CALLERS) as callers:
+        yield callers
+
+
+def test_one_gets_the_car_and_all_get_an_answer(callers: Callers) -> None:
+    for _ in range(ROUNDS):
+        book_the_same_time(callers)
+        move_into_the_same_gap(callers)
+        book_while_the_car_goes_into_maintenance(callers)
+        swap_cars(callers)
+
+
+def statuses(answers: list[requests.Response]) -> Counter[int]:
+    return Counter(answer.status_code for answer in answers)
+
+
+def overlapping(number: int) -> tuple[float, float]:
+    """Ranges that all have the moment 100 in common, and else differ."""
+    return 99 - number / CALLERS, 101 + (number * 7 % CALLERS) / CALLERS
+
+
+def book_the_same_time(callers: Callers) -> None:
+    """One is confirmed, all others are told of a conflict."""
+    car = make_car()
+    answers = callers.send(
+        *(
+            ("POST", "/v1/bookings", booking_body(car.id, day(start), day(end)))
+            for start, end in map(overlapping, range(CALLERS))
+        )
+    )
+    assert statuses(answers) == {201: 1, 409: CALLERS - 1}
+    assert bookings_of(car.id) == [a.json()["id"] for a in answers if a.status_code == 201]
+
+
+def move_into_the_same_gap(callers: Callers) -> None:
+    """One is moved, all others stay where they were."""
+    car = make_car()
+    bookings = [make_booking(car, n * 2 + 200, n * 2 + 201).id for n in range(CALLERS)]
+    answers = callers.send(
+        *(
+            ("PATCH", f"/v1/bookings/{booking}", moved(*overlapping(number)))
+            for number, booking in enumerate(bookings)
+        )
+    )
+    assert statuses(answers) == {200: 1, 409: CALLERS - 1}
+    assert bookings_of(car.id) == bookings
+
+
+def book_while_the_car_goes_into_maintenance(callers: Callers) -> None:
+    """Whoever comes before is confirmed, whoever comes after is not."""
+    car = make_car()
+    asked: list[tuple[str, str, Any]] = [
+        ("POST", "/v1/bookings", booking_body(car.id, day(n), day(n + 1))) for n in range(CALLERS)
+    ]
+    asked[CALLERS // 4] = ("PATCH", f"/v1/cars/{car.id}", {"status": "maintenance"})
+    answers = callers.send(*asked)
+    maintenance = answers.pop(CALLERS // 4)
+    assert maintenance.status_code == 200
+    assert set(statuses(answers)) <= {201, 409}
+    confirmed = [a.json()["id"] for a in answers if a.status_code == 201]
+    assert bookings_of(car.id) == sorted(confirmed)
+    after = ("POST", "/v1/bookings", booking_body(car.id, day(500), day(501)))
+    assert statuses(callers.send(*[after] * 8)) == {409: 8}
+
+
+def swap_cars(callers: Callers) -> None:
+    """Half of the bookings of two cars go to the other one, and nobody waits for each other."""
+    cars = [make_car(), make_car()]
+    bookings = [make_booking(cars[n % 2], n * 2, n * 2 + 1) for n in range(CALLERS)]
+    answers = callers.send(
+        *(
+            ("PATCH", f"/v1/bookings/{b.id}", {"car_id": cars[(n + 1) % 2].id})
+            for n, b in enumerate(bookings)
+        )
+    )
+    assert statuses(answers) == {200: CALLERS}
+
+
+def bookings_of(car_id: int) -> list[int]:
+    """The confirmed bookings, no two of which overlap."""
+    db.session.rollback()
+    mine = (Booking.car_id == car_id, Booking.status == "confirmed")
+    other = Booking.__table__.alias()
+    overlaps = (
+        select(func.count())
+        .select_from(Booking)
+        .join(other, other.c.car_id == Booking.car_id)
+        .where(*mine, other.c.status == "confirmed", other.c.id > Booking.id)
+        .where(other.c.start_datetime < Booking.end_datetime)
+        .where(other.c.end_datetime > Booking.start_datetime)
+    )
+    assert db.session.scalar(overlaps) == 0
+    return list(db.session.scalars(select(Booking.id).where(*mine).order_by(Booking.id)))
+
+
+def moved(start: float, end: float) -> dict[str, str]:
+    return {"start_datetime": iso(day(start)), "end_datetime": iso(day(end))}

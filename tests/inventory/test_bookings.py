@@ -1,0 +1,338 @@
+"""Bookings: what they cost, what is in their way, how they are moved and cancelled."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from hypothesis import given
+from hypothesis import strategies as st
+
+from automart.db import db, transaction
+from automart.inventory.models import Booking, BookingStatus, CarStatus, started_days
+from tests.support.inventory import (
+    booking_body,
+    day,
+    ids,
+    iso,
+    make_booking,
+    make_car,
+    make_customer,
+    parameters,
+    pointers,
+    without,
+)
+
+LAST_SECOND = "9999-12-31T23:59:59Z"
+DAY_OF_MICROSECONDS = 86_400_000_000
+
+
+def book(client: FlaskClient, car_id: int, start: float, end: float, **values: Any) -> Any:
+    return client.post("/v1/bookings", json=booking_body(car_id, day(start), day(end), **values))
+
+
+class TestBooking:
+    def test_book_and_read(self, as_user: FlaskClient) -> None:
+        car = make_car(daily_price=Decimal("19.99"))
+        body = booking_body(car.id, "2090-01-01T01:00:00+01:00", "2090-01-03T00:00:01Z")
+        created = as_user.post("/api/v1/bookings", json=body)
+        assert created.status_code == 201
+        booking = created.get_json()
+        assert booking == {
+            "id": booking["id"],
+            "car_id": car.id,
+            "customer_id": None,
+            "customer_name": "John Doe",
+            "customer_email": "john@example.com",
+            "start_datetime": "2090-01-01T00:00:00Z",
+            "end_datetime": "2090-01-03T00:00:01Z",
+            "status": "confirmed",
+            "total_price": 59.97,
+            "created_at": booking["created_at"],
+        }
+        assert created.headers["Location"].endswith(f"/api/v1/bookings/{booking['id']}")
+        assert as_user.get(created.headers["Location"]).get_json() == booking
+
+    def test_what_is_wrong_is_refused_with_its_place(self, as_user: FlaskClient) -> None:
+        car = make_car()
+        booking = make_booking(car, 10, 11)
+        wrong: dict[str, tuple[Any, ...]] = {
+            "car_id": (car.id + 99, 0, 2**63, "1", 1.0, None),
+            "customer_id": (99, 0, 2**63, "1", True),
+            "customer_name": ("", " ", 7, None, "a\x00", "x" * 201),
+            "customer_email": ("", "john", "a@b", 7, None, "a\x00@example.com"),
+            "start_datetime": (
+                "2090-01-01T00:00:00",
+                "2090-01-01",
+                7,
+                None,
+                "9999-12-31T23:59:59Z",
+            ),
+            "end_datetime": (iso(day(0)), iso(day(-1)), "0001-01-01T00:00:00+14:00", None),
+            "status": ("confirmed",),
+            "total_price": (1,),
+            "daily_price": (1,),
+            "id": (1,),
+        }
+        for field, values in wrong.items():
+            for value in values:
+                body = booking_body(car.id, day(0), day(1), **{field: value})
+                answer = as_user.post("/v1/bookings", json=body)
+                assert pointers(answer) == {f"#/{field}"}, (field, value)
+                answer = as_user.patch(f"/v1/bookings/{booking.id}", json={field: value})
+                assert pointers(answer) == {f"#/{field}"}, (field, value)
+        body = booking_body(car.id, day(0), day(1))
+        for field in body:
+            answer = as_user.post("/v1/bookings", json=without(body, field))
+            assert pointers(answer) == {f"#/{field}"}
+        assert ids(as_user.get("/v1/bookings")) == [booking.id]
+
+    def test_the_range_in_the_way_is_named(self, as_user: FlaskClient) -> None:
+        car = make_car()
+        before = make_booking(car, 0, 2)
+        answer = book(as_user, car.id, 1, 3)
+        assert answer.status_code == 409
+        problem = answer.get_json()
+        assert "2090-01-01T00:00:00Z to 2090-01-03T00:00:00Z" in problem["detail"]
+        assert problem["in_the_way"] == {
+            "booking_id": before.id,
+            "start_datetime": "2090-01-01T00:00:00Z",
+            "end_datetime": "2090-01-03T00:00:00Z",
+        }
+        assert ids(as_user.get("/v1/bookings")) == [before.id]
+
+    def test_whatever_overlaps_is_refused_and_whatever_does_not_is_not(
+        self, as_user: FlaskClient
+    ) -> None:
+        car, other = make_car(), make_car()
+        make_booking(car, 10, 20)
+        second = 1 / 86_400
+        for start, end in ((10, 20), (9, 11), (19, 21), (12, 13), (5, 25), (20 - second, 20)):
+            assert book(as_user, car.id, start, end).status_code == 409, (start, end)
+        assert book(as_user, other.id, 10, 20).status_code == 201
+        for start, end in ((9, 10), (20, 20 + second), (10 - 40_000, 20 - 40_000)):
+            assert book(as_user, car.id, start, end).status_code == 201, (start, end)
+
+    def test_a_car_in_maintenance_is_not_booked(self, as_user: FlaskClient) -> None:
+        car = make_car(status=CarStatus.MAINTENANCE)
+        answer = book(as_user, car.id, 0, 1)
+        assert answer.status_code == 409
+        assert answer.get_json()["detail"] == f"Car {car.id} is in maintenance."
+        as_user.patch(f"/v1/cars/{car.id}", json={"status": "available"})
+        assert book(as_user, car.id, 0, 1).status_code == 201
+
+    def test_a_post_sent_again_is_answered_again(self, as_user: FlaskClient) -> None:
+        body, key = booking_body(make_car().id, day(0), day(1)), {"Idempotency-Key": "once"}
+        first, second = (as_user.post("/v1/bookings", json=body, headers=key) for _ in range(2))
+        assert first.status_code == second.status_code == 201
+        assert first.get_json() == second.get_json()
+        other = as_user.post("/v1/bookings", json=body | {"customer_name": "X"}, headers=key)
+        assert other.status_code == 422
+
+    def test_a_refusal_is_not_remembered(self, as_user: FlaskClient) -> None:
+        car = make_car()
+        before = make_booking(car, 0, 1)
+        body, key = booking_body(car.id, day(0), day(1)), {"Idempotency-Key": "once"}
+        assert as_user.post("/v1/bookings", json=body, headers=key).status_code == 409
+        as_user.delete(f"/v1/bookings/{before.id}")
+        assert as_user.post("/v1/bookings", json=body, headers=key).status_code == 201
+
+
+class TestCustomer:
+    def test_name_and_email_are_filled_in(self, as_user: FlaskClient) -> None:
+        car, customer = make_car(), make_customer()
+        body = without(
+            booking_body(car.id, day(0), day(1), customer_id=customer.id),
+            *("customer_name", "customer_email"),
+        )
+        booking = as_user.post("/v1/bookings", json=body).get_json()
+        told = {"customer_name": "Zoë Doe", "customer_email": "zoe@example.com"}
+        assert booking.items() >= ({"customer_id": customer.id} | told).items()
+
+    def test_what_is_sent_goes_before(self, as_user: FlaskClient) -> None:
+        car, customer = make_car(), make_customer(email=None)
+        body = booking_body(car.id, day(0), day(1), customer_id=customer.id)
+        named = as_user.post("/v1/bookings", json=without(body, "customer_email")).get_json()
+        assert (named["customer_name"], named["customer_email"]) == ("John Doe", None)
+
+    def test_a_deleted_customer_leaves_name_and_email(self, as_user: FlaskClient) -> None:
+        customer = make_customer()
+        booking = make_booking(make_car(), customer_id=customer.id)
+        before = as_user.get(f"/v1/bookings/{booking.id}").get_json()
+        with transaction():
+            db.session.delete(customer)
+        after = as_user.get(f"/v1/bookings/{booking.id}").get_json()
+        assert after == before | {"customer_id": None}
+
+    def test_patch_changes_the_customer(self, as_user: FlaskClient) -> None:
+        customer = make_customer()
+        url = f"/v1/bookings/{make_booking(make_car()).id}"
+        before = as_user.get(url).get_json()
+        name = {"customer_name": "Jane Doe"}
+        assert as_user.patch(url, json=name).get_json() == before | name
+        linked = as_user.patch(url, json={"customer_id": customer.id}).get_json()
+        told = {"customer_name": "Zoë Doe", "customer_email": "zoe@example.com"}
+        assert linked == before | told | {"customer_id": customer.id}
+        freed = as_user.patch(url, json={"customer_id": None}).get_json()
+        assert freed == before | told
+
+
+class TestMoving:
+    def test_the_same_rule_holds(self, as_user: FlaskClient) -> None:
+        car = make_car()
+        make_booking(car, 0, 2)
+        url = f"/v1/bookings/{make_booking(car, 5, 6).id}"
+        for start, end, status in ((1, 3, 409), (2, 4, 200), (3, 5, 200), (-1, 5, 409)):
+            changes = {"start_datetime": iso(day(start)), "end_datetime": iso(day(end))}
+            assert as_user.patch(url, json=changes).status_code == status, (start, end)
+        told = as_user.get(url).get_json()
+        assert (told["start_datetime"], told["end_datetime"]) == (iso(day(3)), iso(day(5)))
+
+    def test_an_end_before_the_stored_start_is_refused(self, as_user: FlaskClient) -> None:
+        url = f"/v1/bookings/{make_booking(make_car(), 5, 6).id}"
+        for changes in ({"end_datetime": iso(day(5))}, {"start_datetime": iso(day(6))}):
+            assert pointers(as_user.patch(url, json=changes)) == {"#/end_datetime"}
+
+    def test_to_another_car(self, as_user: FlaskClient) -> None:
+        car, other = make_car(), make_car(daily_price=Decimal(1000))
+        booking = make_booking(car, 0, 2)
+        url = f"/v1/bookings/{booking.id}"
+        moved = as_user.patch(url, json={"car_id": other.id})
+        assert moved.get_json()["car_id"] == other.id
+        assert moved.get_json()["total_price"] == 99.8
+        assert book(as_user, other.id, 1, 2).status_code == 409
+        make_booking(car, 1, 2)
+        assert as_user.patch(url, json={"car_id": car.id}).status_code == 409
+
+    def test_of_a_car_in_maintenance_only_the_customer_changes(self, as_user: FlaskClient) -> None:
+        car = make_car()
+        url = f"/v1/bookings/{make_booking(car, 0, 1).id}"
+        as_user.patch(f"/v1/cars/{car.id}", json={"status": "maintenance"})
+        assert as_user.patch(url, json={"end_datetime": iso(day(2))}).status_code == 409
+        same = {"end_datetime": iso(day(1)), "customer_name": "Jane"}
+        assert as_user.patch(url, json=same).get_json()["customer_name"] == "Jane"
+        assert as_user.delete(url).status_code == 204
+
+    def test_without_its_car_it_stays_where_it_is(self, as_user: FlaskClient) -> None:
+        car = make_car()
+        url = f"/v1/bookings/{make_booking(car, -40_000, -39_999).id}"
+        assert as_user.delete(f"/v1/cars/{car.id}").status_code == 204
+        assert as_user.patch(url, json={"end_datetime": iso(day(2))}).status_code == 409
+        assert as_user.patch(url, json={"customer_name": "Jane"}).status_code == 200
+        assert as_user.patch(url, json={"car_id": make_car().id}).status_code == 200
+
+    def test_a_stale_version_is_refused(self, as_user: FlaskClient) -> None:
+        url = f"/v1/bookings/{make_booking(make_car()).id}"
+        stale = {"If-Match": as_user.get(url).headers["ETag"]}
+        changes = {"customer_name": "Jane"}
+        assert as_user.patch(url, json=changes, headers=stale).status_code == 200
+        assert as_user.patch(url, json=changes, headers=stale).status_code == 412
+        assert as_user.delete(url, headers=stale).status_code == 412
+
+    def test_what_does_not_exist_is_404(self, as_user: FlaskClient) -> None:
+        for booking_id in (7, 2**63):
+            url = f"/v1/bookings/{booking_id}"
+            assert as_user.get(url).status_code == 404
+            assert as_user.patch(url, json={"customer_id": 99}).status_code == 404
+            assert as_user.delete(url).status_code == 404
+
+
+class TestCancelling:
+    def test_it_frees_the_dates_and_stays_readable(self, as_user: FlaskClient) -> None:
+        car = make_car()
+        url = f"/v1/bookings/{make_booking(car, 0, 2).id}"
+        before = as_user.get(url).get_json()
+        for _ in range(2):
+            assert as_user.delete(url).status_code == 204
+            assert as_user.get(url).get_json() == before | {"status": "cancelled"}
+        assert book(as_user, car.id, 0, 2).status_code == 201
+
+    def test_it_is_not_changed_any_more(self, as_user: FlaskClient) -> None:
+        booking = make_booking(make_car(), status=BookingStatus.CANCELLED)
+        url = f"/v1/bookings/{booking.id}"
+        assert as_user.patch(url, json={"customer_name": "Jane"}).status_code == 409
+        assert as_user.patch(url, json={"end_datetime": iso(day(9))}).status_code == 409
+        assert as_user.patch(url, json={}).status_code == 200
+
+
+class TestPrice:
+    @given(st.integers(1, 10**9 - 1), st.integers(1, 3_000_000 * DAY_OF_MICROSECONDS))
+    def test_it_is_exact_for_every_price_and_duration(self, cents: int, microseconds: int) -> None:
+        start = datetime(1, 1, 2, tzinfo=UTC)
+        booking = Booking(
+            daily_price=Decimal(cents).scaleb(-2),
+            start_datetime=start,
+            end_datetime=start + timedelta(microseconds=microseconds),
+        )
+        booking.set_price()
+        days = -(-microseconds // DAY_OF_MICROSECONDS)
+        assert booking.total_price * 100 == cents * days
+
+    @pytest.mark.parametrize(
+        ("hours", "days"), [(1 / 3600, 1), (24, 1), (24 + 1 / 3600, 2), (48, 2), (47, 2)]
+    )
+    def test_every_started_24_hours_count(self, hours: float, days: int) -> None:
+        assert started_days(day(0), day(hours / 24)) == days
+
+    def test_a_later_price_of_the_car_does_not_change_it(self, as_user: FlaskClient) -> None:
+        car = make_car(daily_price=Decimal("10.01"))
+        booking = book(as_user, car.id, 0, 2).get_json()
+        as_user.patch(f"/v1/cars/{car.id}", json={"daily_price": 500})
+        url = f"/v1/bookings/{booking['id']}"
+        assert as_user.get(url).get_json() == booking
+        moved = as_user.patch(url, json={"end_datetime": iso(day(3))}).get_json()
+        assert moved["total_price"] == 30.03
+        assert book(as_user, car.id, 5, 6).get_json()["total_price"] == 500
+
+    def test_the_longest_and_dearest_is_told_to_the_cent(self, as_user: FlaskClient) -> None:
+        car = make_car(daily_price=Decimal("9999999.99"))
+        body = booking_body(car.id, "0001-01-02T00:00:00Z", "9999-12-30T23:59:59.999999Z")
+        answer = as_user.post("/v1/bookings", json=body)
+        assert answer.status_code == 201
+        assert '"total_price":36520569963479.43' in answer.get_data(as_text=True).replace(" ", "")
+
+
+class TestLists:
+    def test_filters(self, as_user: FlaskClient) -> None:
+        car, other = make_car(), make_car()
+        first = make_booking(car, 0, 2)
+        second = make_booking(car, 2, 4, customer_email="Zoë@Example.com")
+        third = make_booking(other, 3, 5, status=BookingStatus.CANCELLED)
+        for query, found in {
+            f"car_id={car.id}": [first, second],
+            "car_id=999": [],
+            "customer_email=zoË@eXample.com": [second],
+            "customer_email=example.com": [],
+            "status=cancelled": [third],
+            f"start_datetime={iso(day(2))}": [second, third],
+            f"end_datetime={iso(day(2))}": [first],
+            f"start_datetime={iso(day(1))}&end_datetime={iso(day(3))}": [first, second],
+            f"start_datetime={iso(day(3))}&status=confirmed&car_id={car.id}": [second],
+            "start_datetime=2089-12-31T23:00:00-01:00&end_datetime=2090-01-01T00:00:01Z": [first],
+        }.items():
+            assert ids(as_user.get(f"/v1/bookings?{query}")) == [b.id for b in found], query
+
+    @pytest.mark.parametrize(
+        ("query", "wrong"),
+        [
+            ("start_datetime=2090-01-02T00:00:00", "start_datetime"),
+            (
+                "start_datetime=2090-01-02T00:00:00Z&end_datetime=2090-01-01T00:00:00Z",
+                "end_datetime",
+            ),
+            (
+                "start_datetime=2090-01-02T00:00:00Z&end_datetime=2090-01-02T00:00:00Z",
+                "end_datetime",
+            ),
+            ("end_datetime=0001-01-01T00:00:00%2B14:00", "end_datetime"),
+            ("customer_email=%00", "customer_email"),
+            ("car_id=1x", "car_id"),
+            ("status=gone", "status"),
+            ("customer_name=x", "customer_name"),
+        ],
+    )
+    def test_a_bad_query_is_refused(self, as_user: FlaskClient, query: str, wrong: str) -> None:
+        assert parameters(as_user.get(f"/v1/bookings?{query}")) == {wrong}

@@ -1,0 +1,310 @@
+"""Cars: what they are of, what is refused, and what happens to them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError, StatementError
+
+from automart.catalogue.models import VehicleModel
+from automart.db import db, transaction
+from automart.inventory.models import BookingStatus, Car, CarStatus
+from tests.support.inventory import (
+    HONDA,
+    TOYOTA,
+    add_catalogue,
+    car_body,
+    ids,
+    make_booking,
+    make_car,
+    make_dealer,
+    new_vin,
+    parameters,
+    pointers,
+    statements,
+    without,
+)
+
+
+@pytest.fixture
+def dealer_id(app: Flask) -> int:
+    add_catalogue()
+    return make_dealer().id
+
+
+class TestCreating:
+    def test_the_names_are_told_as_the_catalogue_spells_them(
+        self, as_user: FlaskClient, dealer_id: int
+    ) -> None:
+        body = car_body(dealer_id, brand=" hONDA ", model="CIVIC", vin="wba00000000abcdef")
+        created = as_user.post("/v1/cars", json=body)
+        assert created.status_code == 201
+        car = created.get_json()
+        told = {"brand": "Honda", "model": "Civic", "vin": "WBA00000000ABCDEF"}
+        assert car == body | told | {"id": car["id"], "status": "available"}
+        assert as_user.get(created.headers["Location"]).get_json() == car
+
+    def test_of_two_models_that_differ_in_case_the_one_that_was_meant_is_found(
+        self, as_user: FlaskClient, dealer_id: int
+    ) -> None:
+        with transaction():
+            db.session.add(VehicleModel(id=9000, make_id=HONDA, name="CIVIC"))
+        for asked, found in (("CIVIC", "CIVIC"), ("Civic", "Civic"), ("civic", "Civic")):
+            created = as_user.post("/v1/cars", json=car_body(dealer_id, model=asked))
+            assert created.get_json()["model"] == found
+
+    @pytest.mark.parametrize("method", ["post", "put", "patch"])
+    def test_what_is_wrong_is_refused_with_its_place(
+        self, as_user: FlaskClient, dealer_id: int, method: str
+    ) -> None:
+        car = make_car()
+        url = "/v1/cars" if method == "post" else f"/v1/cars/{car.id}"
+        before = as_user.get(f"/v1/cars/{car.id}").get_json()
+        wrong: dict[str, tuple[Any, ...]] = {
+            "brand": ("Hond", "", 7, None, "a\x00"),
+            "model": ("Corolla", "Civi", "", 7, None, "\ud800"),
+            "year": (1900, datetime.now(UTC).year + 2, 2024.5, "2024", True, None, 1e30),
+            "color": ("", "  ", 7, None, "a\tb"),
+            "daily_price": (0, -1, 1e30, "7", True, None, 9.999),
+            "vin": ("WBA0000000000000I", "1M8GDM9A1KP042788", "WBA", 7, None),
+            "status": ("sold", "AVAILABLE", 1, None),
+            "dealer_id": (dealer_id + 99, 0, -1, 2**63, "1", 1.5, True, None),
+            "id": (7,),
+            "wheels": (4,),
+        }
+        for field, values in wrong.items():
+            for value in values:
+                body = car_body(dealer_id, **{field: value})
+                sent = {field: value} if method == "patch" else body
+                answer = getattr(as_user, method)(url, json=sent)
+                assert pointers(answer) == {f"#/{field}"}, (field, value)
+        assert ids(as_user.get("/v1/cars")) == [car.id]
+        assert as_user.get(f"/v1/cars/{car.id}").get_json() == before
+
+    def test_a_car_of_next_year_and_one_of_1901(self, as_user: FlaskClient, dealer_id: int) -> None:
+        for year in (1901, datetime.now(UTC).year + 1):
+            body = car_body(dealer_id, year=year)
+            assert as_user.post("/v1/cars", json=body).status_code == 201
+
+    def test_a_vin_stands_once_whatever_its_case(
+        self, as_user: FlaskClient, dealer_id: int
+    ) -> None:
+        car, other = make_car(vin="WBA00000000ABCDEF"), make_car()
+        twice = car_body(dealer_id, vin="wba00000000abcdef")
+        for answer in (
+            as_user.post("/v1/cars", json=twice),
+            as_user.put(f"/v1/cars/{other.id}", json=twice),
+            as_user.patch(f"/v1/cars/{other.id}", json={"vin": "wba00000000abcdef"}),
+        ):
+            assert answer.status_code == 409
+            assert answer.get_json()["detail"] == "There is a car with this VIN already."
+        assert ids(as_user.get("/v1/cars")) == [car.id, other.id]
+
+    def test_a_post_sent_again_is_answered_again(
+        self, as_user: FlaskClient, dealer_id: int
+    ) -> None:
+        body, key = car_body(dealer_id), {"Idempotency-Key": "once"}
+        first, second = (as_user.post("/v1/cars", json=body, headers=key) for _ in range(2))
+        assert first.status_code == second.status_code == 201
+        assert first.get_json() == second.get_json()
+        assert second.headers["Idempotent-Replayed"] == "true"
+        assert len(ids(as_user.get("/v1/cars"))) == 1
+
+
+class TestChanging:
+    def test_patch_changes_what_is_sent(self, as_user: FlaskClient) -> None:
+        url = f"/v1/cars/{make_car().id}"
+        before = as_user.get(url).get_json()
+        changes = {"model": "accord", "daily_price": 0.01, "status": "maintenance"}
+        told = {"model": "Accord"}
+        assert as_user.patch(url, json=changes).get_json() == before | changes | told
+        assert as_user.patch(url, json={}).get_json() == before | changes | told
+        assert as_user.get(url).get_json() == before | changes | told
+
+    def test_put_replaces_everything(self, as_user: FlaskClient) -> None:
+        car = make_car(status=CarStatus.MAINTENANCE)
+        url = f"/v1/cars/{car.id}"
+        body = car_body(make_dealer().id, brand="toyota", model="corolla", color="blue")
+        told = {"id": car.id, "brand": "Toyota", "model": "Corolla", "status": "available"}
+        assert as_user.put(url, json=body).get_json() == body | told
+        for field in without(body, "status"):
+            assert pointers(as_user.put(url, json=without(body, field))) == {f"#/{field}"}
+        assert as_user.get(url).get_json() == body | told
+
+    def test_a_brand_must_have_the_model(self, as_user: FlaskClient) -> None:
+        url = f"/v1/cars/{make_car().id}"
+        assert pointers(as_user.patch(url, json={"brand": "Toyota"})) == {"#/model"}
+        both = {"brand": "Toyota", "model": "Corolla"}
+        assert as_user.patch(url, json=both).get_json().items() >= both.items()
+
+    def test_a_stale_version_is_refused(self, as_user: FlaskClient) -> None:
+        car = make_car()
+        url = f"/v1/cars/{car.id}"
+        body = car_body(car.dealer_id)
+        stale = {"If-Match": as_user.get(url).headers["ETag"]}
+        fresh = as_user.patch(url, json={"color": "blue"}, headers=stale)
+        assert fresh.status_code == 200
+        assert as_user.patch(url, json={"color": "green"}, headers=stale).status_code == 412
+        assert as_user.put(url, json=body, headers=stale).status_code == 412
+        assert as_user.delete(url, headers=stale).status_code == 412
+        etag = {"If-None-Match": fresh.headers["ETag"]}
+        assert as_user.get(url, headers=etag).status_code == 304
+
+    def test_what_does_not_exist_is_404(self, as_user: FlaskClient, dealer_id: int) -> None:
+        for car_id in (7, 2**63):
+            url = f"/v1/cars/{car_id}"
+            assert as_user.get(url).status_code == 404
+            assert as_user.put(url, json=car_body(dealer_id)).status_code == 404
+            assert as_user.patch(url, json={"color": "red"}).status_code == 404
+            assert as_user.delete(url).status_code == 404
+            assert as_user.get(f"{url}/calendar").status_code == 404
+
+
+class TestCatalogue:
+    def test_a_renamed_make_renames_the_brand(
+        self, as_user: FlaskClient, as_admin: FlaskClient
+    ) -> None:
+        url = f"/v1/cars/{make_car().id}"
+        before = as_user.get(url)
+        assert as_admin.patch(f"/v1/makes/{HONDA}", json={"name": "Hōnda"}).status_code == 200
+        after = as_user.get(url)
+        assert after.get_json() == before.get_json() | {"brand": "Hōnda"}
+        assert after.headers["ETag"] != before.headers["ETag"]
+        assert as_user.get("/v1/cars?brand=HŌNDA").get_json()["items"] == [after.get_json()]
+
+    def test_a_make_with_cars_is_not_deleted(
+        self, as_user: FlaskClient, as_admin: FlaskClient
+    ) -> None:
+        car = make_car()
+        answer = as_admin.delete(f"/v1/makes/{HONDA}")
+        assert answer.status_code == 409
+        assert answer.mimetype == "application/problem+json"
+        assert as_admin.delete(f"/v1/makes/{TOYOTA}").status_code == 204
+        assert as_user.delete(f"/v1/cars/{car.id}").status_code == 204
+        assert as_admin.delete(f"/v1/makes/{HONDA}").status_code == 204
+
+    def test_a_car_keeps_the_name_of_a_model_that_is_gone(self, as_user: FlaskClient) -> None:
+        car = make_car()
+        url = f"/v1/cars/{car.id}"
+        before = as_user.get(url).get_json()
+        with transaction():
+            db.session.execute(delete(VehicleModel))
+        assert as_user.get(url).get_json() == before
+        assert as_user.put(url, json=without(before, "id")).get_json() == before
+        spelled = as_user.patch(url, json={"brand": "HONDA", "model": "CIVIC", "year": 2020})
+        assert spelled.get_json() == before | {"year": 2020}
+        assert pointers(as_user.patch(url, json={"model": "Accord"})) == {"#/model"}
+        again = as_user.post("/v1/cars", json=car_body(car.dealer_id))
+        assert pointers(again) == {"#/model"}
+
+
+class TestLists:
+    def test_filters_compare_whole_values_whatever_the_case(self, as_user: FlaskClient) -> None:
+        civic = make_car()
+        accord = make_car(model="Accord", year=2020, status=CarStatus.MAINTENANCE)
+        dealer_id = make_dealer().id
+        corolla = make_car(make_id=TOYOTA, model="Corolla", dealer_id=dealer_id)
+        for query, found in {
+            "brand=hONDA": [civic, accord],
+            "brand=Hond": [],
+            "brand=": [],
+            "model=COROLLA": [corolla],
+            "brand=honda&model=corolla": [],
+            "year=2024": [civic, corolla],
+            "status=maintenance": [accord],
+            f"dealer_id={dealer_id}": [corolla],
+            f"dealer_id={2**63 - 1}": [],
+            f"dealer_id={dealer_id}&status=available&year=2024&brand=toyota": [corolla],
+        }.items():
+            assert ids(as_user.get(f"/v1/cars?{query}")) == [c.id for c in found], query
+
+    @pytest.mark.parametrize(
+        ("query", "wrong"),
+        [
+            ("year=x", "year"),
+            ("year=99999999999999999999", "year"),
+            ("dealer_id=0", "dealer_id"),
+            (f"dealer_id={2**63}", "dealer_id"),
+            ("status=sold", "status"),
+            ("brand=%00", "brand"),
+            ("colour=red", "colour"),
+            ("limit=0", "limit"),
+            ("cursor=x", "cursor"),
+        ],
+    )
+    def test_a_bad_query_is_refused(self, as_user: FlaskClient, query: str, wrong: str) -> None:
+        assert parameters(as_user.get(f"/v1/cars?{query}")) == {wrong}
+
+    def test_pages(self, as_user: FlaskClient) -> None:
+        cars = [make_car().id for _ in range(5)]
+        first = as_user.get("/v1/cars?limit=3&brand=honda")
+        assert ids(first) == cars[:3]
+        next_url = first.headers["Link"].partition("<")[2].partition(">")[0]
+        assert ids(as_user.get(next_url)) == cars[3:]
+
+    def test_a_list_takes_as_many_queries_as_one_car(self, as_user: FlaskClient) -> None:
+        counts = []
+        for _ in range(2):
+            make_car()
+            make_car(make_id=TOYOTA, model="Corolla")
+            db.session.expunge_all()
+            with statements() as executed:
+                as_user.get("/v1/cars")
+            counts.append(len(executed))
+        assert counts[0] == counts[1]
+
+
+class TestDeleting:
+    def test_a_car_that_is_booked_is_not_deleted(self, as_user: FlaskClient) -> None:
+        car = make_car()
+        booking = make_booking(car, 0, 2)
+        answer = as_user.delete(f"/v1/cars/{car.id}")
+        assert answer.status_code == 409
+        assert "2090-01-01T00:00:00Z to 2090-01-03T00:00:00Z" in answer.get_json()["detail"]
+        assert as_user.delete(f"/v1/bookings/{booking.id}").status_code == 204
+        assert as_user.delete(f"/v1/cars/{car.id}").status_code == 204
+
+    def test_other_bookings_stay_without_it(self, as_user: FlaskClient) -> None:
+        car = make_car()
+        past = make_booking(car, -40_000, -39_999)
+        cancelled = make_booking(car, 0, 1, status=BookingStatus.CANCELLED)
+        before = {b.id: as_user.get(f"/v1/bookings/{b.id}").get_json() for b in (past, cancelled)}
+        assert as_user.delete(f"/v1/cars/{car.id}").status_code == 204
+        assert as_user.get(f"/v1/cars/{car.id}").status_code == 404
+        for ident, told in before.items():
+            assert as_user.get(f"/v1/bookings/{ident}").get_json() == told | {"car_id": None}
+        assert ids(as_user.get("/v1/bookings")) == [past.id, cancelled.id]
+        assert ids(as_user.get("/v1/cars")) == []
+
+
+class TestDatabase:
+    @pytest.mark.parametrize(
+        "values",
+        [
+            {"year": 1900},
+            {"daily_price": Decimal(0)},
+            {"vin": "wba00000000abcdef"},
+            {"vin": "WBA"},
+            {"status": "sold"},
+            {"dealer_id": 99},
+            {"make_id": 99},
+        ],
+        ids=str,
+    )
+    def test_it_refuses_what_no_car_is(self, app: Flask, values: dict[str, Any]) -> None:
+        with pytest.raises((IntegrityError, StatementError)):
+            make_car(**values)
+
+    def test_a_price_comes_back_as_it_went_in(self, app: Flask) -> None:
+        prices = [Decimal("0.01"), Decimal("19.90"), Decimal("9999999.99")]
+        for price in prices:
+            make_car(daily_price=price, vin=new_vin())
+        db.session.expunge_all()
+        stored = db.session.scalars(select(Car.daily_price).order_by(Car.daily_price)).all()
+        assert stored == prices

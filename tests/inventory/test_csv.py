@@ -1,0 +1,109 @@
+"""`automart cars import`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from automart.inventory.commands import cars_app
+from flask import Flask
+from sqlalchemy import select
+from typer.testing import CliRunner, Result
+
+from automart.config import Settings
+from automart.db import db
+from automart.inventory.models import Car
+from tests.support.inventory import add_catalogue, make_car, make_dealer
+
+HEADER = "brand,model,year,color,daily_price,vin,dealer_id,status"
+GOOD = [
+    "HONDA,civic,2024,red,49.9,wba00000000abcde1,1,",
+    '"Toyota ",Corolla,2023,"blue, metallic",45,WBA00000000ABCDE2,1,maintenance',
+]
+
+
+@pytest.fixture
+def environment(app: Flask, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the command reads, and a dealer 1."""
+    monkeypatch.setenv("DATABASE_URL", settings.database_url)
+    monkeypatch.setenv("SECRET_KEY", settings.secret_key)
+    monkeypatch.setenv("REDIS_URL", settings.redis_url)
+    monkeypatch.chdir(settings.instance)
+    add_catalogue()
+    assert make_dealer().id == 1
+
+
+@pytest.mark.usefixtures("environment")
+class TestImport:
+    def run(self, folder: Path, *lines: str, options: tuple[str, ...] = ()) -> Result:
+        path = folder / "cars.csv"
+        path.write_bytes("\r\n".join(lines).encode("utf-8", "surrogateescape"))
+        result = CliRunner().invoke(cars_app, ["import", str(path), *options])
+        # The command's application leaves its connections to the end of its process.
+        for engines in list(db._app_engines.values()):
+            for engine in engines.values():
+                engine.dispose()
+        return result
+
+    def stored(self) -> list[tuple[str, str, str, str]]:
+        db.session.rollback()
+        db.session.expire_all()
+        cars = db.session.scalars(select(Car).order_by(Car.vin))
+        return [(car.brand, car.model, car.vin, car.status) for car in cars]
+
+    CARS = (
+        ("Honda", "Civic", "WBA00000000ABCDE1", "available"),
+        ("Toyota", "Corolla", "WBA00000000ABCDE2", "maintenance"),
+    )
+
+    def test_all_of_a_good_file(self, tmp_path: Path) -> None:
+        result = self.run(tmp_path, HEADER, *GOOD)
+        assert result.exit_code == 0, result.output
+        assert "2 imported, 0 refused." in result.output
+        assert self.stored() == list(self.CARS)
+
+    def test_nothing_of_a_file_with_a_bad_line(self, tmp_path: Path) -> None:
+        result = self.run(tmp_path, HEADER, GOOD[0], GOOD[0], GOOD[1])
+        assert result.exit_code == 1
+        assert "line 3: vin: It stands twice in this file." in result.output
+        assert self.stored() == []
+
+    def test_what_is_good_of_it_if_that_is_asked_for(self, tmp_path: Path) -> None:
+        make_car(vin="WBA00000000ABCDE3")
+        bad = {
+            "Hond,Civic,2024,red,49.9,WBA00000000000001,1,": "brand: There is no make Hond",
+            "Honda,Corolla,2024,red,49.9,WBA00000000000001,1,": "model: Honda has no model",
+            "Honda,Civic,1900,red,49.9,WBA00000000000001,1,": "year: ",
+            "Honda,Civic,MMXX,red,49.9,WBA00000000000001,1,": "year: ",
+            "Honda,Civic,2024, ,49.9,WBA00000000000001,1,": "color: ",
+            "Honda,Civic,2024,red,0,WBA00000000000001,1,": "daily_price: ",
+            "Honda,Civic,2024,red,9.999,WBA00000000000001,1,": "daily_price: ",
+            'Honda,Civic,2024,red,"9,99",WBA00000000000001,1,': "daily_price: ",
+            "Honda,Civic,2024,red,49.9,1M8GDM9A1KP042788,1,": "vin: The check digit",
+            "Honda,Civic,2024,red,49.9,wba00000000abcde3,1,": "vin: There is a car with",
+            "Honda,Civic,2024,red,49.9,WBA00000000000001,99,": "dealer_id: There is no dealer 99.",
+            "Honda,Civic,2024,red,49.9,WBA00000000000001,1,sold": "status: ",
+            "Honda,Civic": "It has 2 cells, and the first line 8.",
+            "Honda,Civic,2024,r\udce9d,49.9,WBA00000000000001,1,": "It is not UTF-8.",
+        }
+        result = self.run(tmp_path, HEADER, GOOD[0], *bad, GOOD[1], options=("--keep-good",))
+        assert result.exit_code == 3
+        told = [line for line in result.output.splitlines() if line.startswith("line ")]
+        for number, (line, reason) in enumerate(zip(told, bad.values(), strict=True), 3):
+            assert line.startswith(f"line {number}: {reason}"), line
+        assert f"2 imported, {len(bad)} refused." in result.output
+        assert self.stored()[:2] == list(self.CARS)
+
+    @pytest.mark.parametrize(
+        ("header", "told"),
+        [
+            ("", "The file is empty."),
+            ("brand,model", "must name the columns: year, color, daily_price, vin, dealer_id."),
+            (f"{HEADER},wheels", "not known: 'wheels'"),
+            (f"{HEADER},VIN", "names a column twice"),
+        ],
+    )
+    def test_what_is_no_file_of_cars(self, tmp_path: Path, header: str, told: str) -> None:
+        result = self.run(tmp_path, header)
+        assert result.exit_code == 1
+        assert told in result.output

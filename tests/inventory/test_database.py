@@ -1,0 +1,93 @@
+"""The database alone refuses double bookings, whoever writes, and however."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import text, update
+from sqlalchemy.exc import IntegrityError
+
+from automart.db import db, transaction
+from automart.inventory import service
+from automart.inventory.models import Booking, BookingStatus
+from automart.violations import explain_violation
+from tests.support.inventory import booking_body, day, make_booking, make_car
+
+CANCELLED = BookingStatus.CANCELLED
+
+
+def refused(**values: Any) -> str | None:
+    """What is told of an UPDATE of the last booking, if it is refused."""
+    last = text("SELECT max(id) FROM booking")
+    ident = db.session.scalar(last)
+    db.session.rollback()
+    try:
+        with transaction():
+            db.session.execute(update(Booking).where(Booking.id == ident).values(**values))
+    except IntegrityError as error:
+        explanation = explain_violation(error)
+        assert explanation is not None
+        return explanation.detail
+    return None
+
+
+TOLD = "The car is booked within these dates."
+
+
+class TestDoubleBookings:
+    def test_an_insert_is_refused(self, app: Flask) -> None:
+        car, other = make_car(), make_car()
+        make_booking(car, 10, 20)
+        for start, end in ((10, 20), (9, 11), (19, 21), (12, 13), (5, 25)):
+            with pytest.raises(IntegrityError) as error:
+                make_booking(car, start, end)
+            explanation = explain_violation(error.value)
+            assert explanation is not None
+            assert explanation.detail == TOLD
+            make_booking(car, start, end, status=CANCELLED)
+        for start, end in ((9, 10), (20, 21), (0, 9), (21, 22)):
+            make_booking(car, start, end)
+        make_booking(other, 10, 20)
+
+    def test_an_update_is_refused(self, app: Flask) -> None:
+        car, other = make_car(), make_car()
+        make_booking(car, 0, 10)
+        make_booking(car, 10, 20)
+        assert refused(start_datetime=day(9)) == TOLD
+        assert refused(start_datetime=day(5), end_datetime=day(6)) == TOLD
+        assert refused(start_datetime=day(11)) is None
+        assert refused(end_datetime=day(30)) is None
+        make_booking(other, 5, 6)
+        assert refused(car_id=car.id) == TOLD
+        make_booking(car, 5, 6, status=CANCELLED)
+        assert refused(status=BookingStatus.CONFIRMED) == TOLD
+        assert refused(customer_name="Jane") is None
+
+    def test_a_writer_that_did_not_look_is_told_of_a_conflict(
+        self, as_user: FlaskClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        car = make_car()
+        make_booking(car, 0, 2)
+        monkeypatch.setattr(service, "_check_free", lambda *_args, **_kwargs: None)
+        answer = as_user.post("/v1/bookings", json=booking_body(car.id, day(1), day(3)))
+        assert answer.status_code == 409
+        assert answer.get_json()["detail"] == TOLD
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            {"end_datetime": day(0)},
+            {"end_datetime": day(-1)},
+            {"daily_price": Decimal(0)},
+            {"car_id": 99},
+            {"customer_id": 99},
+        ],
+        ids=str,
+    )
+    def test_it_refuses_what_no_booking_is(self, app: Flask, values: dict[str, Any]) -> None:
+        with pytest.raises(IntegrityError):
+            make_booking(make_car(), **values)

@@ -1,0 +1,119 @@
+"""Money, VINs and instants, as they come in and go out."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from marshmallow import ValidationError
+
+from automart.inventory.fields import Instant, Money, Price, QueryPrice, Vin, check_digit
+from automart.inventory.models import PRICE_LIMIT
+
+CENTS = st.integers(1, PRICE_LIMIT * 100 - 1).map(lambda cents: Decimal(cents).scaleb(-2))
+TOTALS = st.integers(1, 10**7 * 100 * 3_652_059).map(lambda cents: Decimal(cents).scaleb(-2))
+
+
+class TestMoney:
+    @given(CENTS)
+    def test_a_price_is_read_exactly(self, price: Decimal) -> None:
+        assert Price().deserialize(json.loads(str(price))) == price
+
+    @given(TOTALS)
+    def test_what_is_told_is_exact_and_has_two_decimals_at_most(self, total: Decimal) -> None:
+        told = json.dumps(Money().serialize("total", {"total": total}))
+        assert Decimal(told) == total
+        assert len(told.partition(".")[2]) <= 2
+
+    @pytest.mark.parametrize(
+        "value",
+        [0, -0.0, -1, 0.001, 19.999, 0.1 + 0.2, 1e30, 10_000_000, float("inf"), 10**500, "7", None],
+        ids=lambda value: str(value)[:9],
+    )
+    def test_what_is_no_price_is_refused(self, value: Any) -> None:
+        with pytest.raises(ValidationError):
+            Price().deserialize(value)
+
+    @pytest.mark.parametrize("value", ["0", "-1", "1e3", "1.234", "NaN", "", "\uff19", "1" * 30])
+    def test_what_is_no_price_in_a_query_is_refused(self, value: str) -> None:
+        with pytest.raises(ValidationError):
+            QueryPrice().deserialize(value)
+
+    def test_a_price_in_a_query(self) -> None:
+        assert QueryPrice().deserialize("49.9") == Decimal("49.90")
+
+
+class TestVin:
+    @pytest.mark.parametrize(
+        "vin", ["1M8GDM9AXKP042788", "11111111111111111", "5GZCZ43D13S812715", "WBA00000000000001"]
+    )
+    def test_a_good_one_is_told_in_capitals(self, vin: str) -> None:
+        assert Vin().deserialize(f" {vin.lower()} ") == vin
+
+    @pytest.mark.parametrize(
+        "vin",
+        [
+            "1M8GDM9A1KP042788",  # its check digit is X
+            "WBA0000000000000I",
+            "WBA0000000000000O",
+            "WBA0000000000000Q",
+            "WBA0000000000000",
+            "WBA000000000000001",
+            "WBA00000000000 01",
+            "WBA0000000000000ß",
+            "WBA0000000000000\u0131",
+            "WBA0000000000000\u0661",
+            "",
+            None,
+            12345678901234567,
+        ],
+    )
+    def test_a_bad_one_is_refused(self, vin: Any) -> None:
+        with pytest.raises(ValidationError):
+            Vin().deserialize(vin)
+
+    @given(st.text("ABCDEFGHJKLMNPRSTUVWXYZ0123456789", min_size=16, max_size=16))
+    def test_one_check_digit_is_right_where_north_america_asks_for_one(self, text: str) -> None:
+        accepted = [d for d in "0123456789X" if _is_vin("1" + text[:7] + d + text[8:])]
+        assert accepted == [check_digit("1" + text[:7] + "0" + text[8:])]
+        assert all(_is_vin("W" + text[:7] + d + text[8:]) for d in "0123456789X")
+
+
+def _is_vin(vin: str) -> bool:
+    try:
+        return bool(Vin().deserialize(vin))
+    except ValidationError:
+        return False
+
+
+class TestInstant:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "2026-01-15T00:00:00",
+            "2026-01-15",
+            "2026-01-15T00:00:00 +00:00",
+            "2026-02-30T00:00:00Z",
+            "2026-01-15T24:00:00Z",
+            "0001-01-01T00:00:00+14:00",
+            "9999-12-31T23:59:59-12:00",
+            "9999-12-31T23:59:59Z",
+            "0001-01-01T00:00:00Z",
+            "10000-01-01T00:00:00Z",
+            1700000000,
+            None,
+        ],
+    )
+    def test_what_is_none_that_a_database_holds_is_refused(self, text: Any) -> None:
+        with pytest.raises(ValidationError):
+            Instant().deserialize(text)
+
+    def test_an_offset_is_another_word_for_the_same_instant(self) -> None:
+        instant = Instant().deserialize("2026-01-15T05:30:00.000001+05:30")
+        assert instant == datetime(2026, 1, 15, microsecond=1, tzinfo=UTC)
+        assert instant.tzinfo is UTC

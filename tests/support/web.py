@@ -1,0 +1,113 @@
+"""The web as it is deployed: gunicorn with several processes, and callers that come all at once."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Barrier
+from typing import Any, TypeVar
+
+import requests
+
+from automart.config import Settings
+
+T = TypeVar("T")
+ROOT = Path(__file__).parent.parent.parent
+
+
+@contextmanager
+def web_running(settings: Settings, *, processes: int = 4, threads: int = 16) -> Iterator[str]:
+    """The URL of a gunicorn that serves the application. Its log is `web.log` in the instance."""
+    port = _free_port()
+    log = settings.instance / "web.log"
+    command = [sys.executable, "-m", "gunicorn", "wsgi:app", "--bind", f"127.0.0.1:{port}"]
+    command += ["--workers", str(processes), "--worker-class", "gthread"]
+    command += ["--threads", str(threads), "--timeout", "120"]
+    # A connection that is closed for idleness just when it is used again would look like an error.
+    command += ["--keep-alive", "120", "--no-control-socket", "--preload"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env=_environment(settings), cwd=settings.instance, stdout=output, stderr=output
+        )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait_for(url, process, log)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
+    """What the calls answer that are made at the same moment, each in a thread of its own."""
+    barrier = Barrier(len(calls))
+
+    def call(each: Callable[[], T]) -> T:
+        barrier.wait()
+        return each()
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(call, calls))
+
+
+class Callers:
+    """Clients of a served application, each with a connection of its own that is kept open."""
+
+    def __init__(self, url: str, token: str, count: int) -> None:
+        self._url = url
+        self._sessions = [requests.Session() for _ in range(count)]
+        for session in self._sessions:
+            session.headers["Authorization"] = f"Bearer {token}"
+            session.trust_env = False
+
+    def __enter__(self) -> Callers:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for session in self._sessions:
+            session.close()
+
+    def send(self, *asked: tuple[str, str, Any]) -> list[requests.Response]:
+        """The answers to requests (method, path, body) that are sent at once, in their order."""
+
+        def caller(number: int) -> Callable[[], requests.Response]:
+            method, path, body = asked[number]
+            session = self._sessions[number]
+            return lambda: session.request(method, self._url + path, json=body, timeout=120)
+
+        return at_once([caller(number) for number in range(len(asked))])
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    return os.environ | {
+        "DATABASE_URL": settings.database_url,
+        "REDIS_URL": settings.redis_url,
+        "SECRET_KEY": settings.secret_key,
+        "LOG_FORMAT": "console",
+        "PYTHONPATH": str(ROOT),
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if requests.get(f"{url}/openapi.json", timeout=10).ok:
+                return
+        except (requests.ConnectionError, requests.Timeout):
+            time.sleep(0.1)
+    raise AssertionError(f"gunicorn did not start:\n{log.read_text()}")

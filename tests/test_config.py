@@ -1,0 +1,193 @@
+"""Settings: from the environment, typed and checked, all mistakes told together."""
+
+from __future__ import annotations
+
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from datetime import time
+from pathlib import Path
+
+import pytest
+
+from automart.config import Settings, SettingsError
+
+POSTGRESQL = "postgresql://automart:hunter2@db.example/automart"
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that says nothing."""
+    monkeypatch.setattr(os, "environ", {})
+
+
+def read(folder: Path, **environment: str) -> Settings:
+    os.environ.update(environment)
+    return Settings.from_environment(folder)
+
+
+def mistakes(folder: Path, **environment: str) -> dict[str, str]:
+    """What is said of each wrong setting."""
+    with pytest.raises(SettingsError) as error:
+        read(folder, **environment)
+    first, *lines = str(error.value).splitlines()
+    assert first == "These settings are wrong:"
+    return dict(line.strip().split(": ", 1) for line in lines)
+
+
+def test_nothing_needs_to_be_set_to_try_it_out(tmp_path: Path) -> None:
+    settings = read(tmp_path)
+    assert settings.database_url == f"sqlite:///{tmp_path}/instance/automart.sqlite"
+    assert settings.is_sqlite
+    assert settings.redis_url.startswith("unix://")
+    assert settings.public_url is None
+    assert settings.nhtsa_url == "https://vpic.nhtsa.dot.gov/api"
+    assert settings.nhtsa_requests_per_second == 3
+    assert settings.vehicle_sync_at is None
+    assert settings.log_format == "json"
+
+
+def test_what_is_set_but_empty_counts_as_not_set(tmp_path: Path) -> None:
+    plain = read(tmp_path)
+    names = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "PUBLIC_URL", "NHTSA_URL", "LOG_FORMAT")
+    empty = dict.fromkeys([*names, "NHTSA_REQUESTS_PER_SECOND", "VEHICLE_SYNC_AT"], " ")
+    assert read(tmp_path, **empty) == plain
+
+
+def test_all_settings_are_read(tmp_path: Path) -> None:
+    settings = read(
+        tmp_path,
+        DATABASE_URL=POSTGRESQL,
+        REDIS_URL="rediss://cache.example/1",
+        SECRET_KEY="s",
+        PUBLIC_URL="https://shop.example/automart/",
+        NHTSA_URL="http://127.0.0.1:9/api",
+        NHTSA_REQUESTS_PER_SECOND="0",
+        VEHICLE_SYNC_AT="03:30",
+        LOG_FORMAT="console",
+    )
+    assert settings == Settings(
+        instance=tmp_path / "instance",
+        database_url="postgresql+psycopg://automart:hunter2@db.example/automart",
+        redis_url="rediss://cache.example/1",
+        secret_key="s",
+        public_url="https://shop.example/automart",
+        nhtsa_url="http://127.0.0.1:9/api",
+        nhtsa_requests_per_second=0,
+        vehicle_sync_at=time(3, 30),
+        log_format="console",
+    )
+    assert not settings.is_sqlite
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_every_way_to_write_a_postgresql_url_is_taken(tmp_path: Path, scheme: str) -> None:
+    settings = read(
+        tmp_path, DATABASE_URL=f"{scheme}://u:p%40@h:5433/d?sslmode=require", SECRET_KEY="s"
+    )
+    assert settings.database_url == "postgresql+psycopg://u:p%40@h:5433/d?sslmode=require"
+
+
+def test_all_mistakes_are_told_together_by_name(tmp_path: Path) -> None:
+    told = mistakes(
+        tmp_path,
+        DATABASE_URL="mysql://db.example/automart",
+        REDIS_URL="http://cache.example",
+        PUBLIC_URL="shop.example",
+        NHTSA_URL="ftp://nhtsa.example",
+        NHTSA_REQUESTS_PER_SECOND="many",
+        VEHICLE_SYNC_AT="24:00",
+        LOG_FORMAT="xml",
+    )
+    assert len(told) == 7
+    assert list(told) == sorted(told)
+    assert told["LOG_FORMAT"] == "Must be one of: json, console."
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(
+            ("DATABASE_URL", v)
+            for v in ("sqlite://", "sqlite:///:memory:", "automart", "://", "x:")
+        ),
+        *(
+            ("PUBLIC_URL", v)
+            for v in ("http://", "//x", "https://x?a=1", "https://x#a", "http://[")
+        ),
+        *(("PUBLIC_URL", v) for v in ("https://u:p@x", "https://x:99999", "https://x:port")),
+        *(("NHTSA_REQUESTS_PER_SECOND", v) for v in ("-1", "nan", "inf", "1001", "1,5", "1/s")),
+        *(("VEHICLE_SYNC_AT", v) for v in ("3:30", "03:60", "03:30Z", "0330", "noon", "03:30:00")),
+        *(("REDIS_URL", v) for v in ("cache.example:6379", "redis", "memcached://x")),
+        ("LOG_FORMAT", "JSON"),
+    ],
+)
+def test_a_wrong_value_is_told_under_its_name_alone(tmp_path: Path, name: str, value: str) -> None:
+    assert list(mistakes(tmp_path, **{name: value})) == [name]
+
+
+def test_no_mistake_shows_a_password(tmp_path: Path) -> None:
+    wrong = {
+        "DATABASE_URL": "postgresql://automart:hunter2:x@db.example:port/automart",
+        "REDIS_URL": "https://:hunter2@cache.example",
+        "PUBLIC_URL": "https://u:hunter2@shop.example:hunter2",
+    }
+    assert "hunter2" not in str(mistakes(tmp_path, **wrong))
+
+
+def test_secrets_do_not_show_when_settings_are_printed(tmp_path: Path) -> None:
+    settings = read(
+        tmp_path, DATABASE_URL=POSTGRESQL, SECRET_KEY="hunter2", REDIS_URL="redis://:hunter2@x"
+    )
+    assert "hunter2" not in repr(settings)
+
+
+def test_each_secret_may_stand_in_a_file(tmp_path: Path) -> None:
+    for name, content in (
+        ("SECRET_KEY", " hush \n"),
+        ("DATABASE_URL", POSTGRESQL + "\n"),
+        ("REDIS_URL", "redis://:hunter2@cache.example\n"),
+    ):
+        (tmp_path / name).write_text(content)
+        os.environ[f"{name}_FILE"] = str(tmp_path / name)
+    settings = read(tmp_path)
+    assert settings.secret_key == "hush"
+    assert settings.database_url == POSTGRESQL.replace("postgresql", "postgresql+psycopg")
+    assert settings.redis_url == "redis://:hunter2@cache.example"
+
+
+def test_a_file_that_cannot_be_read_is_a_mistake_like_others(tmp_path: Path) -> None:
+    told = mistakes(
+        tmp_path, DATABASE_URL_FILE=str(tmp_path / "none"), REDIS_URL="x", SECRET_KEY_FILE="/"
+    )
+    assert told.keys() == {"DATABASE_URL", "REDIS_URL", "SECRET_KEY"}
+    assert "DATABASE_URL_FILE" in told["DATABASE_URL"]
+
+
+def test_the_env_file_stands_beneath_the_environment(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("SECRET_KEY=from the file\nLOG_FORMAT=console\n")
+    settings = read(tmp_path, SECRET_KEY="from the environment")
+    assert settings.secret_key == "from the environment"
+    assert settings.log_format == "console"
+
+
+def test_postgresql_needs_a_secret_key_of_its_own(tmp_path: Path) -> None:
+    told = mistakes(tmp_path, DATABASE_URL=POSTGRESQL)
+    assert list(told) == ["SECRET_KEY"]
+    assert "openssl rand" in told["SECRET_KEY"]
+    assert not (tmp_path / "instance").exists()
+
+
+def test_on_sqlite_a_secret_key_is_made_and_kept_for_the_owner_alone(tmp_path: Path) -> None:
+    first, second = read(tmp_path), read(tmp_path)
+    assert len(first.secret_key) >= 43
+    assert second.secret_key == first.secret_key
+    kept = tmp_path / "instance" / "secret_key"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert list(kept.parent.iterdir()) == [kept]
+
+
+def test_processes_that_start_at_once_agree_on_the_secret_key(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        found = {settings.secret_key for settings in pool.map(read, [tmp_path] * 8)}
+    assert len(found) == 1
