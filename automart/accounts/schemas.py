@@ -86,12 +86,17 @@ class UserSchema(Schema):
 
     id = fields.Integer(dump_only=True)
     email = EmailAddress(required=True)
-    password = NewPassword(required=True)
     name = Text(required=True, max_length=LONGEST_NAME)
     is_admin = Flag(load_default=False)
     is_active = fields.Boolean(dump_only=True)
     created_at = UtcTime(dump_only=True)
     updated_at = UtcTime(dump_only=True)
+
+
+class NewUserSchema(UserSchema):
+    """A user to be added."""
+
+    password = NewPassword(required=True)
 
 
 class UserChanges(Schema):

@@ -17,6 +17,7 @@ from automart.accounts.schemas import (
     ClientSchema,
     ClientWithSecretSchema,
     MyChanges,
+    NewUserSchema,
     UserChanges,
     UserSchema,
 )
@@ -48,7 +49,7 @@ class Users(MethodView):
 
     @requires(ADMIN)
     @idempotent
-    @blp.arguments(UserSchema)
+    @blp.arguments(NewUserSchema)
     @blp.response(201, UserSchema)
     @blp.alt_response(409, "CONFLICT")
     def post(self, values: dict[str, Any]) -> Answer:
@@ -105,6 +106,8 @@ class Me(MethodView):
     @requires(USER)
     @blp.arguments(MyChanges)
     @blp.response(200, UserSchema)
+    @blp.alt_response(404, "NOT_FOUND")
+    @blp.alt_response(429, "TOO_MANY_REQUESTS")
     def patch(self, changes: dict[str, Any]) -> User:
         """Change one's name, or one's password, which needs the present one."""
         current_password = changes.pop("current_password", None)

@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from automart.accounts import audit, keys, service
 from automart.accounts.models import Client, ClientKind, User
-from automart.accounts.schemas import ClientSchema, UserSchema
+from automart.accounts.schemas import ClientSchema, NewUserSchema
 from automart.commands.application import check_schema, opened
 from automart.commands.errors import CommandError
 from automart.db import db, transaction
@@ -35,7 +35,7 @@ def create_admin(
     with opened():
         check_schema()
         values = {"email": email, "name": name or email, "is_admin": True, "password": _password()}
-        values = service.with_hashed_password(_checked(UserSchema(), values))
+        values = service.with_hashed_password(_checked(NewUserSchema(), values))
         with transaction():
             user = service.create_user(values)
     typer.echo(f"Added the administrator {user.email}, user {user.id}.")

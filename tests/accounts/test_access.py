@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 
 import flask
@@ -175,3 +177,10 @@ class TestDocuments:
         flow = document["components"]["securitySchemes"]["oauth2"]["flows"]["authorizationCode"]
         assert flow["authorizationUrl"] == "http://localhost/api/oauth/authorize"
         assert document["servers"] == [{"url": "http://localhost/api"}]
+
+    def test_no_reference_dangles(self, client: FlaskClient) -> None:
+        text = client.get("/openapi.json").get_data(as_text=True)
+        components = json.loads(text)["components"]
+        named = set(re.findall(r'"\$ref": ?"#/components/(\w+)/([\w.-]+)"', text))
+        assert named
+        assert [(kind, name) for kind, name in named if name not in components[kind]] == []
