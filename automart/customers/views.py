@@ -61,7 +61,8 @@ class Customers(MethodView):
         with transaction():
             customer = Customer(**values, created_by=me, updated_by=me)
             db.session.add(customer)
-        location = absolute_url("customers.CustomerById", customer_id=customer.id)
+            db.session.flush()  # gives customer.id
+            location = absolute_url("customers.CustomerById", customer_id=customer.id)
         return customer, 201, {"Location": location}
 
 

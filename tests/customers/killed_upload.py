@@ -1,0 +1,60 @@
+"""Uploads a photo and kills its own process on the way, with SIGKILL:
+`python -m tests.customers.killed_upload DATABASE_URL FOLDER CUSTOMER_ID POINT`"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+from automart import create_app
+from automart.customers import photos
+from automart.storage import Storage
+from tests.conftest import make_settings
+from tests.customers.pictures import jpeg, upload
+from tests.support import people
+
+POINTS = ("before the file", "after the file", "before the commit", "after the commit")
+
+
+def die(*_: Any) -> NoReturn:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("It lives on.")
+
+
+def die_at(point: str) -> None:
+    """Have this process die at one of the `POINTS` of an upload."""
+    put, give = Storage.put, photos.give
+
+    def put_and_die(*arguments: Any) -> None:
+        put(*arguments)
+        die()
+
+    def give_and_die(*arguments: Any) -> None:
+        give(*arguments)
+        die()
+
+    if point == "before the file":
+        Storage.put = die  # type: ignore[method-assign] # a fault is put in here
+    elif point == "after the file":
+        Storage.put = put_and_die  # type: ignore[method-assign] # a fault is put in here
+    elif point == "before the commit":
+        photos.give = give_and_die
+    elif point == "after the commit":
+        Storage.delete = die  # type: ignore[method-assign] # a fault is put in here
+    else:
+        raise ValueError(point)
+
+
+def main(database_url: str, folder: str, customer_id: str, point: str) -> None:
+    app = create_app(make_settings(database_url, instance=Path(folder)))
+    with app.app_context():
+        client = people.signed_in(app, people.make_user(email="killed@example.com"))
+    die_at(point)
+    upload(client, int(customer_id), jpeg())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

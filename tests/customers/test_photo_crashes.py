@@ -1,0 +1,177 @@
+"""Whatever happens to a process or to the storage: no file without a customer, no URL without a
+file, for longer than until housekeeping's next round."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from automart import create_app
+from automart.accounts.models import User
+from automart.config import Settings
+from automart.customers.models import Customer, LoosePhoto
+from automart.customers.photos import GRACE, delete_loose, give, stored
+from automart.db import db, transaction
+from automart.errors import Unavailable
+from jobs.housekeeping import chores
+from tests.customers.killed_upload import POINTS
+from tests.customers.pictures import files_in, jpeg, upload
+from tests.support import people
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def let_grace_pass() -> None:
+    """Make all loose photos older than an upload can take."""
+    with transaction():
+        for photo in db.session.query(LoosePhoto):
+            photo.created_at -= 2 * GRACE
+
+
+def tokens() -> list[str]:
+    db.session.rollback()
+    return sorted(
+        f"{token}.webp" for (token,) in db.session.query(Customer.photo_token) if token is not None
+    )
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_process_that_is_killed_leaves_nothing(
+    settings: Settings,
+    as_user: FlaskClient,
+    client: FlaskClient,
+    ada: dict[str, Any],
+    photos: Path,
+    point: str,
+) -> None:
+    before = upload(as_user, ada["id"], jpeg()).get_json()["photo_url"]
+    db.session.commit()
+    command = [sys.executable, "-m", "tests.customers.killed_upload"]
+    arguments = [settings.database_url, str(settings.instance), str(ada["id"]), point]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    killed = subprocess.run(
+        [*command, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+
+    db.session.rollback()
+    after = as_user.get(f"/v1/customers/{ada['id']}").get_json()["photo_url"]
+    assert (after == before) == (point != "after the commit")
+    assert client.get(after).status_code == 200
+    if point != "after the commit":  # an upload that may still go on is left alone
+        assert delete_loose() == 0
+    let_grace_pass()
+    assert delete_loose() == 1
+    assert files_in(photos) == tokens()
+    assert client.get(after).status_code == 200
+    assert (before == after) or client.get(before).status_code == 404
+    assert db.session.query(LoosePhoto).count() == 0
+    assert delete_loose() == 0
+
+
+def test_what_a_killed_writer_left_half_written_goes_too(
+    app: Flask, settings: Settings, photos: Path
+) -> None:
+    token = "ab" * 16
+    with transaction():
+        db.session.add(LoosePhoto(token=token))
+    (photos / "ab").mkdir(parents=True)
+    (photos / "ab" / f"{token}.webp#1").write_bytes(b"RIFF")
+    let_grace_pass()
+    assert delete_loose() == 1
+    assert files_in(photos) == []
+
+
+def test_an_upload_that_took_too_long_is_refused(
+    app: Flask, ada: dict[str, Any], photos: Path
+) -> None:
+    def upload_slowly() -> None:
+        with stored(b"RIFF") as token:
+            let_grace_pass()
+            assert delete_loose() == 1
+            with transaction():
+                give(db.session.get_one(Customer, ada["id"]), token)
+
+    with pytest.raises(Unavailable):
+        upload_slowly()
+    assert tokens() == files_in(photos) == []
+
+
+def test_housekeeping_does_it(settings: Settings) -> None:
+    assert delete_loose in [chore.do for chore in chores(settings)]
+
+
+def test_replacing_under_load(
+    app: Flask,
+    make_user: Callable[..., User],
+    signed_in: Callable[[User], FlaskClient],
+    ada: dict[str, Any],
+    photos: Path,
+) -> None:
+    writers = [signed_in(make_user()) for _ in range(4)]
+    readers = [signed_in(make_user()) for _ in range(2)]
+    db.session.commit()
+    ended = threading.Event()
+    url = f"/v1/customers/{ada['id']}"
+
+    def write(client: FlaskClient) -> set[int]:
+        statuses = {upload(client, ada["id"], jpeg((40, 20))).status_code for _ in range(3)}
+        return statuses | {client.delete(f"{url}/photo").status_code}
+
+    def read(client: FlaskClient) -> set[tuple[int, str]]:
+        seen = set()
+        while not ended.is_set():
+            photo = client.get(url).get_json()["photo_url"]
+            if photo is not None:
+                response = client.get(photo)
+                seen.add((response.status_code, response.mimetype))
+        return seen
+
+    with ThreadPoolExecutor(6) as pool:
+        reading = [pool.submit(read, client) for client in readers]
+        written = set().union(*pool.map(write, writers))
+        ended.set()
+        seen = set().union(*(each.result() for each in reading))
+    assert written <= {200, 204, 404}
+    assert (200, "image/webp") in seen
+    assert seen <= {(200, "image/webp"), (404, "application/problem+json")}
+    assert files_in(photos) == tokens()
+    assert db.session.query(LoosePhoto).count() == 0
+
+
+def test_storage_that_is_down_is_a_503_and_loses_nothing(
+    settings: Settings, as_user: FlaskClient, ada: dict[str, Any], photos: Path
+) -> None:
+    url = upload(as_user, ada["id"], jpeg()).get_json()["photo_url"]
+    db.session.commit()
+    broken = replace(settings, photo_storage=str(settings.instance / "file" / "below"))
+    (settings.instance / "file").write_text("no folder")
+    elsewhere = create_app(broken)
+    with elsewhere.app_context():
+        client = people.signed_in(elsewhere, people.make_user())
+        for response in (upload(client, ada["id"], jpeg()), client.get(url)):
+            assert response.status_code == 503
+            assert int(response.headers["Retry-After"]) > 0
+            assert "below" not in response.text
+        assert client.delete(f"/v1/customers/{ada['id']}/photo").status_code == 204
+        assert db.session.query(LoosePhoto).count() == 2
+        assert delete_loose() == 0
+        db.session.remove()
+        db.engine.dispose()
+    elsewhere.extensions["redis"].close()
+    let_grace_pass()
+    assert delete_loose() == 2
+    assert files_in(photos) == []
+    assert db.session.query(LoosePhoto).count() == 0

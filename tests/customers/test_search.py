@@ -1,0 +1,184 @@
+"""Finding customers: parts of names and addresses, whatever the case and accents."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import text
+from sqlalchemy.dialects import postgresql
+
+from automart.api.fields import clean
+from automart.customers import search
+from automart.customers.folding import search_text, unaccented
+from automart.customers.models import Customer
+from automart.db import db, transaction
+
+PEOPLE = [
+    ("Zoë", "Quinn", "zoe@example.com"),
+    ("Søren", "Kierkegård", None),
+    ("Łukasz", "Żółć", "lukasz@example.org"),
+    ("Nguyễn", "Thị Hồng", None),
+    ("Straße", "Größe", None),
+    ("ΣΊΣΥΦΟΣ", "Οδυσσεύς", None),
+    ("İbrahim", "Işık", None),
+    ("Sean", "O’Neil", "100%_sure@example.com"),
+    ("王伟", "李", None),
+    ("김", "민준", None),
+    ("मोहन", "लाल", None),
+    ("يوسف", "علي", None),
+    ("Anna  Maria", "Back\\slash", None),
+]
+FOUND = {
+    "zoe": ["Zoë"],
+    "ZOË": ["Zoë"],
+    "zoe\u0308": ["Zoë"],
+    "oë q": ["Zoë"],
+    "soren": ["Søren"],
+    "kierkegard": ["Søren"],
+    "KIERKEGÅRD": ["Søren"],
+    "lukasz zolc": ["Łukasz"],
+    "nguyen": ["Nguyễn"],
+    "thi hong": ["Nguyễn"],
+    "strasse": ["Straße"],
+    "GRÖSSE": ["Straße"],
+    "σισυφος": ["ΣΊΣΥΦΟΣ"],
+    "οδυσσευς": ["ΣΊΣΥΦΟΣ"],
+    "ibrahim": ["İbrahim"],
+    "isik": ["İbrahim"],
+    "o'neil": ["Sean"],
+    "O’NEIL": ["Sean"],
+    "王": ["王伟"],
+    "李": ["王伟"],
+    "伟 李": ["王伟"],
+    "민": ["김"],
+    "मोह": ["मोहन"],
+    "علي": ["يوسف"],
+    "anna maria": ["Anna  Maria"],
+    "k\\s": ["Anna  Maria"],
+    "\\": ["Anna  Maria"],
+    "example.com": ["Zoë", "Sean"],
+    "%": ["Sean"],
+    "_": ["Sean"],
+    "100%_s": ["Sean"],
+    "quinnzoe": [],
+    "quinn zoe@": [],
+    "z%e": [],
+    "z_e": [],
+    "nobody": [],
+    "qx": [],
+    "'; DROP TABLE customer": [],
+}
+
+
+def ask(client: FlaskClient, q: str, **query: Any) -> list[str]:
+    response = client.get("/v1/customers", query_string={"q": q, **query})
+    assert response.status_code == 200, response.get_json()
+    return [item["first_name"] for item in response.get_json()["items"]]
+
+
+@pytest.fixture
+def people(app: Flask) -> None:
+    with transaction():
+        for first, last, email in PEOPLE:
+            db.session.add(
+                Customer(
+                    first_name=clean(first),
+                    last_name=clean(last),
+                    email=email and clean(email),
+                )
+            )
+
+
+@pytest.mark.usefixtures("people")
+class TestFinding:
+    def test_parts_of_names_whatever_the_case_and_accents(self, as_user: FlaskClient) -> None:
+        wrong = {q: found for q, names in FOUND.items() if (found := ask(as_user, q)) != names}
+        assert wrong == {}
+
+    def test_a_blank_query_finds_all(self, as_user: FlaskClient) -> None:
+        for q in ("", "  ", "\u0301"):
+            assert len(ask(as_user, q)) == len(PEOPLE)
+
+    def test_queries_that_are_refused(self, as_user: FlaskClient) -> None:
+        for query in ("q=%00", "q=a%07b", "q=" + "a" * 255, "name=Ada"):
+            response = as_user.get(f"/v1/customers?{query}")
+            assert response.status_code == 422
+            assert response.get_json()["errors"][0]["parameter"] == query.partition("=")[0]
+
+    def test_what_is_found_follows_the_names(self, as_user: FlaskClient) -> None:
+        zoe = as_user.get("/v1/customers?q=zoe").get_json()["items"][0]
+        as_user.patch(f"/v1/customers/{zoe['id']}", json={"first_name": "Cleo", "email": None})
+        assert ask(as_user, "zoe") == []
+        assert ask(as_user, "cleo quinn") == ["Cleo"]
+        as_user.patch(f"/v1/customers/{zoe['id']}", json={"email": "c@example.net"})
+        assert ask(as_user, "example.net") == ["Cleo"]
+        as_user.delete(f"/v1/customers/{zoe['id']}")
+        assert ask(as_user, "cleo") == []
+
+    def test_a_walk_sees_each_once(
+        self, as_user: FlaskClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # So that both ways of finding have their turn.
+        monkeypatch.setattr(search, "NEAR", 3)
+        everyone = [first for first, _, _ in PEOPLE]
+        for q, wanted in (
+            ("", everyone),
+            ("a", [p[0] for p in PEOPLE if "a" in search_text(*p)]),
+        ):
+            for limit in (1, 2, 100):
+                seen: list[str] = []
+                cursor = None
+                while True:
+                    query = {"q": q, "limit": limit} | ({"cursor": cursor} if cursor else {})
+                    page = as_user.get("/v1/customers", query_string=query).get_json()
+                    seen += [item["first_name"] for item in page["items"]]
+                    cursor = page["next_cursor"]
+                    if cursor is None:
+                        break
+                assert seen == [unicodedata.normalize("NFC", name) for name in wanted]
+        cursor = as_user.get("/v1/customers?q=a&limit=1").get_json()["next_cursor"]
+        assert as_user.get(f"/v1/customers?q=b&limit=1&cursor={cursor}").status_code == 422
+
+
+@given(st.text(max_size=20), st.data())
+def test_each_part_of_a_name_is_a_part_of_the_folded_name(name: str, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(name)))
+    end = data.draw(st.integers(start, len(name)))
+    assert unaccented(name[start:end]) in unaccented(name)
+
+
+@given(st.text(max_size=20))
+def test_folding_has_no_case_and_no_accents_left(name: str) -> None:
+    once = unaccented(name)
+    assert unaccented(once) == once
+    assert unaccented(unicodedata.normalize("NFC", name)) == once
+    assert unaccented(unicodedata.normalize("NFD", name)) == once
+    assert not any(unicodedata.combining(character) for character in once)
+
+
+def test_postgresql_has_a_trigram_index_for_it(app: Flask) -> None:
+    if db.engine.dialect.name != "postgresql":
+        pytest.skip("SQLite looks through the table")
+    statement = search.by_trigrams("qwfpgj", 0, 51).compile(
+        dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True}
+    )
+    with transaction():
+        db.session.execute(
+            text(
+                "INSERT INTO customer"
+                " (first_name, last_name, search_text, created_at, updated_at)"
+                " SELECT 'A', 'B', md5(n::text), now(), now() FROM generate_series(1, 20000) n"
+            )
+        )
+    db.session.execute(text("SELECT gin_clean_pending_list('ix_customer_search_text')"))
+    db.session.execute(text("ANALYZE customer"))
+    sql = str(statement).replace("%%", "%")
+    plan = "\n".join(db.session.scalars(text(f"EXPLAIN {sql}")))
+    assert "ix_customer_search_text" in plan
+    assert "Seq Scan" not in plan
