@@ -81,7 +81,7 @@ def init_auth(app: Flask) -> None:
     app.extensions["key_ring"] = KeyRing()
     app.extensions["verified_tokens"] = VerifiedTokens()
     app.session_interface = _Sessions()
-    use_authentication(app, authenticate)
+    use_authentication(app, authenticate, session_caller)
 
 
 def authenticate() -> Caller:

@@ -122,17 +122,28 @@ def current_caller_id() -> str | None:
     return caller.id if caller else None
 
 
-def use_authentication(app: Flask, authenticate: Callable[[], Caller]) -> None:
-    """Recognize callers with `authenticate`, which raises `Unauthenticated`."""
+def use_authentication(
+    app: Flask, authenticate: Callable[[], Caller], session_caller: Callable[[], Caller | None]
+) -> None:
+    """Recognize callers with `authenticate`, which raises `Unauthenticated`, and people in their
+    browsers with `session_caller`."""
     app.extensions["authenticate"] = authenticate
+    app.extensions["session_caller"] = session_caller
 
 
-def admit(access: Access) -> None:
-    """Let the present request pass, or raise `Unauthenticated` or `Forbidden`."""
+def admit(access: Access, *, by_session: bool = False) -> None:
+    """Let the present request pass, or raise `Unauthenticated` or `Forbidden`.
+
+    `by_session` lets in who is logged in by the login page, too, if no token is sent.
+    """
     g.pop("caller", None)
     if access.is_public:
         return
-    caller: Caller = current_app.extensions["authenticate"]()
+    caller: Caller | None = None
+    if by_session and "Authorization" not in request.headers:
+        caller = current_app.extensions["session_caller"]()
+    if caller is None:
+        caller = current_app.extensions["authenticate"]()
     if not access.admits(caller):
         log.warning("access_denied", caller=caller.id, needs=str(access), path=request.path)
         raise Forbidden(f"This is for: {access}", headers=_what_is_missing(access))
@@ -161,14 +172,18 @@ def stated_access(app: Flask) -> Iterator[tuple[str, str, Access | None]]:
             yield rule.rule, method, by_blueprint or _access_of(handler)
 
 
-def guard_blueprint(app: Flask, name: str, access: Access) -> None:
-    """Let only `access` into the blueprint `name`, whose views are not ours to decorate."""
+def guard_blueprint(app: Flask, name: str, access: Access, *, by_session: bool = False) -> None:
+    """Let only `access` into the blueprint `name`, whose views are not ours to decorate.
+
+    `by_session` is for pages that people open in their browsers. What changes something there must
+    not be a GET: the session's cookie is sent along with foreign links, though not with forms.
+    """
     app.extensions.setdefault("guarded_blueprints", {})[name] = access
 
     @app.before_request
     def guard() -> None:
         if request.blueprint == name:
-            admit(access)
+            admit(access, by_session=by_session)
 
 
 def _guarded(access: Access) -> Callable[[View], View]:

@@ -12,7 +12,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from flask.views import MethodView
 
-from automart.accounts.models import Client
+from automart.accounts.models import Client, User
 from automart.api import Blueprint, check_that_access_is_stated, guard_blueprint, public, requires
 from automart.api.access import (
     ADMIN,
@@ -23,6 +23,7 @@ from automart.api.access import (
     current_caller,
     current_caller_id,
 )
+from tests.accounts.pages import log_in
 
 
 def silent() -> str:
@@ -154,6 +155,22 @@ class TestRefusals:
         check_that_access_is_stated(app)
         statuses = [c.get("/foreign").status_code for c in (client, as_user, as_admin)]
         assert statuses == [401, 403, 200]
+
+    def test_a_foreign_blueprint_may_be_open_to_the_session_of_the_login_page(
+        self, app: Flask, client: FlaskClient, make_user: Callable[..., User]
+    ) -> None:
+        foreign = flask.Blueprint("foreign", "foreign")
+        foreign.add_url_rule("/foreign", "it", silent)
+        app.register_blueprint(foreign)
+        guard_blueprint(app, "foreign", Access(ADMIN), by_session=True)
+        assert client.get("/foreign").status_code == 401
+        log_in(client, make_user().email)
+        assert client.get("/foreign").status_code == 403
+        log_in(client, make_user(is_admin=True).email)
+        assert client.get("/foreign").status_code == 200
+        assert client.get("/v1/users").status_code == 401
+        header = {"Authorization": "Bearer a.bad.token"}
+        assert client.get("/foreign", headers=header).status_code == 401
 
 
 class TestDocuments:
