@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, TextIO
 
 import typer
+from flask import current_app
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from sqlalchemy import func, select
@@ -41,7 +42,7 @@ def import_customers(
     Exit status: 0 all are imported · 1 nothing is · 2 wrong usage · 3 some lines were refused.
     """
     reader = _Reader(file, Console(stderr=True))
-    with app_context():
+    with _opened():
         try:
             added = _good_lines(reader) if keep_good else _all_or_nothing(reader)
         except NotCustomers as error:
@@ -61,7 +62,7 @@ def export_customers(
 ) -> None:
     """Write all customers as CSV. What a spreadsheet would take for a formula gets an apostrophe in
     front, which an import takes away again."""
-    with app_context():
+    with _opened():
         if output is None:
             _export(sys.stdout)
             return
@@ -127,6 +128,18 @@ def _export(file: TextIO) -> None:
             if not count % csv_files.PART:
                 progress.update(task, completed=count)
         progress.update(task, completed=total)
+
+
+@contextmanager
+def _opened() -> Iterator[None]:
+    """An application context whose connections are given back."""
+    with app_context():
+        try:
+            yield
+        finally:
+            db.session.remove()
+            db.engine.dispose()
+            current_app.extensions["redis"].close()
 
 
 @contextmanager
