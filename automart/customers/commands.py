@@ -83,9 +83,13 @@ class _Reader:
         """The good lines. Afterwards `refused` is the number of the others."""
         self.refused = 0
         size = self._path.stat().st_size
-        with self._path.open("rb") as file, _progress(self._console) as progress:
+        with (
+            self._path.open("rb") as file,
+            csv_files.text_of(file) as text,
+            _progress(self._console) as progress,
+        ):
             task = progress.add_task(doing, total=size)
-            for line in csv_files.read(csv_files.text_of(file)):
+            for line in csv_files.read(text):
                 if line.reasons:
                     self._tell(line)
                 else:
