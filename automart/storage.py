@@ -32,7 +32,7 @@ class NotStored(Exception):
 class Storage:
     """Files under keys like `ab/cd.webp`. Every method raises `Unavailable` if the place is down.
 
-    Credentials and endpoint of S3 come from the environment, under the names that AWS gave them.
+    Credentials, region and endpoint of S3 come from the environment, under the names that AWS gave them.
     """
 
     def __init__(self, where: str) -> None:
@@ -76,7 +76,11 @@ class Storage:
             return LocalStore(self._folder, mkdir=True)
         return S3Store.from_url(
             self._where,
-            client_options={"connect_timeout": CONNECT_WITHIN, "timeout": ANSWER_WITHIN},
+            client_options={
+                "connect_timeout": CONNECT_WITHIN,
+                "timeout": ANSWER_WITHIN,
+                "allow_http": True,  # for whoever names an endpoint that begins so
+            },
             retry_config={"max_retries": 1, "retry_timeout": ANSWER_WITHIN},
         )
 
@@ -101,7 +105,7 @@ def _told(key: str) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except (BaseError, OSError) as error:
-        told = str(error).replace(key, "…").replace(Path(key).stem, "…")
+        told = str(error).partition("\n")[0].replace(key, "…").replace(Path(key).stem, "…")
         log.error("storage_unavailable", error=type(error).__name__, told=told)  # noqa: TRY400 - the traceback has the key
         raise Unavailable("The storage of photos is not available at the moment.") from None
 

@@ -1,0 +1,199 @@
+"""`automart customers import` and `export`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from flask import Flask
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from automart.config import Settings
+from automart.customers.commands import customers_app
+from automart.customers.csv_files import EXPORTED, defused, restored
+from automart.customers.models import Customer
+from automart.db import db, transaction
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(app: Flask, settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Runs `automart customers …` on the database of this test."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATABASE_URL", settings.database_url)
+    monkeypatch.setenv("SECRET_KEY", settings.secret_key)
+    monkeypatch.setenv("REDIS_URL", settings.redis_url)
+
+    def run(*arguments: str) -> Result:
+        db.session.rollback()
+        result = CliRunner().invoke(customers_app, arguments)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        db.session.rollback()
+        return result
+
+    return run
+
+
+def names() -> list[tuple[str, str, str | None, str | None]]:
+    rows = db.session.query(
+        Customer.first_name, Customer.last_name, Customer.email, Customer.phone
+    ).order_by(Customer.id)
+    return [tuple(row) for row in rows]
+
+
+def written(folder: Path, content: str | bytes) -> str:
+    path = folder / "customers.csv"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return str(path)
+
+
+class TestImport:
+    WITH_COMMAS = """\
+first_name,last_name,email,phone
+Zoë,Quinn,zoe@example.com,+49 1
+O,D'Arcy,,
+"""
+    WITH_SEMICOLONS = """\
+\ufeffLast_Name;First_Name;Phone;Email
+Quinn;Zoë;+49 1;zoe@example.com
+"D'Arcy";" O ";" ";
+
+""".replace("\n", "\r\n")
+    WITH_TABS = """\
+first_name\tlast_name\temail\tphone\tid
+Zoë\tQuinn\tzoe@example.com\t'+49 1\t7
+O\tD'Arcy\t\t\t8"""
+
+    @pytest.mark.parametrize("content", [WITH_COMMAS, WITH_SEMICOLONS, WITH_TABS])
+    def test_good_files(self, run: Run, tmp_path: Path, content: str) -> None:
+        result = run("import", written(tmp_path, content))
+        assert (result.exit_code, result.stdout) == (0, "2 imported, 0 refused.\n")
+        assert names() == [
+            ("Zoë", "Quinn", "zoe@example.com", "+49 1"),
+            ("O", "D'Arcy", None, None),
+        ]
+        found = db.session.query(Customer).filter(Customer.search_text.contains("zoe quinn")).one()
+        assert (found.created_by, found.updated_by) == (None, None)
+        assert found.created_at == found.updated_at
+
+    BAD = (
+        b"first_name,last_name,email,phone\n"
+        b"Ada,Lovelace,,\n"  # 2
+        b",Nameless,,\n"  # 3
+        b'Two,"Lines\nhere",,\n'  # 4 and 5
+        b"Grace,Hopper,nowhere,\n"  # 6
+        b"too,few\n"  # 7
+        b"J\xfcrgen,Latin,,\n"  # 8
+        b'Broken,"quote" here,,\n'  # 9
+        b"N\x00L,Byte,,\n"  # 10
+        b"Alan,Turing,,\n"  # 11
+        b'Open,"quote,,\n'  # 12
+    )
+    REASONS = (
+        r"line 3: first_name: Must not be blank\.\n"
+        r"line 4: last_name: Control characters are not allowed\.\n"
+        r"line 6: email: Not a valid email address\.\n"
+        r"line 7: It has 2 cells, and the first line 4\.\n"
+        r"line 8: It is not UTF-8\.\n"
+        r"line 9: It is not CSV: .*\.\n"
+        r"line 10: first_name: Control characters are not allowed\.\n"
+        r"line 12: It is not CSV: .*\.\n"
+    )
+
+    def test_one_bad_line_and_nothing_is_imported(self, run: Run, tmp_path: Path) -> None:
+        result = run("import", written(tmp_path, self.BAD))
+        assert result.exit_code == 1
+        assert re.fullmatch(
+            self.REASONS + r"Nothing was imported\. 2 lines are good, 8 are refused\.\n",
+            result.stderr,
+        )
+        assert names() == []
+
+    def test_the_good_lines_can_be_kept(self, run: Run, tmp_path: Path) -> None:
+        result = run("import", "--keep-good", written(tmp_path, self.BAD))
+        assert result.exit_code == 3
+        assert re.fullmatch(self.REASONS, result.stderr)
+        assert result.stdout == "2 imported, 8 refused.\n"
+        assert [first for first, *_ in names()] == ["Ada", "Alan"]
+
+    @pytest.mark.parametrize(
+        ("content", "told"),
+        [
+            ("", "The file is empty."),
+            ("first_name,last_name,nickname\nA,B,C\n", "not known: 'nickname'"),
+            ("first_name,email\nA,\n", "must name the columns: last_name"),
+            ("first_name,last_name,last_name\nA,B,C\n", "names a column twice"),
+            (b"\x89PNG\r\n\x1a\n", "not known"),
+        ],
+    )
+    def test_files_that_are_no_customers(
+        self, run: Run, tmp_path: Path, content: str | bytes, told: str
+    ) -> None:
+        result = run("import", written(tmp_path, content))
+        assert result.exit_code == 1
+        assert told in result.stderr
+        assert "Traceback" not in result.stderr
+
+    def test_a_file_that_is_not_there(self, run: Run) -> None:
+        assert run("import", "nothing.csv").exit_code == 2
+
+    def test_more_than_one_statement_writes(self, run: Run, tmp_path: Path) -> None:
+        lines = "".join(f"Person,Number {number},,\n" for number in range(2_345))
+        header = "first_name,last_name,email,phone\n"
+        result = run("import", written(tmp_path, header + lines))
+        assert result.stdout == "2,345 imported, 0 refused.\n"
+        assert len(names()) == 2_345
+        result = run("import", written(tmp_path, header + lines + "bad\n"))
+        assert result.exit_code == 1
+        assert len(names()) == 2_345
+
+
+class TestExport:
+    PEOPLE = (
+        ("Zoë", "Quinn", "zoe@example.com", "+49 170 1"),
+        ('=HYPERLINK("x")', "@SUM(1)", None, None),
+        ("-2+3", "a;=cmd|' /C calc'!A0", "-@example.com", "-1"),
+        ("'=1+1", "'t Hooft", None, "''+1"),
+        ('Say "hi", =1', "李, = 伟", None, None),
+        ("שלום", "محمد", None, None),
+    )
+
+    @pytest.fixture(autouse=True)
+    def _people(self, app: Flask) -> None:
+        with transaction():
+            for first, last, email, phone in self.PEOPLE:
+                db.session.add(Customer(first_name=first, last_name=last, email=email, phone=phone))
+
+    def test_it_prints_all_customers_defused(self, run: Run) -> None:
+        result = run("export")
+        assert (result.exit_code, result.stderr) == (0, "")
+        header, *rows = csv.reader(io.StringIO(result.stdout, newline=""))
+        assert tuple(header) == EXPORTED
+        cells = [cell for row in rows for cell in row[1:5]]
+        assert not [cell for cell in cells if re.search(r"(^|[,;\"\t])\s*[=+@-]", cell)]
+        assert [row[1:3] for row in rows][1] == ['\'=HYPERLINK("x")', "'@SUM(1)"]
+        assert rows[0][1:5] == ["Zoë", "Quinn", "zoe@example.com", "'+49 170 1"]
+        assert rows[0][5].endswith("Z")
+
+    def test_what_was_exported_can_be_imported(self, run: Run, tmp_path: Path) -> None:
+        path = str(tmp_path / "all.csv")
+        assert run("export", "--output", path).exit_code == 0
+        assert Path(path).read_bytes().startswith(b"\xef\xbb\xbf")
+        result = run("import", path)
+        assert result.stdout == f"{len(self.PEOPLE)} imported, 0 refused.\n", result.stderr
+        assert names() == [*self.PEOPLE, *self.PEOPLE]
+
+
+@given(st.text() | st.text("'=+-@,;\" \ta", max_size=12))
+def test_defusing_can_be_undone_and_leaves_no_formula(cell: str) -> None:
+    assert restored(defused(cell)) == cell
+    assert not re.search(r"(^|[,;|\"\t\r\n])\s*[=+\-@]", defused(cell))
