@@ -151,6 +151,7 @@ def transaction(*, may_be_repeated: bool = False) -> Iterator[None]:
     session = db.session()
     if "after_commit" in session.info:
         yield
+        session.flush()  # so that what follows finds it as after a commit: ids, broken rules
         return
     # A read before (of the caller's token, say) has opened a transaction, which on SQLite could
     # not become a writing one: it is ended first. What was loaded stays usable.

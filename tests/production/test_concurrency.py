@@ -43,7 +43,7 @@ class Writer:
 
     def __init__(self, client: FlaskClient, seed: int, factories: list[int], kind: int) -> None:
         self.client = client
-        self.chance = random.Random(seed)  # noqa: S311 - play
+        self.chance = random.Random(seed)
         self.factories = factories
         self.kind = kind
 

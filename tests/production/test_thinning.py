@@ -74,7 +74,7 @@ class TestFit:
 
 def history(seed: int, count: int) -> list[tuple[int, int, int]]:
     """Points as (time, goal, actual): sometimes steady, sometimes wild."""
-    chance = random.Random(seed)  # noqa: S311 - play
+    chance = random.Random(seed)
     jump = chance.choice([1, 1, 50])
     change_of_goal = chance.choice([0.0, 0.01, 0.7])
     time, goal, actual = 1_000, 100, 100
