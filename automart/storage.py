@@ -32,7 +32,7 @@ class NotStored(Exception):
 class Storage:
     """Files under keys like `ab/cd.webp`. Every method raises `Unavailable` if the place is down.
 
-    Credentials, region and endpoint of S3 come from the environment, under the names that AWS gave them.
+    Credentials, region and endpoint of S3 come from the environment, under AWS's own names.
     """
 
     def __init__(self, where: str) -> None:

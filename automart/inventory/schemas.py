@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import ValidationError, fields, validate
 
-from automart.api import PageQuery, Schema
+from automart.api import PageQuery, Query, Schema
 from automart.api.fields import Id, QueryId, QueryInteger, QueryText, Text
 from automart.catalogue.models import LONGEST_NAME
 from automart.db import utcnow
@@ -150,7 +150,7 @@ class AvailableCarsQuery(PageQuery):
     max_daily_price = QueryPrice(load_default=None)
 
 
-class CalendarQuery(Schema):
+class CalendarQuery(Query):
     # `from` is a word of Python.
     start = Instant(
         data_key="from",

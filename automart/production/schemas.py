@@ -8,7 +8,7 @@ from __future__ import annotations
 from iso3166 import countries
 from marshmallow import fields, validate
 
-from automart.api import PageQuery, Schema
+from automart.api import PageQuery, Query, Schema
 from automart.api.fields import Id, Number, QueryFlag, QueryId, QueryInteger, Text, UtcTime
 from automart.production.models import (
     LARGEST_MEASURE,
@@ -112,7 +112,7 @@ class FactoryChanges(FactorySchema):
     pass
 
 
-class FactoryQuery(Schema):
+class FactoryQuery(Query):
     with_chart_data = QueryFlag(
         load_default=False,
         metadata={"description": f"Add `chart_data`, thinned to {MOST_POINTS:,} points."},
@@ -123,7 +123,7 @@ class FactoryListQuery(PageQuery, FactoryQuery):
     pass
 
 
-class ChartQuery(Schema):
+class ChartQuery(Query):
     """Which part of a chart, and how much of it."""
 
     start = UtcTime(

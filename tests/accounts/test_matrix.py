@@ -59,6 +59,15 @@ MATRIX: dict[str, dict[str, frozenset[str]]] = {
     "/v1/bookings": {"GET": USER, "POST": USER},
     "/v1/bookings/<id:booking_id>": {"GET": USER, "PATCH": USER, "DELETE": USER},
     "/v1/bookings/available-cars": {"GET": USER},
+    "/v1/locations": {"GET": USER, "POST": USER},
+    "/v1/locations/<id:location_id>": {"GET": USER, "PATCH": USER, "DELETE": USER},
+    "/v1/sprocket-types": {"GET": USER, "POST": USER},
+    "/v1/sprocket-types/<id:sprocket_type_id>": {"GET": USER, "PATCH": USER, "DELETE": USER},
+    "/v1/factories": {"GET": USER, "POST": USER},
+    "/v1/factories/<id:factory_id>": {"GET": USER, "PATCH": USER, "DELETE": USER},
+    "/v1/factories/<id:factory_id>/chart": {"GET": USER},
+    "/v1/sprockets": {"GET": USER, "POST": USER},
+    "/v1/sprockets/<id:sprocket_id>": {"GET": USER, "PATCH": USER, "DELETE": USER},
     "/v1/photos/<string(length=32):token>": {"GET": PUBLIC},
 }
 

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from automart.customers.commands import customers_app
 from click.testing import Result
 from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from automart.commands.customers import customers_app
 from automart.config import Settings
 from automart.customers.csv_files import EXPORTED, defused, restored
 from automart.customers.models import Customer

@@ -14,9 +14,10 @@ TOYOTA = 448
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
-    monkeypatch.setattr(nhtsa, "GIVE_UP_AFTER", 0.6)
-    monkeypatch.setattr(nhtsa, "READ_TIMEOUT", 0.2)
-    monkeypatch.setattr(nhtsa, "FIRST_BACKOFF", 0.05)
+    monkeypatch.setattr(nhtsa, "GIVE_UP_AFTER", 3.0)
+    monkeypatch.setattr(nhtsa, "READ_TIMEOUT", 1.0)
+    monkeypatch.setattr(nhtsa, "FIRST_BACKOFF", 0.2)
+    monkeypatch.setattr(nhtsa, "LARGEST_ANSWER", 100_000)
 
 
 @pytest.fixture
