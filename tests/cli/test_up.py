@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import sys
@@ -35,8 +36,18 @@ def up(folder: Path, port: int, env: Mapping[str, str], *options: str) -> Any:
     return automart("up", "--port", str(port), *options, folder=folder, env=env)
 
 
-def items(port: int, path: str) -> list[dict[str, Any]]:
-    answer = requests.get(f"http://127.0.0.1:{port}/v1/{path}", timeout=10)
+def log_in(port: int, output: str) -> str:
+    """An access token of the administrator whose password was shown."""
+    email, password = re.findall(r"^  (?:E-mail|Password) +(\S+)$", output, re.MULTILINE)
+    body = {"email": email, "password": password}
+    answer = requests.post(f"http://127.0.0.1:{port}/login", json=body, timeout=30)
+    token: str = answer.json()["access_token"]
+    return token
+
+
+def items(port: int, token: str, path: str) -> list[dict[str, Any]]:
+    header = {"Authorization": f"Bearer {token}"}
+    answer = requests.get(f"http://127.0.0.1:{port}/v1/{path}", headers=header, timeout=10)
     assert answer.status_code == 200
     found: list[dict[str, Any]] = answer.json()["items"]
     return found
@@ -64,8 +75,9 @@ class TestUp:
             program.wait_for(SYNCED)
             assert "11 makes: 11 updated, 0 unchanged, 0 held, 0 failed." in program.output
             assert f"http://127.0.0.1:{port}/docs" in program.output
-            assert len(items(port, "makes")) == 11
-            models = items(port, f"makes/{HONDA}/models")
+            token = log_in(port, program.output)
+            assert len(items(port, token, "makes")) == 11
+            models = items(port, token, f"makes/{HONDA}/models")
             assert len(models) > 3
             self._refuses_a_second_one(tmp_path, env)
             with automart("sync", "--make", str(HONDA), folder=tmp_path, env=env) as other:
@@ -76,7 +88,8 @@ class TestUp:
         with up(tmp_path, port, env) as program:
             program.wait_for(SERVING)
             assert "The database is new" not in program.output
-            assert items(port, f"makes/{HONDA}/models") == models
+            assert "Password" not in program.output
+            assert items(port, token, f"makes/{HONDA}/models") == models
             end(program, signal.SIGTERM)
 
     def test_without_nhtsa_it_says_so_and_syncs_with_the_sandbox(
