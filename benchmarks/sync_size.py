@@ -11,6 +11,7 @@ import resource
 import statistics
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -81,7 +82,7 @@ def _polls(client: Any, job_url: str) -> list[float]:
 
 def _work(pipe: Connection, database_url: str, nhtsa_url: str, job_id: str) -> None:
     with quiet_app(database_url, nhtsa_url):
-        db.session.get(Job, job_id)
+        db.session.get(Job, uuid.UUID(job_id))
         db.session.rollback()
         pipe.send(_peak_memory())
         runner.run(job_id)
