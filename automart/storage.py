@@ -40,10 +40,13 @@ class Storage:
 
     def put(self, key: str, content: bytes) -> None:
         """Store a file: all of it or nothing."""
-        with _told(key):
-            obstore.put(self._store, key, content, use_multipart=False)
-            if self._folder is not None:
-                _sync_to_disk(self._folder / key)
+        try:
+            with _told(key):
+                obstore.put(self._store, key, content, use_multipart=False)
+                if self._folder is not None:
+                    _sync_to_disk(self._folder / key)
+        except FileNotFoundError as error:  # there is no such bucket
+            raise Unavailable("Photos cannot be stored at the moment.") from error
 
     def get(self, key: str) -> bytes:
         """The content of a file. Raises `NotStored`."""

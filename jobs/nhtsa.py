@@ -65,7 +65,7 @@ class NhtsaClient:
         self, url: str, *, rate: float, connections: int, give_up_after: float | None = None
     ) -> None:
         self._url = url
-        self._give_up_after = GIVE_UP_AFTER if give_up_after is None else give_up_after
+        self._give_up_after = give_up_after
         self._closed = threading.Event()
         self._pace = Pace(rate, self._closed)
         self._session = requests.Session()
@@ -100,7 +100,7 @@ class NhtsaClient:
     def _ask(self, path: str) -> Any:
         """The parsed answer, tried again while what is wrong may pass."""
         self._pace.wait()
-        deadline = time.monotonic() + self._give_up_after
+        deadline = time.monotonic() + (self._give_up_after or GIVE_UP_AFTER)
         tries = 1
         while True:
             try:

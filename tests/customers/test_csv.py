@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 
 from automart.commands.customers import customers_app
 from automart.config import Settings
-from automart.customers.csv_files import EXPORTED, defused, restored
+from automart.csvfiles import defused, restored
+from automart.customers.csv_files import EXPORTED
 from automart.customers.models import Customer
 from automart.db import db, transaction
 
