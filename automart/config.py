@@ -80,7 +80,7 @@ class Settings:
                 env.str, "REDIS_URL", _url_of_socket(instance / REDIS_SOCKET), _redis_url
             ),
             "secret_key": read(env.str, "SECRET_KEY", ""),
-            "secret_key_fallbacks": read(env.str, "SECRET_KEY_FALLBACKS", "", _secrets),
+            "secret_key_fallbacks": read(env.str, "SECRET_KEY_FALLBACKS", (), _secrets),
             "public_url": read(env.str, "PUBLIC_URL", None, _web_url),
             "nhtsa_url": read(env.str, "NHTSA_URL", cls.nhtsa_url, _web_url),
             "nhtsa_requests_per_second": read(
