@@ -39,6 +39,8 @@ class Settings:
     nhtsa_requests_per_second: float = 3.0
     vehicle_sync_at: time | None = None
     photo_storage: str | None = None
+    aws_access_key_id: str | None = field(repr=False, default=None)
+    aws_secret_access_key: str | None = field(repr=False, default=None)
     log_format: str = "json"
 
     @property
@@ -90,6 +92,8 @@ class Settings:
             "photo_storage": read(
                 env.str, "PHOTO_STORAGE", None, lambda value: _photo_storage(value, folder)
             ),
+            "aws_access_key_id": read(env.str, "AWS_ACCESS_KEY_ID", None),
+            "aws_secret_access_key": read(env.str, "AWS_SECRET_ACCESS_KEY", None),
             "log_format": read(
                 env.str, "LOG_FORMAT", log_format or cls.log_format, _one_of("json", "console")
             ),
