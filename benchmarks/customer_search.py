@@ -126,11 +126,10 @@ def how(query: str, found: int) -> str:
     folded = unaccented(query)
     if len(db.session.scalars(search.near(folded, 0, PAGE)).all()) == PAGE:
         return "near"
-    statement = search.by_trigrams(folded, 0, PAGE).compile(
+    statement = search.by_index(folded, 0, PAGE).compile(
         dialect=dialect.dialect(), compile_kwargs={"literal_binds": True}
     )
     plan = "\n".join(db.session.scalars(text(f"EXPLAIN {str(statement).replace('%%', '%')}")))
-    if "ix_customer_search_text" in plan:
+    if "ix_customer_s" in plan:
         return "index"
     return "scan" if "Seq Scan" in plan else "?"
-
