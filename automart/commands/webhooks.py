@@ -28,9 +28,7 @@ def _time(text: str) -> datetime:
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter(
-            "Not a time like 2026-01-15T08:30Z or a day like 2026-01-15."
-        ) from None
+        raise typer.BadParameter("Must be like 2026-01-15T08:30Z or 2026-01-15.") from None
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
