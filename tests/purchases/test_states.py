@@ -11,7 +11,6 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
-from werkzeug.test import TestResponse
 
 from automart.db import db, transaction
 from automart.purchases.models import Manufacturer, PurchaseChange, PurchaseState
