@@ -33,7 +33,7 @@ from jobs.deadline import Deadline
 USER_AGENT = f"Automart/{version('automart')}"
 
 _PIECE = 16_384
-_HOST = re.compile(r"(?!\.+\Z)[0-9A-Za-z._~:%-]+")
+_HOST = re.compile(r"(?!\.+\Z)[0-9A-Za-z._~:%-]{1,254}")
 _NO_ADDRESS = {socket.EAI_NONAME, socket.EAI_NODATA}
 _CONNECTIONS = {"http": HTTPConnection, "https": HTTPSConnection}
 
@@ -135,7 +135,7 @@ def _resolve(host: str, target: Url, deadline: Deadline) -> list[_Place]:
             raise NoAnswer(f"The name {host} has no address.") from None
         raise NoAnswer(f"The name {host} cannot be resolved at present.") from None
     except UnicodeError:
-        raise NoAnswer(f"{host[:100]} cannot be the name of a host.") from None
+        raise NoAnswer(f"{host} cannot be the name of a host.") from None
 
 
 def _check(host: str, places: Sequence[_Place]) -> None:
