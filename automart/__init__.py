@@ -24,6 +24,9 @@ from automart.db import db, migrate, prepare_engine
 from automart.inventory.views import blp as inventory_views
 from automart.problems import register_error_handlers
 from automart.production.views import blp as production_views
+from automart.purchases.delivery_views import blp as delivery_views
+from automart.purchases.partner_views import blp as partner_views
+from automart.purchases.views import blp as purchase_views
 from automart.storage import init_storage
 from automart.telemetry import configure_logging, trace_requests
 
@@ -68,6 +71,9 @@ def create_app(settings: Settings | None = None) -> Flask:
         customer_views,
         photo_views,
         inventory_views,
+        partner_views,
+        purchase_views,
+        delivery_views,
         production_views,
     ):
         api.register_blueprint(views)

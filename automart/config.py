@@ -10,11 +10,13 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import time
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote, urlsplit
 
 from environs import EnvValidationError, FileAwareEnv
+from limits import RateLimitItem, parse_many
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -39,6 +41,10 @@ class Settings:
     nhtsa_requests_per_second: float = 3.0
     vehicle_sync_at: time | None = None
     photo_storage: str | None = None
+    rate_limit: tuple[RateLimitItem, ...] = ()
+    cors_origins: tuple[str, ...] = ()
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    webhook_allow_private: bool = False
     log_format: str = "json"
 
     @property
@@ -90,6 +96,10 @@ class Settings:
             "photo_storage": read(
                 env.str, "PHOTO_STORAGE", None, lambda value: _photo_storage(value, folder)
             ),
+            "rate_limit": read(env.str, "RATE_LIMIT", (), _rate_limits),
+            "cors_origins": read(env.str, "CORS_ORIGINS", (), _origins),
+            "trusted_proxies": read(env.str, "TRUSTED_PROXIES", (), _networks),
+            "webhook_allow_private": read(env.str, "WEBHOOK_ALLOW_PRIVATE", False, _yes_or_no),
             "log_format": read(
                 env.str, "LOG_FORMAT", log_format or cls.log_format, _one_of("json", "console")
             ),
@@ -206,6 +216,44 @@ def _photo_storage(value: str, folder: Path) -> str | None:
     if parts.scheme != "s3" or not parts.netloc or more:
         raise ValueError("Must be a folder, or s3://bucket/prefix.")
     return value
+
+
+def _rate_limits(value: str) -> tuple[RateLimitItem, ...]:
+    try:
+        limits = tuple(sorted(parse_many(value)))
+    except ValueError:
+        raise ValueError("Must be like 100/minute, or several: 10/second;1000/hour.") from None
+    if any(limit.amount < 1 for limit in limits):
+        raise ValueError("Must let at least one request pass.")
+    return limits
+
+
+def _origins(value: str) -> tuple[str, ...]:
+    """Origins (RFC 6454), as browsers send them: no path, and no port that goes without saying."""
+    for origin in _listed(value):
+        if not re.fullmatch(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[1-9]\d{0,4})?", origin):
+            raise ValueError("Must be origins like https://shop.example, separated by commas.")
+    return _listed(value)
+
+
+def _networks(value: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        return tuple(ip_network(network) for network in _listed(value))
+    except ValueError:
+        raise ValueError(
+            "Must be addresses or networks like 10.0.0.0/8, separated by commas."
+        ) from None
+
+
+def _listed(value: str) -> tuple[str, ...]:
+    return tuple(value.replace(",", " ").split())
+
+
+def _yes_or_no(value: str) -> bool:
+    known = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    if value.lower() not in known:
+        raise ValueError("Must be 1 or 0.")
+    return known[value.lower()]
 
 
 def _one_of(*choices: str) -> Callable[[str], str]:

@@ -21,12 +21,13 @@ from automart.accounts.models import Client, User
 from automart.background import Job, JobState
 from automart.config import Settings
 from automart.db import db
+from automart.purchases.models import Manufacturer, RegionalOffice
 from jobs import runner
 from jobs.nhtsa import NhtsaClient
 from jobs.running import stopping
 from sandbox.catalogue import Catalogue
 from sandbox.vpic import Vpic
-from tests.support import people, postgresql
+from tests.support import people, postgresql, purchases
 from tests.support.report import Report
 from tests.support.setup import application, make_settings, migrate
 
@@ -152,6 +153,18 @@ def as_admin(app: Flask) -> FlaskClient:
 def as_catalogue(app: Flask) -> FlaskClient:
     """A test client whose requests a service client with the scope `catalogue` sends."""
     return people.signed_in(app, people.make_client("catalogue"))
+
+
+@pytest.fixture
+def as_office(app: Flask) -> Callable[[RegionalOffice], FlaskClient]:
+    """Answers a test client whose requests the systems of this office send."""
+    return lambda office: people.signed_in(app, purchases.client_of(office))
+
+
+@pytest.fixture
+def as_manufacturer(app: Flask) -> Callable[[Manufacturer], FlaskClient]:
+    """Answers a test client whose requests the systems of this manufacturer send."""
+    return lambda manufacturer: people.signed_in(app, purchases.client_of(manufacturer))
 
 
 @pytest.fixture

@@ -6,9 +6,11 @@ import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from datetime import time
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+from limits import parse
 
 from automart.config import Settings, SettingsError
 
@@ -45,6 +47,8 @@ def test_nothing_needs_to_be_set_to_try_it_out(tmp_path: Path) -> None:
     assert settings.nhtsa_requests_per_second == 3
     assert settings.vehicle_sync_at is None
     assert settings.log_format == "json"
+    assert settings.rate_limit == settings.cors_origins == settings.trusted_proxies == ()
+    assert settings.webhook_allow_private is False
 
 
 def test_what_is_set_but_empty_counts_as_not_set(tmp_path: Path) -> None:
@@ -64,6 +68,10 @@ def test_all_settings_are_read(tmp_path: Path) -> None:
         NHTSA_URL="http://127.0.0.1:9/api",
         NHTSA_REQUESTS_PER_SECOND="0",
         VEHICLE_SYNC_AT="03:30",
+        RATE_LIMIT="1000 per hour; 5/second",
+        CORS_ORIGINS="https://shop.example, http://localhost:3000",
+        TRUSTED_PROXIES="10.0.0.0/8, 192.0.2.1 fd00::/8",
+        WEBHOOK_ALLOW_PRIVATE="1",
         LOG_FORMAT="console",
     )
     assert settings == Settings(
@@ -75,6 +83,14 @@ def test_all_settings_are_read(tmp_path: Path) -> None:
         nhtsa_url="http://127.0.0.1:9/api",
         nhtsa_requests_per_second=0,
         vehicle_sync_at=time(3, 30),
+        rate_limit=(parse("5/second"), parse("1000/hour")),
+        cors_origins=("https://shop.example", "http://localhost:3000"),
+        trusted_proxies=(
+            ip_network("10.0.0.0/8"),
+            ip_network("192.0.2.1/32"),
+            ip_network("fd00::/8"),
+        ),
+        webhook_allow_private=True,
         log_format="console",
     )
     assert not settings.is_sqlite
@@ -119,6 +135,10 @@ def test_all_mistakes_are_told_together_by_name(tmp_path: Path) -> None:
         *(("NHTSA_REQUESTS_PER_SECOND", v) for v in ("-1", "nan", "inf", "1001", "1,5", "1/s")),
         *(("VEHICLE_SYNC_AT", v) for v in ("3:30", "03:60", "03:30Z", "0330", "noon", "03:30:00")),
         *(("REDIS_URL", v) for v in ("cache.example:6379", "redis", "memcached://x")),
+        *(("RATE_LIMIT", v) for v in ("5", "5/fortnight", "0/minute", "a/s", "5/s;")),
+        *(("CORS_ORIGINS", v) for v in ("*", "shop.example", "https://x/", "https://X", "null")),
+        *(("TRUSTED_PROXIES", v) for v in ("*", "1", "10.0.0.1/8", "proxy.example")),
+        *(("WEBHOOK_ALLOW_PRIVATE", v) for v in ("2", "on?", "private")),
         ("LOG_FORMAT", "JSON"),
     ],
 )
