@@ -86,7 +86,7 @@ def post(
 def trusted() -> ssl.SSLContext:
     """The authorities that this system trusts; those that Mozilla trusts, if it names none.
 
-    To read them takes a tenth of a second: a process that forks had better do it before.
+    Read once in a process: it takes a tenth of a second.
     """
     context = create_urllib3_context()
     context.load_default_certs()
@@ -113,7 +113,8 @@ def _resolve(host: str, target: Url, deadline: Deadline) -> list[_Place]:
     """All addresses of the host.
 
     getaddrinfo knows no limit of time, and can wait a minute for a name server that is silent. So
-    a thread calls it, which is left to itself when time is up, and keeps no process from ending.
+    a thread calls it, which is left to itself when time is up: it ends when getaddrinfo gives up, or
+    with the process.
     """
     found: Future[list[_Place]] = Future()
 

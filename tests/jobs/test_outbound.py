@@ -445,6 +445,12 @@ class TestTls:
 class TestTime:
     """Whatever takes its time: all of it together is cut at the one deadline."""
 
+    def test_no_time_at_all(self, peer: Peer) -> None:
+        with pytest.raises(NoAnswer, match="The time of 0 seconds ran out"):
+            send_to(peer, timeout=0)
+
+        assert peer.accepted == 0
+
     def test_silence_after_the_request(self) -> None:
         with Peer(silent) as peer, pytest.raises(NoAnswer) as failed:
             send_to(peer, timeout=0.2)
