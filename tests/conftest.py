@@ -26,6 +26,7 @@ from jobs import runner
 from jobs.nhtsa import NhtsaClient
 from jobs.running import stopping
 from sandbox.catalogue import Catalogue
+from sandbox.office import Offices
 from sandbox.vpic import Vpic
 from tests.support import emptying, people, postgresql, purchases
 from tests.support.report import Report
@@ -110,6 +111,13 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 def vpic() -> Iterator[Vpic]:
     """A vPIC with the sandbox's own small data, which behaves until it is told otherwise."""
     with Vpic(data=Catalogue.sample()) as server:
+        yield server
+
+
+@pytest.fixture
+def offices() -> Iterator[Offices]:
+    """Offices that receive webhooks, and behave until they are told otherwise."""
+    with Offices() as server:
         yield server
 
 
