@@ -32,5 +32,7 @@ workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 worker_class = "gthread"
 # Up to 16 requests may wait for jobs (`Prefer: wait`), each with a thread; the others work.
 threads = 24
+# Which proxies are heeded is the application's business: TRUSTED_PROXIES.
+forwarded_allow_ips = ""
 # Workers are found by signals; a socket for `gunicornc` would only be one more way in.
 control_socket_disable = True

@@ -24,6 +24,7 @@ from automart.db import db, migrate, prepare_engine
 from automart.inventory.views import blp as inventory_views
 from automart.problems import register_error_handlers
 from automart.production.views import blp as production_views
+from automart.proxies import TrustedProxies
 from automart.storage import init_storage
 from automart.telemetry import configure_logging, trace_requests
 
@@ -73,6 +74,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         api.register_blueprint(views)
     check_that_access_is_stated(app)
     app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/api": app.wsgi_app})  # type: ignore[method-assign]
+    app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     return app
 
 
