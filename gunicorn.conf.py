@@ -9,12 +9,14 @@ import sys
 import gunicorn.glogging
 
 from automart.config import Settings, SettingsError
+from automart.schema import SchemaTooOld, check_before_start
 from automart.telemetry import configure_logging
 
 try:
-    configure_logging(Settings.from_environment().log_format)
+    settings = Settings.from_environment()
 except SettingsError as error:
     sys.exit(str(error))
+configure_logging(settings.log_format)
 
 
 class Logger(gunicorn.glogging.Logger):
@@ -36,3 +38,10 @@ threads = 24
 forwarded_allow_ips = ""
 # Workers are found by signals; a socket for `gunicornc` would only be one more way in.
 control_socket_disable = True
+
+
+def on_starting(_server):
+    try:
+        check_before_start(settings)
+    except SchemaTooOld as error:
+        sys.exit(str(error))

@@ -7,13 +7,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import structlog
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError as UnknownRevision
 from sqlalchemy import NullPool, create_engine
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import OperationalError
 
 from automart.config import Settings
+
+log = structlog.get_logger(__name__)
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 UPGRADE = "flask --app wsgi db upgrade"
@@ -70,6 +74,20 @@ def impatient_engine(settings: Settings) -> Engine:
         hide_parameters=True,
         connect_args={"timeout": PATIENCE_SECONDS} if settings.is_sqlite else waits,
     )
+
+
+def check_before_start(settings: Settings) -> None:
+    """Raise `SchemaTooOld` if nothing could be served. A database that is down may yet come up."""
+    try:
+        with impatient_engine(settings).connect() as connection:
+            tell_if_newer(check_schema(connection))
+    except OperationalError as error:
+        log.warning("database_unavailable", error=str(error.orig))
+
+
+def tell_if_newer(state: SchemaState) -> None:
+    if state is SchemaState.NEWER:
+        log.warning("schema_is_newer", detail="The next release's migration has been run.")
 
 
 @cache

@@ -14,7 +14,7 @@ from flask import Flask, current_app
 from sqlalchemy.exc import SQLAlchemyError
 
 from automart.config import Settings
-from automart.schema import SchemaState, impatient_engine, schema_state
+from automart.schema import SchemaState, impatient_engine, schema_state, tell_if_newer
 
 log = structlog.get_logger(__name__)
 
@@ -72,7 +72,7 @@ class Health:
             state = schema_state(connection)
         if state is SchemaState.NEWER and not self._has_told_of_newer_schema:
             self._has_told_of_newer_schema = True
-            log.warning("schema_is_newer", detail="The next release's migration has been run.")
+            tell_if_newer(state)
         return OK if state is SchemaState.CURRENT else str(state)
 
     def _ping(self) -> str:
