@@ -8,6 +8,7 @@ import sys
 
 import gunicorn.glogging
 
+from automart import metrics
 from automart.config import Settings, SettingsError
 from automart.schema import SchemaTooOld, check_before_start
 from automart.telemetry import configure_logging
@@ -40,8 +41,26 @@ forwarded_allow_ips = ""
 control_socket_disable = True
 
 
+def pre_fork(server, worker):
+    worker.slot = metrics.free_slot({other.slot for other in server.WORKERS.values()})
+
+
+def post_fork(_server, worker):
+    metrics.count_in_files(worker.slot)
+
+
+def child_exit(_server, worker):
+    metrics.forget_process(os.getpid(), worker.slot)
+
+
+def on_exit(_server):
+    metrics.remove_folder()
+
+
 def on_starting(_server):
     try:
         check_before_start(settings)
     except SchemaTooOld as error:
         sys.exit(str(error))
+    # Where the processes count for Prometheus; it goes with the master.
+    metrics.open_folder()

@@ -21,7 +21,9 @@ from automart.customers.views import blp as customer_views
 from automart.customers.views import photo_blp as photo_views
 from automart.db import db, migrate, prepare_engine
 from automart.inventory.views import blp as inventory_views
+from automart.metrics import measure_connections, measure_requests
 from automart.operations.health import init_health
+from automart.operations.metrics_views import blp as metrics_views
 from automart.operations.views import blp as health_views
 from automart.problems import register_error_handlers
 from automart.production.views import blp as production_views
@@ -65,6 +67,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     init_storage(app, settings)
     init_health(app, settings)
     trace_requests(app)
+    measure_requests(app)
     limit_requests(
         app, settings.rate_limit, app.extensions["redis"], token_subject, exempt=UNLIMITED
     )
@@ -81,6 +84,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         inventory_views,
         production_views,
         health_views,
+        metrics_views,
     ):
         api.register_blueprint(views)
     check_that_access_is_stated(app)
@@ -96,6 +100,7 @@ def _open_database(app: Flask, settings: Settings) -> None:
     migrate.init_app(app, db, directory=str(MIGRATIONS))
     with app.app_context():
         prepare_engine(db.engine)
+        measure_connections(db.engine)
 
 
 def _engine_options(settings: Settings) -> dict[str, Any]:

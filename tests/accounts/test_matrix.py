@@ -28,6 +28,7 @@ MATRIX: dict[str, dict[str, frozenset[str]]] = {
     "/health": {"GET": PUBLIC},
     "/health/live": {"GET": PUBLIC},
     "/health/ready": {"GET": PUBLIC},
+    "/metrics": {"GET": frozenset({"admin", "metrics"})},
     "/login": {"GET": PUBLIC, "POST": PUBLIC},
     "/logout": {"POST": PUBLIC},
     "/oauth/authorize": {"GET": PUBLIC, "POST": PUBLIC},
