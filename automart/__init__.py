@@ -22,6 +22,7 @@ from automart.customers.views import photo_blp as photo_views
 from automart.db import db, migrate, prepare_engine
 from automart.inventory.views import blp as inventory_views
 from automart.metrics import measure_connections, measure_requests
+from automart.operations.dashboard import init_dashboard
 from automart.operations.health import init_health
 from automart.operations.metrics_views import blp as metrics_views
 from automart.operations.views import blp as health_views
@@ -87,6 +88,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         metrics_views,
     ):
         api.register_blueprint(views)
+    init_dashboard(app)
     check_that_access_is_stated(app)
     app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/api": app.wsgi_app})  # type: ignore[method-assign]
     app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
