@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import datetime as dt
 import io
 import re
 import socket
 import time
 from dataclasses import dataclass
-from email.utils import mktime_tz, parsedate_tz
+from email.utils import parsedate_to_datetime
 from http.client import HTTPException, HTTPResponse, LineTooLong
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ _SECONDS = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 _CHARSET = re.compile(r"""charset\s*=\s*["']?([\w.:-]+)""", re.ASCII | re.IGNORECASE)
 # Python takes for a charset much that is none, such as "idna" or "unicode_escape".
 _READ_CHARSETS = re.compile(
-    r"utf-(8|16|32)(-sig|-le|-be)?|ascii|iso8859-\d+|cp\d+|koi8-\w|euc_\w+|gb\w+|big5|shift_jis"
+    r"utf-8(-sig)?|ascii|iso8859-\d+|cp\d+|koi8-\w|euc_\w+|gb\w+|big5|shift_jis"
 )
 # What PostgreSQL or a log cannot take: control characters and halves of surrogate pairs.
 _UNFIT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -63,10 +64,11 @@ def seconds_to_wait(retry_after: str | None, now: float) -> float | None:
     if _SECONDS.fullmatch(told):
         return max(float(told), 0.0)
     try:
-        date = parsedate_tz(told)
-        return None if date is None else max(mktime_tz(date) - now, 0.0)
-    except (ValueError, OverflowError):  # looks like a date, and is none
+        date = parsedate_to_datetime(told)
+    except (ValueError, OverflowError):
         return None
+    # The form of asctime names no zone. All dates in HTTP are in UTC.
+    return max(date.replace(tzinfo=date.tzinfo or dt.UTC).timestamp() - now, 0.0)
 
 
 class _Response(HTTPResponse):

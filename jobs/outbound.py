@@ -33,7 +33,7 @@ from jobs.deadline import Deadline
 USER_AGENT = f"Automart/{version('automart')}"
 
 _PIECE = 16_384
-_HOST = re.compile(r"(?!\.+\Z)[0-9A-Za-z._~:%-]+")
+_HOST = re.compile(r"(?!\.+\Z)[0-9A-Za-z._~:%-]{1,254}")
 _NO_ADDRESS = {socket.EAI_NONAME, socket.EAI_NODATA}
 _CONNECTIONS = {"http": HTTPConnection, "https": HTTPSConnection}
 
@@ -86,7 +86,7 @@ def post(
 def trusted() -> ssl.SSLContext:
     """The authorities that this system trusts; those that Mozilla trusts, if it names none.
 
-    To read them takes a tenth of a second: a process that forks had better do it before.
+    Read once in a process: it takes a tenth of a second.
     """
     context = create_urllib3_context()
     context.load_default_certs()
@@ -113,7 +113,8 @@ def _resolve(host: str, target: Url, deadline: Deadline) -> list[_Place]:
     """All addresses of the host.
 
     getaddrinfo knows no limit of time, and can wait a minute for a name server that is silent. So
-    a thread calls it, which is left to itself when time is up, and keeps no process from ending.
+    a thread calls it, which is left to itself when time is up: it ends when getaddrinfo gives up,
+    or with the process.
     """
     found: Future[list[_Place]] = Future()
 
@@ -135,7 +136,7 @@ def _resolve(host: str, target: Url, deadline: Deadline) -> list[_Place]:
             raise NoAnswer(f"The name {host} has no address.") from None
         raise NoAnswer(f"The name {host} cannot be resolved at present.") from None
     except UnicodeError:
-        raise NoAnswer(f"{host[:100]} cannot be the name of a host.") from None
+        raise NoAnswer(f"{host} cannot be the name of a host.") from None
 
 
 def _check(host: str, places: Sequence[_Place]) -> None:

@@ -123,11 +123,17 @@ class ClientSchema(Schema):
     client_id = fields.String(dump_only=True, attribute="id")
     name = Text(required=True, max_length=LONGEST_NAME)
     kind = fields.Enum(ClientKind, by_value=True, required=True)
-    scopes = fields.List(fields.String(validate=validate.OneOf(GRANTABLE_SCOPES)))
+    scopes = fields.List(fields.String())
     redirect_uris = fields.List(RedirectUri(), validate=validate.Length(max=20))
     is_active = fields.Boolean(dump_only=True)
     created_at = UtcTime(dump_only=True)
     updated_at = UtcTime(dump_only=True)
+
+
+class NewClientSchema(ClientSchema):
+    """A client to be added. Those of offices and manufacturers are added there."""
+
+    scopes = fields.List(fields.String(validate=validate.OneOf(GRANTABLE_SCOPES)))
 
 
 class ClientWithSecretSchema(ClientSchema):

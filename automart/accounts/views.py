@@ -17,6 +17,7 @@ from automart.accounts.schemas import (
     ClientSchema,
     ClientWithSecretSchema,
     MyChanges,
+    NewClientSchema,
     NewUserSchema,
     UserChanges,
     UserSchema,
@@ -133,7 +134,7 @@ class Clients(MethodView):
         return paginate(select(Client), Client.id, query)
 
     @requires(ADMIN)
-    @blp.arguments(ClientSchema)
+    @blp.arguments(NewClientSchema)
     @blp.response(201, ClientWithSecretSchema)
     def post(self, values: dict[str, Any]) -> Answer:
         """Add a machine (`service`) or an application. The secret is shown only now."""

@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from automart.accounts import audit, keys, service
 from automart.accounts.models import Client, ClientKind, User
-from automart.accounts.schemas import ClientSchema, NewUserSchema
+from automart.accounts.schemas import NewClientSchema, NewUserSchema
 from automart.commands.application import check_schema, opened
 from automart.commands.errors import CommandError
 from automart.db import db, transaction
@@ -73,7 +73,7 @@ def create_client(
     values = {"name": name, "kind": kind.value} | {k: v for k, v in asked.items() if v}
     with opened():
         check_schema()
-        checked = _checked(ClientSchema(), values)
+        checked = _checked(NewClientSchema(), values)
         with transaction():
             client, secret = service.create_client(checked)
     typer.echo(f"client_id      {client.id}")

@@ -30,7 +30,7 @@ from automart.purchases.schemas import (
     OfficeSchema,
     OfficeWithSecretSchema,
     PartnerClientRequest,
-    PartnerClientSchema,
+    PartnerClientWithSecretSchema,
     PartnerQuery,
 )
 
@@ -119,7 +119,7 @@ class WebhookSecretOfOffice(MethodView):
 class ClientsOfOffice(MethodView):
     @requires(ADMIN)
     @blp.arguments(PartnerClientRequest)
-    @blp.response(201, PartnerClientSchema)
+    @blp.response(201, PartnerClientWithSecretSchema)
     @blp.alt_response(404, "NOT_FOUND")
     def post(self, values: Values, office_id: int) -> Answer:
         """Add a client for an office's systems. Its secret is shown only now."""
@@ -192,7 +192,7 @@ class ManufacturerById(MethodView):
 class ClientsOfManufacturer(MethodView):
     @requires(ADMIN)
     @blp.arguments(PartnerClientRequest)
-    @blp.response(201, PartnerClientSchema)
+    @blp.response(201, PartnerClientWithSecretSchema)
     @blp.alt_response(404, "NOT_FOUND")
     def post(self, values: Values, manufacturer_id: int) -> Answer:
         """Add a client for a manufacturer's systems. Its secret is shown only now."""

@@ -91,7 +91,7 @@ class PartnerClientRequest(Schema):
     name = Text(required=True, max_length=LONGEST_CLIENT_NAME)
 
 
-class PartnerClientSchema(ClientWithSecretSchema):
+class PartnerClientWithSecretSchema(ClientWithSecretSchema):
     """A client of an office or of a manufacturer and, this once, its secret."""
 
     client_secret = fields.String(dump_only=True)

@@ -145,8 +145,10 @@ def move(purchase: Purchase, state: PurchaseState) -> None:
 
 def make_id_of(brand: str) -> int:
     """The calling manufacturer's make of this name. Raises `NotFound`, for another's too."""
-    named = select(VehicleMake.id).where(VehicleMake.name_folded == fold(brand))
-    make_id: int | None = db.session.scalar(named.where(VehicleMake.id.in_(my_make_ids())))
+    mine = select(VehicleMake).where(VehicleMake.id.in_(my_make_ids()))
+    # Compared here and not by the database, to which not every text in a path could be sent.
+    makes = {make.name_folded: make.id for make in db.session.scalars(mine)}
+    make_id = makes.get(fold(brand.strip()))
     if make_id is None:
         raise NotFound(f"You make no {brand}.")
     return make_id

@@ -54,12 +54,8 @@ def test_a_manufacturer_has_clients_that_go_with_it(client: FlaskClient) -> None
     machine = client.post(f"{path}/clients", json={"name": "Line 1"}).get_json()
     assert machine["scopes"] == ["manufacturer"]
     assert machine["client_secret"]
-    assert (
-        client.patch(
-            f"/v1/clients/{machine['client_id']}", json={"scopes": ["catalogue"]}
-        ).status_code
-        == 409
-    )
+    its_path = f"/v1/clients/{machine['client_id']}"
+    assert client.patch(its_path, json={"scopes": ["catalogue"]}).status_code == 409
     assert client.delete(path).status_code == 204
     assert client.get(its_path).status_code == 404
 
