@@ -610,7 +610,10 @@ class TestTrouble:
         with Peer(_reset_after(b"")) as peer, pytest.raises(NoAnswer) as failed:
             send_to(peer)
 
-        assert str(failed.value) == "The connection was broken off."
+        assert str(failed.value) in (
+            "The connection was broken off.",
+            "The connection was closed without an answer.",  # where the reset came late
+        )
 
     @pytest.mark.parametrize(
         ("data", "text"),
