@@ -8,13 +8,16 @@ import sys
 
 import gunicorn.glogging
 
+from automart import metrics
 from automart.config import Settings, SettingsError
+from automart.schema import SchemaTooOld, check_before_start
 from automart.telemetry import configure_logging
 
 try:
-    configure_logging(Settings.from_environment().log_format)
+    settings = Settings.from_environment()
 except SettingsError as error:
     sys.exit(str(error))
+configure_logging(settings.log_format)
 
 
 class Logger(gunicorn.glogging.Logger):
@@ -32,5 +35,32 @@ workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 worker_class = "gthread"
 # Up to 16 requests may wait for jobs (`Prefer: wait`), each with a thread; the others work.
 threads = 24
+# Which proxies are heeded is the application's business: TRUSTED_PROXIES.
+forwarded_allow_ips = ""
 # Workers are found by signals; a socket for `gunicornc` would only be one more way in.
 control_socket_disable = True
+
+
+def pre_fork(server, worker):
+    worker.slot = metrics.free_slot({other.slot for other in server.WORKERS.values()})
+
+
+def post_fork(_server, worker):
+    metrics.count_in_files(worker.slot)
+
+
+def child_exit(_server, worker):
+    metrics.forget_process(os.getpid(), worker.slot)
+
+
+def on_exit(_server):
+    metrics.remove_folder()
+
+
+def on_starting(_server):
+    try:
+        check_before_start(settings)
+    except SchemaTooOld as error:
+        sys.exit(str(error))
+    # Where the processes count for Prometheus; it goes with the master.
+    metrics.open_folder()

@@ -10,6 +10,7 @@ import typer
 
 from automart.background.kinds import Queue
 from automart.config import Settings, SettingsError
+from automart.schema import SchemaTooOld, check_before_start
 from automart.telemetry import configure_logging
 from jobs.supervisor import Supervisor
 
@@ -23,6 +24,10 @@ def main(
     except SettingsError as error:
         sys.exit(str(error))
     configure_logging(settings.log_format)
+    try:
+        check_before_start(settings)
+    except SchemaTooOld as error:
+        sys.exit(str(error))
     Supervisor([queue] if queue else list(Queue)).run()
 
 

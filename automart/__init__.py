@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from flask import Flask
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from automart.accounts.auth import init_auth
+from automart.accounts.auth import init_auth, token_subject
 from automart.accounts.login_views import blp as login_views
 from automart.accounts.oauth_views import blp as oauth_views
 from automart.accounts.views import blp as account_views
@@ -22,16 +21,27 @@ from automart.customers.views import blp as customer_views
 from automart.customers.views import photo_blp as photo_views
 from automart.db import db, migrate, prepare_engine
 from automart.inventory.views import blp as inventory_views
+from automart.metrics import measure_connections, measure_requests
+from automart.operations.dashboard import init_dashboard
+from automart.operations.health import init_health
+from automart.operations.metrics_views import blp as metrics_views
+from automart.operations.views import blp as health_views
 from automart.problems import register_error_handlers
 from automart.production.views import blp as production_views
+from automart.proxies import TrustedProxies
 from automart.purchases.delivery_views import blp as delivery_views
 from automart.purchases.partner_views import blp as partner_views
 from automart.purchases.views import blp as purchase_views
+from automart.ratelimits import limit_requests
+from automart.schema import MIGRATIONS
 from automart.storage import init_storage
 from automart.telemetry import configure_logging, trace_requests
 
 LARGEST_BODY = 1_000_000
-MIGRATIONS = Path(__file__).parent.parent / "migrations"
+# Logging in has limits of its own, and whoever looks whether we live is not sent away.
+UNLIMITED = frozenset(
+    {"login.LoginPage", "docs", "docs_asset", "health.Live", "health.Ready", "health.Health"}
+)
 DESCRIPTION = "The back office of a car business: catalogue, and what will come to stand on it."
 
 
@@ -59,7 +69,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     _open_database(app, settings)
     init_auth(app)
     init_storage(app, settings)
+    init_health(app, settings)
     trace_requests(app)
+    measure_requests(app)
+    limit_requests(
+        app, settings.rate_limit, app.extensions["redis"], token_subject, exempt=UNLIMITED
+    )
     register_error_handlers(app)
     api = create_api(app, title="Automart", version=version("automart"), description=DESCRIPTION)
     for views in (
@@ -75,10 +90,14 @@ def create_app(settings: Settings | None = None) -> Flask:
         purchase_views,
         delivery_views,
         production_views,
+        health_views,
+        metrics_views,
     ):
         api.register_blueprint(views)
+    init_dashboard(app)
     check_that_access_is_stated(app)
     app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/api": app.wsgi_app})  # type: ignore[method-assign]
+    app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     return app
 
 
@@ -89,6 +108,7 @@ def _open_database(app: Flask, settings: Settings) -> None:
     migrate.init_app(app, db, directory=str(MIGRATIONS))
     with app.app_context():
         prepare_engine(db.engine)
+        measure_connections(db.engine)
 
 
 def _engine_options(settings: Settings) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def _resolve(host: str, target: Url, deadline: Deadline) -> list[_Place]:
     """All addresses of the host.
 
     getaddrinfo knows no limit of time, and can wait a minute for a name server that is silent. So
-    a thread calls it, which is left to itself when time is up. It ends when getaddrinfo gives up,
+    a thread calls it, which is left to itself when time is up: it ends when getaddrinfo gives up,
     or with the process.
     """
     found: Future[list[_Place]] = Future()

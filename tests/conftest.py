@@ -28,7 +28,7 @@ from jobs.running import stopping
 from sandbox.catalogue import Catalogue
 from sandbox.office import Offices
 from sandbox.vpic import Vpic
-from tests.support import people, postgresql, purchases
+from tests.support import emptying, people, postgresql, purchases
 from tests.support.report import Report
 from tests.support.setup import application, make_settings, migrate
 
@@ -80,6 +80,13 @@ def postgresql_template(
     postgresql.drop_database(postgresql_server, database)
 
 
+@pytest.fixture(scope="session")
+def postgresql_shared(postgresql_server: URL, postgresql_template: URL) -> Iterator[URL | None]:
+    """A database of this test process, empty before each test. None where that is not allowed."""
+    with emptying.shared_database(postgresql_server, postgresql_template) as database:
+        yield database
+
+
 @pytest.fixture(params=DATABASES)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A migrated database of this test alone."""
@@ -87,6 +94,11 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         path = tmp_path / "automart.sqlite"
         shutil.copy(request.getfixturevalue("sqlite_template"), path)
         yield f"sqlite:///{path}"
+        return
+    shared: URL | None = request.getfixturevalue("postgresql_shared")
+    if shared is not None:
+        emptying.empty(shared)
+        yield shared.render_as_string(hide_password=False)
         return
     server: URL = request.getfixturevalue("postgresql_server")
     template: URL = request.getfixturevalue("postgresql_template")

@@ -43,6 +43,7 @@ __all__ = [
     "public",
     "requires",
     "session_caller",
+    "token_subject",
 ]
 
 log = structlog.get_logger(__name__)
@@ -91,6 +92,14 @@ def authenticate() -> Caller:
     except Unauthenticated as error:
         log.warning("access_denied", caller=None, reason=error.detail, path=request.path)
         raise
+
+
+def token_subject() -> str | None:
+    """Whom the present request's bearer token names, without a query; None without a good token."""
+    try:
+        return verify_access_token(_bearer_token()).subject
+    except Unauthenticated:
+        return None
 
 
 def session_caller() -> Caller | None:

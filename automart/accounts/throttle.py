@@ -9,7 +9,6 @@ before has patience of their own there, which strangers cannot use up.
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import math
 import time
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from sqlalchemy import case, delete, select, update
 from automart.accounts.models import FamiliarAddress, LoginThrottle
 from automart.db import affected, db, insert, utcnow
 from automart.errors import TooManyRequests
+from automart.proxies import network_of
 
 FAMILIAR_FOR = timedelta(days=90)
 
@@ -69,7 +69,7 @@ def begin_attempt(account: str, address: str | None) -> Attempt:
 
     Raises `TooManyRequests`. Charged before the secret is looked at: many tries at once count too.
     """
-    network = _network(address)
+    network = network_of(address)
     familiar = _key("familiar", account, network)
     is_familiar = db.session.get(FamiliarAddress, familiar) is not None
     charges = (
@@ -83,7 +83,7 @@ def begin_attempt(account: str, address: str | None) -> Attempt:
 
 def check_address(address: str | None) -> None:
     """Raise `TooManyRequests` if no patience is left with `address`."""
-    key = _key("address", _network(address))
+    key = _key("address", network_of(address))
     until = db.session.scalar(select(LoginThrottle.charged_until).where(LoginThrottle.key == key))
     if until is not None and until > _now() + ADDRESS.tolerance:
         raise _refusal(until, ADDRESS)
@@ -91,7 +91,7 @@ def check_address(address: str | None) -> None:
 
 def charge_address(address: str | None) -> None:
     """Count a failure that concerns no account that could be guessed."""
-    _charge(_key("address", _network(address)), ADDRESS)
+    _charge(_key("address", network_of(address)), ADDRESS)
 
 
 def forget_old_throttles() -> int:
@@ -123,17 +123,6 @@ def _refusal(until: int, limit: Limit) -> TooManyRequests:
         policy=limit.name,
         quota=limit.burst,
     )
-
-
-def _network(address: str | None) -> str:
-    """The address, or of IPv6 the network that one household or server has."""
-    try:
-        parsed = ipaddress.ip_address(address or "")
-    except ValueError:
-        return "unknown"
-    if parsed.version == 6:
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return str(parsed)
 
 
 def _key(*parts: str) -> str:

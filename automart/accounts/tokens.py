@@ -33,6 +33,7 @@ LONGEST_TOKEN = 4096
 class AccessToken:
     """What a verified access token says."""
 
+    subject: str
     login_id: uuid.UUID
     client_id: str
     scopes: frozenset[str]
@@ -123,6 +124,7 @@ def _verify(text: str) -> AccessToken:
         if str(header.get("typ", "")).lower() not in TOKEN_TYPES or not _is_our_issuer(claims):
             raise _bad("This is no access token of ours.")
         return AccessToken(
+            subject=str(claims["sub"]),
             login_id=uuid.UUID(claims["sid"]),
             client_id=str(claims["client_id"]),
             scopes=frozenset(str(claims.get("scope", "")).split()),

@@ -7,11 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import flask_migrate
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from flask import Flask, current_app
+from flask import Flask
 
-from automart import create_app
+from automart import create_app, schema
 from automart.commands.errors import CommandError
 from automart.config import Settings
 from automart.db import db
@@ -42,14 +40,12 @@ def migrate() -> None:
 
 
 def check_schema() -> None:
-    """Raise `CommandError` unless the database has the schema that this release needs."""
-    config = current_app.extensions["migrate"].migrate.get_config()
-    needed = set(ScriptDirectory.from_config(config).get_heads())
-    with db.engine.connect() as connection:
-        present = set(MigrationContext.configure(connection).get_current_heads())
-    if present != needed:
-        found = "another release's schema" if present else "no schema"
-        raise CommandError(f"The database has {found}. Run: flask --app wsgi db upgrade")
+    """Raise `CommandError` unless the database has a schema that serves this release."""
+    try:
+        with db.engine.connect() as connection:
+            schema.check_schema(connection)
+    except schema.SchemaTooOld as error:
+        raise CommandError(str(error)) from None
 
 
 @contextmanager

@@ -44,12 +44,12 @@ class TestErrors:
         told = "Error: The database has no schema. Run: flask --app wsgi db upgrade\n"
         assert result.stderr == told
 
-    def test_the_schema_of_another_release_is_told(self, app: Flask, run: Run) -> None:
+    def test_an_older_schema_is_told(self, app: Flask, run: Run) -> None:
         with transaction():
-            db.session.execute(text("UPDATE alembic_version SET version_num = 'other'"))
+            db.session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
         result = run("sync")
         assert result.exit_code == 1
-        assert result.stderr.startswith("Error: The database has another release's schema.")
+        assert result.stderr.startswith("Error: The database has an older release's schema.")
 
     def test_a_database_that_is_down_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
         url = f"postgresql://someone:hidden@127.0.0.1:{free_port()}/automart"

@@ -28,6 +28,7 @@ def web_running(settings: Settings, *, processes: int = 4, threads: int = 16) ->
     port = _free_port()
     log = settings.instance / "web.log"
     command = [sys.executable, "-m", "gunicorn", "wsgi:app", "--bind", f"127.0.0.1:{port}"]
+    command += ["--config", str(ROOT / "gunicorn.conf.py")]
     command += ["--workers", str(processes), "--worker-class", "gthread"]
     command += ["--threads", str(threads), "--timeout", "120"]
     # A connection that is closed for idleness just when it is used again would look like an error.

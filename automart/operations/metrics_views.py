@@ -1,0 +1,41 @@
+"""`/metrics`, for Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import version
+
+from flask import Response, request
+from flask.views import MethodView
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.core import InfoMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from automart import metrics
+from automart.api import ADMIN, Blueprint, requires
+from automart.operations.state import PARTS
+
+blp = Blueprint("metrics", __name__, description="Metrics for Prometheus")
+
+TEXT = {"text/plain": {"schema": {"type": "string"}}}
+
+
+@blp.route("/metrics")
+class Metrics(MethodView):
+    @requires(ADMIN, scope="metrics")
+    @blp.doc(responses={"200": {"description": "Prometheus' text format", "content": TEXT}})
+    def get(self) -> Response:
+        """What is counted and measured, in Prometheus' text format or in OpenMetrics'."""
+        registry = CollectorRegistry()
+        registry.register(_Everything())
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return Response(encode(registry), content_type=content_type)
+
+
+class _Everything(Collector):
+    def collect(self) -> Iterator[Metric]:
+        yield from metrics.counted().collect()
+        yield InfoMetricFamily("automart", "What runs here.", {"version": version("automart")})
+        for part in PARTS:
+            yield from part()

@@ -1,0 +1,143 @@
+"""rq-dashboard: who may look, and that nobody changes anything there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import rq
+from flask import Flask
+from flask.testing import FlaskClient
+
+from automart.config import Settings
+from tests.support import people
+from tests.support.http import assert_problem
+from tests.support.setup import application
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+PAGES = (
+    *("/rq/", "/rq/0/view/workers", "/rq/0/view/jobs"),
+    "/rq/0/view/jobs/long/failed/8/asc/1",
+)
+DATA = (
+    *("/rq/0/data/queues.json", "/rq/0/data/workers.json"),
+    "/rq/0/data/jobs/long/queued/8/dsc/1.json",
+)
+
+
+@pytest.fixture
+def job(app: Flask) -> rq.job.Job:
+    queue = rq.Queue("long", connection=app.extensions["redis"])
+    return queue.enqueue_call("jobs.runner.run", args=("no-such-job",), description="sync 1")
+
+
+def log_in(client: FlaskClient, page: str, *, is_admin: bool) -> str:
+    """Fill in the login page as a person does. Answers where it leads to."""
+    user = people.make_user(is_admin=is_admin)
+    token = re.search(r'name="csrf_token" value="([^"]+)"', client.get(page).text)
+    assert token is not None
+    form = {"email": user.email, "password": people.PASSWORD, "csrf_token": token[1]}
+    form["next"] = parse_qs(urlsplit(page).query)["next"][0]
+    answer = client.post(urlsplit(page).path, data=form)
+    assert answer.status_code == 303
+    return answer.location
+
+
+class TestPeople:
+    @pytest.mark.parametrize("prefix", ["", "/api"])
+    def test_log_in_by_the_login_page_and_come_back(self, client: FlaskClient, prefix: str) -> None:
+        wanted = f"{prefix}/rq/0/view/jobs"
+        sent = client.get(wanted, headers=BROWSER)
+        assert sent.status_code == 303
+        assert sent.location.startswith(f"{prefix}/login?next=")
+        assert log_in(client, sent.location, is_admin=True) == wanted
+        page = client.get(wanted, headers=BROWSER)
+        assert page.status_code == 200
+        assert f'"{prefix}/rq/"' in page.text
+        assert f"{prefix}/rq/favicon.ico" in page.text
+
+    def test_who_are_no_administrators_are_refused(self, client: FlaskClient) -> None:
+        back = log_in(client, "/login?next=/rq/", is_admin=False)
+        assert_problem(client.get(back, headers=BROWSER), 403)
+
+    def test_cannot_be_made_to_change_anything_by_a_link(
+        self, app: Flask, client: FlaskClient, job: rq.job.Job
+    ) -> None:
+        log_in(client, "/login?next=/rq/", is_admin=True)
+        assert_problem(client.get("/rq/requeue/long", headers=BROWSER), 403)
+        for path in (
+            *(f"/rq/job/{job.id}/delete", f"/rq/job/{job.id}/requeue", "/rq/requeue/long"),
+            *("/rq/queue/long/queued/empty", "/rq/queue/long/compact"),
+        ):
+            assert_problem(client.post(path), 403)
+        assert rq.Queue("long", connection=app.extensions["redis"]).job_ids == [job.id]
+
+
+class TestTokens:
+    def test_of_administrators_show_all_pages(self, as_admin: FlaskClient, job: rq.job.Job) -> None:
+        more = (f"/rq/0/view/job/{job.id}", f"/rq/0/data/job/{job.id}.json")
+        for path in (*PAGES, *DATA, *more):
+            assert as_admin.get(path).status_code == 200, path
+        assert as_admin.get("/rq", follow_redirects=True).status_code == 200
+        jobs = as_admin.get(DATA[2]).get_json()["jobs"]
+        assert [told["description"] for told in jobs] == ["sync 1"]
+
+    def test_a_program_without_one_is_told_so(self, client: FlaskClient) -> None:
+        for path in (*PAGES, *DATA):
+            assert_problem(client.get(path), 401)
+
+    def test_pages_load_nothing_from_elsewhere(self, as_admin: FlaskClient) -> None:
+        for path in PAGES:
+            page = as_admin.get(path)
+            assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+            sources = re.findall(r'(?:src|href)="([^"]+\.(?:js|css|ico))"', page.text)
+            assert len(sources) == 7
+            for source in sources:
+                with as_admin.get(source) as response:
+                    assert response.status_code == 200, source
+
+
+class TestMissing:
+    def test_jobs_are_404(self, as_admin: FlaskClient) -> None:
+        for path in ("/rq/0/view/job/gone", "/rq/0/data/job/gone.json"):
+            assert_problem(as_admin.get(path), 404)
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            *("/rq/1/view/queues", "/rq/9/data/queues.json", "/rq/nowhere"),
+            *(
+                "/rq/0/data/jobs/long/nothing/8/asc/1.json",
+                "/rq/0/data/jobs/long/queued/x/y/z.json",
+            ),
+        ],
+    )
+    def test_pages_are_404(self, as_admin: FlaskClient, path: str) -> None:
+        assert_problem(as_admin.get(path), 404)
+
+    def test_a_job_that_a_worker_was_at_leaves_it_idle(
+        self, app: Flask, as_admin: FlaskClient, job: rq.job.Job
+    ) -> None:
+        client = app.extensions["redis"]
+        worker = rq.Worker([rq.Queue("long", connection=client)], connection=client)
+        worker.register_birth()
+        worker.set_current_job_id(job.id)
+        job.delete()
+        (told,) = as_admin.get("/rq/0/data/workers.json").get_json()["workers"]
+        assert told["current_job"] == "idle"
+
+
+@pytest.fixture
+def without_redis(settings: Settings) -> Iterator[Flask]:
+    nowhere = replace(settings, redis_url="unix:///nowhere/redis.sock")
+    with application(nowhere) as app, app.app_context():
+        yield app
+
+
+def test_without_redis_it_is_503(without_redis: Flask) -> None:
+    admin = people.signed_in(without_redis, people.make_user(is_admin=True))
+    for path in (*PAGES, *DATA, "/rq/0/view/job/gone"):
+        assert_problem(admin.get(path), 503)

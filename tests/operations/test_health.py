@@ -1,0 +1,189 @@
+"""Whether it can serve: told by part, and soon, whatever hangs."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import text
+
+from automart.config import Settings
+from automart.db import db, transaction
+from automart.operations import health
+from automart.operations.health import Probe
+from automart.schema import SchemaTooOld, check_before_start, check_schema
+from tests.support.http import assert_problem
+from tests.support.programs import ROOT, clean_environment, free_port
+from tests.support.setup import application
+
+NOWHERE = "unix:///nowhere/redis.sock"
+HEALTH = ("/health", "/health/ready", "/api/health/ready")
+
+
+@pytest.fixture
+def ask(settings: Settings) -> Callable[..., Any]:
+    """Asks an application with other settings for its health."""
+
+    def asked(path: str = "/health/ready", **changes: Any) -> Any:
+        with application(replace(settings, **changes)) as app:
+            return app.test_client().get(path)
+
+    return asked
+
+
+@pytest.fixture
+def silence() -> Iterator[int]:
+    """A port where somebody listens and never says a word."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield server.getsockname()[1]
+
+
+def set_schema(*revisions: str) -> None:
+    with transaction():
+        db.session.execute(text("DELETE FROM alembic_version"))
+        for revision in revisions:
+            db.session.execute(
+                text("INSERT INTO alembic_version VALUES (:revision)"), {"revision": revision}
+            )
+
+
+class TestReady:
+    def test_names_each_part(self, client: FlaskClient) -> None:
+        for path in HEALTH:
+            response = client.get(path)
+            assert response.status_code == 200
+            parts = {"database": "ok", "schema": "ok", "redis": "ok"}
+            assert response.get_json() == {"status": "ok", "parts": parts}
+
+    def test_without_redis_is_degraded_and_serves(self, ask: Callable[..., Any]) -> None:
+        response = ask(redis_url=NOWHERE)
+        assert response.status_code == 200
+        assert response.get_json()["status"] == "degraded"
+        assert response.get_json()["parts"]["redis"] == "down"
+
+    def test_without_a_database_is_503(self, ask: Callable[..., Any]) -> None:
+        for url in ("postgresql+psycopg://127.0.0.1:1/x", "sqlite:////nowhere/x.sqlite"):
+            response = ask(database_url=url)
+            problem = assert_problem(response, 503)
+            assert problem["parts"] == {"database": "down", "schema": "unknown", "redis": "ok"}
+            assert int(response.headers["Retry-After"]) > 0
+
+    def test_answers_though_the_database_and_redis_hang(
+        self, ask: Callable[..., Any], silence: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(health, "PATIENCE_SECONDS", 0.05)
+        response = ask(
+            database_url=f"postgresql+psycopg://127.0.0.1:{silence}/x",
+            redis_url=f"redis://127.0.0.1:{silence}",
+        )
+        parts = assert_problem(response, 503)["parts"]
+        assert parts == {"database": "down", "schema": "unknown", "redis": "down"}
+
+    @pytest.mark.parametrize(("revisions", "found"), [((), "missing"), (("0001",), "older")])
+    def test_an_older_schema_does_not_serve(
+        self, client: FlaskClient, revisions: tuple[str, ...], found: str
+    ) -> None:
+        set_schema(*revisions)
+        assert assert_problem(client.get("/health/ready"), 503)["parts"]["schema"] == found
+        with db.engine.connect() as connection, pytest.raises(SchemaTooOld) as told:
+            check_schema(connection)
+        assert str(told.value).endswith("Run: flask --app wsgi db upgrade")
+
+    def test_a_newer_schema_serves_and_is_told_once(
+        self, client: FlaskClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        set_schema("9999")
+        for _ in range(2):
+            response = client.get("/health/ready")
+            assert response.status_code == 200
+            assert response.get_json()["parts"]["schema"] == "newer"
+        assert caplog.text.count("schema_is_newer") == 1
+
+
+class TestLive:
+    def test_lives_whatever_else_is_down(self, ask: Callable[..., Any]) -> None:
+        response = ask(
+            "/health/live",
+            database_url="postgresql+psycopg://127.0.0.1:1/x",
+            redis_url=NOWHERE,
+        )
+        assert (response.status_code, response.get_json()) == (200, {"status": "ok"})
+
+
+def test_what_hangs_is_looked_at_by_one_thread_only() -> None:
+    begun, released = [], threading.Event()
+
+    def look() -> str:
+        begun.append(threading.current_thread())
+        released.wait()
+        return "ok"
+
+    probe = Probe(look)
+    answers = [probe.begin() for _ in range(10)]
+    released.set()
+    assert {answer.result() for answer in answers} == {"ok"}
+    assert len(begun) == 1
+    begun[0].join()
+    assert probe.begin().result() == "ok"
+    assert len(begun) == 2
+
+
+def test_what_is_broken_is_no_hang() -> None:
+    def look() -> str:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        Probe(look).begin().result()
+
+
+class TestStarting:
+    def test_refuses_a_database_that_was_not_migrated(self, app: Flask, settings: Settings) -> None:
+        set_schema("0001")
+        with pytest.raises(SchemaTooOld, match="Run: flask --app wsgi db upgrade"):
+            check_before_start(settings)
+
+    def test_serves_a_newer_one_and_says_so(
+        self, app: Flask, settings: Settings, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        set_schema("9999")
+        check_before_start(settings)
+        assert "schema_is_newer" in caplog.text
+
+    def test_does_not_wait_for_a_database_that_is_down(
+        self, settings: Settings, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        check_before_start(replace(settings, database_url="postgresql+psycopg://127.0.0.1:1/x"))
+        assert "database_unavailable" in caplog.text
+
+    @pytest.mark.parametrize("command", [("-m", "gunicorn", "wsgi:app"), ("worker.py",)])
+    def test_web_and_worker_refuse_in_one_line(
+        self, tmp_path: Path, command: tuple[str, ...]
+    ) -> None:
+        env = clean_environment() | {
+            "DATABASE_URL": f"sqlite:///{tmp_path}/empty.sqlite",
+            "REDIS_URL": NOWHERE,
+            "SECRET_KEY": "s",
+            "PORT": str(free_port()),
+        }
+        ended = subprocess.run(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert ended.returncode == 1
+        assert "The database has no schema. Run: flask --app wsgi db upgrade" in ended.stderr
+        assert "Traceback" not in ended.stderr

@@ -1,0 +1,199 @@
+"""What Prometheus is told, by one process and by several."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psutil
+import requests
+from flask import Flask
+from flask.testing import FlaskClient
+from prometheus_client.parser import text_string_to_metric_families
+from rq import Queue, Worker
+
+from automart.accounts.models import Client, User
+from automart.background import Job, JobState
+from automart.background.upkeep import hold_lease
+from automart.config import Settings
+from automart.db import db, transaction, utcnow
+from automart.metrics import free_slot
+from tests.support import people
+from tests.support.processes import until
+from tests.support.setup import application
+from tests.support.sync import add_models
+from tests.support.web import web_running
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def parsed(text: str) -> Samples:
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def scrape(client: FlaskClient) -> Samples:
+    response = client.get("/metrics")
+    assert response.status_code == 200
+    assert response.mimetype == "text/plain"
+    return parsed(response.get_data(as_text=True))
+
+
+def value(samples: Samples, name: str, **labels: str) -> float:
+    return samples.get((name, frozenset(labels.items())), 0.0)
+
+
+def add_job(**values: Any) -> None:
+    defaults = {"kind": "vehicle_sync", "arguments": {}, "time_limit": 60}
+    with transaction():
+        db.session.add(Job(**defaults | values))
+
+
+class TestRequests:
+    def test_are_counted_by_route_and_status_and_not_by_path(self, as_admin: FlaskClient) -> None:
+        before = scrape(as_admin)
+        for path in ("/v1/makes/1", "/v1/makes/2", "/api/v1/makes/3", "/nowhere/1", "/nowhere/2"):
+            as_admin.get(path)
+        as_admin.open("/v1/makes/1", method="BREW")
+        after = scrape(as_admin)
+
+        def grown(name: str, **labels: str) -> float:
+            return value(after, name, **labels) - value(before, name, **labels)
+
+        route = "/v1/makes/<id:make_id>"
+        counter = "automart_http_requests_total"
+        assert grown(counter, method="GET", route=route, status="404") == 3
+        assert grown(counter, method="GET", route="none", status="404") == 2
+        assert grown(counter, method="other", route="none", status="405") == 1
+        duration = "automart_http_request_duration_seconds"
+        assert grown(f"{duration}_count", method="GET", route=route) == 3
+        assert grown(f"{duration}_bucket", method="GET", route=route, le="+Inf") == 3
+        assert grown(f"{duration}_sum", method="GET", route=route) > 0
+
+    def test_openmetrics_is_spoken_too(self, as_admin: FlaskClient) -> None:
+        accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
+        response = as_admin.get("/metrics", headers=accept)
+        assert response.mimetype == "application/openmetrics-text"
+        assert response.data.endswith(b"# EOF\n")
+
+
+class TestState:
+    def test_of_jobs_and_queues(self, as_admin: FlaskClient) -> None:
+        now = utcnow()
+        add_job(due_at=now - timedelta(minutes=10))
+        add_job(due_at=now - timedelta(minutes=1))
+        add_job(due_at=now + timedelta(minutes=10))
+        ended = now - timedelta(minutes=1)
+        add_job(state=JobState.FAILED, finished_at=ended)
+        add_job(state=JobState.FAILED, finished_at=now - timedelta(hours=2))
+        told = scrape(as_admin)
+        kind = "vehicle_sync"
+        assert value(told, "automart_jobs", kind=kind, state="queued") == 3
+        assert value(told, "automart_jobs", kind=kind, state="running") == 0
+        assert value(told, "automart_jobs_ended_last_hour", kind=kind, state="failed") == 1
+        assert value(told, "automart_queue_due_jobs", queue="long") == 2
+        assert value(told, "automart_queue_due_jobs", queue="short") == 0
+        assert 600 <= value(told, "automart_queue_oldest_due_job_seconds", queue="long") < 660
+        assert value(told, "automart_queue_oldest_due_job_seconds", queue="short") == 0
+
+    def test_of_the_last_sync(
+        self, as_admin: FlaskClient, run_jobs: Callable[[], None], vpic: Any
+    ) -> None:
+        assert not [name for name, _ in scrape(as_admin) if name.startswith("automart_last_sync")]
+        add_models({474: {}, 999_999: {1: "Unknown to NHTSA"}})
+        assert as_admin.post("/v1/vehicle-syncs").status_code == 202
+        run_jobs()
+        told = scrape(as_admin)
+        assert value(told, "automart_last_sync_succeeded") == 1
+        assert value(told, "automart_last_sync_timestamp_seconds") > 1e9
+        assert value(told, "automart_last_sync_makes", outcome="updated") == 1
+        assert value(told, "automart_last_sync_makes", outcome="held") == 1
+
+    def test_of_workers(self, app: Flask, as_admin: FlaskClient) -> None:
+        told = scrape(as_admin)
+        assert value(told, "automart_workers", queue="long") == 0
+        assert value(told, "automart_housekeeping_up") == 0
+        client = app.extensions["redis"]
+        worker = Worker([Queue("long", connection=client)], connection=client)
+        worker.register_birth()
+        hold_lease("housekeeping", uuid4(), timedelta(seconds=15))
+        told = scrape(as_admin)
+        assert value(told, "automart_workers", queue="long") == 1
+        assert value(told, "automart_housekeeping_up") == 1
+        assert value(told, "automart_redis_up") == 1
+        client.delete(worker.key)  # as it expires when the worker was killed
+        assert value(scrape(as_admin), "automart_workers", queue="long") == 0
+
+    def test_is_told_without_redis(self, settings: Settings) -> None:
+        nowhere = replace(settings, redis_url="unix:///nowhere/redis.sock")
+        with application(nowhere) as app, app.app_context():
+            told = scrape(people.signed_in(app, people.make_user(is_admin=True)))
+        assert value(told, "automart_redis_up") == 0
+        assert ("automart_jobs", frozenset({("kind", "vehicle_sync"), ("state", "queued")})) in told
+
+    def test_costs_few_queries(
+        self, as_admin: FlaskClient, count_queries: Callable[[], AbstractContextManager[Any]]
+    ) -> None:
+        for _ in range(20):
+            add_job(state=JobState.SUCCEEDED, finished_at=utcnow())
+        scrape(as_admin)
+        with count_queries() as queries:
+            scrape(as_admin)
+        selects = [text for text in queries.statements if text.startswith("SELECT")]
+        assert len(selects) <= 6
+
+
+def test_a_machine_reads_them_with_its_scope(
+    make_client: Callable[..., Client], signed_in: Callable[[User | Client], FlaskClient]
+) -> None:
+    assert signed_in(make_client("metrics")).get("/metrics").status_code == 200
+
+
+def test_numbers_of_dead_processes_are_used_again() -> None:
+    assert [free_slot(taken) for taken in (set(), {0}, {1, 2}, {0, 2}, {0, 1, 2})] == [
+        *(0, 1, 0, 1, 3)
+    ]
+
+
+def test_all_processes_count_together_also_the_dead(settings: Settings, app: Flask) -> None:
+    token = people.token_of(app, people.make_user(is_admin=True))
+    headers = {"Authorization": f"Bearer {token}"}
+    with web_running(settings, processes=2, threads=2) as url:
+
+        def fetched(path: str) -> str:
+            return requests.get(url + path, headers=headers, timeout=30).text
+
+        def told(name: str, **labels: str) -> float:
+            return value(parsed(fetched("/metrics")), name, **labels)
+
+        def answered() -> float:
+            labels = {"method": "GET", "route": "/health/live", "status": "200"}
+            return told("automart_http_requests_total", **labels)
+
+        for _ in range(30):
+            fetched("/health/live")
+        assert answered() == 30
+        master = next(
+            process for process in psutil.Process().children() if "gunicorn" in process.cmdline()
+        )
+        for worker in master.children():
+            os.kill(worker.pid, signal.SIGKILL)
+        until(lambda: len(master.children()) == 2)
+        for _ in range(10):
+            fetched("/health/live")
+        assert answered() == 40
+        assert told("automart_database_connections", state="in_use") == 1
+        files = list(Path(tempfile.gettempdir()).glob(f"automart-metrics-{master.pid}-*/counter_*"))
+        assert len(files) <= 2
+    assert not list(Path(tempfile.gettempdir()).glob(f"automart-metrics-{master.pid}-*"))
