@@ -2,11 +2,14 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 INSTALLED := .venv/installed
+MANIFESTS = $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml))
+COMPOSE := docker compose
 
-.PHONY: help install run test check format bench lock clean
+.PHONY: help install run test check check-deploy format bench lock clean
+.PHONY: build secrets up migrate-up stop
 
 help: ## Tell what there is to make
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 install: $(INSTALLED) ## Make .venv with everything
 
@@ -29,6 +32,16 @@ check: install ## Lint, types, import contracts, migrations
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.support.migrations
+	$(MAKE) --no-print-directory check-deploy
+
+check-deploy: install ## Lint what deploys: image, compose, Kubernetes, workflows; known holes of packages
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/yamllint --strict .github deploy compose.yaml .pre-commit-config.yaml .yamllint.yaml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/zizmor --quiet --no-progress --offline .github
+	$(BIN)/kubernetes-validate --strict --quiet $(MANIFESTS)
+	$(BIN)/python -m tests.support.audit
 
 format: install ## Format the code
 	$(BIN)/ruff check --fix .
@@ -42,6 +55,21 @@ lock: install ## Compile the requirements files from pyproject.toml
 		--no-emit-index-url pyproject.toml -o requirements/base.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-emit-index-url --group dev pyproject.toml -o requirements/dev.txt
+
+build: ## Build the container image
+	$(COMPOSE) build
+
+secrets: ## Make the secrets of compose.yaml, unless they are there
+	@deploy/make-secrets.sh
+
+up: secrets ## Start everything in containers: web, worker, PostgreSQL, Redis, MinIO
+	$(COMPOSE) up --detach
+
+migrate-up: secrets ## Bring the database of the containers to the newest schema
+	$(COMPOSE) run --rm migration
+
+stop: ## Stop the containers; the data is kept
+	$(COMPOSE) stop
 
 clean: ## Remove what was made (instance/ with its data stays)
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .coverage*

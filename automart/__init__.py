@@ -29,6 +29,9 @@ from automart.operations.views import blp as health_views
 from automart.problems import register_error_handlers
 from automart.production.views import blp as production_views
 from automart.proxies import TrustedProxies
+from automart.purchases.delivery_views import blp as delivery_views
+from automart.purchases.partner_views import blp as partner_views
+from automart.purchases.views import blp as purchase_views
 from automart.ratelimits import limit_requests
 from automart.schema import MIGRATIONS
 from automart.storage import init_storage
@@ -83,6 +86,9 @@ def create_app(settings: Settings | None = None) -> Flask:
         customer_views,
         photo_views,
         inventory_views,
+        partner_views,
+        purchase_views,
+        delivery_views,
         production_views,
         health_views,
         metrics_views,

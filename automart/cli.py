@@ -15,6 +15,7 @@ from automart.commands.errors import Commands
 from automart.commands.openapi import openapi
 from automart.commands.sync import sync
 from automart.commands.up import up
+from automart.commands.webhooks import webhooks_app
 
 app = typer.Typer(
     cls=Commands,
@@ -35,6 +36,7 @@ app.add_typer(clients_app, name="clients")
 app.add_typer(keys_app, name="keys")
 app.add_typer(customers_app, name="customers")
 app.add_typer(cars_app, name="cars")
+app.add_typer(webhooks_app, name="webhooks")
 
 
 def _tell_version(asked: bool) -> None:

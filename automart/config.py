@@ -41,6 +41,8 @@ class Settings:
     nhtsa_requests_per_second: float = 3.0
     vehicle_sync_at: time | None = None
     photo_storage: str | None = None
+    aws_access_key_id: str | None = field(repr=False, default=None)
+    aws_secret_access_key: str | None = field(repr=False, default=None)
     rate_limit: tuple[RateLimitItem, ...] = ()
     cors_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
@@ -96,6 +98,8 @@ class Settings:
             "photo_storage": read(
                 env.str, "PHOTO_STORAGE", None, lambda value: _photo_storage(value, folder)
             ),
+            "aws_access_key_id": read(env.str, "AWS_ACCESS_KEY_ID", None),
+            "aws_secret_access_key": read(env.str, "AWS_SECRET_ACCESS_KEY", None),
             "rate_limit": read(env.str, "RATE_LIMIT", (), _rate_limits),
             "cors_origins": read(env.str, "CORS_ORIGINS", (), _origins),
             "trusted_proxies": read(env.str, "TRUSTED_PROXIES", (), _networks),

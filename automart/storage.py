@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import obstore
 import structlog
@@ -17,6 +18,9 @@ from obstore.store import LocalStore, S3Store
 
 from automart.config import Settings
 from automart.errors import Unavailable
+
+if TYPE_CHECKING:  # exists for type checkers only
+    from obstore.store import S3Config
 
 log = structlog.get_logger(__name__)
 
@@ -32,11 +36,13 @@ class NotStored(Exception):
 class Storage:
     """Files under keys like `ab/cd.webp`. Every method raises `Unavailable` if the place is down.
 
-    Credentials, region and endpoint of S3 come from the environment, under AWS's own names.
+    Region and endpoint of S3 come from the environment, under AWS's own names, and so do
+    credentials that are not given: a session's, or those of the machine.
     """
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, credentials: S3Config | None = None) -> None:
         self._where = where
+        self._credentials = credentials
 
     def put(self, key: str, content: bytes) -> None:
         """Store a file: all of it or nothing."""
@@ -85,13 +91,18 @@ class Storage:
                 "allow_http": True,  # for whoever names an endpoint that begins so
             },
             retry_config={"max_retries": 1, "retry_timeout": ANSWER_WITHIN},
+            config=self._credentials,
         )
 
 
 def init_storage(app: Flask, settings: Settings) -> None:
     """Have `app` keep its photos where `settings` say."""
     where = settings.photo_storage or str(settings.instance / "photos")
-    app.extensions["storage"] = Storage(where)
+    key, secret = settings.aws_access_key_id, settings.aws_secret_access_key
+    credentials: S3Config | None = None
+    if key and secret:
+        credentials = {"access_key_id": key, "secret_access_key": secret}
+    app.extensions["storage"] = Storage(where, credentials)
 
 
 def current_storage() -> Storage:

@@ -34,6 +34,7 @@ from automart.catalogue.service import SyncRunning, request_sync
 from automart.config import Settings
 from automart.customers import photos
 from automart.db import db, transaction, utcnow
+from automart.purchases import deliveries, signing
 from jobs.processes import end_with_parent
 
 log = structlog.get_logger(__name__)
@@ -70,6 +71,8 @@ def chores(settings: Settings) -> list[Chore]:
         Chore(3600, expire_jobs),
         Chore(3600, _expire_keys),
         Chore(30, photos.delete_loose),
+        Chore(10, deliveries.resume_forgotten),
+        Chore(3600, _expire_webhooks),
     ]
 
 
@@ -97,6 +100,12 @@ def _expire_keys() -> None:
     with transaction():
         forget_old_keys()
         forget_old_accounts_data()
+
+
+def _expire_webhooks() -> None:
+    with transaction():
+        deliveries.forget_old_deliveries()
+        signing.forget_old_secrets()
 
 
 def keep(app: Flask, stop: threading.Event) -> None:

@@ -16,6 +16,8 @@ from automart.background.kinds import Queue
 
 log = structlog.get_logger(__name__)
 
+# Offices that hang hold up others only when there are more of them than processes.
+PROCESSES = {Queue.WEBHOOKS: 4}
 PATIENCE_SECONDS = 18
 SHORTEST_PAUSE = 0.5
 LONGEST_PAUSE = 10.0
@@ -58,7 +60,11 @@ class Supervisor:
         me = str(os.getpid())  # for them to notice when it is gone
         self._children = [
             Child("housekeeping", [sys.executable, "-m", "jobs.housekeeping", me]),
-            *(Child(queue, [sys.executable, "-m", "jobs.worker", me, queue]) for queue in queues),
+            *(
+                Child(queue, [sys.executable, "-m", "jobs.worker", me, queue])
+                for queue in queues
+                for _ in range(PROCESSES.get(queue, 1))
+            ),
         ]
 
     def run(self) -> None:

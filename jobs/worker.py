@@ -25,12 +25,15 @@ from jobs.running import stopping
 
 log = structlog.get_logger(__name__)
 
+# A process of its own for each job costs more than a short job does, so that only long ones have
+# one: they may be killed or cancelled in the middle, and may leave memory behind.
+FORKED = frozenset({Queue.LONG})
 # Redis hears of an idle worker every 15 seconds less than this.
 WORKER_TTL = 60
 
 
-class Worker(rq.Worker):
-    """Serves one queue; runs each job in a fork that heeds SIGTERM and ends with its parent."""
+class _Worker(rq.worker.BaseWorker):
+    """What both kinds of worker have in common: they serve one queue."""
 
     max_connection_wait_time = 5.0
 
@@ -39,7 +42,23 @@ class Worker(rq.Worker):
         self._app = app
 
     def subscribe(self) -> None:
-        """Listen to no commands: RQ would do so in a thread, and this process forks."""
+        """Listen to no commands: RQ would do so in a thread, beside which nothing may fork."""
+
+
+class InlineWorker(_Worker, rq.SimpleWorker):
+    """Runs each job in this process. One that is killed in the middle of a job is started again by
+    its supervisor, and the job when its lease has run out."""
+
+    def perform_job(self, job: Any, queue: Any) -> bool:
+        with self._app.app_context():
+            return bool(super().perform_job(job, queue))
+
+    def handle_warm_shutdown_request(self) -> None:
+        stopping.set()
+
+
+class ForkingWorker(_Worker, rq.Worker):
+    """Runs each job in a fork that heeds SIGTERM and ends with its parent."""
 
     def handle_warm_shutdown_request(self) -> None:
         if self.horse_pid:
@@ -69,7 +88,8 @@ def serve(queue: Queue) -> None:
         settings.redis_url, socket_connect_timeout=5, retry=Retry(ConstantBackoff(0.1), 1)
     )
     log.info("worker_started", queue=queue)
-    Worker(app, queue, connection).work(logging_level="WARNING")
+    worker = ForkingWorker if queue in FORKED else InlineWorker
+    worker(app, queue, connection).work(logging_level="WARNING")
 
 
 if __name__ == "__main__":

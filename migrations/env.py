@@ -1,5 +1,7 @@
 """Alembic's environment: `flask --app wsgi db …`."""
 
+import warnings
+
 from alembic import context
 from flask import current_app
 
@@ -21,6 +23,10 @@ def include_object(
     """Leave out what only the other database has; such an index says so in its `info`."""
     only_on = getattr(item, "info", {}).get("only_on")
     return only_on in (None, context.get_context().dialect.name)
+
+
+# Said on SQLite of the indexes that only PostgreSQL has, before `include_object` is asked.
+warnings.filterwarnings("ignore", "autogenerate skipping metadata-specified expression-based index")
 
 
 def run() -> None:

@@ -1,6 +1,7 @@
 """Command line of the sandbox: `python -m sandbox --help`."""
 
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 from sandbox.catalogue import Catalogue
 from sandbox.control import PREFIX
 from sandbox.faults import Fault
+from sandbox.office import Offices
 from sandbox.vpic import Vpic
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -47,14 +49,55 @@ def vpic(
 
     Without --data or --all-makes it serves eleven well-known makes.
 
-    Orders are given over HTTP (sandbox/control.py lists them all):
+    Orders are given over HTTP (sandbox/vpic_control.py lists them all):
 
     curl -d '{"fault": "forbidden", "make_id": 448}' http://127.0.0.1:8001/_sandbox/orders
     """
     server = Vpic(_catalogue(data, all_makes), port, host)
     if latency:
         server.order(Fault.LATENCY, seconds=latency)
-    _run(server)
+    _run(server, lambda: f"NHTSA_URL={server.url}")
+
+
+@app.command()
+def offices(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free port.")] = 8002,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    secret: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=whsec_…",
+            help="An office's secret, by which its webhooks are verified. May be given again, "
+            "also for the same office.",
+        ),
+    ] = None,
+) -> None:
+    """Play offices that receive webhooks, verify and show them, until Ctrl-C.
+
+    Webhooks are posted to /offices/NAME/webhooks, with any name; the address itself shows in a
+    browser what came. Automart must run with WEBHOOK_ALLOW_PRIVATE=1 to send to this machine.
+
+    Offices can be ordered to misbehave (sandbox/office_control.py lists all orders):
+
+    curl -d '{"fault": "status", "status": 410}' http://127.0.0.1:8002/_sandbox/orders
+    """
+    server = Offices(port, host)
+    try:
+        for office, secrets in _by_office(secret or []).items():
+            server.trust(office, *secrets)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--secret") from None
+    _run(server, lambda: server.url("NAME"))
+
+
+def _by_office(pairs: list[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for pair in pairs:
+        office, given, secret = pair.partition("=")
+        if not given:
+            raise ValueError("must look like NAME=whsec_…")
+        found.setdefault(office, []).append(secret)
+    return found
 
 
 def _catalogue(data: Path | None, all_makes: Path | None) -> Catalogue:
@@ -68,7 +111,7 @@ def _catalogue(data: Path | None, all_makes: Path | None) -> Catalogue:
         raise typer.BadParameter(f"{data or all_makes}: {error}") from None
 
 
-def _run(server: Vpic) -> None:
+def _run(server: Vpic | Offices, told: Callable[[], str]) -> None:
     # Blocked before the server's thread starts, which inherits it, so that only this thread
     # gets the signals, and gets them as soon as they come.
     ends = {signal.SIGINT, signal.SIGTERM}
@@ -78,8 +121,8 @@ def _run(server: Vpic) -> None:
     except OSError as error:
         typer.echo(f"Cannot listen: {error.strerror}", err=True)
         raise typer.Exit(1) from None
-    typer.echo(f"NHTSA_URL={server.url}")
-    typer.echo(f"Orders and the log of requests: {server.origin}{PREFIX}", err=True)
+    typer.echo(told())
+    typer.echo(f"Orders, and what came: {server.origin}{PREFIX}", err=True)
     signal.sigwait(ends)
     server.stop()
 

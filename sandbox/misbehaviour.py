@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 
-from sandbox.faults import Fault, Order
+from sandbox.faults import Fault, VpicOrder
 from sandbox.pages import Envelope, Page, Row, dump
 from sandbox.server import HTML, JSON, Manner, Reply, render
 
@@ -24,7 +24,7 @@ Reference&#32;&#35;18&#46;0&#46;0&#46;sandbox
 MAINTENANCE = b"<!DOCTYPE html><html><body><h1>Scheduled maintenance</h1></body></html>\n"
 
 
-def misbehave(page: Page, order: Order) -> Reply:
+def misbehave(page: Page, order: VpicOrder) -> Reply:
     """Commit the ordered fault on the answer to `page`.
 
     Faults that spoil an envelope leave an answer without one (400, 404, XML) as it is, and those
@@ -35,46 +35,46 @@ def misbehave(page: Page, order: Order) -> Reply:
     return REPLIES[order.fault](page, order)
 
 
-def _forbidden(page: Page, order: Order) -> Reply:
+def _forbidden(page: Page, order: VpicOrder) -> Reply:
     return render(403, HTML, ACCESS_DENIED)
 
 
-def _too_many_requests(page: Page, order: Order) -> Reply:
+def _too_many_requests(page: Page, order: VpicOrder) -> Reply:
     return _refusal(429, order)
 
 
-def _server_error(page: Page, order: Order) -> Reply:
+def _server_error(page: Page, order: VpicOrder) -> Reply:
     return _refusal(order.status or 503, order)
 
 
-def _refusal(status: int, order: Order) -> Reply:
+def _refusal(status: int, order: VpicOrder) -> Reply:
     headers = [] if order.retry_after is None else [f"Retry-After: {order.retry_after}"]
     body = f"<html><body><h1>{status}</h1></body></html>\n".encode()
     return render(status, HTML, body, *headers)
 
 
-def _timeout(page: Page, order: Order) -> Reply:
+def _timeout(page: Page, order: VpicOrder) -> Reply:
     return Reply(None, manner=Manner.SILENCE)
 
 
-def _disconnect(page: Page, order: Order) -> Reply:
+def _disconnect(page: Page, order: VpicOrder) -> Reply:
     return Reply(None, manner=Manner.HANG_UP)
 
 
-def _html(page: Page, order: Order) -> Reply:
+def _html(page: Page, order: VpicOrder) -> Reply:
     return render(200, HTML, MAINTENANCE)
 
 
-def _broken_json(page: Page, order: Order) -> Reply:
+def _broken_json(page: Page, order: VpicOrder) -> Reply:
     body = _body(page)
     return render(200, JSON, body[: len(body) // 2])
 
 
-def _drip(page: Page, order: Order) -> Reply:
+def _drip(page: Page, order: VpicOrder) -> Reply:
     return page.reply._replace(manner=Manner.DRIP, interval=order.seconds or DRIP_SECONDS)
 
 
-def _huge(page: Page, order: Order) -> Reply:
+def _huge(page: Page, order: VpicOrder) -> Reply:
     return render(200, JSON, _body(page) + b" " * HUGE_BYTES)
 
 
@@ -125,7 +125,7 @@ def _body(page: Page) -> bytes:
     return page.reply.data.partition(b"\r\n\r\n")[2]
 
 
-REPLIES: dict[Fault, Callable[[Page, Order], Reply]] = {
+REPLIES: dict[str, Callable[[Page, VpicOrder], Reply]] = {
     Fault.FORBIDDEN: _forbidden,
     Fault.TOO_MANY_REQUESTS: _too_many_requests,
     Fault.SERVER_ERROR: _server_error,
@@ -136,7 +136,7 @@ REPLIES: dict[Fault, Callable[[Page, Order], Reply]] = {
     Fault.DRIP: _drip,
     Fault.HUGE: _huge,
 }
-SPOILERS: dict[Fault, Callable[[Envelope], None]] = {
+SPOILERS: dict[str, Callable[[Envelope], None]] = {
     Fault.WRONG_SHAPE: _wrong_shape,
     Fault.EMPTY: _empty,
     Fault.TRUNCATED: _truncated,

@@ -26,6 +26,13 @@ class Incoming(NamedTuple):
     target: str  # path and query
     body: bytes
     keep_alive: bool
+    head: str  # as it came
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The header fields, by their names in small letters; of two of a name the last."""
+        lines = (line.partition(":") for line in self.head.split("\r\n")[1:])
+        return {name.strip().lower(): value.strip() for name, _, value in lines}
 
 
 class Manner(Enum):
@@ -33,6 +40,7 @@ class Manner(Enum):
 
     SEND = "send"
     DRIP = "drip"  # the body byte by byte
+    DRIP_ALL = "drip all"  # the head, too
     HANG_UP = "hang up"  # close the connection without a word
     SILENCE = "silence"  # say nothing until the client goes away
 
@@ -157,6 +165,8 @@ class _Connection(asyncio.Protocol):
                 head_end = reply.data.index(b"\r\n\r\n") + 4
                 self._transport.write(reply.data[:head_end])
                 self._drip(incoming, reply, head_end)
+            case Manner.DRIP_ALL:
+                self._drip(incoming, reply, 0)
             case Manner.HANG_UP:
                 self.hang_up()
             case Manner.SILENCE:
@@ -207,7 +217,7 @@ def _take_request(buffer: bytearray) -> Incoming | None:
         raise ValueError("this is not an HTTP request")
     method, target, version = request_line
     keep_alive = version == "HTTP/1.1" and "\r\nconnection: close" not in headers
-    return Incoming(method, target, body, keep_alive)
+    return Incoming(method, target, body, keep_alive, head)
 
 
 def _close_for_all(sock: socket.socket | TransportSocket) -> None:

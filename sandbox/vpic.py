@@ -4,11 +4,13 @@ import time
 from typing import NamedTuple, Self
 
 from sandbox.catalogue import Catalogue
-from sandbox.control import PREFIX, Control
-from sandbox.faults import Fault, Order, OrderBook
+from sandbox.control import PREFIX
+from sandbox.faults import Fault, VpicOrder
 from sandbox.misbehaviour import misbehave
+from sandbox.orders import OrderBook
 from sandbox.pages import Page, Pages, method_not_allowed
 from sandbox.server import Incoming, Reply, Server
+from sandbox.vpic_control import control
 
 
 class Request(NamedTuple):
@@ -29,9 +31,9 @@ class Vpic:
     def __init__(
         self, data: Catalogue | None = None, port: int = 0, host: str = "127.0.0.1"
     ) -> None:
-        self.orders = OrderBook()
+        self.orders = OrderBook[VpicOrder]()
         self._log: list[Request] = []
-        self._control = Control(self)
+        self._control = control(self)
         self._server = Server(self._answer, host, port)
         self.serve(data or Catalogue.sample())
 
@@ -79,7 +81,16 @@ class Vpic:
         `Fault` says which faults take the last three. `OrderBook` says how orders go together.
         Raises ValueError for options that make no sense.
         """
-        self.orders.add(Order(fault, make_id, times, seconds, status, retry_after))
+        self.orders.add(
+            VpicOrder(
+                fault=fault,
+                make_id=make_id,
+                times=times,
+                seconds=seconds,
+                status=status,
+                retry_after=retry_after,
+            )
+        )
 
     def behave(self, *, make_id: int | None = None) -> None:
         """Forget the orders for one make, or all orders."""

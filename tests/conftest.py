@@ -21,12 +21,14 @@ from automart.accounts.models import Client, User
 from automart.background import Job, JobState
 from automart.config import Settings
 from automart.db import db
+from automart.purchases.models import Manufacturer, RegionalOffice
 from jobs import runner
 from jobs.nhtsa import NhtsaClient
 from jobs.running import stopping
 from sandbox.catalogue import Catalogue
+from sandbox.office import Offices
 from sandbox.vpic import Vpic
-from tests.support import people, postgresql
+from tests.support import emptying, people, postgresql, purchases
 from tests.support.report import Report
 from tests.support.setup import application, make_settings, migrate
 
@@ -78,6 +80,13 @@ def postgresql_template(
     postgresql.drop_database(postgresql_server, database)
 
 
+@pytest.fixture(scope="session")
+def postgresql_shared(postgresql_server: URL, postgresql_template: URL) -> Iterator[URL | None]:
+    """A database of this test process, empty before each test. None where that is not allowed."""
+    with emptying.shared_database(postgresql_server, postgresql_template) as database:
+        yield database
+
+
 @pytest.fixture(params=DATABASES)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A migrated database of this test alone."""
@@ -85,6 +94,11 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         path = tmp_path / "automart.sqlite"
         shutil.copy(request.getfixturevalue("sqlite_template"), path)
         yield f"sqlite:///{path}"
+        return
+    shared: URL | None = request.getfixturevalue("postgresql_shared")
+    if shared is not None:
+        emptying.empty(shared)
+        yield shared.render_as_string(hide_password=False)
         return
     server: URL = request.getfixturevalue("postgresql_server")
     template: URL = request.getfixturevalue("postgresql_template")
@@ -97,6 +111,13 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 def vpic() -> Iterator[Vpic]:
     """A vPIC with the sandbox's own small data, which behaves until it is told otherwise."""
     with Vpic(data=Catalogue.sample()) as server:
+        yield server
+
+
+@pytest.fixture
+def offices() -> Iterator[Offices]:
+    """Offices that receive webhooks, and behave until they are told otherwise."""
+    with Offices() as server:
         yield server
 
 
@@ -152,6 +173,18 @@ def as_admin(app: Flask) -> FlaskClient:
 def as_catalogue(app: Flask) -> FlaskClient:
     """A test client whose requests a service client with the scope `catalogue` sends."""
     return people.signed_in(app, people.make_client("catalogue"))
+
+
+@pytest.fixture
+def as_office(app: Flask) -> Callable[[RegionalOffice], FlaskClient]:
+    """Answers a test client whose requests the systems of this office send."""
+    return lambda office: people.signed_in(app, purchases.client_of(office))
+
+
+@pytest.fixture
+def as_manufacturer(app: Flask) -> Callable[[Manufacturer], FlaskClient]:
+    """Answers a test client whose requests the systems of this manufacturer send."""
+    return lambda manufacturer: people.signed_in(app, purchases.client_of(manufacturer))
 
 
 @pytest.fixture

@@ -35,6 +35,8 @@ class Event(enum.StrEnum):
     CLIENT_DELETED = "client_deleted"
     CLIENT_SECRET_ROTATED = "client_secret_rotated"  # noqa: S105 - the name of an event
     KEYS_ROTATED = "keys_rotated"
+    WEBHOOK_SECRET_ROTATED = "webhook_secret_rotated"  # noqa: S105 - the name of an event
+    WEBHOOK_DISABLED = "webhook_disabled"
 
 
 def record(

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from marshmallow import ValidationError, fields, validate
 
-from automart.accounts.models import LONGEST_EMAIL, LONGEST_NAME, ClientKind
+from automart.accounts.models import LONGEST_EMAIL, LONGEST_NAME, Client, ClientKind
 from automart.accounts.passwords import LONGEST, SHORTEST, what_is_wrong
 from automart.api import PageQuery, Schema
 from automart.api.fields import Flag, QueryText, Text, UtcTime
@@ -123,17 +123,32 @@ class ClientSchema(Schema):
     client_id = fields.String(dump_only=True, attribute="id")
     name = Text(required=True, max_length=LONGEST_NAME)
     kind = fields.Enum(ClientKind, by_value=True, required=True)
-    scopes = fields.List(fields.String(validate=validate.OneOf(GRANTABLE_SCOPES)))
+    scopes = fields.List(fields.String())
     redirect_uris = fields.List(RedirectUri(), validate=validate.Length(max=20))
     is_active = fields.Boolean(dump_only=True)
     created_at = UtcTime(dump_only=True)
     updated_at = UtcTime(dump_only=True)
 
 
+class NewClientSchema(ClientSchema):
+    """A client to be added. Those of offices and manufacturers are added there."""
+
+    scopes = fields.List(fields.String(validate=validate.OneOf(GRANTABLE_SCOPES)))
+
+
 class ClientWithSecretSchema(ClientSchema):
     """A client and, this once, its secret. An application has none."""
 
     client_secret = fields.String(dump_only=True, metadata={"optional": True})
+
+
+def with_secret(client: Client, secret: str | None) -> dict[str, Any]:
+    """What is shown of a client, with its secret if it has one."""
+    shown: dict[str, Any] = {
+        name: getattr(client, name)
+        for name in Client.__mapper__.columns.keys()  # noqa: SIM118 - no dict
+    }
+    return shown | {"client_secret": secret} if secret else shown
 
 
 class ClientChanges(Schema):

@@ -17,9 +17,11 @@ from automart.accounts.schemas import (
     ClientSchema,
     ClientWithSecretSchema,
     MyChanges,
+    NewClientSchema,
     NewUserSchema,
     UserChanges,
     UserSchema,
+    with_secret,
 )
 from automart.api import (
     Blueprint,
@@ -132,14 +134,14 @@ class Clients(MethodView):
         return paginate(select(Client), Client.id, query)
 
     @requires(ADMIN)
-    @blp.arguments(ClientSchema)
+    @blp.arguments(NewClientSchema)
     @blp.response(201, ClientWithSecretSchema)
     def post(self, values: dict[str, Any]) -> Answer:
         """Add a machine (`service`) or an application. The secret is shown only now."""
         with transaction():
             client, secret = service.create_client(values)
         location = {"Location": absolute_url("accounts.ClientById", client_id=client.id)}
-        return _with_secret(client, secret), 201, location | NOT_STORED
+        return with_secret(client, secret), 201, location | NOT_STORED
 
 
 @blp.route("/clients/<client_id>")
@@ -187,7 +189,7 @@ class ClientSecret(MethodView):
         with transaction():
             client = service.client_or_404(client_id, lock=True)
             secret = service.rotate_secret(client)
-        return _with_secret(client, secret), 200, NOT_STORED
+        return with_secret(client, secret), 200, NOT_STORED
 
 
 @blp.route("/audit-events")
@@ -203,12 +205,3 @@ class AuditEvents(MethodView):
         if query["subject"] is not None:
             events = events.where(AuditEvent.subject == query["subject"].lower())
         return paginate(events, AuditEvent.id, query, newest_first=True)
-
-
-def _with_secret(client: Client, secret: str | None) -> dict[str, Any]:
-    """What is shown of a client, with its secret if it has one."""
-    shown: dict[str, Any] = {
-        name: getattr(client, name)
-        for name in Client.__mapper__.columns.keys()  # noqa: SIM118 - no dict
-    }
-    return shown | {"client_secret": secret} if secret else shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from http import HTTPStatus
+from threading import Lock
 from typing import Any
 
 import flask_smorest
@@ -96,14 +97,42 @@ class Blueprint(flask_smorest.Blueprint):
 
 class Api(flask_smorest.Api):
     """flask-smorest's Api whose errors are problem objects, and whose document knows by which
-    prefix the client came."""
+    prefix the client came.
+
+    The document is made when it is first asked for: that takes longer than all else at the start,
+    and workers and commands never need it.
+    """
 
     ERROR_SCHEMA = ProblemSchema
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._blueprints: list[flask_smorest.Blueprint] = []
+        self._making = Lock()
+        self._made: dict[str, Any] | None = None
+
+    def register_blueprint(self, blp: flask_smorest.Blueprint, **options: Any) -> None:
+        """Serve what is in a blueprint, and put it into the document."""
+        self._app.extensions["flask-smorest"]["blp_name_to_api"][blp.name] = self
+        self._app.register_blueprint(blp, **options)
+        self._blueprints.append(blp)
+
+    def document(self) -> dict[str, Any]:
+        """The OpenAPI document, but for what depends on the request. Not to be changed."""
+        with self._making:
+            if self._made is None:
+                for blp in self._blueprints:
+                    blp.register_views_in_doc(
+                        self, self._app, self.spec, name=blp.name, parameters=None
+                    )
+                    self.spec.tag({"name": blp.name, "description": blp.description})
+                self._made = self.spec.to_dict()
+        return self._made
 
     @public
     def _openapi_json(self) -> Response:
         """Serve the document, whose addresses begin where the client came in."""
-        document = copy.deepcopy(self.spec.to_dict())
+        document = copy.deepcopy(self.document())
         schemes = document["components"]["securitySchemes"]
         flow = schemes["oauth2"]["flows"]["authorizationCode"]
         root = url_root() + request.script_root

@@ -12,6 +12,7 @@ class Queue(enum.StrEnum):
 
     SHORT = "short"
     LONG = "long"
+    WEBHOOKS = "webhooks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,10 @@ class Kind(enum.Enum):
         cancellable=True,
         scope="catalogue",
     )
+    PURCHASE_RECORDING = _Kind(
+        "purchase_recording", "jobs.purchases.purchase_recording", Queue.SHORT
+    )
+    WEBHOOK_DELIVERY = _Kind("webhook_delivery", "jobs.purchases.webhook_delivery", Queue.WEBHOOKS)
 
     @property
     def function(self) -> str:

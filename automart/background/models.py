@@ -31,14 +31,14 @@ _QUEUED = text("state = 'queued'")
 _RUNNING = text("state = 'running'")
 
 
-def state_column(states: type[enum.StrEnum]) -> Enum:
+def state_column(states: type[enum.StrEnum], name: str = "state") -> Enum:
     """A column type for `states`: text that the database checks, the same on both databases."""
     return Enum(
         states,
         native_enum=False,
         length=20,
         create_constraint=True,
-        name="state",
+        name=name,
         values_callable=lambda kind: [state.value for state in kind],
     )
 

@@ -61,6 +61,30 @@ def submit(
     return job
 
 
+def ensure_due(
+    kind: Kind, *, singleton: str, due_at: datetime | None = None, owner: str, **arguments: Any
+) -> Job:
+    """The active job with this `singleton`, due at `due_at` (now) at the latest; submitted if there
+    is none.
+
+    A running one is left alone: before it ends it must look for itself what there is to do, in its
+    last transaction. What keeps two callers apart is theirs to lock.
+    """
+    submitted = submit(kind, singleton=singleton, due_at=due_at, owner=owner, **arguments)
+    if submitted is not None:
+        return submitted
+    job = active_job(singleton)
+    if job is None:  # it ended between the two statements
+        return ensure_due(kind, singleton=singleton, due_at=due_at, owner=owner, **arguments)
+    now = utcnow()
+    wanted = due_at or now
+    if job.state is JobState.QUEUED and job.due_at > wanted:
+        job.update({"due_at": wanted, "dispatched_at": now if due_at is None else None})
+        if due_at is None:
+            after_commit(lambda: _dispatch(job))
+    return job
+
+
 def active_job(singleton: str) -> Job | None:
     """The one queued or running job with this `singleton`."""
     active = Job.state.in_((JobState.QUEUED, JobState.RUNNING))

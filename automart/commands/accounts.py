@@ -14,11 +14,12 @@ from sqlalchemy import select
 
 from automart.accounts import audit, keys, service
 from automart.accounts.models import Client, ClientKind, User
-from automart.accounts.schemas import ClientSchema, NewUserSchema
+from automart.accounts.schemas import NewClientSchema, NewUserSchema
 from automart.commands.application import check_schema, opened
 from automart.commands.errors import CommandError
 from automart.db import db, transaction
 from automart.errors import FIELDS_ARE_WRONG, Invalid
+from automart.purchases import signing
 from automart.sealing import CannotUnseal
 
 users_app = typer.Typer(no_args_is_help=True, help="The people who may use Automart.")
@@ -72,7 +73,7 @@ def create_client(
     values = {"name": name, "kind": kind.value} | {k: v for k, v in asked.items() if v}
     with opened():
         check_schema()
-        checked = _checked(ClientSchema(), values)
+        checked = _checked(NewClientSchema(), values)
         with transaction():
             client, secret = service.create_client(checked)
     typer.echo(f"client_id      {client.id}")
@@ -111,14 +112,17 @@ def rotate_keys(
 
 @keys_app.command("reseal")
 def reseal_keys() -> None:
-    """After SECRET_KEY was replaced: put the keys under the new one, so that the old may go."""
+    """After SECRET_KEY was replaced: put all secrets under the new one, so that the old may go."""
     with opened():
         check_schema()
         try:
             count = keys.reseal_keys()
+            webhook_secrets = signing.reseal_secrets()
         except CannotUnseal as error:
             raise CommandError(str(error)) from None
-    typer.echo(f"{count} keys are under the present SECRET_KEY.")
+    typer.echo(
+        f"{count} keys and {webhook_secrets} webhook secrets are under the present SECRET_KEY."
+    )
 
 
 def _checked(schema: Schema, values: Mapping[str, Any]) -> dict[str, Any]:

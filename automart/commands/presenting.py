@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import threading
+from urllib.parse import urlsplit
 
 from flask import Flask
 
@@ -25,12 +26,12 @@ class Presenter(threading.Thread):
     """Waits until the web answers, tells where things are, and, if asked to, shows a sync."""
 
     def __init__(
-        self, app: Flask, screen: Screen, port: int, stop: threading.Event, *, sync: bool
+        self, app: Flask, screen: Screen, url: str, stop: threading.Event, *, sync: bool
     ) -> None:
         super().__init__(name="presenter", daemon=True)
         self._app = app
         self._screen = screen
-        self._port = port
+        self._url = url
         # Named so because threads have a `_stop` of their own.
         self._told_to_stop = stop
         self._wants_sync = sync
@@ -48,7 +49,7 @@ class Presenter(threading.Thread):
             self._sync()
 
     def _web_answers(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)
+        connection = http.client.HTTPConnection(urlsplit(self._url).netloc, timeout=5)
         try:
             connection.request("GET", "/health/live")
             connection.getresponse()
@@ -60,7 +61,7 @@ class Presenter(threading.Thread):
 
     def _tell_where(self) -> None:
         settings: Settings = self._app.extensions["settings"]
-        url = settings.public_url
+        url = settings.public_url or self._url
         self._screen.say(
             "Automart is up. Ctrl-C stops it.\n"
             f"  API     {url}/v1\n  Docs    {url}/docs\n  Queues  {url}/rq"

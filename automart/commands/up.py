@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -27,6 +27,7 @@ from automart.config import Settings
 from jobs.nhtsa import NhtsaClient, NhtsaError
 
 HOST = "127.0.0.1"
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing listens there unless it is asked to
 ROOT = Path(__file__).parent.parent.parent
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -35,10 +36,26 @@ PROBED_MAKE = 474
 PROBE_SECONDS = 8.0
 
 
+class Address(NamedTuple):
+    """Where the API listens."""
+
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """How this machine's own programs reach it."""
+        return f"http://{HOST if self.host == EVERYWHERE else self.host}:{self.port}"
+
+
 def up(
     port: Annotated[
-        int, typer.Option(min=1, max=65535, help="Where the API listens, on this machine only.")
+        int, typer.Option(min=1, max=65535, envvar="PORT", help="Where the API listens.")
     ] = 8000,
+    host: Annotated[
+        str,
+        typer.Option(help=f"Whom it listens to: this machine only, or all with {EVERYWHERE}."),
+    ] = HOST,
     sync: Annotated[
         bool,
         typer.Option(
@@ -54,28 +71,30 @@ def up(
     along unless REDIS_URL names one.
     """
     settings = Settings.from_environment(log_format="console")
-    settings = replace(settings, public_url=settings.public_url or f"http://{HOST}:{port}")
+    address = Address(host, port)
+    if not settings.public_url and host != EVERYWHERE:
+        settings = replace(settings, public_url=address.url)
     screen = Screen()
     with _until_told_to_end(screen):
-        ended = _run(settings, screen, port, sync=sync)
+        ended = _run(settings, screen, address, sync=sync)
         raise CommandError(f"The {ended} has ended by itself. Its last lines say why.")
 
 
-def _run(settings: Settings, screen: Screen, port: int, *, sync: bool) -> str:
+def _run(settings: Settings, screen: Screen, address: Address, *, sync: bool) -> str:
     with ExitStack() as stack:
         stack.enter_context(_alone(settings.instance))
-        _check_port(port)
+        _check(address)
         if settings.wants_embedded_redis:
             stack.enter_context(embedded_redis(settings))
             screen.say(f"Redis listens at {settings.redis_socket}")
         app = create_app(settings)
         prepare(app, screen)
         stop = threading.Event()
-        presenter = Presenter(app, screen, port, stop, sync=sync)
+        presenter = Presenter(app, screen, address.url, stop, sync=sync)
         stack.callback(presenter.join)
         processes = stack.enter_context(Processes(screen.tell))
         stack.callback(_announce_end, screen, stop)
-        _start(processes, settings, screen, port, sync=sync)
+        _start(processes, settings, screen, address, sync=sync)
         presenter.start()
         return processes.wait()
 
@@ -86,16 +105,16 @@ def _announce_end(screen: Screen, stop: threading.Event) -> None:
 
 
 def _start(
-    processes: Processes, settings: Settings, screen: Screen, port: int, *, sync: bool
+    processes: Processes, settings: Settings, screen: Screen, address: Address, *, sync: bool
 ) -> None:
     env = os.environ | {
         "LOG_FORMAT": settings.log_format,
-        "PUBLIC_URL": str(settings.public_url),
+        "PUBLIC_URL": settings.public_url or "",
         # `wsgi` is no part of the package.
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
     }
     gunicorn = ["-m", "gunicorn", "--config", str(ROOT / "gunicorn.conf.py")]
-    processes.start("web", [*gunicorn, "--bind", f"{HOST}:{port}", "wsgi:app"], env)
+    processes.start("web", [*gunicorn, "--bind", "{}:{}".format(*address), "wsgi:app"], env)
     # The web never asks NHTSA, and starts meanwhile.
     if sync and not _nhtsa_answers(settings, screen):
         sandbox_port = _free_port()
@@ -161,14 +180,14 @@ def _alone(instance: Path) -> Iterator[None]:
         yield
 
 
-def _check_port(port: int) -> None:
+def _check(address: Address) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, port))
+            probe.bind(address)
         except OSError as error:
             raise CommandError(
-                f"Cannot listen on port {port}: {error.strerror}. "
+                f"Cannot listen on port {address.port}: {error.strerror}. "
                 "Name another one: automart up --port NUMBER"
             ) from None
 

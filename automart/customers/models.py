@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Index, String, Text
+from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
 from automart.customers.folding import search_text
@@ -33,6 +33,12 @@ class Customer(Model):
             "search_text",
             postgresql_using="gin",
             postgresql_ops={"search_text": "gin_trgm_ops"},
+            info={"only_on": "postgresql"},
+        ),
+        Index(
+            "ix_customer_short_parts",
+            text("short_parts(search_text)"),
+            postgresql_using="gin",
             info={"only_on": "postgresql"},
         ),
         # The id of a deleted customer is never given to another, on SQLite either.

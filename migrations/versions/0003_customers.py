@@ -1,6 +1,7 @@
 """Customers, and the photo files that no customer has
 
-On PostgreSQL, parts of names are found by a trigram index. `pg_trgm` is a trusted extension:
+On PostgreSQL, parts of names are found by a trigram index, and parts of one or two characters,
+which have no trigram (many a Chinese name), by an index of those. `pg_trgm` is a trusted extension:
 whoever may create in the database may create it. It stays when this is undone, for others may use
 it by then.
 
@@ -15,6 +16,14 @@ revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
+
+SHORT_PARTS = """
+CREATE FUNCTION short_parts(searched text) RETURNS text[]
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT array_agg(DISTINCT substr(searched, beginning, size))
+    FROM generate_series(1, length(searched)) AS beginning, generate_series(1, 2) AS size
+$$
+"""
 
 BIG_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
@@ -71,8 +80,17 @@ def upgrade() -> None:
             postgresql_using="gin",
             postgresql_ops={"search_text": "gin_trgm_ops"},
         )
+        op.execute(SHORT_PARTS)
+        op.create_index(
+            "ix_customer_short_parts",
+            "customer",
+            [sa.text("short_parts(search_text)")],
+            postgresql_using="gin",
+        )
 
 
 def downgrade() -> None:
     op.drop_table("customer")
     op.drop_table("loose_photo")
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("DROP FUNCTION short_parts")

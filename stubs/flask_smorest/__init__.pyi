@@ -19,6 +19,7 @@ class _MarshmallowPlugin:
 class Api:
     ERROR_SCHEMA: type[Schema]
     spec: APISpec
+    _app: flask.Flask
     ma_plugin: _MarshmallowPlugin
     def _openapi_json(self) -> flask.Response: ...
     def __init__(self, app: flask.Flask | None = None) -> None: ...
@@ -30,7 +31,17 @@ class Api:
     def register_field(self, field: type, *args: str | None) -> None: ...
 
 class Blueprint(flask.Blueprint):
+    def register_views_in_doc(
+        self,
+        api: Api,
+        app: flask.Flask,
+        spec: APISpec,
+        *,
+        name: str,
+        parameters: list[dict[str, Any]] | None,
+    ) -> None: ...
     ARGUMENTS_PARSER: FlaskParser
+    description: str
     _prepare_doc_cbks: list[Callable[..., dict[str, Any]]]
     def __init__(self, *args: Any, description: str = "", **kwargs: Any) -> None: ...
     def route(self, rule: str, **options: Any) -> Callable[[View], View]: ...

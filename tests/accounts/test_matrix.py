@@ -14,12 +14,18 @@ from werkzeug.test import TestResponse
 
 from automart.accounts.models import Client, User
 from automart.api.access import stated_access
+from automart.purchases.models import Manufacturer, RegionalOffice
+from tests.support.purchases import make_manufacturer, make_office
 
-PUBLIC = frozenset({"nobody", "user", "admin", "service", "catalogue", "metrics"})
+PUBLIC = frozenset(
+    {"nobody", "user", "admin", "service", "catalogue", "metrics", "office", "manufacturer"}
+)
 ANY = PUBLIC - {"nobody"}
 USER = frozenset({"user", "admin"})
 ADMIN = frozenset({"admin"})
 CATALOGUE = frozenset({"admin", "catalogue"})
+OFFICE = frozenset({"office"})
+MANUFACTURER = frozenset({"manufacturer"})
 REGISTRY = "<queue_name>/<registry_name>"
 
 MATRIX: dict[str, dict[str, frozenset[str]]] = (
@@ -65,6 +71,21 @@ MATRIX: dict[str, dict[str, frozenset[str]]] = (
         "/v1/bookings": {"GET": USER, "POST": USER},
         "/v1/bookings/<id:booking_id>": {"GET": USER, "PATCH": USER, "DELETE": USER},
         "/v1/bookings/available-cars": {"GET": USER},
+        "/v1/regional-offices": {"GET": ADMIN, "POST": ADMIN},
+        "/v1/regional-offices/<id:office_id>": {"GET": ADMIN, "PATCH": ADMIN, "DELETE": ADMIN},
+        "/v1/regional-offices/<id:office_id>/rotate-webhook-secret": {"POST": ADMIN},
+        "/v1/regional-offices/<id:office_id>/clients": {"POST": ADMIN},
+        "/v1/manufacturers": {"GET": ADMIN, "POST": ADMIN},
+        "/v1/manufacturers/<id:manufacturer_id>": {"GET": ADMIN, "PATCH": ADMIN, "DELETE": ADMIN},
+        "/v1/manufacturers/<id:manufacturer_id>/clients": {"POST": ADMIN},
+        "/v1/sales-webhook": {"POST": OFFICE},
+        "/v1/get-all-vehicles-for-manufacturing/<brand>": {"GET": MANUFACTURER},
+        "/v1/update-state-webhook/<id:purchase_id>": {"POST": MANUFACTURER},
+        "/v1/purchases": {"GET": USER | OFFICE | MANUFACTURER},
+        "/v1/purchases/<id:purchase_id>": {"GET": USER | OFFICE | MANUFACTURER},
+        "/v1/webhook-deliveries": {"GET": ADMIN},
+        "/v1/webhook-deliveries/<id:delivery_id>": {"GET": ADMIN},
+        "/v1/webhook-deliveries/<id:delivery_id>/redeliver": {"POST": ADMIN},
         "/v1/locations": {"GET": USER, "POST": USER},
         "/v1/locations/<id:location_id>": {"GET": USER, "PATCH": USER, "DELETE": USER},
         "/v1/sprocket-types": {"GET": USER, "POST": USER},
@@ -144,6 +165,8 @@ def role_client(
     make_user: Callable[..., User],
     make_client: Callable[..., Client],
     signed_in: Callable[[User | Client], FlaskClient],
+    as_office: Callable[[RegionalOffice], FlaskClient],
+    as_manufacturer: Callable[[Manufacturer], FlaskClient],
 ) -> FlaskClient:
     match request.param:
         case "nobody":
@@ -154,6 +177,10 @@ def role_client(
             return signed_in(make_user(is_admin=True))
         case "service":
             return signed_in(make_client())
+        case "office":
+            return as_office(make_office())
+        case "manufacturer":
+            return as_manufacturer(make_manufacturer())
         case scope:
             return signed_in(make_client(scope))
 

@@ -14,6 +14,7 @@ import psutil
 import pytest
 import requests
 
+from automart.commands.up import EVERYWHERE
 from sandbox import Vpic
 from tests.support.programs import PATIENCE, Program, automart, free_port
 
@@ -96,8 +97,10 @@ class TestUp:
         self, tmp_path: Path, port: int, env: dict[str, str]
     ) -> None:
         env["NHTSA_URL"] = f"http://127.0.0.1:{free_port()}/api"
-        with up(tmp_path, port, env, "--sync") as program:
+        env["PORT"] = str(port)
+        with automart("up", "--sync", "--host", EVERYWHERE, folder=tmp_path, env=env) as program:
             program.wait_for(SYNCED)
+            self._names_itself_as_it_was_called(port)
             assert "NHTSA cannot be reached" in program.output
             assert "against the sandbox" in program.output
             assert "11 makes: 11 updated" in program.output
@@ -138,6 +141,11 @@ class TestUp:
             assert program.wait() == 1
         assert "too long for a socket" in program.output
         assert "REDIS_URL" in program.output
+
+    def _names_itself_as_it_was_called(self, port: int) -> None:
+        url = f"http://127.0.0.1:{port}/.well-known/oauth-authorization-server"
+        answer = requests.get(url, headers={"Host": "cars.example"}, timeout=10)
+        assert answer.json()["issuer"] == "http://cars.example"
 
     def _refuses_a_second_one(self, folder: Path, env: dict[str, str]) -> None:
         with up(folder, free_port(), env) as second:

@@ -162,10 +162,14 @@ def test_folding_has_no_case_and_no_accents_left(name: str) -> None:
     assert not any(unicodedata.combining(character) for character in once)
 
 
-def test_postgresql_has_a_trigram_index_for_it(app: Flask) -> None:
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [("qwfpgj", "ix_customer_search_text"), ("qx", "ix_customer_short_parts")],
+)
+def test_postgresql_has_an_index_for_it(app: Flask, query: str, index: str) -> None:
     if db.engine.dialect.name != "postgresql":
         pytest.skip("SQLite looks through the table")
-    statement = search.by_trigrams("qwfpgj", 0, 51).compile(
+    statement = search.by_index(query, 0, 51).compile(
         dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True}
     )
     with transaction():
@@ -176,9 +180,9 @@ def test_postgresql_has_a_trigram_index_for_it(app: Flask) -> None:
                 " SELECT 'A', 'B', md5(n::text), now(), now() FROM generate_series(1, 20000) n"
             )
         )
-    db.session.execute(text("SELECT gin_clean_pending_list('ix_customer_search_text')"))
+    db.session.execute(text(f"SELECT gin_clean_pending_list('{index}')"))
     db.session.execute(text("ANALYZE customer"))
     sql = str(statement).replace("%%", "%")
     plan = "\n".join(db.session.scalars(text(f"EXPLAIN {sql}")))
-    assert "ix_customer_search_text" in plan
+    assert index in plan
     assert "Seq Scan" not in plan

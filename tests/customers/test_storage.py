@@ -130,6 +130,24 @@ def test_photos_in_s3(settings: Settings, app: Flask) -> None:
     in_s3.extensions["redis"].close()
 
 
+@pytest.mark.usefixtures("s3_environment")
+def test_credentials_in_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"PHOTO_STORAGE": "s3://photos"}
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+        (tmp_path / name).write_text(f"the {name}\n")
+        values[f"{name}_FILE"] = str(tmp_path / name)
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings.from_environment(tmp_path)
+    app = create_app(settings)
+    check(app.extensions["storage"])
+    assert "the AWS" not in repr(settings)
+    with app.app_context():
+        db.engine.dispose()
+    app.extensions["redis"].close()
+
+
 class TestSetting:
     @pytest.fixture(autouse=True)
     def _environment(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,0 +1,54 @@
+# syntax=docker/dockerfile:1
+# One image for everything: `automart up` (all of Automart, on SQLite and a Redis of its own), and
+# each process by itself: `gunicorn wsgi:app`, `python worker.py`, `flask --app wsgi db upgrade`.
+# docs/deploy.md tells how it is run.
+
+FROM python:3.13-slim-bookworm AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+WORKDIR /app
+# Without a pip of its own: the last stage gets this environment and is to install nothing.
+RUN python -m venv --without-pip /venv
+COPY requirements/base.txt requirements/
+# Wheels only: nothing is compiled, and no package's own script runs.
+RUN python -m pip --python /venv/bin/python install \
+        --require-hashes --only-binary :all: --requirement requirements/base.txt
+COPY pyproject.toml README.md LICENSE gunicorn.conf.py wsgi.py worker.py ./
+COPY automart automart
+COPY jobs jobs
+COPY sandbox sandbox
+COPY migrations migrations
+COPY deploy/healthcheck.py deploy/
+# Editable: migrations and gunicorn's settings are found beside the packages, in /app.
+RUN python -m pip --python /venv/bin/python install --no-deps --editable . \
+    && /venv/bin/python -m compileall -q automart jobs sandbox migrations \
+    && mkdir instance
+
+FROM python:3.13-slim-bookworm
+ARG VERSION=development
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Automart" \
+      org.opencontainers.image.description="The back office of a car business as one HTTP API" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+RUN python -m pip uninstall --yes --quiet --root-user-action ignore pip
+COPY --from=build /venv /venv
+COPY --from=build /app /app
+# A new volume takes over the folder's owner.
+COPY --from=build --chown=10001:10001 /app/instance /app/instance
+WORKDIR /app
+ENV PATH=/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    HOME=/tmp \
+    PORT=8000
+# A number, for Kubernetes to see that it is not root.
+USER 10001:10001
+# Database, photos, secret and Redis of whoever names no others. All else, but /tmp, is only read.
+VOLUME /app/instance
+EXPOSE 8000
+# A worker needs 20 seconds to hand back a long job, and the web 30 to finish its requests.
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python", "deploy/healthcheck.py"]
+CMD ["automart", "up", "--host", "0.0.0.0"]

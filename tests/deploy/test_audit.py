@@ -1,0 +1,34 @@
+"""What is made of pip-audit's answers."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.audit import Unreachable, holes_in
+
+SOUND = {"name": "flask", "version": "3.1.9", "vulns": []}
+UNKNOWN = {"name": "rq", "skip_reason": "Dependency not found"}
+HOLED = {
+    "name": "pillow",
+    "version": "9.0",
+    "vulns": [
+        {"id": "PYSEC-1", "fix_versions": ["9.1", "10.0"]},
+        {"id": "PYSEC-2", "fix_versions": []},
+    ],
+}
+
+
+def test_holes_are_told_with_what_mends_them() -> None:
+    assert holes_in([SOUND, UNKNOWN, HOLED]) == [
+        "pillow 9.0: PYSEC-1, mended in 9.1, 10.0",
+        "pillow 9.0: PYSEC-2, mended in no version yet",
+    ]
+
+
+def test_sound_packages_have_none() -> None:
+    assert holes_in([SOUND, UNKNOWN]) == []
+
+
+def test_nothing_known_is_not_sound() -> None:
+    with pytest.raises(Unreachable):
+        holes_in([UNKNOWN])

@@ -1,0 +1,769 @@
+"""How webhooks leave: to whom, how long, and what is made of the answers. On real sockets."""
+
+from __future__ import annotations
+
+import datetime as dt
+import gzip
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jobs import outbound
+from jobs.answers import LONGEST_TEXT, Answer, seconds_to_wait
+from jobs.outbound import AddressRefused, NoAnswer, NotDelivered, post
+from tests.support.certificates import DAY, NOW, Authority
+from tests.support.peers import Peer, answering, dripping, silent
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nthank"
+PUBLIC, OTHER_PUBLIC, PUBLIC_IPV6 = "93.184.215.14", "1.1.1.1", "2606:4700::1111"
+BODY = b'{"type": "purchase.state_changed"}'
+
+
+def send(
+    url: str, *, allow_private: bool = True, timeout: float = 10, body: bytes = BODY, **more: Any
+) -> Answer:
+    headers = {"Content-Type": "application/json", "webhook-id": "msg_1"}
+    return post(
+        url, body=body, headers=headers, allow_private=allow_private, timeout=timeout, **more
+    )
+
+
+def send_to(peer: Peer, **more: Any) -> Answer:
+    return send(f"http://127.0.0.1:{peer.port}/hook?x=1", **more)
+
+
+def answer_of(data: bytes, **more: Any) -> Answer:
+    with Peer(answering(data)) as peer:
+        return send_to(peer, **more)
+
+
+class World:
+    """The internet of a test: what names resolve to, and who is behind the addresses."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.names: dict[str, list[list[str]]] = {}
+        self.peers: dict[str, int] = {}
+        self.asked: list[str] = []
+        self.connected: list[str] = []
+        self._getaddrinfo = socket.getaddrinfo
+        self._connect = socket.socket.connect
+        monkeypatch.setattr(socket, "getaddrinfo", self.resolve)
+
+        def connect(sock: socket.socket, to: tuple[Any, ...]) -> None:
+            self.connect(sock, to)
+
+        monkeypatch.setattr(socket.socket, "connect", connect)
+
+    def resolve(self, host: str, port: int, **options: Any) -> list[Any]:
+        """Answer the next of what the name resolves to, the last one for ever."""
+        self.asked.append(host)
+        answers = self.names.get(host)
+        if answers is None:
+            return list(self._getaddrinfo(host, port, **options))
+        addresses = answers.pop(0) if len(answers) > 1 else answers[0]
+        return [
+            found for address in addresses for found in self._getaddrinfo(address, port, **options)
+        ]
+
+    def connect(self, sock: socket.socket, to: tuple[Any, ...]) -> None:
+        """Connect to the peer that plays an address; where there is none, refuse."""
+        self.connected.append(to[0])
+        if to[0] not in self.peers:
+            raise ConnectionRefusedError
+        self._connect(sock, ("127.0.0.1", self.peers[to[0]]))
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(monkeypatch)
+
+
+@pytest.fixture
+def peer() -> Iterator[Peer]:
+    with Peer(answering(OK)) as peer:
+        yield peer
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+class TestRequests:
+    def test_what_is_sent_is_what_was_given_and_who_we_are(self, peer: Peer) -> None:
+        assert send_to(peer) == Answer(200, "thank", None)
+
+        (heard,) = peer.heard
+        assert heard.line == "POST /hook?x=1 HTTP/1.1"
+        assert heard.body == BODY
+        assert heard.headers == {
+            "host": f"127.0.0.1:{peer.port}",
+            "user-agent": outbound.USER_AGENT,
+            "accept-encoding": "identity",
+            "connection": "close",
+            "content-type": "application/json",
+            "content-length": str(len(BODY)),
+            "webhook-id": "msg_1",
+        }
+        assert heard.headers["user-agent"].startswith("Automart/")
+
+    def test_a_url_without_a_path_asks_for_the_root(self, peer: Peer) -> None:
+        send(f"http://127.0.0.1:{peer.port}")
+
+        assert peer.heard[0].line == "POST / HTTP/1.1"
+
+    def test_a_path_in_any_script_is_encoded(self, peer: Peer) -> None:
+        send(f"http://127.0.0.1:{peer.port}/köln ü#top")
+
+        assert peer.heard[0].line == "POST /k%C3%B6ln%20%C3%BC HTTP/1.1"
+
+    def test_a_body_of_many_pieces_arrives_whole(self, peer: Peer) -> None:
+        body = bytes(range(256)) * 1000
+        send_to(peer, body=body)
+
+        assert peer.heard[0].body == body
+
+    def test_an_empty_body_is_sent_as_one(self, peer: Peer) -> None:
+        send_to(peer, body=b"")
+
+        assert peer.heard[0].headers["content-length"] == "0"
+
+    @pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy"])
+    def test_a_proxy_in_the_environment_is_not_used(
+        self, peer: Peer, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+
+        assert send_to(peer).status == 200
+
+    def test_a_cookie_is_not_kept(self) -> None:
+        with Peer(answering(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1; Path=/\r\n\r\n")) as peer:
+            send_to(peer)
+            send_to(peer)
+
+        assert "cookie" not in peer.heard[1].headers
+
+    @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+    def test_a_redirect_is_an_answer_and_not_followed(self, peer: Peer, status: int) -> None:
+        location = f"http://127.0.0.1:{peer.port}/"
+        answer = answer_of(f"HTTP/1.1 {status} Go\r\nLocation: {location}\r\n\r\n".encode())
+
+        assert answer.status == status
+        assert peer.accepted == 0
+
+    def test_ipv6_is_spoken(self) -> None:
+        if not socket.has_ipv6:
+            pytest.skip("This machine has no IPv6.")
+        with Peer(answering(OK), host="::1") as peer:
+            assert send(f"http://[::1]:{peer.port}/").status == 200
+            assert peer.heard[0].headers["host"] == f"[::1]:{peer.port}"
+
+
+class TestAddresses:
+    @pytest.mark.parametrize(
+        "host",
+        [
+            "127.0.0.1",
+            "127.1",
+            "2130706433",
+            "0x7f000001",
+            "0x7f.1",
+            "0177.0.0.1",
+            "localhost",
+            "LOCALHOST.",
+            "0.0.0.0",  # noqa: S104 - nothing is bound
+            "0",
+            "[::1]",
+            "[::]",
+            "[::ffff:127.0.0.1]",
+            "[::ffff:7f00:1]",
+            "[::127.0.0.1]",
+            "[64:ff9b::7f00:1]",
+        ],
+    )
+    def test_no_way_of_writing_it_leads_to_this_machine(self, peer: Peer, host: str) -> None:
+        # Not every system reads all the odd forms; one that is not read leads nowhere either.
+        with pytest.raises(NotDelivered) as refused:
+            send(f"http://{host}:{peer.port}/", allow_private=False)
+
+        assert peer.accepted == 0
+        assert isinstance(refused.value, AddressRefused) or "no address" in str(refused.value)
+
+    @pytest.mark.parametrize(
+        ("host", "kind"),
+        [
+            ("10.0.0.1", "10.0.0.1 is a private address."),
+            ("172.16.0.1", "172.16.0.1 is a private address."),
+            ("192.168.1.1", "192.168.1.1 is a private address."),
+            ("169.254.169.254", "169.254.169.254 is a link-local address."),
+            ("100.64.0.1", "100.64.0.1 is a carrier's private address."),
+            ("[fd00::1]", "fd00::1 is a private address."),
+            ("[64:ff9b::a9fe:a9fe]", "64:ff9b::a9fe:a9fe is a NAT64 address."),
+        ],
+    )
+    def test_the_log_says_why(self, world: World, host: str, kind: str) -> None:
+        with pytest.raises(AddressRefused) as refused:
+            send(f"https://{host}/", allow_private=False)
+
+        assert str(refused.value) == kind
+        assert world.connected == []
+
+    def test_an_address_with_a_scope_is_refused(self, world: World) -> None:
+        with pytest.raises(AddressRefused, match="within one network interface"):
+            send("http://[fe80::1%25lo]/", allow_private=False)
+
+        assert world.connected == []
+
+    def test_a_name_that_resolves_to_a_private_address_is_refused(self, world: World) -> None:
+        world.names["hooks.example"] = [["10.0.0.7"]]
+
+        with pytest.raises(AddressRefused) as refused:
+            send("http://hooks.example/", allow_private=False)
+
+        assert (
+            str(refused.value) == "hooks.example resolves to 10.0.0.7, which is a private address."
+        )
+        assert world.connected == []
+
+    @pytest.mark.parametrize("addresses", [[PUBLIC, "127.0.0.1"], ["::1", PUBLIC]])
+    def test_one_private_address_among_public_ones_is_one_too_many(
+        self, world: World, peer: Peer, addresses: list[str]
+    ) -> None:
+        world.names["hooks.example"] = [addresses]
+        world.peers[PUBLIC] = peer.port
+
+        with pytest.raises(AddressRefused, match="loopback"):
+            send("http://hooks.example/", allow_private=False)
+
+        assert world.connected == []
+
+    def test_a_name_that_changes_after_the_check_is_reached_where_it_was_checked(
+        self, world: World, peer: Peer
+    ) -> None:
+        with Peer(answering(OK)) as private:
+            world.names["hooks.example"] = [[PUBLIC], ["127.0.0.1"]]
+            world.peers = {PUBLIC: peer.port, "127.0.0.1": private.port}
+
+            assert send("http://hooks.example/", allow_private=False).status == 200
+
+        assert world.asked == ["hooks.example"]
+        assert world.connected == [PUBLIC]
+        assert (peer.accepted, private.accepted) == (1, 0)
+        assert peer.heard[0].headers["host"] == "hooks.example"
+
+    def test_a_redirect_to_a_private_address_leads_nowhere(self, world: World, peer: Peer) -> None:
+        redirect = f"HTTP/1.1 307 Go\r\nLocation: http://127.0.0.1:{peer.port}/\r\n\r\n"
+        world.names["hooks.example"] = [[PUBLIC]]
+        with Peer(answering(redirect.encode())) as public:
+            world.peers = {PUBLIC: public.port, "127.0.0.1": peer.port}
+
+            assert send("http://hooks.example/", allow_private=False).status == 307
+
+        assert world.connected == [PUBLIC]
+
+    def test_addresses_are_tried_in_their_order_until_one_takes_the_connection(
+        self, world: World, peer: Peer
+    ) -> None:
+        world.names["hooks.example"] = [[OTHER_PUBLIC, PUBLIC, "9.9.9.9"]]
+        world.peers[PUBLIC] = peer.port
+
+        assert send("http://hooks.example/", allow_private=False).status == 200
+        assert world.connected == [OTHER_PUBLIC, PUBLIC]
+
+    def test_a_public_ipv6_address_is_let_through(self, world: World) -> None:
+        world.names["hooks.example"] = [[PUBLIC_IPV6]]
+
+        with pytest.raises(NoAnswer, match="The connection was refused"):
+            send("http://hooks.example/", allow_private=False)
+
+        assert world.connected == [PUBLIC_IPV6]
+
+    def test_private_addresses_can_be_allowed(self, peer: Peer) -> None:
+        assert send_to(peer, allow_private=True).status == 200
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "",
+            "hooks.example",
+            "//hooks.example/",
+            "ftp://hooks.example/",
+            "file:///etc/passwd",
+            "http://",
+            f"http://{'x.' * 128}/",
+            "http:///path",
+            "http://./",
+            "http://hooks.example:99999/",
+            "http://hooks example/",
+            "http://hooks\nexample/",
+            "http://[::1/",
+            "http://①②⑦.⓪.⓪.①/",
+        ],
+    )
+    def test_what_is_no_url_is_refused_even_if_private_ones_are_allowed(
+        self, world: World, url: str
+    ) -> None:
+        with pytest.raises(AddressRefused, match=r"^This is not an? "):
+            send(url)
+
+        assert world.asked == []
+
+    def test_a_password_in_a_url_is_refused_and_not_told(self, world: World) -> None:
+        with pytest.raises(AddressRefused) as refused:
+            send("http://office:hunter2@hooks.example/")
+
+        assert "hunter2" not in str(refused.value)
+        assert world.asked == []
+
+
+class TestNames:
+    def test_a_name_without_an_address_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        _fail_to_resolve(monkeypatch, socket.gaierror(socket.EAI_NONAME, "nodename nor servname"))
+
+        with pytest.raises(NoAnswer) as failed:
+            send("http://hooks.example/")
+
+        assert str(failed.value) == "The name hooks.example has no address."
+
+    def test_a_name_server_in_trouble_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        _fail_to_resolve(monkeypatch, socket.gaierror(socket.EAI_AGAIN, "temporary failure"))
+
+        with pytest.raises(NoAnswer, match="cannot be resolved at present"):
+            send("http://hooks.example/")
+
+    @pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".example", ".example"])
+    def test_what_can_be_no_name_is_told(self, host: str) -> None:
+        with pytest.raises(NoAnswer) as failed:
+            send(f"http://{host}/")
+
+        assert str(failed.value) == f"{host} cannot be the name of a host."
+
+    def test_a_name_server_that_hangs_is_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        ended = threading.Event()
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: ended.wait(20))
+        try:
+            with pytest.raises(NoAnswer) as failed:
+                send("http://hooks.example/", timeout=0.2)
+        finally:
+            ended.set()
+
+        assert str(failed.value) == (
+            "The time of 0.2 seconds ran out while resolving the name hooks.example."
+        )
+
+
+class TestTls:
+    def test_the_certificate_and_the_name_are_those_of_the_url(
+        self, world: World, authority: Authority
+    ) -> None:
+        asked_for: list[str | None] = []
+        server = authority.server("hooks.example")
+        server.sni_callback = lambda _sock, name, _context: asked_for.append(name)
+        with Peer(answering(OK), tls=server) as peer:
+            world.names["hooks.example"] = [[PUBLIC]]
+            world.peers[PUBLIC] = peer.port
+
+            answer = send("https://hooks.example/", allow_private=False, tls=authority.trust())
+
+        assert answer == Answer(200, "thank", None)
+        assert asked_for == ["hooks.example"]
+        assert peer.heard[0].headers["host"] == "hooks.example"
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "[::ffff:127.0.0.1]"])
+    def test_an_address_may_have_a_certificate(self, authority: Authority, host: str) -> None:
+        with Peer(answering(OK), tls=authority.server(host.strip("[]"))) as peer:
+            answer = send(f"https://{host}:{peer.port}/", tls=authority.trust())
+
+        assert answer.status == 200
+
+    def test_a_name_with_a_dot_at_its_end_has_the_same_certificate(
+        self, world: World, authority: Authority
+    ) -> None:
+        with Peer(answering(OK), tls=authority.server("hooks.example")) as peer:
+            world.names["hooks.example."] = [[PUBLIC]]
+            world.peers[PUBLIC] = peer.port
+
+            assert send("https://hooks.example./", tls=authority.trust()).status == 200
+
+    @pytest.mark.parametrize(
+        ("name", "until", "reason"),
+        [
+            ("other.example", NOW + DAY, "Hostname mismatch"),
+            ("hooks.example", NOW - DAY, "certificate has expired"),
+        ],
+    )
+    def test_a_certificate_that_does_not_hold_is_told(
+        self,
+        world: World,
+        authority: Authority,
+        name: str,
+        until: dt.datetime,
+        reason: str,
+    ) -> None:
+        with Peer(answering(OK), tls=authority.server(name, until=until)) as peer:
+            world.names["hooks.example"] = [[PUBLIC]]
+            world.peers[PUBLIC] = peer.port
+
+            with pytest.raises(NoAnswer) as failed:
+                send("https://hooks.example/", tls=authority.trust())
+
+        assert str(failed.value).startswith(f"The certificate was not accepted: {reason}")
+        assert peer.heard == []
+
+    def test_an_authority_that_the_system_does_not_know_is_not_trusted(
+        self, authority: Authority
+    ) -> None:
+        with (
+            Peer(answering(OK), tls=authority.server("127.0.0.1")) as peer,
+            pytest.raises(NoAnswer, match=r"^The certificate was not accepted: .*issuer"),
+        ):
+            send(f"https://127.0.0.1:{peer.port}/")
+
+    def test_a_server_without_tls_is_told(self, peer: Peer, authority: Authority) -> None:
+        with Peer(lambda _, sock: sock.sendall(b"220 smtp.example\r\n" * 10)) as mail:
+            url = f"https://127.0.0.1:{mail.port}/"
+            with pytest.raises(NoAnswer, match=r"^TLS failed: [a-z ]+\.$"):
+                send(url, tls=authority.trust())
+
+    def test_where_the_system_trusts_nobody_mozilla_is_trusted(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+    ) -> None:
+        (tmp_path / "none.pem").touch()
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+        monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+
+        assert outbound.trusted.__wrapped__().cert_store_stats()["x509_ca"] > 50
+
+
+class TestTime:
+    """Whatever takes its time: all of it together is cut at the one deadline."""
+
+    def test_no_time_at_all(self, peer: Peer) -> None:
+        with pytest.raises(NoAnswer, match="The time of 0 seconds ran out"):
+            send_to(peer, timeout=0)
+
+        assert peer.accepted == 0
+
+    def test_silence_after_the_request(self) -> None:
+        with Peer(silent) as peer, pytest.raises(NoAnswer) as failed:
+            send_to(peer, timeout=0.2)
+
+        assert str(failed.value) == (
+            "The time of 0.2 seconds ran out while waiting for the answer."
+        )
+
+    def test_silence_instead_of_tls(self, authority: Authority) -> None:
+        with Peer(silent) as peer, pytest.raises(NoAnswer, match="agreeing on TLS"):
+            send(f"https://127.0.0.1:{peer.port}/", timeout=0.2, tls=authority.trust())
+
+    def test_a_connection_that_nobody_takes(self) -> None:
+        with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+            waiting = [socket.socket() for _ in range(4)]
+            for sock in waiting:
+                sock.setblocking(False)
+                sock.connect_ex(full.getsockname())
+            try:
+                with pytest.raises(NoAnswer, match=r"ran out while (connecting|waiting)"):
+                    send(f"http://127.0.0.1:{full.getsockname()[1]}/", timeout=0.2)
+            finally:
+                for sock in waiting:
+                    sock.close()
+
+    def test_a_body_that_nobody_reads(self) -> None:
+        with Peer(silent) as peer, pytest.raises(NoAnswer, match="ran out"):
+            send_to(peer, timeout=0.3, body=b"x" * 50_000_000)
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            OK.replace(b"200 OK", b"200 " + b"very " * 200),
+            OK.replace(b"Content", b"X-Filler: " + b"x" * 1000 + b"\r\nContent"),
+            b"HTTP/1.1 100 Continue\r\n\r\n" * 50 + OK,
+        ],
+        ids=["status line", "header", "continue"],
+    )
+    def test_a_head_that_comes_byte_by_byte(self, data: bytes) -> None:
+        with Peer(dripping(data, every=0.01)) as peer, pytest.raises(NoAnswer, match="ran out"):
+            send_to(peer, timeout=0.3)
+
+    @pytest.mark.parametrize("secured", [False, True])
+    def test_of_a_body_that_comes_byte_by_byte_there_is_what_came(
+        self, authority: Authority, secured: bool
+    ) -> None:
+        data = b"HTTP/1.1 503 Busy\r\nContent-Length: 1000\r\nRetry-After: 60\r\n\r\n"
+        tls = authority.server("127.0.0.1") if secured else None
+        scheme = "https" if secured else "http"
+
+        def treat(peer: Peer, sock: socket.socket) -> None:
+            answering(data)(peer, sock)
+            for _ in range(1000):
+                sock.sendall(b"x")
+                if peer.stopped.wait(0.02):
+                    return
+
+        with Peer(treat, tls=tls) as peer:
+            url = f"{scheme}://127.0.0.1:{peer.port}/"
+            answer = send(url, timeout=0.5, tls=authority.trust())
+
+        assert (answer.status, answer.retry_after) == (503, 60)
+        assert 0 < len(answer.text) < 1000
+        assert set(answer.text) == {"x"}
+
+
+class TestLimits:
+    """Whatever has no end is cut, too, and at once."""
+
+    @pytest.mark.parametrize(
+        ("beginning", "more"),
+        [
+            (b"HTTP/1.1 200 ", b"very "),
+            (b"HTTP/1.1 200 OK\r\n", b"X-Filler: x\r\n"),
+            (b"HTTP/1.1 200 OK\r\nX-Filler: ", b"x"),
+            (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        ],
+        ids=["status line", "headers", "header", "continue"],
+    )
+    def test_a_head_without_end(self, beginning: bytes, more: bytes) -> None:
+        with Peer(_endless(beginning, more)) as peer, pytest.raises(NoAnswer) as failed:
+            send_to(peer)
+
+        assert str(failed.value) == "The head of the answer is too large."
+
+    @pytest.mark.parametrize(
+        ("headers", "more", "text"),
+        [
+            (b"", b"abcd", "abcd" * 512),
+            (b"Content-Length: 999999999999\r\n", b"abcd", "abcd" * 512),
+            (b"Transfer-Encoding: chunked\r\n", b"4\r\nabcd\r\n", "abcd" * 512),
+            (b"Content-Type: text/plain; charset=utf-8\r\n", "€".encode(), "€" * 2048),
+        ],
+    )
+    def test_of_a_body_without_end_there_is_the_beginning(
+        self, headers: bytes, more: bytes, text: str
+    ) -> None:
+        with Peer(_endless(b"HTTP/1.1 200 OK\r\n" + headers + b"\r\n", more)) as peer:
+            answer = send_to(peer)
+
+        assert answer == Answer(200, text, None)
+
+    def test_chunks_without_content_are_cut(self) -> None:
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        chunk = b"1;" + b"x" * 10_000 + b"\r\na\r\n"
+        with Peer(_endless(head, chunk)) as peer:
+            answer = send_to(peer)
+
+        assert answer.status == 200
+        assert 0 < len(answer.text) < 20
+
+    @pytest.mark.parametrize("encoding", ["gzip", "br", "gzip, gzip"])
+    def test_what_is_compressed_though_we_asked_for_it_plain_stays_so(self, encoding: str) -> None:
+        bomb = gzip.compress(b"0" * 5_000_000)
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\n\r\n".encode()
+
+        assert answer_of(head + bomb).text == f"({encoding}, not unpacked)"
+
+
+class TestTrouble:
+    @pytest.mark.parametrize(
+        ("data", "reason"),
+        [
+            (b"", "The connection was closed without an answer."),
+            (b"HTTP/1.1 ", "The answer is not HTTP."),
+            (b"220 smtp.example ESMTP\r\n", "The answer is not HTTP."),
+            (b"HTTP/1.1 OK\r\n\r\n", "The answer is not HTTP."),
+            (b"HTTP/3 200 OK\r\n\r\n", "The answer is not HTTP."),
+            (b"\x00\xff\xfe" * 100, "The answer is not HTTP."),
+        ],
+    )
+    def test_an_answer_that_is_none_is_told(self, data: bytes, reason: str) -> None:
+        with pytest.raises(NoAnswer) as failed:
+            answer_of(data)
+
+        assert str(failed.value) == reason
+
+    def test_nobody_listening_is_told(self) -> None:
+        with Peer(answering(OK)) as peer:
+            port = peer.port
+        with pytest.raises(NoAnswer) as failed:
+            send(f"http://127.0.0.1:{port}/")
+
+        assert str(failed.value) == "The connection was refused."
+
+    def test_no_way_there_is_told(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        def unreachable(*_: Any) -> None:
+            raise OSError(101, "ENETUNREACH from the driver")
+
+        monkeypatch.setattr(socket.socket, "connect", unreachable)
+        with pytest.raises(NoAnswer) as failed:
+            send(f"http://{PUBLIC}/")
+
+        assert str(failed.value) == "The connection failed: Network is unreachable."
+
+    def test_a_connection_that_is_reset_is_told(self) -> None:
+        with Peer(_reset_after(b"")) as peer, pytest.raises(NoAnswer) as failed:
+            send_to(peer)
+
+        assert str(failed.value) == "The connection was broken off."
+
+    @pytest.mark.parametrize(
+        ("data", "text"),
+        [
+            (b"Content-Length: 1000\r\n\r\nbroken o", "broken o"),
+            (b"Transfer-Encoding: chunked\r\n\r\n5\r\nbroken", "broke"),
+            (b"Transfer-Encoding: chunked\r\n\r\nnonsense", ""),
+            (b"Content-Length: nonsense\r\n\r\nfine", "fine"),
+            (b"Content-Length: -1\r\n\r\nfine", "fine"),
+        ],
+    )
+    def test_of_a_body_that_breaks_off_there_is_what_came(self, data: bytes, text: str) -> None:
+        assert answer_of(b"HTTP/1.1 200 OK\r\n" + data) == Answer(200, text, None)
+
+    def test_a_status_after_which_the_connection_is_reset_counts(self) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nbeg"
+        with Peer(_reset_after(head)) as peer:
+            assert send_to(peer).status == 200
+
+    def test_an_answer_before_everything_was_read_counts(self) -> None:
+        def treat(peer: Peer, sock: socket.socket) -> None:
+            sock.sendall(b"HTTP/1.1 413 Too much\r\nContent-Length: 0\r\n\r\n")
+
+        with Peer(treat) as peer:
+            assert send_to(peer, body=b"x" * 20_000_000).status == 413
+
+
+class TestText:
+    @pytest.mark.parametrize(
+        ("content_type", "body", "text"),
+        [
+            ("text/plain; charset=utf-8", "Zoë".encode(), "Zoë"),
+            ("text/plain; charset=ISO-8859-1", "Zoë".encode("latin-1"), "Zoë"),
+            ('text/html; charset="windows-1252"', "“Zoë”".encode("cp1252"), "“Zoë”"),
+            ("text/plain; charset=utf-16", b"Zo", "Zo"),
+            ("text/plain; charset=Shift_JIS", "東京".encode("shift-jis"), "東京"),
+            ("application/json", "Zoë".encode(), "Zoë"),
+            ("text/plain", b"\xff\xfe ok", "\ufffd\ufffd ok"),
+            ("text/plain; charset=nonsense", "Zoë".encode(), "Zoë"),
+            ("text/plain; charset=unicode_escape", rb"\ud800", r"\ud800"),
+            ("text/plain; charset=idna", b"xn--a", "xn--a"),
+            ("text/plain; charset=zlib", b"plain", "plain"),
+            ("text/plain; charset=utf-8", "Zo€".encode()[:-1], "Zo\ufffd"),
+            ("text/plain; charset=utf-7", b"+2AA-", "+2AA-"),
+            (
+                "text/plain",
+                b"a\x00b\x1b[31m\tc\r\nd\x7f\xc2\x85",
+                "a\ufffdb\ufffd[31m\tc\r\nd\ufffd\ufffd",
+            ),
+        ],
+    )
+    def test_it_is_read_as_what_it_is_and_fit_to_be_kept(
+        self, content_type: str, body: bytes, text: str
+    ) -> None:
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}"
+
+        assert answer_of(head.encode() + b"\r\n\r\n" + body).text == text
+
+    def test_it_ends_after_2048_characters(self) -> None:
+        body = "ü" * 5000
+
+        assert answer_of(b"HTTP/1.1 200 OK\r\n\r\n" + body.encode()).text == "ü" * 2048 != body
+
+    @pytest.mark.parametrize("status", [204, 304])
+    def test_where_there_is_none_none_is_waited_for(self, status: int) -> None:
+        def treat(peer: Peer, sock: socket.socket) -> None:
+            answering(f"HTTP/1.1 {status} -\r\n\r\n".encode())(peer, sock)
+            silent(peer, sock)
+
+        with Peer(treat) as peer:
+            assert send_to(peer) == Answer(status, "", None)
+
+    @settings(max_examples=30)
+    @given(st.binary(max_size=4000), st.sampled_from(["utf-8", "gb18030", "cp1252"]))
+    def test_whatever_comes_can_be_stored(self, body: bytes, charset: str) -> None:
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset={charset}\r\n\r\n".encode()
+        with Peer(answering(head + body)) as peer:
+            text = send_to(peer).text
+
+        assert len(text) <= LONGEST_TEXT
+        assert "\x00" not in text
+        assert text.encode().decode() == text
+
+
+class TestRetryAfter:
+    @pytest.mark.parametrize(
+        ("told", "seconds"),
+        [
+            (None, None),
+            ("120", 120),
+            (" 0 ", 0),
+            ("-5", 0),
+            ("Sun, 06 Nov 1994 08:50:37 GMT", 60),
+            ("Sunday, 06-Nov-94 08:50:37 GMT", 60),
+            ("Sun Nov  6 08:50:37 1994", 60),
+            ("Sun, 06 Nov 1994 08:48:37 GMT", 0),
+            ("", None),
+            ("soon", None),
+            ("1.5", None),
+            ("1e3", None),
+            ("inf", None),
+            ("nan", None),
+            ("9" * 5000, None),
+            ("120, 120", None),
+            ("٣", None),
+            ("Sun, 99 Nov 1994 08:49:37 GMT", None),
+            ("Sun, 06 Nov 99999 08:49:37 GMT", None),
+        ],
+    )
+    def test_both_forms_are_read_and_nonsense_is_not(
+        self, told: str | None, seconds: float | None
+    ) -> None:
+        now = dt.datetime(1994, 11, 6, 8, 49, 37, tzinfo=dt.UTC)
+
+        assert seconds_to_wait(told, now.timestamp()) == seconds
+
+    @given(
+        st.text(alphabet=st.characters(max_codepoint=255))
+        | st.from_regex(r"[ A-Za-z0-9:,+-]{0,60}")
+    )
+    def test_nothing_that_can_be_said_is_too_much(self, told: str) -> None:
+        seconds = seconds_to_wait(told, time.time())
+
+        assert seconds is None or seconds >= 0
+
+    def test_it_comes_with_the_answer(self) -> None:
+        head = "HTTP/1.1 429 Slow down\r\nRetry-After: {}\r\n\r\n"
+        tomorrow = format_datetime(NOW + DAY, usegmt=True)
+
+        assert answer_of(head.format(7).encode()).retry_after == 7
+        assert (answer_of(head.format(tomorrow).encode()).retry_after or 0) > 3600
+        assert answer_of(head.format("tomorrow").encode()).retry_after is None
+
+
+def _fail_to_resolve(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+
+
+def _endless(beginning: bytes, more: bytes) -> Callable[[Peer, socket.socket], None]:
+    def treat(peer: Peer, sock: socket.socket) -> None:
+        answering(beginning)(peer, sock)
+        while not peer.stopped.is_set():
+            sock.sendall(more * 1000)
+
+    return treat
+
+
+def _reset_after(data: bytes) -> Callable[[Peer, socket.socket], None]:
+    def treat(peer: Peer, sock: socket.socket) -> None:
+        sock.sendall(data)
+        sock.recv(1)  # what is left unread makes the close a reset
+
+    return treat

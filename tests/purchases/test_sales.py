@@ -1,0 +1,254 @@
+"""An office reports its sales: each is written once, by the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from automart.catalogue.models import VehicleMake, VehicleModel
+from automart.db import db, transaction
+from automart.purchases.models import Purchase, RegionalOffice
+from tests.support.inventory import ids, pointers
+from tests.support.purchases import (
+    HONDA,
+    TOYOTA,
+    all_jobs,
+    ensure_catalogue,
+    make_manufacturer,
+    make_office,
+    make_purchase,
+    sale,
+)
+
+SALES = "/v1/sales-webhook"
+
+
+@pytest.fixture
+def office(app: object) -> RegionalOffice:
+    ensure_catalogue()
+    return make_office()
+
+
+@pytest.fixture
+def client(
+    office: RegionalOffice, as_office: Callable[[RegionalOffice], FlaskClient]
+) -> FlaskClient:
+    return as_office(office)
+
+
+def job_of(client: FlaskClient, accepted: TestResponse) -> dict[str, Any]:
+    """The job that a report was answered with, as it stands now."""
+    assert accepted.status_code == 202, accepted.get_data(as_text=True)
+    answer: dict[str, Any] = client.get(accepted.get_json()["url"]).get_json()
+    return answer
+
+
+def test_a_sale_becomes_a_purchase(
+    client: FlaskClient, office: RegionalOffice, run_jobs: Callable[[], None]
+) -> None:
+    accepted = client.post(SALES, json=sale("A-1", brand="HONDA", car_model="civic"))
+    assert accepted.get_json()["kind"] == "purchase_recording"
+    assert accepted.headers["Location"] == accepted.get_json()["url"]
+    assert client.get("/v1/purchases").get_json()["items"] == []
+    run_jobs()
+    job = job_of(client, accepted)
+    assert job["state"] == "succeeded"
+    purchase = job["result"]
+    assert purchase == {
+        "id": purchase["id"],
+        "regional_office_id": office.id,
+        "external_order_number": "A-1",
+        "brand": "Honda",
+        "car_model": "Civic",
+        "state": "ordered",
+        "created_at": purchase["created_at"],
+        "updated_at": purchase["created_at"],
+        "history": [{"state": "ordered", "at": purchase["created_at"]}],
+    }
+    assert client.get(f"/v1/purchases/{purchase['id']}").get_json() == purchase
+    assert client.get("/v1/purchases").get_json()["items"] == [purchase]
+
+
+@pytest.mark.parametrize("times", [2, 3])
+def test_a_sale_that_is_sent_again_is_the_same_purchase(
+    client: FlaskClient, run_jobs: Callable[[], None], times: int
+) -> None:
+    at_once = [client.post(SALES, json=sale()) for _ in range(times)]
+    run_jobs()
+    later = client.post(SALES, json=sale(brand="hONDA", car_model="CIVIC"))
+    run_jobs()
+    purchases = [job_of(client, accepted)["result"] for accepted in [*at_once, later]]
+    assert [purchase["id"] for purchase in purchases] == [purchases[0]["id"]] * (times + 1)
+    assert db.session.query(Purchase).count() == 1
+
+
+def test_another_car_under_the_same_number_is_a_conflict(
+    client: FlaskClient, run_jobs: Callable[[], None]
+) -> None:
+    first = client.post(SALES, json=sale())
+    second = client.post(SALES, json=sale(car_model="Accord"))
+    run_jobs()
+    assert job_of(client, first)["state"] == "succeeded"
+    refused = job_of(client, second)
+    assert refused["state"] == "failed"
+    assert refused["error"]["status"] == 409
+    at_once = client.post(SALES, json=sale(brand="Toyota", car_model="Corolla"))
+    assert at_once.status_code == 409
+    assert "Honda Civic" in at_once.get_json()["detail"]
+    assert db.session.query(Purchase).count() == 1
+
+
+def test_two_offices_may_use_the_same_number(
+    client: FlaskClient,
+    as_office: Callable[[RegionalOffice], FlaskClient],
+    run_jobs: Callable[[], None],
+) -> None:
+    client.post(SALES, json=sale())
+    as_office(make_office()).post(SALES, json=sale(car_model="Accord"))
+    run_jobs()
+    assert {job.state.value for job in all_jobs("purchase_recording")} == {"succeeded"}
+    assert db.session.query(Purchase).count() == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "pointer"),
+    [
+        ({"brand": "Yugo"}, "#/brand"),
+        ({"car_model": "Corolla"}, "#/car_model"),
+        ({"external_order_number": " "}, "#/external_order_number"),
+        ({"external_order_number": "x" * 101}, "#/external_order_number"),
+        ({"external_order_number": 7}, "#/external_order_number"),
+        ({"brand": None}, "#/brand"),
+        ({"car_model": "Ci\0vic"}, "#/car_model"),
+        ({"regional_office_id": "1"}, "#/regional_office_id"),
+        ({"color": "red"}, "#/color"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_accepted(
+    client: FlaskClient, values: dict[str, Any], pointer: str
+) -> None:
+    assert pointers(client.post(SALES, json=sale() | values)) == {pointer}
+    assert all_jobs("purchase_recording") == []
+
+
+def test_an_office_may_name_itself_and_nobody_else(
+    client: FlaskClient, office: RegionalOffice
+) -> None:
+    other = make_office()
+    for name in ("regional_office_id", "regional_office"):
+        assert client.post(SALES, json=sale(**{name: office.id})).status_code == 202
+        assert client.post(SALES, json=sale(**{name: other.id})).status_code == 403
+        assert client.post(SALES, json=sale(**{name: 4711})).status_code == 403
+    both = sale(regional_office_id=office.id, regional_office=other.id)
+    assert pointers(client.post(SALES, json=both)) == {"#/regional_office"}
+
+
+def test_a_sale_outlives_its_model_in_the_catalogue(
+    client: FlaskClient, run_jobs: Callable[[], None]
+) -> None:
+    accepted = client.post(SALES, json=sale())
+    with transaction():
+        db.session.query(VehicleModel).delete()
+    run_jobs()
+    assert job_of(client, accepted)["state"] == "succeeded"
+    again = client.post(SALES, json=sale())
+    run_jobs()
+    assert job_of(client, again)["result"] == job_of(client, accepted)["result"]
+    assert client.post(SALES, json=sale("A-2")).status_code == 422
+
+
+def test_a_make_that_goes_before_the_sale_is_written(
+    client: FlaskClient, run_jobs: Callable[[], None]
+) -> None:
+    accepted = client.post(SALES, json=sale())
+    with transaction():
+        db.session.query(VehicleModel).filter_by(make_id=HONDA).delete()
+        db.session.query(VehicleMake).filter_by(id=HONDA).delete()
+    run_jobs()
+    job = job_of(client, accepted)
+    assert job["state"] == "failed"
+    assert job["error"]["status"] == 409
+
+
+def test_a_make_with_purchases_is_not_deleted(
+    office: RegionalOffice, as_admin: FlaskClient
+) -> None:
+    make_purchase(office)
+    assert as_admin.delete(f"/v1/makes/{HONDA}").status_code == 409
+
+
+def test_a_report_is_replayed_by_its_key(client: FlaskClient, run_jobs: Callable[[], None]) -> None:
+    key = {"Idempotency-Key": "k-1"}
+    first = client.post(SALES, json=sale(), headers=key)
+    again = client.post(SALES, json=sale(), headers=key)
+    assert again.get_json()["id"] == first.get_json()["id"]
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert len(all_jobs("purchase_recording")) == 1
+
+
+def test_an_acknowledged_sale_is_not_taken_back(client: FlaskClient, as_admin: FlaskClient) -> None:
+    job = client.post(SALES, json=sale()).get_json()
+    assert client.post(f"/jobs/{job['id']}/cancel").status_code == 409
+
+
+def test_who_sees_which_purchases(
+    as_user: FlaskClient,
+    as_office: Callable[[RegionalOffice], FlaskClient],
+    as_manufacturer: Callable[..., FlaskClient],
+) -> None:
+    north, south = make_office(), make_office()
+    honda = make_purchase(north).id
+    toyota = make_purchase(north, make_id=TOYOTA).id
+    theirs = make_purchase(south).id
+    office, both = as_office(north), as_manufacturer(make_manufacturer(HONDA, TOYOTA))
+    maker, nobody = as_manufacturer(make_manufacturer(HONDA)), as_manufacturer(make_manufacturer())
+    everything = [honda, toyota, theirs]
+    for viewer, seen in (
+        (as_user, everything),
+        (office, [honda, toyota]),
+        (maker, [honda, theirs]),
+        (both, everything),
+        (nobody, []),
+    ):
+        assert ids(viewer.get("/v1/purchases")) == seen
+        for purchase_id in everything:
+            status = viewer.get(f"/v1/purchases/{purchase_id}").status_code
+            assert status == (200 if purchase_id in seen else 404)
+    assert ids(both.get("/v1/purchases?brand=toyota")) == [toyota]
+    assert ids(maker.get("/v1/purchases?brand=toyota")) == []
+    assert ids(as_user.get("/v1/purchases?brand=HONDA&state=ordered")) == [honda, theirs]
+    assert ids(as_user.get("/v1/purchases?state=shipped")) == []
+    assert as_user.get("/v1/purchases?state=lost").status_code == 422
+
+
+def test_a_walk_through_several_makes_sees_each_once(
+    as_manufacturer: Callable[..., FlaskClient],
+) -> None:
+    office = make_office()
+    makes = [HONDA, TOYOTA, TOYOTA, HONDA, HONDA, TOYOTA, HONDA]
+    wanted = [make_purchase(office, make_id=make_id).id for make_id in makes]
+    client = as_manufacturer(make_manufacturer(HONDA, TOYOTA))
+    seen, cursor = [], ""
+    while cursor is not None:
+        page = client.get(f"/v1/purchases?limit=2{cursor and '&cursor=' + cursor}")
+        seen += ids(page)
+        cursor = page.get_json()["next_cursor"]
+    assert seen == wanted
+
+
+def test_purchases_are_listed_without_a_query_each(
+    as_user: FlaskClient, count_queries: Callable[[], Any]
+) -> None:
+    office = make_office()
+    for _ in range(3):
+        make_purchase(office)
+    as_user.get("/v1/purchases")
+    with count_queries() as few:
+        as_user.get("/v1/purchases?limit=1")
+    with count_queries() as many:
+        as_user.get("/v1/purchases")
+    assert many.count == few.count

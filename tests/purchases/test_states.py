@@ -1,0 +1,162 @@
+"""A manufacturer says how far its cars are. Every pair of states is tried."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from threading import Barrier, Thread
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from automart.db import db, transaction
+from automart.purchases.models import Manufacturer, PurchaseChange, PurchaseState
+from tests.support.inventory import ids, pointers
+from tests.support.purchases import (
+    HONDA,
+    TOYOTA,
+    make_manufacturer,
+    make_office,
+    make_purchase,
+    move,
+)
+
+S = PurchaseState
+PAIRS = list(itertools.product(PurchaseState, PurchaseState))
+ALLOWED = {
+    (S.ORDERED, S.MANUFACTURING),
+    (S.MANUFACTURING, S.MANUFACTURED),
+    (S.MANUFACTURED, S.SHIPPED),
+    (S.SHIPPED, S.DELIVERED),
+    (S.ORDERED, S.CANCELLED),
+    (S.MANUFACTURING, S.CANCELLED),
+}
+
+
+@pytest.fixture
+def client(app: Flask, as_manufacturer: Callable[[Manufacturer], FlaskClient]) -> FlaskClient:
+    return as_manufacturer(make_manufacturer(HONDA))
+
+
+def update(client: FlaskClient, purchase_id: int, state: object):
+    return client.post(f"/v1/update-state-webhook/{purchase_id}", json={"state": state})
+
+
+@pytest.mark.parametrize(("before", "after"), PAIRS)
+def test_a_state_follows_or_is_refused(
+    client: FlaskClient, before: PurchaseState, after: PurchaseState
+) -> None:
+    purchase_id = make_purchase(make_office(), before).id
+    read = f"/v1/purchases/{purchase_id}"
+    was = client.get(read).get_json()
+    response = update(client, purchase_id, after.value)
+    now = client.get(read).get_json()
+    if (before, after) in ALLOWED:
+        assert response.status_code == 200
+        assert response.get_json() == now
+        assert now["state"] == after.value
+        assert now["history"][:-1] == was["history"]
+        assert now["history"][-1]["state"] == after.value
+        assert now["updated_at"] > was["updated_at"]
+        return
+    assert now == was
+    if before is after:
+        assert response.status_code == 200
+        assert response.get_json() == was
+    else:
+        assert response.status_code == 409
+        assert f"{after} does not follow {before}" in response.get_json()["detail"]
+
+
+@pytest.mark.parametrize(("before", "after"), PAIRS)
+def test_the_database_itself_refuses_what_does_not_follow(
+    app: Flask, before: PurchaseState, after: PurchaseState
+) -> None:
+    purchase_id = make_purchase(make_office(), before).id
+    statement = text("UPDATE purchase SET state = :state WHERE id = :id")
+    try:
+        with transaction():
+            db.session.execute(statement, {"state": after.value, "id": purchase_id})
+        was_taken = True
+    except IntegrityError:
+        was_taken = False
+    assert was_taken == (before is after or (before, after) in ALLOWED)
+
+
+def test_the_database_itself_begins_with_ordered(app: Flask) -> None:
+    purchase = make_purchase(make_office())
+    copied = text(
+        "INSERT INTO purchase (regional_office_id, external_order_number, make_id, car_model,"
+        " state, created_at, updated_at) SELECT regional_office_id, 'B-1', make_id, car_model,"
+        " 'shipped', created_at, updated_at FROM purchase WHERE id = :id"
+    )
+    with pytest.raises(IntegrityError), transaction():
+        db.session.execute(copied, {"id": purchase.id})
+
+
+def test_another_manufacturers_purchase_is_not_there(client: FlaskClient) -> None:
+    toyota = make_purchase(make_office(), make_id=TOYOTA)
+    assert update(client, toyota.id, "manufacturing").status_code == 404
+    assert update(client, 4711, "manufacturing").status_code == 404
+    assert toyota.state is S.ORDERED
+
+
+@pytest.mark.parametrize("state", ["lost", "", None, 7, "ORDERED", ["ordered"]])
+def test_a_state_that_is_none_is_refused(client: FlaskClient, state: object) -> None:
+    purchase = make_purchase(make_office())
+    assert pointers(update(client, purchase.id, state)) == {"#/state"}
+
+
+def test_what_is_to_be_made_comes_oldest_first(client: FlaskClient) -> None:
+    office = make_office()
+    first, second, third = (make_purchase(office) for _ in range(3))
+    make_purchase(office, make_id=TOYOTA)
+    move(second, S.MANUFACTURING)
+    listed = client.get("/v1/get-all-vehicles-for-manufacturing/hONDA")
+    assert listed.get_json()["items"] == [
+        {"id": purchase.id, "car_model": "Civic", "brand": "Honda"} for purchase in (first, third)
+    ]
+
+
+def test_the_list_has_pages(client: FlaskClient) -> None:
+    office = make_office()
+    first, second = make_purchase(office), make_purchase(office)
+    page = client.get("/v1/get-all-vehicles-for-manufacturing/Honda?limit=1")
+    assert ids(page) == [first.id]
+    move(first, S.MANUFACTURING)
+    cursor = page.get_json()["next_cursor"]
+    rest = client.get(f"/v1/get-all-vehicles-for-manufacturing/Honda?cursor={cursor}&limit=1")
+    assert ids(rest) == [second.id]
+
+
+@pytest.mark.parametrize("brand", ["Toyota", "Yugo", "%00", "Hon"])
+def test_another_manufacturers_brand_is_not_there(client: FlaskClient, brand: str) -> None:
+    make_purchase(make_office(), make_id=TOYOTA)
+    path = f"/v1/get-all-vehicles-for-manufacturing/{brand}"
+    assert client.get(path).status_code == 404
+
+
+def test_the_same_news_at_once_is_one_change(app: Flask, client: FlaskClient) -> None:
+    purchase_id = make_purchase(make_office()).id
+    db.session.remove()
+    barrier, answers = Barrier(6), []
+
+    def tell(state: str) -> None:
+        barrier.wait()
+        answers.append(update(client, purchase_id, state).status_code)
+
+    threads = [Thread(target=tell, args=(s,)) for s in ("manufacturing", "cancelled") * 3]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(answers) <= {200, 409}
+    changes = db.session.query(PurchaseChange).filter_by(purchase_id=purchase_id)
+    states = [change.state for change in changes.order_by(PurchaseChange.id)]
+    assert states in (
+        [S.ORDERED, S.MANUFACTURING, S.CANCELLED],
+        [S.ORDERED, S.CANCELLED],
+    )

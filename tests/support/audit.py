@@ -1,0 +1,61 @@
+"""`python -m tests.support.audit`: does a known hole gape in a package that is deployed?
+
+Exits with 1 if so. Where no list of holes can be reached, that is said, and nothing is wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+REQUIREMENTS = Path(__file__).parent.parent.parent / "requirements" / "base.txt"
+COMMAND = ("-m", "pip_audit", "--disable-pip", "--progress-spinner", "off", "--format", "json")
+ANSWER_SECONDS = 5
+# One question for each package, most of them answered from a cache.
+PATIENCE_SECONDS = 90
+
+
+class Unreachable(Exception):
+    """The list of known holes cannot be read from here."""
+
+
+def read_holes(requirements: Path) -> list[str]:
+    """The known holes of the pinned packages, each in a line. Raises `Unreachable`."""
+    command = [sys.executable, *COMMAND, "--timeout", str(ANSWER_SECONDS), "-r", str(requirements)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise Unreachable("no answer in time") from None
+    if not done.stdout.strip():
+        raise Unreachable((done.stderr.strip().splitlines() or ["no answer"])[-1])
+    return holes_in(json.loads(done.stdout)["dependencies"])
+
+
+def holes_in(packages: list[dict[str, Any]]) -> list[str]:
+    """What pip-audit found. Raises `Unreachable` if it knew none of the packages."""
+    if not any("vulns" in package for package in packages):
+        raise Unreachable("it knows none of the packages")
+    return [
+        f"{package['name']} {package['version']}: {hole['id']}, "
+        f"mended in {', '.join(hole['fix_versions']) or 'no version yet'}"
+        for package in packages
+        for hole in package.get("vulns", ())
+    ]
+
+
+def main() -> int:
+    try:
+        holes = read_holes(REQUIREMENTS)
+    except Unreachable as reason:
+        print(f"Packages not audited: the list of known holes cannot be reached ({reason}).")
+        return 0
+    for hole in holes:
+        print(hole)
+    return 1 if holes else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""Offices, manufacturers and purchases that a test starts with."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from automart.accounts.models import Client
+from automart.background import Job
+from automart.catalogue.models import VehicleMake
+from automart.db import db, transaction
+from automart.purchases import partners, service, signing
+from automart.purchases.models import (
+    Manufacturer,
+    Purchase,
+    PurchaseState,
+    RegionalOffice,
+    WebhookDelivery,
+)
+from tests.support.inventory import HONDA, TOYOTA, add_catalogue
+
+__all__ = ["HONDA", "TOYOTA", "add_catalogue"]
+
+_numbers = itertools.count(1)
+
+S = PurchaseState
+PATHS = {
+    S.ORDERED: [],
+    S.MANUFACTURING: [S.MANUFACTURING],
+    S.MANUFACTURED: [S.MANUFACTURING, S.MANUFACTURED],
+    S.SHIPPED: [S.MANUFACTURING, S.MANUFACTURED, S.SHIPPED],
+    S.DELIVERED: [S.MANUFACTURING, S.MANUFACTURED, S.SHIPPED, S.DELIVERED],
+    S.CANCELLED: [S.CANCELLED],
+}
+"""By which states a purchase comes into each."""
+
+
+def ensure_catalogue() -> None:
+    if db.session.get(VehicleMake, HONDA) is None:
+        add_catalogue()
+
+
+def make_office(**values: Any) -> RegionalOffice:
+    office = RegionalOffice(**{"name": f"Office {next(_numbers)}"} | values)
+    with transaction():
+        db.session.add(office)
+    return office
+
+
+def make_signing_office(**values: Any) -> tuple[RegionalOffice, str]:
+    """An office and the secret that signs what is sent to it."""
+    office = make_office(**values)
+    with transaction():
+        return office, signing.rotate(office.id)
+
+
+def make_manufacturer(*make_ids: int) -> Manufacturer:
+    manufacturer = Manufacturer(name=f"Manufacturer {next(_numbers)}")
+    if make_ids:
+        ensure_catalogue()
+    with transaction():
+        partners.make_for(manufacturer, make_ids)
+        db.session.add(manufacturer)
+    return manufacturer
+
+
+def client_of(partner: RegionalOffice | Manufacturer) -> Client:
+    with transaction():
+        return partners.add_client_of(partner, f"Machine {next(_numbers)}")[0]
+
+
+def make_purchase(
+    office: RegionalOffice,
+    state: PurchaseState = S.ORDERED,
+    *,
+    make_id: int = HONDA,
+    order_number: str | None = None,
+) -> Purchase:
+    """A stored purchase, brought into `state` step by step."""
+    ensure_catalogue()
+    model = "Corolla" if make_id == TOYOTA else "Civic"
+    with transaction():
+        number = order_number or f"order {next(_numbers)}"
+        purchase = service.record_sale(office.id, number, make_id, model)
+    for step in PATHS[state]:
+        move(purchase, step)
+    return purchase
+
+
+def move(purchase: Purchase, state: PurchaseState) -> None:
+    with transaction():
+        service.move(db.session.get_one(Purchase, purchase.id, populate_existing=True), state)
+
+
+def sale(order_number: str = "A-1", **values: Any) -> dict[str, Any]:
+    """The body that reports a sale."""
+    return {"external_order_number": order_number, "brand": "Honda", "car_model": "Civic"} | values
+
+
+def all_deliveries() -> list[WebhookDelivery]:
+    """All deliveries, freshly read."""
+    db.session.rollback()
+    return list(db.session.query(WebhookDelivery).populate_existing().order_by(WebhookDelivery.id))
+
+
+def all_jobs(kind: str) -> list[Job]:
+    db.session.rollback()
+    return list(db.session.query(Job).filter_by(kind=kind).populate_existing().order_by(Job.id))
