@@ -15,6 +15,7 @@ from automart.accounts.views import blp as account_views
 from automart.api import check_that_access_is_stated, create_api
 from automart.background.queues import connect
 from automart.background.views import blp as job_views
+from automart.browsers import let_in_origins, protect_browsers
 from automart.catalogue.views import blp as catalogue_views
 from automart.config import Settings
 from automart.customers.views import blp as customer_views
@@ -72,6 +73,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     init_health(app, settings)
     trace_requests(app)
     measure_requests(app)
+    protect_browsers(app)
+    let_in_origins(app, settings.cors_origins)
     limit_requests(
         app, settings.rate_limit, app.extensions["redis"], token_subject, exempt=UNLIMITED
     )

@@ -148,6 +148,7 @@ def admit(access: Access, *, by_session: bool = False) -> None:
         log.warning("access_denied", caller=caller.id, needs=str(access), path=request.path)
         raise Forbidden(f"This is for: {access}", headers=_what_is_missing(access))
     g.caller = caller
+    structlog.contextvars.bind_contextvars(caller=caller.id)  # for all that is logged from here on
 
 
 def check_that_access_is_stated(app: Flask) -> None:
