@@ -121,6 +121,15 @@ def _engine_options(settings: Settings) -> dict[str, Any]:
         return options
     return options | {
         # A host that is cut off must not make requests hang for TCP's own patience.
-        "connect_args": {"connect_timeout": 5, "tcp_user_timeout": 15_000},
+        "connect_args": {
+            "connect_timeout": 5,
+            "tcp_user_timeout": 15_000,
+            # The same while an answer is waited for, when nothing is sent.
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 2,
+        },
         "pool_pre_ping": True,
+        # Who waits for a connection for so long is told to come again.
+        "pool_timeout": 10,
     }
