@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: what measures speed; `python -m benchmarks NAME [ARGUMENT…]`: that one."""
+"""`python -m benchmarks`: all that measure speed; `python -m benchmarks NAME [ARGUMENT…]`: one."""
 
 from __future__ import annotations
 
