@@ -190,9 +190,7 @@ class TestLease:
         assert hold_lease("chores", uuid.uuid4(), timedelta(minutes=1))
 
 
-def test_old_jobs_are_deleted_few_at_a_time_and_all(
-    app: Flask, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_old_jobs_are_deleted_few_at_a_time_and_all(app, monkeypatch):
     monkeypatch.setattr(upkeep, "EXPIRED_AT_ONCE", 2)
     now = utcnow()
     with transaction():
