@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections import Counter
 
 import pytest
@@ -196,7 +195,6 @@ def test_the_parts_of_a_worker_do_not_outlive_it(settings):
     with worker_running(settings) as worker:
         worker.rq_worker("short")
         parts = until(lambda: len(worker.below()) >= 3 and worker.below())
-        worker.supervisor.send_signal(signal.SIGKILL)
-        worker._process.wait()
+        worker.kill_supervisor()
 
         until(lambda: not any(is_alive(part) for part in parts))

@@ -207,9 +207,10 @@ def test_all_processes_count_together_also_the_dead(settings: Settings, app: Fla
             labels = {"method": "GET", "route": "/health/live", "status": "200"}
             return told("automart_http_requests_total", **labels)
 
+        before = answered()
         for _ in range(30):
             fetched("/health/live")
-        assert answered() == 30
+        assert answered() - before == 30
         master = next(
             process for process in psutil.Process().children() if "gunicorn" in process.cmdline()
         )
@@ -218,7 +219,7 @@ def test_all_processes_count_together_also_the_dead(settings: Settings, app: Fla
         until(lambda: len(master.children()) == 2)
         for _ in range(10):
             fetched("/health/live")
-        assert answered() == 40
+        assert answered() - before == 40
         assert told("automart_database_connections", state="in_use") == 1
         files = list(Path(tempfile.gettempdir()).glob(f"automart-metrics-{master.pid}-*/counter_*"))
         assert len(files) <= 2

@@ -28,6 +28,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "SECRET_KEY": settings.secret_key,
         "NHTSA_URL": settings.nhtsa_url,
         "NHTSA_REQUESTS_PER_SECOND": str(settings.nhtsa_requests_per_second),
+        "WEBHOOK_ALLOW_PRIVATE": "1" if settings.webhook_allow_private else "0",
         "LOG_FORMAT": "console",
         "PYTHONPATH": str(ROOT),
     }
@@ -85,11 +86,17 @@ class WorkerProcesses:
 
     def kill_all(self) -> None:
         """kill -9 for all at once, as when a host dies."""
-        processes = [self.supervisor, *self.supervisor.children(recursive=True)]
-        for process in processes:
-            process.suspend()  # so that none sees another die
-        for process in processes:
+        self.supervisor.suspend()  # so that it sees none of the others die, and starts no new ones
+        below = _alive(self.supervisor.children(recursive=True))
+        for process in below:
+            process.suspend()
+        for process in [self.supervisor, *below]:
             process.kill()
+        self._process.wait()
+
+    def kill_supervisor(self) -> None:
+        """kill -9 for the supervisor alone; what is below it notices."""
+        self.supervisor.kill()
         self._process.wait()
 
     def terminate(self) -> float:

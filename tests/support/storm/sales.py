@@ -1,0 +1,102 @@
+"""Every sale is reported one to three times: each is one purchase in the end."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from sqlalchemy import func, select
+
+from automart.background import Job, JobState
+from automart.db import db, end_read
+from automart.purchases.models import Purchase, PurchaseChange
+from tests.support.purchases import all_jobs, sale
+from tests.support.storm.house import House, Seller
+
+CARS = (("Honda", "Civic"), ("Honda", "Accord"), ("Toyota", "Corolla"))
+RECORDING = "purchase_recording"
+PREFIX = "storm-"
+
+
+@dataclass(frozen=True)
+class Sale:
+    seller: Seller
+    number: str
+    brand: str
+    car_model: str
+
+    @property
+    def facts(self) -> tuple[int, str, str, str]:
+        return self.seller.office.id, self.number, self.brand, self.car_model
+
+
+class Sales:
+    """`count` sales, to be reported and to become purchases."""
+
+    def __init__(self, house: House, count: int) -> None:
+        self._count = count
+        self._reports = _reports(house, count)
+        self.calls = [partial(_report, house, one) for one in self._reports]
+        self.expected = len(self.calls)
+
+    def count_done(self) -> int:
+        """How many jobs have ended."""
+        ended = select(func.count(Job.id)).where(
+            Job.kind == RECORDING, Job.finished_at.is_not(None)
+        )
+        count = db.session.scalar(ended) or 0
+        end_read()
+        return count
+
+    def check(self, answers: Sequence[uuid.UUID]) -> Counter[str]:
+        """Every 202 is a job of its own that has succeeded, and all of a sale's have the same
+        purchase to show; there is no other one, and it was ordered once."""
+        jobs = all_jobs(RECORDING)
+        assert [job.id for job in jobs] == sorted(answers)
+        assert Counter(job.state for job in jobs) == {JobState.SUCCEEDED: self.expected}
+        rows = [row for row in db.session.query(Purchase) if _is_ours(row)]
+        purchases = {_facts(row): row.id for row in rows}
+        assert len(purchases) == len(rows) == self._count
+        results = {job.id: job.result for job in jobs}
+        for one, job_id in zip(self._reports, answers, strict=True):
+            assert results[job_id]["id"] == purchases[one.facts]
+        changes = db.session.query(PurchaseChange).where(PurchaseChange.previous_state.is_(None))
+        ordered = Counter(change.purchase_id for change in changes)
+        assert all(ordered[ident] == 1 for ident in purchases.values())
+        return Counter(
+            {
+                "sales": self._count,
+                "reports accepted": self.expected,
+                "jobs run more than once": sum(job.attempts > 1 for job in jobs),
+            }
+        )
+
+
+def _reports(house: House, count: int) -> list[Sale]:
+    """Each sale one to three times: half of the repetitions at the same moment, half at any."""
+    random = house.random
+    placed: list[tuple[float, Sale]] = []
+    for place in range(count):
+        one = Sale(random.choice(house.sellers), f"{PREFIX}{place}", *random.choice(CARS))
+        again = [random.choice((place, random.uniform(place, count))) for _ in range(2)]
+        placed += [(at, one) for at in [place, *again[: random.randint(0, 2)]]]
+    return [one for _, one in sorted(placed, key=lambda pair: pair[0])]
+
+
+def _report(house: House, one: Sale) -> uuid.UUID:
+    body = sale(one.number, brand=one.brand, car_model=one.car_model)
+    answer = house.senders.post("/v1/sales-webhook", one.seller.token, body)
+    assert answer.status_code == 202, answer.text
+    return uuid.UUID(answer.json()["id"])
+
+
+def _is_ours(purchase: Purchase) -> bool:
+    return purchase.external_order_number.startswith(PREFIX)
+
+
+def _facts(purchase: Purchase) -> tuple[int, str, str, str]:
+    number = purchase.external_order_number
+    return purchase.regional_office_id, number, purchase.brand, purchase.car_model
