@@ -208,7 +208,7 @@ def _clocks(client: redis.Redis | None, settings: Settings | None) -> Findings:
 
 
 def _time_of_database() -> datetime:
-    end_read()  # PostgreSQL tells when the transaction began, and other checks took their time in it
+    end_read()  # PostgreSQL tells when the transaction began, which other checks may have done
     return db.session.scalar(select(func.now())) or utcnow()
 
 
