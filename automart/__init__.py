@@ -20,7 +20,7 @@ from automart.catalogue.views import blp as catalogue_views
 from automart.config import Settings
 from automart.customers.views import blp as customer_views
 from automart.customers.views import photo_blp as photo_views
-from automart.db import db, migrate, prepare_engine
+from automart.db import db, end_session, migrate, prepare_engine
 from automart.inventory.views import blp as inventory_views
 from automart.metrics import measure_connections, measure_requests
 from automart.operations.dashboard import init_dashboard
@@ -109,6 +109,7 @@ def _open_database(app: Flask, settings: Settings) -> None:
         settings.instance.mkdir(parents=True, exist_ok=True)
     db.init_app(app)
     migrate.init_app(app, db, directory=str(MIGRATIONS))
+    app.teardown_appcontext(end_session)  # before Flask-SQLAlchemy's own, which was there first
     with app.app_context():
         prepare_engine(db.engine)
         measure_connections(db.engine)
