@@ -132,8 +132,9 @@ def move(purchase: Purchase, state: PurchaseState) -> None:
         return
     if state not in previous.followers:
         raise Conflict(_what_follows(previous, state))
-    change = PurchaseChange(purchase_id=purchase.id, previous_state=previous, state=state)
-    purchase.update({"state": state, "updated_at": utcnow()})
+    now = utcnow()
+    change = PurchaseChange(purchase_id=purchase.id, previous_state=previous, state=state, at=now)
+    purchase.update({"state": state, "updated_at": now})
     purchase.history.append(change)
     db.session.flush()  # gives change.id
     deliveries.announce(purchase, change)
