@@ -1,9 +1,10 @@
-"""`/docs` in a real browser, without internet: a person logs in and tries a call out."""
+"""`/docs` and `/rq` in a real browser, without internet: a person logs in and uses them."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from automart.background import Kind, queues
 from automart.config import Settings
 from tests.support.browser import Unavailable, browsing
 from tests.support.people import PASSWORD, make_user
@@ -31,9 +33,10 @@ def settings(sqlite_template: Path, redis_url: str, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def url(settings: Settings) -> Iterator[str]:
-    """A server with one administrator."""
+    """A server with one administrator, and a message in a queue."""
     with application(settings) as app, app.app_context():
         make_user(email=EMAIL, is_admin=True)
+        assert queues.push([(uuid.uuid4(), Kind.VEHICLE_SYNC, 60)])
     with web_running(settings, processes=1, threads=8) as url:
         yield url
 
@@ -68,6 +71,12 @@ def authorize(page: Page) -> None:
     dialog.locator("button.btn-done").first.click()
 
 
+def look_at_queues(page: Page, url: str) -> None:
+    """Open the dashboard, with the session of the login page."""
+    page.goto(f"{url}/rq/")
+    expect(page.locator("table#queues tbody tr", has_text="long")).to_be_visible()
+
+
 def test_a_person_logs_in_and_calls(url: str, browser: tuple[Page, list[str]]) -> None:
     page, wrong = browser
     page.goto(f"{url}/docs")
@@ -82,4 +91,5 @@ def test_a_person_logs_in_and_calls(url: str, browser: tuple[Page, list[str]]) -
     answer = call.locator(".live-responses-table")
     expect(answer.locator(".response-col_status").last).to_contain_text("200")
     expect(answer).to_contain_text(EMAIL)
+    look_at_queues(page, url)
     assert wrong == []
