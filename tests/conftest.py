@@ -28,7 +28,8 @@ from jobs.running import stopping
 from sandbox.catalogue import Catalogue
 from sandbox.office import Offices
 from sandbox.vpic import Vpic
-from tests.support import emptying, people, postgresql, purchases
+from tests.support import people, postgresql, purchases
+from tests.support.emptying import SharedDatabase, may_be_emptied
 from tests.support.report import Report
 from tests.support.setup import application, make_settings, migrate
 
@@ -81,10 +82,16 @@ def postgresql_template(
 
 
 @pytest.fixture(scope="session")
-def postgresql_shared(postgresql_server: URL, postgresql_template: URL) -> Iterator[URL | None]:
-    """A database of this test process, empty before each test. None where that is not allowed."""
-    with emptying.shared_database(postgresql_server, postgresql_template) as database:
-        yield database
+def postgresql_shared(
+    postgresql_server: URL, postgresql_template: URL
+) -> Iterator[SharedDatabase | None]:
+    """A database of this test process, emptied before each test. None where that is not allowed."""
+    if not may_be_emptied(postgresql_server):
+        yield None
+        return
+    database = SharedDatabase(postgresql_server, postgresql_template)
+    yield database
+    database.drop()
 
 
 @pytest.fixture(params=DATABASES)
@@ -95,10 +102,9 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         shutil.copy(request.getfixturevalue("sqlite_template"), path)
         yield f"sqlite:///{path}"
         return
-    shared: URL | None = request.getfixturevalue("postgresql_shared")
+    shared: SharedDatabase | None = request.getfixturevalue("postgresql_shared")
     if shared is not None:
-        emptying.empty(shared)
-        yield shared.render_as_string(hide_password=False)
+        yield shared.fresh().render_as_string(hide_password=False)
         return
     server: URL = request.getfixturevalue("postgresql_server")
     template: URL = request.getfixturevalue("postgresql_template")

@@ -3,9 +3,7 @@ time that making one does."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
+import psycopg
 from sqlalchemy.engine import URL
 
 from tests.support import postgresql
@@ -44,21 +42,37 @@ END $$;
 """
 
 
-@contextmanager
-def shared_database(server: URL, template: URL) -> Iterator[URL | None]:
-    """A copy of `template` for this process's tests. None if we may not empty it quickly."""
+class SharedDatabase:
+    """A copy of `template` for the tests of this process."""
+
+    def __init__(self, server: URL, template: URL) -> None:
+        self._server = server
+        self._template = template
+        self._database: URL | None = None
+
+    def fresh(self) -> URL:
+        """The database, as empty as the template is. Made if there is none: some tests drop it."""
+        try:
+            if self._database is not None:
+                with postgresql.connected(self._database) as connection:
+                    connection.execute("CALL kept.empty()")
+                return self._database
+        except psycopg.OperationalError:
+            pass
+        self._database = postgresql.create_database(
+            self._server, template=str(self._template.database)
+        )
+        with postgresql.connected(self._database) as connection:
+            connection.execute(PREPARE)
+        return self._database
+
+    def drop(self) -> None:
+        if self._database is not None:
+            postgresql.drop_database(self._server, self._database)
+
+
+def may_be_emptied(server: URL) -> bool:
+    """Whether we are who may switch foreign keys off for a moment."""
     with postgresql.connected(server) as connection:
         row = connection.execute("SELECT usesuper FROM pg_user WHERE usename = user").fetchone()
-    if row is None or not row[0]:
-        yield None
-        return
-    database = postgresql.create_database(server, template=str(template.database))
-    with postgresql.connected(database) as connection:
-        connection.execute(PREPARE)
-    yield database
-    postgresql.drop_database(server, database)
-
-
-def empty(database: URL) -> None:
-    with postgresql.connected(database) as connection:
-        connection.execute("CALL kept.empty()")
+    return row is not None and bool(row[0])
