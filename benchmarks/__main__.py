@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: what measures speed; `python -m benchmarks NAME [ARGUMENT…]`: that one."""
+"""`python -m benchmarks`: all that measures; `python -m benchmarks NAME [ARGUMENT…]`: one of all."""
 
 from __future__ import annotations
 
