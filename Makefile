@@ -5,7 +5,7 @@ INSTALLED := .venv/installed
 MANIFESTS = $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml))
 COMPOSE := docker compose
 
-.PHONY: help install run test check check-deploy format bench lock clean
+.PHONY: help install run test check check-deploy format bench schema lock clean
 .PHONY: build secrets up migrate-up stop
 
 help: ## Tell what there is to make
@@ -32,6 +32,7 @@ check: install ## Lint, types, import contracts, migrations
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.support.migrations
+	$(BIN)/python -m tests.support.schema --check
 	$(MAKE) --no-print-directory check-deploy
 
 check-deploy: install ## Lint what deploys: image, compose, Kubernetes, workflows; known holes of packages
@@ -49,6 +50,9 @@ format: install ## Format the code
 
 bench: install ## Measure what must be fast, side by side
 	$(BIN)/python -m benchmarks
+
+schema: install ## Write docs/schema.md, the picture of the tables, from the models
+	$(BIN)/python -m tests.support.schema
 
 lock: install ## Compile the requirements files from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

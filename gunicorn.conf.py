@@ -7,6 +7,7 @@ import os
 import sys
 
 import gunicorn.glogging
+from gunicorn.workers import gthread
 
 from automart import metrics
 from automart.config import Settings, SettingsError
@@ -33,8 +34,14 @@ logger_class = Logger
 
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 worker_class = "gthread"
-# Up to 16 requests may wait for jobs (`Prefer: wait`), each with a thread; the others work.
-threads = 24
+# A slow client keeps a thread for as long as it takes; 200 of them must leave some for the others.
+threads = 128
+worker_connections = 12_000
+# A connection that has nothing to say yet goes to the poller, and not for five seconds to a thread.
+gthread.DEFAULT_WORKER_DATA_TIMEOUT = 0.02
+# Whatever a library may leak does not grow for ever, and not all processes start anew at once.
+max_requests = 20_000
+max_requests_jitter = 5_000
 # Which proxies are heeded is the application's business: TRUSTED_PROXIES.
 forwarded_allow_ips = ""
 # Workers are found by signals; a socket for `gunicornc` would only be one more way in.

@@ -15,11 +15,12 @@ from automart.accounts.views import blp as account_views
 from automart.api import check_that_access_is_stated, create_api
 from automart.background.queues import connect
 from automart.background.views import blp as job_views
+from automart.browsers import let_in_origins, protect_browsers
 from automart.catalogue.views import blp as catalogue_views
 from automart.config import Settings
 from automart.customers.views import blp as customer_views
 from automart.customers.views import photo_blp as photo_views
-from automart.db import db, migrate, prepare_engine
+from automart.db import db, end_session, migrate, prepare_engine
 from automart.inventory.views import blp as inventory_views
 from automart.metrics import measure_connections, measure_requests
 from automart.operations.dashboard import init_dashboard
@@ -72,6 +73,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     init_health(app, settings)
     trace_requests(app)
     measure_requests(app)
+    protect_browsers(app)
+    let_in_origins(app, settings.cors_origins)
     limit_requests(
         app, settings.rate_limit, app.extensions["redis"], token_subject, exempt=UNLIMITED
     )
@@ -106,6 +109,7 @@ def _open_database(app: Flask, settings: Settings) -> None:
         settings.instance.mkdir(parents=True, exist_ok=True)
     db.init_app(app)
     migrate.init_app(app, db, directory=str(MIGRATIONS))
+    app.teardown_appcontext(end_session)  # before Flask-SQLAlchemy's own, which was there first
     with app.app_context():
         prepare_engine(db.engine)
         measure_connections(db.engine)
@@ -118,6 +122,15 @@ def _engine_options(settings: Settings) -> dict[str, Any]:
         return options
     return options | {
         # A host that is cut off must not make requests hang for TCP's own patience.
-        "connect_args": {"connect_timeout": 5, "tcp_user_timeout": 15_000},
+        "connect_args": {
+            "connect_timeout": 5,
+            "tcp_user_timeout": 15_000,
+            # The same while an answer is waited for, when nothing is sent.
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 2,
+        },
         "pool_pre_ping": True,
+        # Who waits for a connection for so long is told to come again.
+        "pool_timeout": 10,
     }

@@ -11,6 +11,7 @@ from automart.commands import makes
 from automart.commands.accounts import clients_app, keys_app, users_app
 from automart.commands.cars import cars_app
 from automart.commands.customers import customers_app
+from automart.commands.doctor import doctor
 from automart.commands.errors import Commands
 from automart.commands.openapi import openapi
 from automart.commands.sync import sync
@@ -28,6 +29,7 @@ app = typer.Typer(
 app.command()(up)
 app.command()(sync)
 app.command()(openapi)
+app.command()(doctor)
 
 # A domain's commands are a group of their own, mounted here under its noun.
 app.add_typer(makes.app, name="makes")

@@ -10,6 +10,7 @@ from threading import Lock
 from typing import Any, ClassVar, TypeVar, cast
 from weakref import WeakKeyDictionary
 
+import structlog
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
@@ -26,10 +27,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, registry
 from sqlalchemy.types import TypeDecorator
 
 from automart.errors import NotFound
+
+log = structlog.get_logger(__name__)
 
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -183,6 +187,15 @@ def after_commit(callback: Callable[[], None]) -> None:
 def end_read() -> None:
     """End the transaction that reads have opened, so that none is open while we wait."""
     db.session().commit()
+
+
+def end_session(_error: BaseException | None = None) -> None:
+    """Give back the connection. That it is found lost then does not undo what has been answered."""
+    try:
+        db.session.close()
+    except DBAPIError as error:
+        log.warning("connection_lost", error=str(error.orig))
+        db.session().invalidate()
 
 
 @contextmanager

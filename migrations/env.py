@@ -7,6 +7,9 @@ from flask import current_app
 
 from automart.db import Model, UtcDateTime
 
+# Who waits for a table's lock makes all others wait behind: better to fail, and be tried again.
+LOCK_TIMEOUT = "5s"
+
 database = current_app.extensions["migrate"].db
 
 
@@ -31,6 +34,9 @@ warnings.filterwarnings("ignore", "autogenerate skipping metadata-specified expr
 
 def run() -> None:
     with database.engine.connect() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+            connection.commit()
         context.configure(
             connection=connection,
             target_metadata=Model.metadata,

@@ -89,11 +89,28 @@ class TestLogs:
             "request_id": "abc",
             "method": "GET",
             "path": "/api/v1/makes",
+            "route": "/v1/makes",
+            "caller": "user:1",
             "status": 200,
             "address": "127.0.0.1",
         }
         assert second["status"] == 404
+        assert second["route"] is None
+        assert "caller" not in second  # nobody asked who it is
         assert second["request_id"] != "abc"
+
+    def test_each_line_of_a_job_has_its_id_and_its_request_and_who_wanted_it(
+        self, client: FlaskClient, lines: Lines, run_jobs: Callable[[], None]
+    ) -> None:
+        assert lines() == []
+        response = client.post("/v1/vehicle-syncs", headers={"X-Request-ID": "abc"})
+        lines()
+        run_jobs()
+        told = lines()
+        assert {line["event"] for line in told} >= {"job_started", "job_ended"}
+        for line in told:
+            assert (line["job_id"], line["kind"]) == (response.json["id"], "vehicle_sync")
+            assert (line["request_id"], line["caller"]) == ("abc", "user:1")
 
     def test_what_a_client_sends_cannot_break_the_line(
         self, client: FlaskClient, lines: Lines

@@ -17,6 +17,7 @@ import structlog
 from flask import Flask, current_app, g, has_request_context, request
 
 from automart.api.notes import note
+from automart.db import end_read
 from automart.errors import Forbidden
 
 log = structlog.get_logger(__name__)
@@ -148,6 +149,10 @@ def admit(access: Access, *, by_session: bool = False) -> None:
         log.warning("access_denied", caller=caller.id, needs=str(access), path=request.path)
         raise Forbidden(f"This is for: {access}", headers=_what_is_missing(access))
     g.caller = caller
+    structlog.contextvars.bind_contextvars(caller=caller.id)  # for all that is logged from here on
+    if request.content_length != 0 and request.method not in ("GET", "HEAD"):
+        # The body may take its time, and must not keep a connection to the database meanwhile.
+        end_read()
 
 
 def check_that_access_is_stated(app: Flask) -> None:

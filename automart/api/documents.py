@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import secrets
 from http import HTTPStatus
 from threading import Lock
 from typing import Any
@@ -12,6 +13,7 @@ from flask import (
     Flask,
     Response,
     jsonify,
+    make_response,
     render_template,
     request,
     send_from_directory,
@@ -29,6 +31,7 @@ from automart.api.urls import IdConverter, absolute_url, refuse_malformed_host, 
 from automart.api.versions import version_response
 from automart.db import LARGEST_ID
 
+OAUTH_REDIRECT = "oauth2-redirect.html"
 PROBLEM_JSON = "application/problem+json"
 
 IF_MATCH = {
@@ -194,17 +197,32 @@ def create_api(app: Flask, *, title: str, version: str, description: str) -> Api
 
 
 @public
-def _docs() -> str:
-    return render_template(
+def _docs() -> Response:
+    nonce = secrets.token_urlsafe(16)
+    page = render_template(
         "docs.html",
         spec_url=url_for("api-docs.openapi_json"),
-        redirect_url=absolute_url("docs_asset", name="oauth2-redirect.html"),
+        redirect_url=absolute_url("docs_asset", name=OAUTH_REDIRECT),
+        nonce=nonce,
     )
+    response = make_response(page)
+    response.headers["Content-Security-Policy"] = (
+        f"default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self' 'unsafe-inline';"
+        f" img-src 'self' data:; font-src 'self'; connect-src 'self' {url_root()};"
+        " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    return response
 
 
 @public
 def _docs_asset(name: str) -> Response:
-    return send_from_directory(swagger_ui.SWAGGER_UI_PY_ROOT / "static", name, max_age=86_400)
+    folder = swagger_ui.SWAGGER_UI_PY_ROOT / "static"
+    response = send_from_directory(folder, name, max_age=86_400)
+    if name == OAUTH_REDIRECT:  # a page of one script, which hands the code to the one that waits
+        response.headers["Content-Security-Policy"] = (
+            "default-src 'none'; script-src 'unsafe-inline'; frame-ancestors 'none'"
+        )
+    return response
 
 
 def _id_parameter(_converter: IdConverter) -> dict[str, Any]:

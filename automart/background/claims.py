@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Integer, bindparam, update
 
 from automart.background.models import Job, JobState
-from automart.db import affected, db, get_or_404, table_of, transaction, utcnow
+from automart.db import affected, db, table_of, transaction, utcnow
 
 LEASE = timedelta(seconds=12)
 RENEWED_EVERY = timedelta(seconds=4)
@@ -86,18 +86,15 @@ def claim(job_id: uuid.UUID) -> tuple[Claim, Job] | None:
     token = uuid.uuid4()
     due = Job.due_at <= now + CLOCK_TOLERANCE
     startable = update(Job).where(Job.id == job_id, Job.state == JobState.QUEUED, due)
-    with transaction():
-        started = affected(
-            startable.values(
-                state=JobState.RUNNING,
-                claim=token,
-                lease_until=now + LEASE,
-                started_at=db.func.coalesce(Job.started_at, now),
-                attempts=Job.attempts + 1,
-                done_at_claim=Job.done,
-            )
-        )
-        if not started:
-            return None
-        job = get_or_404(Job, job_id, lock=True)
-    return Claim(job_id, token), job
+    started = startable.values(
+        state=JobState.RUNNING,
+        claim=token,
+        lease_until=now + LEASE,
+        started_at=db.func.coalesce(Job.started_at, now),
+        attempts=Job.attempts + 1,
+        done_at_claim=Job.done,
+    ).returning(Job)
+    # If the host lost power now, the job would be found queued, and nothing of it done.
+    with transaction(may_be_repeated=True):
+        job = db.session.scalar(started, execution_options={"populate_existing": True})
+    return None if job is None else (Claim(job_id, token), job)

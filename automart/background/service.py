@@ -49,12 +49,10 @@ def submit(
         # in no queue is found by housekeeping.
         dispatched_at=now if due_at is None else None,
     )
-    try:
-        with db.session.begin_nested():
-            db.session.add(job)
-    except IntegrityError:
-        if singleton is None or active_job(singleton) is None:
-            raise
+    if singleton is None:
+        db.session.add(job)
+        db.session.flush()
+    elif not _is_added(job, singleton):
         return None
     if due_at is None:
         after_commit(lambda: _dispatch(job))
@@ -122,6 +120,18 @@ def cancel(job: Job) -> None:
     job.update(
         {"state": JobState.CANCELLED, "claim": None, "lease_until": None, "finished_at": utcnow()}
     )
+
+
+def _is_added(job: Job, singleton: str) -> bool:
+    """Add a job, unless there is an active one with its singleton."""
+    try:
+        with db.session.begin_nested():
+            db.session.add(job)
+    except IntegrityError:
+        if active_job(singleton) is None:
+            raise
+        return False
+    return True
 
 
 def _dispatch(job: Job) -> None:

@@ -19,6 +19,7 @@ from automart.errors import problem
 log = structlog.get_logger(__name__)
 
 BATCH = 500
+EXPIRED_AT_ONCE = 50
 # How long a message may take from Redis into a worker's hands before it counts as lost.
 MESSAGE_LOST_AFTER = timedelta(seconds=10)
 STALLS_ALLOWED = 3
@@ -84,10 +85,16 @@ def requeue_orphans() -> int:
 
 
 def expire_jobs() -> int:
-    """Delete jobs that ended long ago. Answers how many."""
-    old = delete(Job).where(Job.finished_at < utcnow() - KEPT_FOR)
-    with transaction():
-        return affected(old)
+    """Delete jobs that ended long ago, few at a time: a sync takes thousands of outcomes along, and
+    others want to write meanwhile. Answers how many."""
+    old = select(Job.id).where(Job.finished_at < utcnow() - KEPT_FOR).limit(EXPIRED_AT_ONCE)
+    total = 0
+    while True:
+        with transaction():
+            deleted = affected(delete(Job).where(Job.id.in_(old)))
+        total += deleted
+        if deleted < EXPIRED_AT_ONCE:
+            return total
 
 
 def _requeue(job: Job) -> None:

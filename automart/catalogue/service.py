@@ -9,7 +9,7 @@ from flask import current_app
 from sqlalchemy import func, select
 
 from automart import background
-from automart.background.schemas import job_url
+from automart.api import absolute_url
 from automart.background.service import active_job
 from automart.catalogue.models import VehicleMake
 from automart.config import Settings
@@ -28,10 +28,11 @@ class SyncRunning(Conflict):
 
     def __init__(self, job: background.Job) -> None:
         super().__init__("Another sync is queued or running. Wait for its end, or cancel it.")
-        self.job = job
+        # Read now: the transaction is rolled back before anybody is told.
+        self.job_id = job.id
 
     def as_problem(self) -> dict[str, Any]:
-        return super().as_problem() | {"job_url": job_url(self.job)}
+        return super().as_problem() | {"job_url": absolute_url("jobs.JobById", job_id=self.job_id)}
 
 
 def request_sync(

@@ -62,7 +62,10 @@ class Presenter(threading.Thread):
     def _tell_where(self) -> None:
         settings: Settings = self._app.extensions["settings"]
         url = settings.public_url or self._url
-        self._screen.say(f"Automart is up. Ctrl-C stops it.\n  API   {url}/v1\n  Docs  {url}/docs")
+        self._screen.say(
+            "Automart is up. Ctrl-C stops it.\n"
+            f"  API     {url}/v1\n  Docs    {url}/docs\n  Queues  {url}/rq"
+        )
 
     def _sync(self) -> None:
         try:

@@ -66,7 +66,7 @@ def order_sync(
         with transaction():
             job = request_sync(make_ids or None, approve_deletions, owner=OWNER)
     except SyncRunning as error:
-        message = f"{error.detail} It is job {error.job.id}: POST /jobs/{error.job.id}/cancel"
+        message = f"{error.detail} It is job {error.job_id}: POST /jobs/{error.job_id}/cancel"
         raise CommandError(message) from None
     if job.created_at < now:
         console.print(f"The same sync is under way already: job {job.id}", highlight=False)

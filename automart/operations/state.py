@@ -21,6 +21,7 @@ from automart.background.kinds import Kind, Queue
 from automart.background.models import Job, JobState, Lease
 from automart.catalogue.models import OutcomeState, SyncOutcome
 from automart.db import db, utcnow
+from automart.purchases.models import DeliveryState, RegionalOffice, WebhookDelivery
 
 HOUSEKEEPING = "housekeeping"
 RECENT = timedelta(hours=1)
@@ -127,6 +128,55 @@ def _outcomes(job_id: uuid.UUID) -> dict[str, int]:
     return {str(state): found.get(state, 0) for state in OutcomeState}
 
 
+def webhooks() -> Gauges:
+    """Deliveries that are on their way, those that ended within the last hour, failing offices."""
+    is_retried = WebhookDelivery.tries > 0
+    on_their_way = select(
+        func.count(),
+        func.sum(case((is_retried, 1), else_=0)),
+        func.min(WebhookDelivery.created_at),
+    ).where(WebhookDelivery.state == DeliveryState.PENDING)
+    count, retried, oldest = db.session.execute(on_their_way).one()
+    backlog = GaugeMetricFamily(
+        "automart_webhook_backlog",
+        "Deliveries on their way: new, and failed at least once.",
+        labels=("tried",),
+    )
+    backlog.add_metric(("no",), count - (retried or 0))
+    backlog.add_metric(("yes",), retried or 0)
+    yield backlog
+    yield GaugeMetricFamily(
+        "automart_webhook_oldest_delivery_seconds",
+        "For how long the oldest delivery has been on its way.",
+        (utcnow() - oldest).total_seconds() if oldest else 0,
+    )
+    yield from _ended_deliveries()
+    failing = select(func.count()).where(RegionalOffice.failing_since.is_not(None))
+    yield GaugeMetricFamily(
+        "automart_webhook_failing_offices",
+        "Offices whose webhooks do nothing but fail at present.",
+        db.session.scalar(failing) or 0,
+    )
+
+
+def _ended_deliveries() -> Gauges:
+    recent = (
+        select(WebhookDelivery.state, func.count())
+        .where(WebhookDelivery.ended_at >= utcnow() - RECENT)
+        .group_by(WebhookDelivery.state)
+    )
+    counts = {"succeeded": 0, "failed": 0}
+    counts |= {str(state): count for state, count in db.session.execute(recent)}
+    family = GaugeMetricFamily(
+        "automart_webhook_deliveries_ended_last_hour",
+        "Deliveries that ended within the last hour.",
+        labels=("state",),
+    )
+    for state, count in counts.items():
+        family.add_metric((state,), count)
+    yield family
+
+
 def workers() -> Gauges:
     """Who works: housekeeping by its lease, RQ's workers by their heartbeat in Redis."""
     held = select(Lease.until).where(Lease.name == HOUSEKEEPING)
@@ -156,5 +206,5 @@ def living_workers(queue: Queue) -> int:
     return int(client.exists(*keys)) if keys else 0
 
 
-PARTS: tuple[Callable[[], Gauges], ...] = (jobs, ended_jobs, last_sync, workers)
+PARTS: tuple[Callable[[], Gauges], ...] = (jobs, ended_jobs, last_sync, webhooks, workers)
 """A domain that has something to tell adds a function here."""

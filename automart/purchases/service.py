@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, false, or_, select, union_all
-from sqlalchemy.exc import IntegrityError
 
 from automart import background
 from automart.api import paginate_by
@@ -59,7 +58,8 @@ def record_sale(
 ) -> Purchase:
     """The purchase of a reported sale, in the present transaction, written unless it is there.
 
-    Raises `Conflict` if the order number stands for another car, or if office or make are gone.
+    Raises `Conflict` if the order number stands for another car, `IntegrityError` if the office or
+    the make are gone.
     """
     now = utcnow()
     values = {
@@ -72,11 +72,7 @@ def record_sale(
         "updated_at": now,
     }
     fresh = insert(_PURCHASE).values(values).on_conflict_do_nothing().returning(_PURCHASE.c.id)
-    try:
-        with db.session.begin_nested():
-            purchase_id = db.session.scalar(fresh)
-    except IntegrityError:
-        raise Conflict("The office or the make was deleted before the sale was written.") from None
+    purchase_id = db.session.scalar(fresh)
     if purchase_id is not None:
         first = {"purchase_id": purchase_id, "state": PurchaseState.ORDERED, "at": now}
         db.session.execute(insert(_CHANGE).values(first))
@@ -136,8 +132,9 @@ def move(purchase: Purchase, state: PurchaseState) -> None:
         return
     if state not in previous.followers:
         raise Conflict(_what_follows(previous, state))
-    change = PurchaseChange(purchase_id=purchase.id, previous_state=previous, state=state)
-    purchase.update({"state": state, "updated_at": utcnow()})
+    now = utcnow()
+    change = PurchaseChange(purchase_id=purchase.id, previous_state=previous, state=state, at=now)
+    purchase.update({"state": state, "updated_at": now})
     purchase.history.append(change)
     db.session.flush()  # gives change.id
     deliveries.announce(purchase, change)

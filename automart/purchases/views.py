@@ -49,7 +49,7 @@ class SalesWebhook(MethodView):
         return accepted(job)
 
 
-@blp.route("/get-all-vehicles-for-manufacturing/<brand>")
+@blp.route("/get-all-vehicles-for-manufacturing/<path:brand>")
 class VehiclesForManufacturing(MethodView):
     @requires(scope=MANUFACTURER_SCOPE)
     @blp.arguments(OrderedVehiclesQuery, location="query")

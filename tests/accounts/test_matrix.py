@@ -79,7 +79,7 @@ MATRIX: dict[str, dict[str, frozenset[str]]] = (
         "/v1/manufacturers/<id:manufacturer_id>": {"GET": ADMIN, "PATCH": ADMIN, "DELETE": ADMIN},
         "/v1/manufacturers/<id:manufacturer_id>/clients": {"POST": ADMIN},
         "/v1/sales-webhook": {"POST": OFFICE},
-        "/v1/get-all-vehicles-for-manufacturing/<brand>": {"GET": MANUFACTURER},
+        "/v1/get-all-vehicles-for-manufacturing/<path:brand>": {"GET": MANUFACTURER},
         "/v1/update-state-webhook/<id:purchase_id>": {"POST": MANUFACTURER},
         "/v1/purchases": {"GET": USER | OFFICE | MANUFACTURER},
         "/v1/purchases/<id:purchase_id>": {"GET": USER | OFFICE | MANUFACTURER},

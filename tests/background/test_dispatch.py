@@ -9,7 +9,7 @@ import pytest
 import redis
 import rq
 
-from automart.background import Job, JobState, Kind, submit
+from automart.background import Job, JobState, Kind, submit, upkeep
 from automart.background.claims import claim
 from automart.background.kinds import Queue
 from automart.background.queues import connect, push, waiting_ids
@@ -188,3 +188,15 @@ class TestLease:
     def test_that_has_run_out_is_free(self, app):
         assert hold_lease("chores", uuid.uuid4(), timedelta(seconds=-1))
         assert hold_lease("chores", uuid.uuid4(), timedelta(minutes=1))
+
+
+def test_old_jobs_are_deleted_few_at_a_time_and_all(app, monkeypatch):
+    monkeypatch.setattr(upkeep, "EXPIRED_AT_ONCE", 2)
+    now = utcnow()
+    with transaction():
+        for days in (1, 29, 31, 32, 33, 34, 400):
+            ended = now - timedelta(days=days)
+            values = {"state": JobState.SUCCEEDED, "finished_at": ended, "time_limit": 1}
+            db.session.add(Job(kind="vehicle_sync", arguments={}, **values))
+    assert expire_jobs() == 5
+    assert db.session.query(Job).count() == 2

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import rq
@@ -13,6 +12,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from automart.config import Settings
+from tests.accounts import pages
 from tests.support import people
 from tests.support.http import assert_problem
 from tests.support.setup import application
@@ -34,14 +34,9 @@ def job(app: Flask) -> rq.job.Job:
     return queue.enqueue_call("jobs.runner.run", args=("no-such-job",), description="sync 1")
 
 
-def log_in(client: FlaskClient, page: str, *, is_admin: bool) -> str:
+def log_in(browser: FlaskClient, page: str, *, is_admin: bool) -> str:
     """Fill in the login page as a person does. Answers where it leads to."""
-    user = people.make_user(is_admin=is_admin)
-    token = re.search(r'name="csrf_token" value="([^"]+)"', client.get(page).text)
-    assert token is not None
-    form = {"email": user.email, "password": people.PASSWORD, "csrf_token": token[1]}
-    form["next"] = parse_qs(urlsplit(page).query)["next"][0]
-    answer = client.post(urlsplit(page).path, data=form)
+    answer = pages.log_in(browser, people.make_user(is_admin=is_admin).email, where=page)
     assert answer.status_code == 303
     return answer.location
 

@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from automart.catalogue.models import VehicleMake
 from automart.db import db, transaction
 from automart.purchases.models import Manufacturer, PurchaseChange, PurchaseState
 from tests.support.inventory import ids, pointers
@@ -130,6 +131,16 @@ def test_the_list_has_pages(client: FlaskClient) -> None:
     cursor = page.get_json()["next_cursor"]
     rest = client.get(f"/v1/get-all-vehicles-for-manufacturing/Honda?cursor={cursor}&limit=1")
     assert ids(rest) == [second.id]
+
+
+def test_a_brand_may_have_a_slash(
+    app: Flask, as_manufacturer: Callable[[Manufacturer], FlaskClient]
+) -> None:
+    with transaction():
+        db.session.add(VehicleMake(id=7, name="A/B Motors"))
+    client = as_manufacturer(make_manufacturer(7))
+    listed = client.get("/v1/get-all-vehicles-for-manufacturing/A%2Fb%20motors")
+    assert listed.get_json() == {"items": [], "next_cursor": None}
 
 
 @pytest.mark.parametrize("brand", ["Toyota", "Yugo", "%00", "Hon"])

@@ -1,36 +1,66 @@
-"""`python -m tests.support.migrations`: do the migrations make what the models say?"""
+"""`python -m tests.support.migrations`: do the migrations make what the models say, and can the
+release before go on serving while they run?
+"""
 
 from __future__ import annotations
 
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import flask_migrate
+from alembic.script import Script, ScriptDirectory
+from flask import current_app
 
 from automart import create_app
+from automart.db import db
 from tests.support import postgresql
+from tests.support.locks import BASELINE, dangers, recorded, script
 from tests.support.setup import make_settings
 
 
-def check(database_url: str, instance: Path) -> None:
-    """Migrate an empty database and compare. Exits if a migration is missing."""
+def check(database_url: str, instance: Path) -> list[str]:
+    """Migrate an empty database and compare. Exits if a migration is missing.
+
+    Answers what would disturb the release that runs meanwhile; on SQLite, nothing is looked for.
+    """
     app = create_app(make_settings(database_url, instance=instance))
     with app.app_context():
-        flask_migrate.upgrade()
+        found = [danger for migration in _migrations() for danger in _upgrade(migration)]
         flask_migrate.check()
+        db.engine.dispose()
+    return found
 
 
-def main() -> None:
+def _migrations() -> Iterator[Script]:
+    config = current_app.extensions["migrate"].migrate.get_config()
+    yield from reversed(list(ScriptDirectory.from_config(config).walk_revisions()))
+
+
+def _upgrade(migration: Script) -> list[str]:
+    with recorded(db.engine) as statements:
+        flask_migrate.upgrade(revision=migration.revision)
+    if migration.revision in BASELINE or db.engine.dialect.name != "postgresql":
+        return []
+    accepted = getattr(migration.module, "accepted", {})
+    return [f"{migration.revision}: {danger}" for danger in dangers(script(statements), accepted)]
+
+
+def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
-        check(f"sqlite:///{folder}/check.sqlite", Path(folder))
+        found = check(f"sqlite:///{folder}/check.sqlite", Path(folder))
         try:
             with postgresql.server() as server:
                 database = postgresql.create_database(server)
-                check(database.render_as_string(hide_password=False), Path(folder))
+                found += check(database.render_as_string(hide_password=False), Path(folder))
                 postgresql.drop_database(server, database)
         except postgresql.Unavailable as reason:
             print(f"Not checked on PostgreSQL: {reason}")
+    if found:
+        print(*found, "docs/schema-changes.md tells how to do it instead.", sep="\n")
+    return 1 if found else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

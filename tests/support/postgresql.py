@@ -40,7 +40,7 @@ def server(*, carefree: bool = True) -> Iterator[URL]:
     if named:
         yield make_url(named).set(drivername="postgresql+psycopg")
         return
-    with _started(_programs(), CAREFREE if carefree else ()) as url:
+    with _started(programs(), CAREFREE if carefree else ()) as url:
         yield url
 
 
@@ -63,7 +63,7 @@ def drop_database(server: URL, database: URL) -> None:
         connection.execute(f"DROP DATABASE IF EXISTS {database.database} WITH (FORCE)")
 
 
-def _programs() -> Path:
+def programs() -> Path:
     """The folder of the newest server programs on this machine."""
     found = [path for pattern in PLACES for path in Path("/").glob(pattern.removeprefix("/"))]
     on_path = shutil.which("initdb")
@@ -80,7 +80,7 @@ def _version(folder: Path) -> int:
     return int(told.stdout.split()[2].split(".")[0])
 
 
-def _account() -> str | None:
+def account_to_run_as() -> str | None:
     """Whom to run as: PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return None
@@ -94,7 +94,7 @@ def _account() -> str | None:
 
 @contextmanager
 def _started(programs: Path, options: Sequence[str]) -> Iterator[URL]:
-    account = _account()
+    account = account_to_run_as()
     folder = Path(tempfile.mkdtemp(prefix="automart-pg-"))
     if account:
         shutil.chown(folder, account)

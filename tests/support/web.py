@@ -97,7 +97,7 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            if requests.get(f"{url}/openapi.json", timeout=10).ok:
+            if requests.get(f"{url}/health/live", timeout=10).ok:
                 return
         except (requests.ConnectionError, requests.Timeout):
             time.sleep(0.1)

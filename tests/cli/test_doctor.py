@@ -1,0 +1,113 @@
+"""`automart doctor`: what is well, what is not, and what to do."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from flask import Flask
+from rq import Queue as RqQueue
+from rq import Worker
+from sqlalchemy import text
+
+from automart.background.kinds import Queue
+from automart.background.upkeep import hold_lease
+from automart.commands import doctor
+from automart.db import db, transaction
+from tests.cli.conftest import Run, type_in
+
+DOWN = {"DATABASE_URL": "postgresql://x:hidden@127.0.0.1:1/x", "REDIS_URL": "redis://127.0.0.1:1"}
+
+
+@pytest.fixture
+def _working(app: Flask) -> None:
+    """Workers of all queues, and housekeeping."""
+    client = app.extensions["redis"]
+    for queue in Queue:
+        Worker([RqQueue(queue, connection=client)], connection=client).register_birth()
+    hold_lease("housekeeping", uuid4(), timedelta(seconds=15))
+
+
+def graded(output: str) -> dict[str, str]:
+    """The grade of each thing."""
+    lines = [line for line in output.splitlines() if not line.startswith(" ")]
+    return {line[6:].partition(": ")[0]: line[:5].strip() for line in lines}
+
+
+@pytest.mark.usefixtures("_working")
+def test_where_all_is_well_it_says_so_of_each_thing(run: Run) -> None:
+    result = run("doctor")
+    assert result.exit_code == 0, result.output
+    grades = graded(result.stdout)
+    notes = {"PUBLIC_URL", "RATE_LIMIT"}
+    assert {name for name, grade in grades.items() if grade == "note"} == notes
+    assert {name for name, grade in grades.items() if grade == "ok"} == {
+        *("Settings", "Database", "Schema", "Redis", "Housekeeping", "NHTSA", "Photo storage"),
+        *(f"Workers of {queue}" for queue in Queue),
+        "Clock",
+    }
+
+
+def test_without_workers_it_says_how_to_start_them(run: Run) -> None:
+    result = run("doctor")
+    assert result.exit_code == 1
+    grades = graded(result.stdout)
+    assert grades["Housekeeping"] == grades["Workers of long"] == "BAD"
+    assert "→ Start a worker: python worker.py" in result.stdout
+
+
+@pytest.mark.usefixtures("_working")
+def test_an_older_schema_is_told_with_the_command(app: Flask, run: Run) -> None:
+    with transaction():
+        db.session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert "BAD   Schema: older\n      → Run: flask --app wsgi db upgrade" in result.stdout
+
+
+def test_what_is_down_is_told_and_the_rest_is_looked_at(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in DOWN.items():
+        monkeypatch.setenv(name, value)
+    result = run("doctor")
+    assert result.exit_code == 1
+    grades = graded(result.stdout)
+    assert grades["Database"] == grades["Redis"] == "BAD"
+    assert grades["NHTSA"] == grades["Photo storage"] == "ok"
+    assert "hidden" not in result.output
+    assert not grades.keys() & {"Schema", "Housekeeping", "Workers of long"}
+
+
+@pytest.mark.usefixtures("_working")
+def test_places_that_cannot_be_reached_or_written(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "NHTSA_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setenv("NHTSA_URL", "http://127.0.0.1:1/api")
+    monkeypatch.setenv("PHOTO_STORAGE", "/proc/nowhere")
+    monkeypatch.setenv("SECRET_KEY", "short")
+    result = run("doctor")
+    assert result.exit_code == 1
+    grades = graded(result.stdout)
+    assert grades["NHTSA"] == "note"
+    assert grades["Photo storage"] == grades["SECRET_KEY"] == "BAD"
+
+
+@pytest.mark.usefixtures("_working")
+def test_a_clock_that_is_wrong(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "utcnow", lambda: datetime.now(UTC) - timedelta(minutes=5))
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert "BAD   Clock: differs from that of Redis by " in result.stdout
+
+
+def test_wrong_settings_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RATE_LIMIT", "often")
+    monkeypatch.setenv("TRUSTED_PROXIES", "everybody")
+    result = type_in("doctor")
+    assert result.exit_code == 1
+    assert "RATE_LIMIT: Must be" in result.stderr
+    assert "TRUSTED_PROXIES: Must be" in result.stderr
+    assert "settings" in type_in("doctor", "--help").stdout

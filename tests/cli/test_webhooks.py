@@ -1,0 +1,88 @@
+"""`automart webhooks`, as an operator types it after an office was down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from flask import Flask
+
+from automart.config import Settings
+from automart.db import db, transaction
+from automart.purchases import deliveries
+from automart.purchases.models import DeliveryState, PurchaseState, RegionalOffice
+from sandbox.office import Offices
+from tests.cli.conftest import Run
+from tests.support.purchases import all_deliveries, make_office, make_purchase
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return replace(settings, webhook_allow_private=True)
+
+
+@pytest.fixture
+def office(app: Flask, offices: Offices) -> RegionalOffice:
+    """An office that has missed three changes of two purchases."""
+    office = make_office(webhook_url=offices.url("munich"), webhook_enabled=False)
+    make_purchase(office, PurchaseState.MANUFACTURED)
+    make_purchase(office, PurchaseState.CANCELLED)
+    return office
+
+
+def enable(office: RegionalOffice) -> None:
+    with transaction():
+        deliveries.change_office(deliveries.lock_office(office.id), {"webhook_enabled": True})
+
+
+def test_the_list(office: RegionalOffice, run: Run) -> None:
+    listed = run("webhooks", "list", "--state", "failed")
+    assert listed.exit_code == 0
+    assert listed.stdout.count("failed") == 3
+    assert run("webhooks", "list", "--state", "succeeded").stdout.count("\n") == 1
+    assert "and 2 more" in run("webhooks", "list", "--limit", "1").stdout
+    assert run("webhooks", "list", "--office", "4711").stdout.count("\n") == 1
+    assert run("webhooks", "list", "--since", "2990-01-01").stdout.count("\n") == 1
+
+
+def test_all_failed_ones_of_a_time_range_in_one_command(
+    office: RegionalOffice, offices: Offices, run: Run, run_jobs: Callable[[], None]
+) -> None:
+    enable(office)
+    told = run("webhooks", "redeliver", "--since", "2020-01-01", "--until", "2990-01-01T00:00Z")
+    assert (told.exit_code, told.stdout) == (
+        0,
+        f"3 on their way to the regional office {office.id}.\n",
+    )
+    run_jobs()
+    assert {one.state for one in all_deliveries()} == {DeliveryState.SUCCEEDED}
+    assert len(offices.received("munich")) == 3
+    again = run("webhooks", "redeliver", "--office", str(office.id))
+    assert (again.exit_code, again.stdout) == (0, "There are none to deliver.\n")
+
+
+def test_one_of_them(
+    office: RegionalOffice, offices: Offices, run: Run, run_jobs: Callable[[], None]
+) -> None:
+    enable(office)
+    last = all_deliveries()[-1]
+    assert run("webhooks", "redeliver", str(last.id)).exit_code == 0
+    run_jobs()
+    assert [one.webhook_id for one in offices.received()] == [last.webhook_id]
+
+
+def test_an_office_that_cannot_be_told_is_named(office: RegionalOffice, run: Run) -> None:
+    told = run("webhooks", "redeliver", "--since", "2020-01-01")
+    assert told.exit_code == 3
+    why = f"3 not delivered: The webhook of the regional office {office.id} is disabled.\n"
+    assert told.stderr == why
+    db.session.rollback()
+    assert {one.state for one in all_deliveries()} == {DeliveryState.FAILED}
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("7", "--office", "1"), ("--since", "yesterday"), ("x",), ("--office", "0")]
+)
+def test_wrong_usage(app: Flask, run: Run, arguments: tuple[str, ...]) -> None:
+    assert run("webhooks", "redeliver", *arguments).exit_code == 2

@@ -1,0 +1,207 @@
+"""Two hosts under load, while one is cut off, Redis is killed, and PostgreSQL is killed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from sqlalchemy import select
+
+from automart.background import Job
+from automart.catalogue.samples import add_samples
+from automart.customers.models import Customer
+from automart.db import db, transaction
+from tests.hosts.callers import EMAIL, PASSWORD, Answer, started
+from tests.hosts.network import Impossible, network
+from tests.hosts.services import ROOT, WEB, Programs, Store, environment, start_host
+from tests.hosts.tally import (
+    RECOVERED_WITHIN,
+    Disturbance,
+    faults,
+    is_good,
+    lost_customers,
+    recovery,
+    table,
+)
+from tests.support.people import make_user
+from tests.support.postgresql import Unavailable
+from tests.support.setup import application, make_settings, migrate
+
+HOSTS = ("one", "two")
+SHOWN = 15
+STARTS_WITHIN = 60.0
+# Of the whole time: when each part goes, and when it is back.
+CUT_OFF, REDIS, POSTGRESQL = (0.05, 0.40), (0.55, 0.60), (0.70, 0.78)
+
+
+def main(
+    seconds: Annotated[int, typer.Option(min=60, max=3600, help="How long.")] = 300,
+    threads: Annotated[int, typer.Option(min=1, max=32, help="Callers of each host.")] = 4,
+) -> None:
+    """Exits with 1 if anything was not as it should be."""
+    with tempfile.TemporaryDirectory(prefix="automart-hosts-") as folder:
+        Path(folder).chmod(0o755)
+        try:
+            found = _run(Path(folder), seconds, threads)
+        except (Impossible, Unavailable) as reason:
+            print(f"Not possible here: {reason}")
+            sys.exit(2)
+    print(f"\n{len(found)} faults" if found else "\nAll is as it should be.")
+    for fault in found[:SHOWN]:
+        print(f"  {fault}")
+    sys.exit(1 if found else 0)
+
+
+def _run(folder: Path, seconds: int, threads: int) -> list[str]:
+    with network(HOSTS) as hosts, Programs(hosts, folder) as programs:
+        store = Store(programs)
+        store.start()
+        store.wait()
+        migrate(store.local_database_url, folder)
+        settings = make_settings(
+            store.local_database_url,
+            instance=folder,
+            secret_key=environment(store)["SECRET_KEY"],
+        )
+        with application(settings) as app, app.app_context():
+            make_user(email=EMAIL, password=PASSWORD, is_admin=True)
+            with transaction():
+                add_samples()
+            for host in HOSTS:
+                start_host(programs, host, store)
+            for host in HOSTS:
+                _wait_for_web(programs, host)
+            callers = _start_callers(programs, seconds, threads)
+            disturbances = _disturb(programs, store, seconds)
+            answers = dict(zip(HOSTS, _answers(callers, seconds), strict=True))
+            return _judge(answers, disturbances)
+
+
+def _wait_for_web(programs: Programs, host: str) -> None:
+    url = f"http://127.0.0.1:{WEB}/health/ready"
+    ask = f"import requests; requests.get({url!r}).raise_for_status()"
+    command = programs.network.command(host, [sys.executable, "-c", ask])
+    deadline = time.monotonic() + STARTS_WITHIN
+    while subprocess.run(command, capture_output=True).returncode:
+        if time.monotonic() > deadline:
+            raise Impossible((programs.folder / f"web-{host}.log").read_text()[-2000:])
+        time.sleep(0.5)
+
+
+def _start_callers(
+    programs: Programs, seconds: int, threads: int
+) -> dict[Path, subprocess.Popen[bytes]]:
+    """Callers on each host, with the files of their answers. Returns when all have logged in."""
+    callers = {}
+    for host in HOSTS:
+        file = programs.folder / f"{host}.answers"
+        command = [sys.executable, "-m", "tests.hosts.callers", f"http://127.0.0.1:{WEB}"]
+        command += [str(seconds), str(threads), str(file)]
+        callers[file] = programs.start(f"callers-{host}", host, command, folder=ROOT)
+    for file, process in callers.items():
+        while not started(file).exists():
+            if process.poll() is not None:
+                raise RuntimeError("The callers have failed; their log tells.")
+            time.sleep(0.1)
+    return callers
+
+
+def _answers(callers: Mapping[Path, subprocess.Popen[bytes]], seconds: int) -> list[list[Answer]]:
+    """What the callers of each host were answered."""
+    found = []
+    for file, process in callers.items():
+        if process.wait(seconds + 120):
+            raise RuntimeError("The callers have failed; their log tells.")
+        found.append([Answer(**json.loads(line)) for line in file.read_text().splitlines()])
+    return found
+
+
+def _disturb(programs: Programs, store: Store, seconds: int) -> list[Disturbance]:
+    """Have each part go and come back, in its span of the time."""
+    began = time.monotonic()
+
+    def disturb(
+        what: str, span: tuple[float, float], down: Callable[[], None], up: Callable[[], None]
+    ) -> Disturbance:
+        _sleep_until(began + span[0] * seconds)
+        print(f"{time.monotonic() - began:6.1f} s: {what}", flush=True)
+        start = time.monotonic()
+        down()
+        _sleep_until(began + span[1] * seconds)
+        up()
+        print(f"{time.monotonic() - began:6.1f} s: is back", flush=True)
+        return Disturbance(what, start, time.monotonic())
+
+    def postgresql_again() -> None:
+        store.start_postgresql()
+        store.wait()
+
+    cut = HOSTS[1]
+    net = programs.network
+    return [
+        disturb(f"host {cut} is cut off", CUT_OFF, lambda: net.cut_off(cut), lambda: net.join(cut)),
+        disturb("Redis is killed", REDIS, store.kill_redis, store.start_redis),
+        disturb("PostgreSQL is killed", POSTGRESQL, store.kill_postgresql, postgresql_again),
+    ]
+
+
+def _sleep_until(moment: float) -> None:
+    time.sleep(max(0.0, moment - time.monotonic()))
+
+
+def _judge(answers: dict[str, list[Answer]], disturbances: list[Disturbance]) -> list[str]:
+    print()
+    found = []
+    everything = [answer for each in answers.values() for answer in each]
+    for host, told in answers.items():
+        print(table(host, told))
+        found += [f"{host}: {fault}" for fault in faults(told, disturbances)]
+    ends = [each.began for each in disturbances[1:]] + [float("inf")]
+    for disturbance, until in zip(disturbances, ends, strict=True):
+        took = recovery(disturbance, everything, until)
+        print(f"{disturbance.what}: recovered {took:.1f} s after it was back")
+        if took > RECOVERED_WITHIN:
+            found.append(f"{disturbance.what}: took {took:.1f} s to recover")
+    return found + _lost_customers(everything) + _lost_jobs(everything)
+
+
+def _lost_customers(answers: list[Answer]) -> list[str]:
+    db.session.rollback()
+    stored = dict(db.session.execute(select(Customer.id, Customer.last_name)).all())
+    lost = lost_customers(answers, stored)
+    acknowledged = sum(each.kind in ("create", "change") and is_good(each) for each in answers)
+    print(f"writes of customers: {acknowledged} acknowledged, {len(lost)} lost")
+    return lost
+
+
+def _lost_jobs(answers: list[Answer]) -> list[str]:
+    """Jobs that were acknowledged and are not there, or do not end."""
+    acknowledged = {str(each.ident) for each in answers if each.kind == "order" and each.ident}
+    deadline = time.monotonic() + RECOVERED_WITHIN
+    while True:
+        db.session.rollback()
+        states = {str(job.id): job.state for job in db.session.scalars(select(Job))}
+        unended = [each for each, state in states.items() if not state.has_ended]
+        if not unended or time.monotonic() > deadline:
+            break
+        time.sleep(1)
+    lost = acknowledged - states.keys()
+    print(
+        f"jobs: {len(acknowledged)} acknowledged, {len(lost)} lost, {len(unended)} not ended;",
+        dict(Counter(str(state) for state in states.values())),
+    )
+    return [f"job {each} is lost" for each in lost] + [
+        f"job {each} has not ended" for each in unended
+    ]
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,100 @@
+"""No password, token or other secret is ever in a log, whatever is done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from automart.accounts.service import create_application
+from automart.db import transaction
+from automart.telemetry import configure_logging
+from tests.accounts.pages import CALLBACK, VERIFIER, code_for, exchange, log_in, refresh
+from tests.support import people
+from tests.support.people import PASSWORD
+from tests.support.setup import SECRET
+
+NEW_PASSWORD = "another four words entirely"
+
+
+@pytest.fixture(autouse=True)
+def _as_deployed() -> Iterator[None]:
+    configure_logging("json")
+    yield
+    configure_logging("console")
+
+
+def test_of_all_that_is_done_with_secrets_nothing_is_logged(
+    app: Flask, client: FlaskClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging("json")  # standard error is another one in each phase of a test
+    secrets = {PASSWORD, NEW_PASSWORD, VERIFIER, SECRET}
+    admin = people.make_user(is_admin=True)
+    secrets |= people_log_in(app, admin.email)
+    as_admin = people.signed_in(app, admin)
+    secrets.add(as_admin.environ_base["HTTP_AUTHORIZATION"].removeprefix("Bearer "))
+    secrets |= machines_log_in(client, as_admin)
+    secrets |= {"wrong password of somebody", "no.good.token", "token-in-a-query"}
+    failures(client, as_admin)
+
+    logged = capsys.readouterr().err
+    assert logged.count('"event": "request"') >= 20
+    assert logged.count('"event": "audit"') >= 5
+    assert len(secrets) >= 14
+    assert [secret for secret in secrets if secret in logged] == []
+
+
+def people_log_in(app: Flask, email: str) -> set[str]:
+    """By JSON and by the page, for an application too; and change the password."""
+    browser, program = app.test_client(), app.test_client()
+    tokens = program.post("/login", json={"email": email, "password": PASSWORD}).get_json()
+    found = {tokens["access_token"], tokens["refresh_token"]}
+    refreshed = refresh(program, tokens["refresh_token"]).get_json()
+    found |= {refreshed["access_token"], refreshed["refresh_token"]}
+
+    assert log_in(browser, email).status_code == 303
+    with transaction():
+        front = create_application("Front end", [CALLBACK]).id
+    code = code_for(browser, front)
+    exchanged = exchange(program, front, code).get_json()
+    found |= {code, exchanged["access_token"], exchanged["refresh_token"]}
+    cookie = browser.get_cookie("automart_session")
+    assert cookie is not None
+    found.add(cookie.value)
+
+    change = {"current_password": PASSWORD, "password": NEW_PASSWORD}
+    headers = {"Authorization": f"Bearer {refreshed['access_token']}"}
+    assert program.patch("/v1/users/me", json=change, headers=headers).status_code == 200
+    form = {"token": refreshed["refresh_token"]}
+    assert program.post("/oauth/revoke", data=form).status_code == 200
+    return found
+
+
+def machines_log_in(client: FlaskClient, as_admin: FlaskClient) -> set[str]:
+    """With a secret that is made, used in both ways, and replaced."""
+    wanted = {"name": "Robot", "kind": "service", "scopes": ["catalogue"]}
+    made = as_admin.post("/v1/clients", json=wanted).get_json()
+    named = {"client_id": made["client_id"], "client_secret": made["client_secret"]}
+    found = {made["client_secret"], client.post("/login", json=named).get_json()["access_token"]}
+    form = {"grant_type": "client_credentials"}
+    basic = client.post("/oauth/token", data=form, auth=tuple(named.values()))
+    posted = client.post("/oauth/token", data=form | named)
+    found |= {basic.get_json()["access_token"], posted.get_json()["access_token"]}
+    rotated = as_admin.post(f"/v1/clients/{made['client_id']}/rotate-secret").get_json()
+    assert client.post("/login", json=named).status_code == 401
+    return found | {rotated["client_secret"]}
+
+
+def failures(client: FlaskClient, as_admin: FlaskClient) -> None:
+    """What people send to the wrong place."""
+    wrong = {"email": "somebody@example.com", "password": "wrong password of somebody"}
+    assert client.post("/login", json=wrong).status_code == 401
+    assert client.post("/login", json=wrong | {"extra": 1}).status_code == 422
+    assert client.post("/login", data=str(wrong)).status_code == 415
+    headers = {"Authorization": "Bearer no.good.token"}
+    assert client.get("/v1/makes", headers=headers).status_code == 401
+    assert client.get("/v1/makes?access_token=token-in-a-query").status_code == 401
+    named = {"name": PASSWORD, "email": "x@example.com", "password": PASSWORD, "is_admin": "yes"}
+    assert as_admin.post("/v1/users", json=named).status_code == 422

@@ -1,0 +1,65 @@
+"""What a slow client holds while it sends: a thread, and nothing that others need."""
+
+from __future__ import annotations
+
+import io
+
+from flask import Flask
+from flask.testing import FlaskClient
+
+from automart.db import db
+from tests.support.http import assert_problem
+
+
+class Watched(io.BytesIO):
+    """A body that notes how many connections to the database are in use when it is read."""
+
+    def __init__(self, app: Flask, content: bytes) -> None:
+        super().__init__(content)
+        self._app = app
+        self.in_use: set[int] = set()
+
+    def read(self, size: int | None = -1) -> bytes:
+        with self._app.app_context():
+            self.in_use.add(db.engine.pool.checkedout())  # type: ignore[attr-defined]
+        return super().read(size)
+
+    def readinto(self, buffer: bytearray) -> int:
+        content = self.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
+
+
+def test_a_body_that_is_being_sent_keeps_no_connection(app: Flask, as_user: FlaskClient) -> None:
+    content = b'{"first_name": "Zo\xc3\xab", "last_name": "Quick"}'
+    for method, path, chunked in (
+        ("POST", "/v1/customers", False),
+        ("POST", "/v1/customers", True),
+        ("PATCH", "/v1/customers/1", False),
+    ):
+        body = Watched(app, content)
+        db.session.rollback()
+        response = as_user.open(
+            path,
+            method=method,
+            input_stream=body,
+            content_type="application/json",
+            content_length=None if chunked else len(content),
+            environ_overrides={"wsgi.input_terminated": chunked},
+        )
+        assert response.status_code in (200, 201), response.text
+        assert body.in_use == {0}
+
+
+def test_a_body_without_length_that_is_too_large_is_refused(
+    app: Flask, as_user: FlaskClient
+) -> None:
+    body = Watched(app, b" " * 1_100_000)
+    response = as_user.post(
+        "/v1/customers",
+        input_stream=body,
+        content_type="application/json",
+        environ_overrides={"wsgi.input_terminated": True},
+    )
+    assert_problem(response, 413)
+    assert body.tell() <= 1_000_001
