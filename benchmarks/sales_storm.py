@@ -88,11 +88,12 @@ def _strikes(random: Random, count: int, kinds: Sequence[Callable[[], None]]) ->
 
 def _storm(house: House, work: Work, strikes: Sequence[Strike]) -> None:
     house.misfortunes.counts.clear()
+    house.senders.sent_away = 0
     began = time.perf_counter()
     counts = rage([work], strikes)
     seconds = time.perf_counter() - began
     _tell(house.misfortunes.counts)
-    _tell(counts)
+    _tell(counts + Counter({"answered 503, and asked again": house.senders.sent_away}))
     print(f"  {seconds:>7,.0f} seconds; all came out right", flush=True)
 
 
