@@ -6,7 +6,9 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from threading import Lock
 from typing import Any, ClassVar, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import structlog
 from flask_migrate import Migrate
@@ -91,6 +93,7 @@ db = SQLAlchemy(
     engine_options={"pool_pre_ping": True},
 )
 migrate = Migrate()
+_turns: WeakKeyDictionary[Engine, Lock] = WeakKeyDictionary()
 
 ModelT = TypeVar("ModelT", bound=Model)
 ItemT = TypeVar("ItemT")
@@ -161,15 +164,17 @@ def transaction(*, may_be_repeated: bool = False) -> Iterator[None]:
     # not become a writing one: it is ended first. What was loaded stays usable.
     session.commit()
     callbacks: list[Callable[[], None]] = session.info.setdefault("after_commit", [])
-    try:
-        session.connection(execution_options={"writes": True, "may_be_repeated": may_be_repeated})
-        yield
-        session.commit()
-    except BaseException:
-        session.rollback()
-        raise
-    finally:
-        del session.info["after_commit"]
+    options = {"writes": True, "may_be_repeated": may_be_repeated}
+    with _turn_to_write():
+        try:
+            session.connection(execution_options=options)
+            yield
+            session.commit()
+        except BaseException:
+            session.rollback()
+            raise
+        finally:
+            del session.info["after_commit"]
     for callback in callbacks:
         callback()
 
@@ -193,9 +198,26 @@ def end_session(_error: BaseException | None = None) -> None:
         db.session().invalidate()
 
 
+@contextmanager
+def _turn_to_write() -> Iterator[None]:
+    """Wait, on SQLite, until no other thread of this process writes.
+
+    SQLite lets one write at a time, and has the others ask again and again, in no order: some ask
+    in vain until their time is over. The fewer ask, the sooner each has its turn.
+    """
+    turn = _turns.get(db.engine)
+    waited = turn is not None and turn.acquire(timeout=SQLITE_BUSY_SECONDS)
+    try:
+        yield
+    finally:
+        if turn is not None and waited:
+            turn.release()
+
+
 def prepare_engine(engine: Engine) -> None:
     """Install what the two databases need on each connection and transaction."""
     if engine.dialect.name == "sqlite":
+        _turns[engine] = Lock()
         event.listen(engine, "connect", _prepare_sqlite_connection)
         event.listen(engine, "begin", _begin_on_sqlite)
     else:

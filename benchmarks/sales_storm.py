@@ -8,6 +8,7 @@ and says nothing of speed.
 from __future__ import annotations
 
 import logging
+import shutil
 import tempfile
 import time
 from collections import Counter
@@ -47,7 +48,7 @@ def main(sales: str = str(SALES), only: str = "", seed: str | None = None) -> No
 
 def _storms(database_url: str, count: int, random: Random) -> None:
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = Path(tempfile.mkdtemp(prefix="storm-"))  # with the logs, for when it fails
         redis = stack.enter_context(RedisServer())
         settings = make_settings(
             database_url, redis_url=redis.url, instance=folder, webhook_allow_private=True
@@ -76,6 +77,7 @@ def _storms(database_url: str, count: int, random: Random) -> None:
         ids = list(db.session.scalars(select(Purchase.id).order_by(Purchase.id)))
         strikes = _strikes(random, count, for_all + for_offices)
         _storm(house, Changes(house, ids), strikes)
+    shutil.rmtree(folder)
 
 
 def _strikes(random: Random, count: int, kinds: Sequence[Callable[[], None]]) -> list[Strike]:
@@ -86,11 +88,12 @@ def _strikes(random: Random, count: int, kinds: Sequence[Callable[[], None]]) ->
 
 def _storm(house: House, work: Work, strikes: Sequence[Strike]) -> None:
     house.misfortunes.counts.clear()
+    house.senders.sent_away = 0
     began = time.perf_counter()
     counts = rage([work], strikes)
     seconds = time.perf_counter() - began
     _tell(house.misfortunes.counts)
-    _tell(counts)
+    _tell(counts + Counter({"answered 503, and asked again": house.senders.sent_away}))
     print(f"  {seconds:>7,.0f} seconds; all came out right", flush=True)
 
 

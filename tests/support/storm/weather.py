@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from queue import SimpleQueue
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ LOOKS_EVERY = 0.05
 # Recovery takes at most a minute, whatever was killed, if the machine is not busy otherwise.
 PATIENCE = 120.0
 ANSWER_SECONDS = 120.0
+ASKS = 5
 
 
 class Senders:
@@ -25,6 +27,7 @@ class Senders:
 
     def __init__(self, url: str, count: int = SENDERS) -> None:
         self._url = url
+        self.sent_away = 0
         self._idle: SimpleQueue[requests.Session] = SimpleQueue()
         for _ in range(count):
             session = requests.Session()
@@ -39,11 +42,18 @@ class Senders:
             self._idle.get().close()
 
     def post(self, path: str, token: str, body: Any) -> requests.Response:
+        """The answer. Who is told to come again later (503) does, so many times."""
         headers = {"Authorization": f"Bearer {token}"}
         with self._session() as session:
-            return session.post(
-                self._url + path, json=body, headers=headers, timeout=ANSWER_SECONDS
-            )
+            for _ in range(ASKS):
+                answer = session.post(
+                    self._url + path, json=body, headers=headers, timeout=ANSWER_SECONDS
+                )
+                if answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
+                    break
+                self.sent_away += 1
+                time.sleep(int(answer.headers["Retry-After"]))
+        return answer
 
     @contextmanager
     def _session(self) -> Iterator[requests.Session]:
