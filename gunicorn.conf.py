@@ -37,8 +37,21 @@ worker_class = "gthread"
 # A slow client keeps a thread for as long as it takes; 200 of them must leave some for the others.
 threads = 128
 worker_connections = 12_000
-# A connection that has nothing to say yet goes to the poller, and not for five seconds to a thread.
-gthread.DEFAULT_WORKER_DATA_TIMEOUT = 0.02
+
+
+class Connection(gthread.TConn):
+    """Goes to the poller when it has nothing to say yet, and not for five seconds to a thread.
+
+    Gunicorn's constant must stay as it is: it is also the time after an answer within which a
+    thread must have come to its next line, or else a connection is closed that was to be kept.
+    """
+
+    def wait_for_data(self, timeout):
+        return super().wait_for_data(min(timeout, 0.02))
+
+
+gthread.TConn = Connection
+
 # Whatever a library may leak does not grow for ever, and not all processes start anew at once.
 max_requests = 20_000
 max_requests_jitter = 5_000
