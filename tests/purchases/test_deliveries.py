@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import event
+from sqlalchemy.orm import Session
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from automart.background import JobState
-from automart.background.upkeep import requeue_orphans
-from automart.db import db, utcnow
+from automart.background.kinds import Queue
+from automart.background.queues import waiting_ids
+from automart.background.upkeep import MESSAGE_LOST_AFTER, dispatch_lost, requeue_orphans
+from automart.db import db, transaction, utcnow
 from automart.purchases import deliveries
 from automart.purchases.models import DeliveryState, PurchaseState, RegionalOffice
 from jobs import runner
@@ -24,11 +29,13 @@ from tests.support.purchases import (
     HONDA,
     all_deliveries,
     all_jobs,
+    ensure_catalogue,
     make_manufacturer,
     make_office,
     make_purchase,
     make_signing_office,
     move,
+    sale,
 )
 
 S = PurchaseState
@@ -490,17 +497,68 @@ class TestRedelivery:
         assert as_admin.post("/v1/webhook-deliveries/4711/redeliver").status_code == 404
 
 
+class Killed(BaseException):
+    """As good as kill -9 for what is going on: nothing catches this."""
+
+
+@contextmanager
+def killed_after_commit() -> Iterator[None]:
+    """The process dies when something is committed for which there is something to do yet."""
+
+    def kill() -> None:
+        raise Killed
+
+    def plan(session: Session) -> None:
+        if session.info.get("after_commit"):
+            session.info["after_commit"].insert(0, kill)
+
+    event.listen(db.session, "before_commit", plan)
+    try:
+        with pytest.raises(Killed):
+            yield
+    finally:
+        event.remove(db.session, "before_commit", plan)
+    db.session.remove()
+
+
 class TestKilledInBetween:
     """What was committed is found again, whatever of the rest is lost."""
 
     def test_between_the_change_and_its_message(
-        self, office: RegionalOffice, offices: Offices, deliver: Run, app: Flask
+        self, office: RegionalOffice, offices: Offices, deliver: Run
     ) -> None:
-        app.extensions["redis"].flushall()
-        move(make_purchase(office), S.CANCELLED)
-        app.extensions["redis"].flushall()
+        purchase = make_purchase(office)
+        with killed_after_commit():
+            move(purchase, S.CANCELLED)
+        self.assert_the_message_is_made_up_for("webhook_delivery", Queue.WEBHOOKS)
         deliver()
         assert states(offices.received()) == ["cancelled"]
+
+    def test_between_a_reported_sale_and_its_message(
+        self,
+        office: RegionalOffice,
+        deliver: Run,
+        as_office: Callable[[RegionalOffice], FlaskClient],
+    ) -> None:
+        ensure_catalogue()
+        client = as_office(office)
+        with killed_after_commit():
+            client.post("/v1/sales-webhook", json=sale("A-1"))
+        self.assert_the_message_is_made_up_for("purchase_recording", Queue.SHORT)
+        client.post("/v1/sales-webhook", json=sale("A-1"))  # for it has had no answer
+        deliver()
+        assert len(client.get("/v1/purchases").get_json()["items"]) == 1
+        assert {job.state for job in all_jobs("purchase_recording")} == {JobState.SUCCEEDED}
+
+    def assert_the_message_is_made_up_for(self, kind: str, queue: Queue) -> None:
+        """Housekeeping does so, as soon as it may take the message for lost."""
+        (job,) = all_jobs(kind)
+        assert waiting_ids(queue) == set()
+        assert dispatch_lost() == 0
+        with transaction():
+            job.dispatched_at = utcnow() - MESSAGE_LOST_AFTER
+        assert dispatch_lost() == 1
+        assert waiting_ids(queue) == {job.id}
 
     def test_between_sending_and_recording(
         self,
@@ -510,9 +568,6 @@ class TestKilledInBetween:
         monkeypatch: pytest.MonkeyPatch,
         app: Flask,
     ) -> None:
-        class Killed(BaseException):
-            """Nothing in the job catches this."""
-
         def killed(*_: object) -> None:
             raise Killed
 
