@@ -95,7 +95,7 @@ def _walk(house: House, purchase_id: int, path: Path) -> int:
     """Report every state in its turn. Somebody else may be ahead with the same. How many."""
     for state in path:
         answer = house.senders.post(
-            f"/v1/update-state-webhook/{purchase_id}", house.maker_token, {"state": state}
+            f"/v1/update-state-webhook/{purchase_id}", house.maker.token, {"state": state}
         )
         assert answer.status_code in (200, 409), answer.text
     return len(path)

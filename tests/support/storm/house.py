@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from random import Random
+from threading import Lock
 
 from flask import Flask
 
+from automart.accounts.models import Client
 from automart.config import Settings
 from automart.purchases.models import RegionalOffice
 from sandbox.office import Offices
@@ -28,15 +31,36 @@ from tests.support.storm.weather import Senders
 from tests.support.web import web_running
 
 OFFICES = 8
+# They live for 15 minutes.
+TOKEN_SECONDS = 600.0
+
+
+class Machine:
+    """A partner's system, with an access token that is renewed before it ends."""
+
+    def __init__(self, app: Flask, client: Client) -> None:
+        self._app = app
+        self._client = client
+        self._lock = Lock()
+        self._renewed_at = 0.0
+        self._token = ""
+
+    @property
+    def token(self) -> str:
+        with self._lock:
+            if not self._token or time.monotonic() > self._renewed_at + TOKEN_SECONDS:
+                self._token = token_of(self._app, self._client)
+                self._renewed_at = time.monotonic()
+            return self._token
 
 
 @dataclass(frozen=True)
 class Seller:
-    """A regional office, what the sandbox calls it, and the token of its systems."""
+    """A regional office, what the sandbox calls it, and its system."""
 
     name: str
     office: RegionalOffice
-    token: str
+    machine: Machine
 
 
 @dataclass(frozen=True)
@@ -47,7 +71,7 @@ class House:
     misfortunes: Misfortunes
     offices: Offices
     sellers: list[Seller]
-    maker_token: str
+    maker: Machine
     random: Random
 
 
@@ -68,7 +92,7 @@ def open_house(
             misfortunes=Misfortunes(worker, redis, offices, random),
             offices=offices,
             sellers=sellers,
-            maker_token=token_of(app, maker),
+            maker=Machine(app, maker),
             random=random,
         )
 
@@ -77,4 +101,4 @@ def _seller(app: Flask, offices: Offices, number: int) -> Seller:
     name = f"office-{number}"
     office, secret = make_signing_office(webhook_url=offices.url(name))
     offices.trust(name, secret)
-    return Seller(name, office, token_of(app, client_of(office)))
+    return Seller(name, office, Machine(app, client_of(office)))

@@ -88,7 +88,7 @@ def _reports(house: House, count: int) -> list[Sale]:
 
 def _report(house: House, one: Sale) -> uuid.UUID:
     body = sale(one.number, brand=one.brand, car_model=one.car_model)
-    answer = house.senders.post("/v1/sales-webhook", one.seller.token, body)
+    answer = house.senders.post("/v1/sales-webhook", one.seller.machine.token, body)
     assert answer.status_code == 202, answer.text
     return uuid.UUID(answer.json()["id"])
 
