@@ -17,7 +17,7 @@ from automart.background.kinds import Queue
 log = structlog.get_logger(__name__)
 
 # Offices that hang hold up others only when there are more of them than processes.
-PROCESSES = {Queue.WEBHOOKS: 3}
+PROCESSES = {Queue.WEBHOOKS: 2}
 PATIENCE_SECONDS = 18
 SHORTEST_PAUSE = 0.5
 LONGEST_PAUSE = 10.0

@@ -69,7 +69,9 @@ class TestKeys:
             assert run("keys", "rotate").exit_code == 0
         retired = sorted(key.retired_at is not None for key in db.session.query(SigningKey))
         assert retired == [False, True]
-        assert run("keys", "reseal").stdout == "2 keys are under the present SECRET_KEY.\n"
+        assert run("keys", "reseal").stdout == (
+            "2 keys and 0 webhook secrets are under the present SECRET_KEY.\n"
+        )
         monkeypatch.setenv("SECRET_KEY", "another")
         result = run("keys", "reseal")
         assert result.exit_code == 1

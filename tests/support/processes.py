@@ -34,7 +34,7 @@ def environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def until(found: Callable[[], T], seconds: float = 60) -> T:
+def until(found: Callable[[], T], seconds: float = 180) -> T:
     """What `found` answers as soon as that is true. Fails if it does not become so."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -17,7 +17,7 @@ import requests
 SENDERS = 16
 LOOKS_EVERY = 0.05
 # Recovery takes at most a minute, whatever was killed, if the machine is not busy otherwise.
-PATIENCE = 120.0
+PATIENCE = 300.0
 ANSWER_SECONDS = 120.0
 ASKS = 5
 
