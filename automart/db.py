@@ -16,6 +16,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
     JSON,
     BigInteger,
+    ColumnElement,
     CursorResult,
     DateTime,
     Dialect,
@@ -23,7 +24,10 @@ from sqlalchemy import (
     MetaData,
     Table,
     UpdateBase,
+    delete,
     event,
+    select,
+    tuple_,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
@@ -196,6 +200,20 @@ def end_session(_error: BaseException | None = None) -> None:
     except DBAPIError as error:
         log.warning("connection_lost", error=str(error.orig))
         db.session().invalidate()
+
+
+def delete_in_parts(model: type[Model], which: ColumnElement[bool], at_once: int = 500) -> int:
+    """Delete the rows that `which` describes, in transactions of `at_once` rows: others want to
+    write meanwhile. Answers how many."""
+    key = table_of(model).primary_key.columns
+    some = select(*key).where(which).limit(at_once)
+    total = 0
+    while True:
+        with transaction():
+            deleted = affected(delete(model).where(tuple_(*key).in_(some)))
+        total += deleted
+        if deleted < at_once:
+            return total
 
 
 @contextmanager

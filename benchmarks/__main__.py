@@ -8,7 +8,10 @@ import sys
 
 import benchmarks
 
-NOT_BENCHMARKS = {"__main__", "support", "real_catalogue", "sales_storm"}
+NOT_BENCHMARKS = {
+    *("__main__", "support", "mixed_load"),
+    *("real_catalogue", "sales_storm", "memory"),  # they take too long
+}
 
 
 def names() -> list[str]:

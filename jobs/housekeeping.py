@@ -69,10 +69,12 @@ def chores(settings: Settings) -> list[Chore]:
         Chore(5, dispatch_lost),
         Chore(20, lambda: start_nightly_sync(settings, utcnow())),
         Chore(3600, expire_jobs),
-        Chore(3600, _expire_keys),
+        Chore(3600, forget_old_keys),
+        Chore(3600, forget_old_accounts_data),
         Chore(30, photos.delete_loose),
         Chore(10, deliveries.resume_forgotten),
-        Chore(3600, _expire_webhooks),
+        Chore(3600, deliveries.forget_old_deliveries),
+        Chore(3600, signing.forget_old_secrets),
     ]
 
 
@@ -94,18 +96,6 @@ def start_nightly_sync(settings: Settings, now: datetime) -> None:
         except SyncRunning:
             return  # it starts when that one has ended
         log.info("nightly_sync_submitted", job_id=str(job.id))
-
-
-def _expire_keys() -> None:
-    with transaction():
-        forget_old_keys()
-        forget_old_accounts_data()
-
-
-def _expire_webhooks() -> None:
-    with transaction():
-        deliveries.forget_old_deliveries()
-        signing.forget_old_secrets()
 
 
 def keep(app: Flask, stop: threading.Event) -> None:

@@ -8,11 +8,10 @@ from typing import Any
 
 import structlog
 from flask import has_request_context, request
-from sqlalchemy import delete
 
 from automart.accounts.models import AuditEvent
 from automart.api.access import current_caller_id
-from automart.db import affected, db, utcnow
+from automart.db import db, delete_in_parts, utcnow
 
 log = structlog.get_logger(__name__)
 
@@ -61,4 +60,4 @@ def record(
 
 def forget_old_events() -> int:
     """Delete the events that are no longer kept. Answers how many."""
-    return affected(delete(AuditEvent).where(AuditEvent.at < utcnow() - KEPT_FOR))
+    return delete_in_parts(AuditEvent, AuditEvent.at < utcnow() - KEPT_FOR)

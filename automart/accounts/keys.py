@@ -14,7 +14,7 @@ from joserfc.jwk import ECKey, KeyParameters
 from sqlalchemy import delete, or_, select, update
 
 from automart.accounts.models import SigningKey
-from automart.db import affected, db, transaction, utcnow
+from automart.db import db, delete_in_parts, transaction, utcnow
 from automart.sealing import CannotUnseal, reseal, seal, unseal
 
 log = structlog.get_logger(__name__)
@@ -112,8 +112,8 @@ def reseal_keys() -> int:
 
 def forget_old_keys() -> int:
     """Delete the keys that verify nothing any more. Answers how many."""
-    old = delete(SigningKey).where(SigningKey.retired_at < utcnow() - KEPT_AFTER_RETIREMENT)
-    return affected(old)
+    old = SigningKey.retired_at < utcnow() - KEPT_AFTER_RETIREMENT
+    return delete_in_parts(SigningKey, old)
 
 
 def _add_key() -> str:

@@ -14,10 +14,10 @@ import time
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import case, delete, select, update
+from sqlalchemy import case, select, update
 
 from automart.accounts.models import FamiliarAddress, LoginThrottle
-from automart.db import affected, db, insert, utcnow
+from automart.db import affected, db, delete_in_parts, insert, utcnow
 from automart.errors import TooManyRequests
 from automart.proxies import network_of
 
@@ -96,9 +96,9 @@ def charge_address(address: str | None) -> None:
 
 def forget_old_throttles() -> int:
     """Delete what counts for nothing any more. Answers how many."""
-    full_again = delete(LoginThrottle).where(LoginThrottle.charged_until < _now())
-    old = delete(FamiliarAddress).where(FamiliarAddress.seen_at < utcnow() - FAMILIAR_FOR)
-    return affected(full_again) + affected(old)
+    full_again = LoginThrottle.charged_until < _now()
+    old = FamiliarAddress.seen_at < utcnow() - FAMILIAR_FOR
+    return delete_in_parts(LoginThrottle, full_again) + delete_in_parts(FamiliarAddress, old)
 
 
 def _charge(key: str, limit: Limit) -> None:

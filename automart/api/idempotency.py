@@ -10,13 +10,13 @@ from functools import wraps
 from typing import Any
 
 from flask import Response, current_app, make_response, request
-from sqlalchemy import JSON, Index, String, delete
+from sqlalchemy import JSON, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from automart.api.access import current_caller_id
 from automart.api.bodies import read_body
 from automart.api.notes import note
-from automart.db import Model, affected, db, insert, transaction, utcnow
+from automart.db import Model, db, delete_in_parts, insert, transaction, utcnow
 from automart.errors import Invalid, Malformed
 
 REMEMBERED_FOR = timedelta(hours=24)
@@ -65,8 +65,8 @@ def idempotent(view: Callable[..., Any]) -> Callable[..., Any]:
 
 def forget_old_keys() -> int:
     """Delete the keys that are no longer remembered. Answers how many."""
-    old = delete(IdempotencyKey).where(IdempotencyKey.created_at < utcnow() - REMEMBERED_FOR)
-    return affected(old)
+    old = IdempotencyKey.created_at < utcnow() - REMEMBERED_FOR
+    return delete_in_parts(IdempotencyKey, old)
 
 
 def _asked_key() -> str | None:

@@ -8,12 +8,12 @@ from http import HTTPStatus
 
 import redis
 import structlog
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import or_, select, update
 
 from automart.background.kinds import Kind, Queue
 from automart.background.models import Job, JobState, Lease
 from automart.background.queues import Message, push, waiting_ids
-from automart.db import affected, db, end_read, insert, transaction, utcnow
+from automart.db import affected, db, delete_in_parts, end_read, insert, transaction, utcnow
 from automart.errors import problem
 
 log = structlog.get_logger(__name__)
@@ -85,16 +85,9 @@ def requeue_orphans() -> int:
 
 
 def expire_jobs() -> int:
-    """Delete jobs that ended long ago, few at a time: a sync takes thousands of outcomes along, and
-    others want to write meanwhile. Answers how many."""
-    old = select(Job.id).where(Job.finished_at < utcnow() - KEPT_FOR).limit(EXPIRED_AT_ONCE)
-    total = 0
-    while True:
-        with transaction():
-            deleted = affected(delete(Job).where(Job.id.in_(old)))
-        total += deleted
-        if deleted < EXPIRED_AT_ONCE:
-            return total
+    """Delete jobs that ended long ago, few at a time: a sync takes thousands of outcomes along.
+    Answers how many."""
+    return delete_in_parts(Job, Job.finished_at < utcnow() - KEPT_FOR, EXPIRED_AT_ONCE)
 
 
 def _requeue(job: Job) -> None:

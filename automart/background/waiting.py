@@ -42,7 +42,7 @@ def can_wait(view: Callable[..., Any]) -> Callable[..., Any]:
         seconds = _preferred_seconds()
         if response.status_code != 202 or seconds is None:
             return response
-        job = _finished(uuid.UUID(response.get_json()["id"]), seconds)
+        job = _when_ended(uuid.UUID(response.get_json()["id"]), seconds)
         return response if job is None else _answer(response, job, seconds)
 
     note(wrapper, can_wait=True)
@@ -58,18 +58,17 @@ def _preferred_seconds() -> int | None:
     return None
 
 
-def _finished(job_id: uuid.UUID, seconds: int) -> Job | None:
+def _when_ended(job_id: uuid.UUID, seconds: int) -> Job | None:
+    """The job as it is when it has ended or `seconds` are over. None: nobody could wait for it."""
     deadline = time.monotonic() + seconds
     pause, longest = POLLED_EVERY
     with _a_place() as found:
         while found:
             job = db.session.get(Job, job_id, populate_existing=True)
             end_read()
-            if job is None or job.state.has_ended:
-                return job
             left = deadline - time.monotonic()
-            if left <= 0:
-                return None
+            if job is None or job.state.has_ended or left <= 0:
+                return job
             time.sleep(min(pause, left))
             pause = min(pause * 1.5, longest)
     return None
@@ -86,10 +85,11 @@ def _a_place() -> Iterator[bool]:
 
 
 def _answer(response: Response, job: Job, seconds: int) -> Response:
-    """The finished job, with what else the 202 said of the request (a replay, say)."""
-    response.status_code = 200
+    """The job as it is now, with what else the 202 said of the request (a replay, say)."""
     response.set_data(make_response(JobSchema().dump(job)).get_data())
-    for name in ("Location", "Retry-After"):
-        del response.headers[name]
-    response.headers["Preference-Applied"] = f"wait={seconds}"
+    if job.state.has_ended:
+        response.status_code = 200
+        response.headers["Preference-Applied"] = f"wait={seconds}"
+        for name in ("Location", "Retry-After"):
+            del response.headers[name]
     return response

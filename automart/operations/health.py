@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TooLate
@@ -57,8 +58,9 @@ class Health:
 
     def look(self) -> Mapping[str, str]:
         """The state of each part, within `PATIENCE_SECONDS` whatever hangs."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
         begun = {name: probe.begin() for name, probe in self._probes.items()}
-        found = {name: _answer(name, future) for name, future in begun.items()}
+        found = {name: _answer(name, future, deadline) for name, future in begun.items()}
         schema = found["database"]
         is_up = schema != DOWN
         return {
@@ -95,9 +97,9 @@ def look() -> dict[str, Any]:
     return {"status": status, "parts": parts}
 
 
-def _answer(name: str, future: Future[str]) -> str:
+def _answer(name: str, future: Future[str], deadline: float) -> str:
     try:
-        return future.result(PATIENCE_SECONDS)
+        return future.result(max(0.0, deadline - time.monotonic()))
     except (TooLate, SQLAlchemyError, redis.RedisError) as error:
         log.warning("part_is_down", part=name, error=str(error) or type(error).__name__)
         return DOWN

@@ -15,13 +15,13 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, Select, Update, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Select, Update, exists, func, select, update
 from sqlalchemy.orm import aliased, lazyload
 
 from automart import background
 from automart.accounts import audit
 from automart.background.service import ensure_due
-from automart.db import affected, db, transaction, utcnow
+from automart.db import db, delete_in_parts, transaction, utcnow
 from automart.errors import Conflict, NotFound
 from automart.purchases.models import (
     DeliveryAttempt,
@@ -262,9 +262,8 @@ def resume_forgotten() -> int:
 
 
 def forget_old_deliveries() -> int:
-    """Delete deliveries that ended long ago, in the present transaction. Answers how many."""
-    old = WebhookDelivery.ended_at < utcnow() - KEPT_FOR
-    return affected(delete(WebhookDelivery).where(old))
+    """Delete deliveries that ended long ago. Answers how many."""
+    return delete_in_parts(WebhookDelivery, WebhookDelivery.ended_at < utcnow() - KEPT_FOR)
 
 
 def _singleton(office_id: int) -> str:

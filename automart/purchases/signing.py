@@ -6,9 +6,9 @@ import base64
 import secrets
 from datetime import timedelta
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import or_, select, update
 
-from automart.db import affected, db, transaction, utcnow
+from automart.db import db, delete_in_parts, transaction, utcnow
 from automart.purchases.models import WebhookSecret
 from automart.sealing import reseal, seal, unseal
 
@@ -62,4 +62,4 @@ def reseal_secrets() -> int:
 def forget_old_secrets() -> int:
     """Delete the secrets that sign nothing any more. Answers how many."""
     old = WebhookSecret.retired_at < utcnow() - GOOD_AFTER_RETIREMENT
-    return affected(delete(WebhookSecret).where(old))
+    return delete_in_parts(WebhookSecret, old)

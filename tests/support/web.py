@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Barrier
 from typing import Any, TypeVar
 
+import psutil
 import requests
 
 from automart.config import Settings
@@ -22,17 +24,26 @@ T = TypeVar("T")
 ROOT = Path(__file__).parent.parent.parent
 
 
+@dataclass
+class Gunicorn:
+    """A running gunicorn."""
+
+    url: str
+    master: psutil.Process
+
+    def workers(self) -> set[int]:
+        """The processes that serve."""
+        return {process.pid for process in self.master.children()}
+
+
 @contextmanager
-def web_running(settings: Settings, *, processes: int = 4, threads: int = 16) -> Iterator[str]:
-    """The URL of a gunicorn that serves the application. Its log is `web.log` in the instance."""
+def gunicorn_running(settings: Settings, *options: str) -> Iterator[Gunicorn]:
+    """Gunicorn as our configuration has it, but for `options`. Its log is `web.log` in the
+    instance."""
     port = _free_port()
     log = settings.instance / "web.log"
     command = [sys.executable, "-m", "gunicorn", "wsgi:app", "--bind", f"127.0.0.1:{port}"]
-    command += ["--config", str(ROOT / "gunicorn.conf.py")]
-    command += ["--workers", str(processes), "--worker-class", "gthread"]
-    command += ["--threads", str(threads), "--timeout", "120"]
-    # A connection that is closed for idleness just when it is used again would look like an error.
-    command += ["--keep-alive", "120", "--no-control-socket", "--preload"]
+    command += ["--config", str(ROOT / "gunicorn.conf.py"), *options]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, env=environment(settings), cwd=settings.instance, stdout=output, stderr=output
@@ -40,10 +51,19 @@ def web_running(settings: Settings, *, processes: int = 4, threads: int = 16) ->
     try:
         url = f"http://127.0.0.1:{port}"
         _wait_for(url, process, log)
-        yield url
+        yield Gunicorn(url, psutil.Process(process.pid))
     finally:
         process.terminate()
         process.wait(timeout=60)
+
+
+@contextmanager
+def web_running(settings: Settings, *, processes: int = 4, threads: int = 16) -> Iterator[str]:
+    """The URL of a gunicorn that serves the application to callers that stay connected."""
+    options = ["--workers", str(processes), "--threads", str(threads), "--timeout", "120"]
+    # A connection that is closed for idleness just when it is used again would look like an error.
+    with gunicorn_running(settings, *options, "--keep-alive", "120", "--preload") as gunicorn:
+        yield gunicorn.url
 
 
 def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:

@@ -1,0 +1,75 @@
+"""Memory of web and worker under a mixed load at full speed: flat once they are warm.
+
+`python -m benchmarks memory [MINUTES] [sqlite|postgresql]`. Web processes are not replaced after a
+number of requests, as they are in production: a leak would show. Not part of `make bench`: it takes
+long.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+
+from benchmarks.mixed_load import make_parties, mixed_load
+from benchmarks.support import databases, vpic
+from sandbox import Catalogue
+from sandbox.office import Offices
+from tests.support.processes import WorkerProcesses, worker_running
+from tests.support.redis_server import RedisServer
+from tests.support.setup import application, make_settings
+from tests.support.web import Gunicorn, gunicorn_running
+
+MINUTES = 30
+LOOKS = 10
+MEGABYTE = 2**20
+
+
+def main(minutes: str = str(MINUTES), only: str = "") -> None:
+    """Print now and then what memory each process has of its own; at the end, the answers."""
+    with databases() as found, vpic(Catalogue.sample()) as nhtsa_url:
+        for name, url in found:
+            if only in ("", name.lower()):
+                print(f"{name}, {minutes} minutes; MB of each process's own:", flush=True)
+                _run(url, nhtsa_url, float(minutes) * 60)
+
+
+def _run(database_url: str, nhtsa_url: str, seconds: float) -> None:
+    with ExitStack() as stack:
+        folder = Path(tempfile.mkdtemp(prefix="memory-"))
+        stack.callback(shutil.rmtree, folder)
+        redis = stack.enter_context(RedisServer())
+        offices = stack.enter_context(Offices())
+        settings = make_settings(
+            database_url,
+            redis_url=redis.url,
+            instance=folder,
+            nhtsa_url=nhtsa_url,
+            webhook_allow_private=True,
+        )
+        app = stack.enter_context(application(settings))
+        stack.enter_context(app.app_context())
+        parties = make_parties(app, offices)
+        worker = stack.enter_context(worker_running(settings))
+        web = stack.enter_context(gunicorn_running(settings, "--max-requests", "0"))
+        with mixed_load(web.url, parties) as answers:
+            _watch(web, worker, seconds)
+        print(f"  {answers.total()} requests: {dict(sorted(answers.items()))}", flush=True)
+
+
+def _watch(web: Gunicorn, worker: WorkerProcesses, seconds: float) -> None:
+    began = time.monotonic()
+    for look in range(1, LOOKS + 1):
+        time.sleep(max(0.0, began + seconds * look / LOOKS - time.monotonic()))
+        minutes = (time.monotonic() - began) / 60
+        told = f"web {_memory(web.master)} · worker {_memory(worker.supervisor)}"
+        print(f"  {minutes:5.1f} min: {told}", flush=True)
+
+
+def _memory(parent: psutil.Process) -> str:
+    processes = [parent, *parent.children()]
+    return " ".join(f"{each.memory_full_info().uss / MEGABYTE:.0f}" for each in processes)

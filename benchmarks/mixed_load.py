@@ -1,0 +1,152 @@
+"""What callers of all kinds do, again and again, at full speed."""
+
+from __future__ import annotations
+
+import io
+import random
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+from flask import Flask
+from PIL import Image
+
+from automart.catalogue.samples import add_samples
+from automart.db import transaction
+from sandbox.office import Offices
+from tests.hosts.callers import MAKES
+from tests.support.inventory import day, iso, make_car, make_customer
+from tests.support.people import make_user
+from tests.support.purchases import HONDA, client_of, make_manufacturer, make_signing_office, sale
+from tests.support.storm.house import Machine
+
+CALLERS = 8
+DAYS = 20_000
+
+
+@dataclass(frozen=True)
+class Parties:
+    """Who calls, and what they call about."""
+
+    person: Machine
+    office: Machine
+    maker: Machine
+    car: int
+    customer: int
+
+
+def make_parties(app: Flask, offices: Offices) -> Parties:
+    with transaction():
+        add_samples()
+    office, _secret = make_signing_office(webhook_url=offices.url("office"))
+    return Parties(
+        person=Machine(app, make_user(is_admin=True)),
+        office=Machine(app, client_of(office)),
+        maker=Machine(app, client_of(make_manufacturer(HONDA))),
+        car=make_car().id,
+        customer=make_customer().id,
+    )
+
+
+@contextmanager
+def mixed_load(url: str, parties: Parties) -> Iterator[Counter[str]]:
+    """The answers so far, by what was called and status, while callers call."""
+    answers: Counter[str] = Counter()
+    enough = threading.Event()
+    callers = [Caller(url, parties, answers, enough) for _ in range(CALLERS)]
+    for caller in callers:
+        caller.start()
+    try:
+        yield answers
+    finally:
+        enough.set()
+        for caller in callers:
+            caller.join()
+
+
+class Caller(threading.Thread):
+    """All kinds of callers in turn, over one connection."""
+
+    _lock = threading.Lock()
+
+    def __init__(
+        self, url: str, parties: Parties, answers: Counter[str], enough: threading.Event
+    ) -> None:
+        super().__init__(daemon=True)
+        self._url, self._parties = url, parties
+        self._answers, self._enough = answers, enough
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def run(self) -> None:
+        weights = {
+            self._read: 40,
+            self._keep_customer: 10,
+            self._book: 10,
+            self._sell: 15,
+            self._tell_state: 10,
+            self._sync: 2,
+        }
+        with self._session:
+            while not self._enough.is_set():
+                random.choices(list(weights), list(weights.values()))[0]()
+
+    def _read(self) -> None:
+        paths = ("/v1/customers?q=load", "/v1/makes", "/v1/cars", "/jobs?limit=50", "/metrics")
+        self._send("read", self._parties.person, "GET", random.choice(paths))
+
+    def _keep_customer(self) -> None:
+        """One comes, has a photo taken, and goes."""
+        person, body = self._parties.person, {"first_name": "Load", "last_name": uuid.uuid4().hex}
+        made = self._send("customer", person, "POST", "/v1/customers", json=body)
+        path = f"/v1/customers/{made['id']}"
+        files = {"photo": ("photo.png", picture(), "image/png")}
+        self._send("photo", person, "PUT", f"{path}/photo", files=files)
+        self._send("customer", person, "DELETE", path)
+
+    def _book(self) -> None:
+        start = random.randrange(DAYS)
+        body = {
+            "car_id": self._parties.car,
+            "customer_id": self._parties.customer,
+            "start": iso(day(start)),
+            "end": iso(day(start + 1)),
+        }
+        self._send("booking", self._parties.person, "POST", "/v1/bookings", json=body)
+
+    def _sell(self) -> None:
+        body = sale(uuid.uuid4().hex)
+        self._send("sale", self._parties.office, "POST", "/v1/sales-webhook", json=body)
+
+    def _tell_state(self) -> None:
+        """Cancels one of the oldest orders, of which the office is told."""
+        path = "/v1/get-all-vehicles-for-manufacturing/Honda?limit=20"
+        listed = self._send("orders", self._parties.maker, "GET", path)["items"]
+        if listed:
+            path = f"/v1/update-state-webhook/{random.choice(listed)['id']}"
+            self._send("state", self._parties.maker, "POST", path, json={"state": "cancelled"})
+
+    def _sync(self) -> None:
+        makes = {"make_ids": random.sample(MAKES, 3)}
+        self._send("sync", self._parties.person, "POST", "/v1/vehicle-syncs", json=makes)
+
+    def _send(self, what: str, who: Machine, method: str, path: str, **body: Any) -> Any:
+        headers = {"Authorization": f"Bearer {who.token}"}
+        answer = self._session.request(
+            method, self._url + path, headers=headers, timeout=120, **body
+        )
+        with self._lock:
+            self._answers[f"{what} {answer.status_code}"] += 1
+        is_json = "json" in answer.headers.get("Content-Type", "")
+        return answer.json() if is_json else None
+
+
+def picture() -> bytes:
+    file = io.BytesIO()
+    Image.effect_noise((640, 480), 50).save(file, "png")
+    return file.getvalue()
