@@ -1,12 +1,10 @@
 """What must happen by itself: forgotten jobs are dispatched, orphaned ones queued again, old rows
-expire, the nightly sync starts. `python -m jobs.housekeeping PARENT`: any number may run, one
-works.
+expire, the nightly sync starts. Any number may run, one works.
 """
 
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 import time
 import uuid
@@ -35,7 +33,6 @@ from automart.config import Settings
 from automart.customers import photos
 from automart.db import db, transaction, utcnow
 from automart.purchases import deliveries, signing
-from jobs.processes import end_with_parent
 
 log = structlog.get_logger(__name__)
 
@@ -120,13 +117,9 @@ def keep(app: Flask, stop: threading.Event) -> None:
 
 
 def main() -> None:
-    end_with_parent(int(sys.argv[1]))
+    """Keep house until SIGTERM."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         # From a thread: the main thread may be holding the event's lock when the signal comes.
         signal.signal(number, lambda *_: threading.Thread(target=stop.set).start())
     keep(create_app(), stop)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,23 +1,34 @@
-"""Keeps the processes of a worker alive: a dead one is started again."""
+"""Keeps the processes of a worker alive: a dead one is started again.
+
+All are forks of this process, which has imported everything and begun nothing: they start at once,
+and share the memory of what is imported.
+"""
 
 from __future__ import annotations
 
+import gc
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing.process import BaseProcess
 
 import structlog
+from setproctitle import setproctitle
 
 from automart.background.kinds import Queue
+from jobs import housekeeping, worker
+from jobs.processes import end_with_parent
 
 log = structlog.get_logger(__name__)
 
 # Offices that hang hold up others only when there are more of them than processes.
 PROCESSES = {Queue.WEBHOOKS: 2}
+ENDINGS = (signal.SIGTERM, signal.SIGINT)
 PATIENCE_SECONDS = 18
 SHORTEST_PAUSE = 0.5
 LONGEST_PAUSE = 10.0
@@ -30,16 +41,16 @@ class Child:
     """A process that is to run all the time."""
 
     name: str
-    command: Sequence[str]
-    process: subprocess.Popen[bytes] | None = None
+    work: Callable[[], None]
+    process: BaseProcess | None = None
     started: float = 0.0
     pause: float = SHORTEST_PAUSE
 
     def look_after(self) -> None:
         """Start it if it does not run; the next try after a longer pause if it died young."""
         now = time.monotonic()
-        if self.process is not None and self.process.poll() is not None:
-            code, self.process = self.process.returncode, None
+        if self.process is not None and self.process.exitcode is not None:
+            code, self.process = self.process.exitcode, None
             lived = now - self.started
             self.pause = (
                 SHORTEST_PAUSE if lived > HEALTHY_AFTER else min(self.pause * 2, LONGEST_PAUSE)
@@ -47,9 +58,28 @@ class Child:
             log.warning("process_ended", name=self.name, code=code, restart_in=self.pause)
             self.started = now
         if self.process is None and (not self.started or now >= self.started + self.pause):
-            # A session of its own: Ctrl-C reaches the supervisor alone, which then stops them all.
-            self.process = subprocess.Popen(self.command, start_new_session=True)
+            fork = multiprocessing.get_context("fork")
+            self.process = fork.Process(target=_begin, args=(os.getpid(), self))
+            # A signal that came before the child heeds it would be lost.
+            signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
+            self.process.start()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDINGS)
             self.started = now
+
+
+def _begin(parent: int, child: Child) -> None:
+    # A session of its own: Ctrl-C reaches the supervisor alone, which then stops them all.
+    os.setsid()
+    for number in ENDINGS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDINGS)
+    end_with_parent(parent)
+    setproctitle(f"automart worker: {child.name}")
+    try:
+        child.work()
+    except Exception:
+        log.exception("process_failed", name=child.name)
+        sys.exit(1)
 
 
 class Supervisor:
@@ -57,11 +87,10 @@ class Supervisor:
 
     def __init__(self, queues: Sequence[Queue]) -> None:
         self._stop = False
-        me = str(os.getpid())  # for them to notice when it is gone
         self._children = [
-            Child("housekeeping", [sys.executable, "-m", "jobs.housekeeping", me]),
+            Child("housekeeping", housekeeping.main),
             *(
-                Child(queue, [sys.executable, "-m", "jobs.worker", me, queue])
+                Child(queue, partial(worker.serve, queue))
                 for queue in queues
                 for _ in range(PROCESSES.get(queue, 1))
             ),
@@ -69,8 +98,10 @@ class Supervisor:
 
     def run(self) -> None:
         """Return when all processes have ended, at most 20 seconds after the signal."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in ENDINGS:
             signal.signal(number, self._request_stop)
+        worker.import_jobs()
+        gc.freeze()  # collecting would touch what is shared, and so make it everyone's own
         while not self._stop:
             for child in self._children:
                 child.look_after()
@@ -86,8 +117,7 @@ class Supervisor:
             process.terminate()
         deadline = time.monotonic() + PATIENCE_SECONDS
         for process in running:
-            try:
-                process.wait(timeout=max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
+            process.join(max(0.0, deadline - time.monotonic()))
+            if process.is_alive():
                 log.warning("process_killed", pid=process.pid)
                 process.kill()

@@ -1,4 +1,4 @@
-"""RQ's worker, as this house needs it: `python -m jobs.worker PARENT QUEUE`."""
+"""RQ's worker, as this house needs it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ import structlog
 from flask import Flask
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
+from setproctitle import setproctitle
 from sqlalchemy.orm import configure_mappers
 from werkzeug.utils import import_string
 
 from automart import create_app
 from automart.background.kinds import Kind, Queue
+from automart.background.queues import RUNNER
 from automart.config import Settings
 from automart.db import db
 from jobs.processes import end_with_parent
@@ -40,6 +42,10 @@ class _Worker(rq.worker.BaseWorker):
     def __init__(self, app: Flask, queue: Queue, connection: redis.Redis) -> None:
         super().__init__([queue], connection=connection, worker_ttl=WORKER_TTL)
         self._app = app
+        self._queue = queue
+
+    def procline(self, message: str) -> None:
+        setproctitle(f"automart worker: {self._queue}: {message}")
 
     def subscribe(self) -> None:
         """Listen to no commands: RQ would do so in a thread, beside which nothing may fork."""
@@ -76,22 +82,25 @@ class ForkingWorker(_Worker, rq.Worker):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+def import_jobs() -> None:
+    """Import all that jobs need, so that no fork has to."""
+    for kind in Kind:
+        import_string(kind.function)
+    import_string(RUNNER)
+    configure_mappers()
+
+
 def serve(queue: Queue) -> None:
     """Work on the jobs of `queue` until SIGTERM."""
     app = create_app()
     settings: Settings = app.extensions["settings"]
-    for kind in Kind:
-        import_string(kind.function)
-    import_string("jobs.runner.run")
-    configure_mappers()
     connection = redis.Redis.from_url(
         settings.redis_url, socket_connect_timeout=5, retry=Retry(ConstantBackoff(0.1), 1)
     )
     log.info("worker_started", queue=queue)
     worker = ForkingWorker if queue in FORKED else InlineWorker
-    worker(app, queue, connection).work(logging_level="WARNING")
-
-
-if __name__ == "__main__":
-    end_with_parent(int(sys.argv[1]))
-    serve(Queue(sys.argv[2]))
+    try:
+        worker(app, queue, connection).work(logging_level="WARNING")
+    except redis.ConnectionError as error:
+        log.warning("redis_unavailable", error=str(error))
+        sys.exit(1)  # the supervisor tries again

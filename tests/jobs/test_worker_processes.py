@@ -181,8 +181,8 @@ class TestRedis:
 def test_a_worker_for_one_queue_serves_that_one_alone(client, models, settings):
     with worker_running(settings, "short") as worker:
         worker.rq_worker("short")
-        assert until(lambda: worker.below("jobs.housekeeping"))
-        assert worker.below("jobs.worker", "long") == []
+        assert until(lambda: worker.below("housekeeping"))
+        assert worker.below("long") == []
 
 
 def test_a_worker_refuses_a_queue_that_does_not_exist(settings):

@@ -18,6 +18,7 @@ from automart.config import Settings
 
 T = TypeVar("T")
 ROOT = Path(__file__).parent.parent.parent
+TITLE = "automart worker: "
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -68,9 +69,10 @@ class WorkerProcesses:
     def restart(self) -> None:
         self._spawn()
 
-    def below(self, *words: str) -> list[psutil.Process]:
-        """The processes below the supervisor whose command has all `words`."""
-        return [p for p in _alive(self.supervisor.children(recursive=True)) if _has(p, words)]
+    def below(self, name: str = "") -> list[psutil.Process]:
+        """The processes below the supervisor: all, or those of a queue, or of housekeeping."""
+        found = _alive(self.supervisor.children(recursive=True))
+        return [process for process in found if f"{TITLE}{name}" in _title(process)]
 
     def rq_worker(self, queue: str = "long") -> psutil.Process:
         """RQ's worker of a queue: the parent of what runs its jobs."""
@@ -81,7 +83,7 @@ class WorkerProcesses:
         return until(lambda: next(iter(_alive(self.rq_worker(queue).children())), None))
 
     def _rq_worker(self, queue: str) -> psutil.Process | None:
-        mine = self.below("jobs.worker", queue)
+        mine = self.below(queue)
         return next((p for p in mine if p.ppid() == self.supervisor.pid), None)
 
     def kill_all(self) -> None:
@@ -132,9 +134,8 @@ def _alive(processes: list[psutil.Process]) -> list[psutil.Process]:
     return [process for process in processes if is_alive(process)]
 
 
-def _has(process: psutil.Process, words: tuple[str, ...]) -> bool:
+def _title(process: psutil.Process) -> str:
     try:
-        command = process.cmdline()
+        return " ".join(process.cmdline())
     except psutil.Error:
-        return False
-    return all(word in command for word in words)
+        return ""
