@@ -31,6 +31,10 @@ class WebhookRequest:
     body: bytes
     headers: dict[str, str]
 
+    @property
+    def is_signed(self) -> bool:
+        return self.headers["webhook-signature"] != ""
+
 
 def request_for(delivery: WebhookDelivery, now: datetime) -> WebhookRequest:
     """What a delivery sends when it is tried `now`; but for time and signatures always the same."""

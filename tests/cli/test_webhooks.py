@@ -14,7 +14,7 @@ from automart.purchases import deliveries
 from automart.purchases.models import DeliveryState, PurchaseState, RegionalOffice
 from sandbox.office import Offices
 from tests.cli.conftest import Run
-from tests.support.purchases import all_deliveries, make_office, make_purchase
+from tests.support.purchases import all_deliveries, make_purchase, make_signing_office
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def settings(settings: Settings) -> Settings:
 @pytest.fixture
 def office(app: Flask, offices: Offices) -> RegionalOffice:
     """An office that has missed three changes of two purchases."""
-    office = make_office(webhook_url=offices.url("munich"), webhook_enabled=False)
+    office, _ = make_signing_office(webhook_url=offices.url("munich"), webhook_enabled=False)
     make_purchase(office, PurchaseState.MANUFACTURED)
     make_purchase(office, PurchaseState.CANCELLED)
     return office

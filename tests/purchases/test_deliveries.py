@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -21,7 +22,13 @@ from automart.background.queues import waiting_ids
 from automart.background.upkeep import MESSAGE_LOST_AFTER, dispatch_lost, requeue_orphans
 from automart.db import db, transaction, utcnow
 from automart.purchases import deliveries
-from automart.purchases.models import DeliveryState, PurchaseState, RegionalOffice
+from automart.purchases.models import (
+    DeliveryState,
+    PurchaseState,
+    RegionalOffice,
+    WebhookSecret,
+)
+from automart.sealing import seal
 from jobs import runner
 from sandbox.office import Offices, Received
 from sandbox.office_faults import OfficeFault
@@ -50,6 +57,11 @@ def states(received: list[Received]) -> list[str]:
 def the_office(office: RegionalOffice) -> RegionalOffice:
     db.session.rollback()
     return db.session.get_one(RegionalOffice, office.id, populate_existing=True)
+
+
+def lose_secret_key(app: Flask) -> None:
+    settings = app.extensions["settings"]
+    app.extensions["settings"] = replace(settings, secret_key="another one " * 4)
 
 
 class TestSending:
@@ -164,6 +176,33 @@ class TestSending:
         (got,) = offices.received()
         assert not got.verified
         assert len(got.headers["webhook-signature"].split()) == 1
+
+    def test_a_new_secret_signs_alone_when_secret_key_was_lost(
+        self,
+        app: Flask,
+        office: RegionalOffice,
+        offices: Offices,
+        deliver: Run,
+        as_admin: FlaskClient,
+    ) -> None:
+        lose_secret_key(app)
+        rotated = as_admin.post(f"/v1/regional-offices/{office.id}/rotate-webhook-secret")
+        offices.trust("munich", rotated.get_json()["webhook_secret"])
+        move(make_purchase(office), S.CANCELLED)
+        deliver()
+        (got,) = offices.received()
+        assert got.verified
+
+    def test_nothing_is_sent_unsigned(
+        self, app: Flask, office: RegionalOffice, offices: Offices, deliver: Run
+    ) -> None:
+        move(make_purchase(office), S.CANCELLED)
+        lose_secret_key(app)
+        deliver()
+        (delivery,) = all_deliveries()
+        assert [one.error for one in delivery.attempts] == ["There is no secret to sign with."]
+        assert delivery.next_attempt_at > utcnow()
+        assert offices.received() == []
 
 
 class TestFailing:
@@ -309,6 +348,22 @@ class TestFailing:
         (delivery,) = all_deliveries()
         assert "127.0.0.1" in delivery.attempts[0].error
         assert offices.received() == []
+
+    def test_what_nobody_thought_of_is_a_failed_try_and_no_end(
+        self, office: RegionalOffice, offices: Offices, deliver: Run
+    ) -> None:
+        with transaction():
+            for secret in db.session.query(WebhookSecret):
+                secret.sealed = seal(b"not base64")
+        for _ in range(2):
+            move(make_purchase(office), S.CANCELLED)
+        deliver()
+        for delivery in all_deliveries():
+            assert [one.error for one in delivery.attempts] == [
+                "This is our fault. It has been logged."
+            ]
+            assert delivery.next_attempt_at > utcnow()
+        assert all_jobs("webhook_delivery")[0].state is JobState.SUCCEEDED
 
 
 class TestDisabling:
