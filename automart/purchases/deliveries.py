@@ -196,7 +196,8 @@ def redeliver(office_id: int, deliveries: Select[WebhookDelivery]) -> background
     """Deliver to an office again, from the first try on, those of `deliveries` that are its own,
     in the present transaction. Answers the job that does it.
 
-    Of one purchase's the oldest is due at once, and each of the others after the one before it.
+    Of one purchase's the oldest is due at once, and each of the others after the one before it,
+    also those that were on their way.
     Raises `Conflict` if the office's webhook is disabled or has no URL.
     """
     office = lock_office(office_id)
@@ -218,7 +219,9 @@ def redeliver(office_id: int, deliveries: Select[WebhookDelivery]) -> background
         .values(again)
         .execution_options(synchronize_session=False)
     )
-    db.session.execute(_release(WebhookDelivery.regional_office_id == office.id))
+    its_own = WebhookDelivery.regional_office_id == office.id
+    db.session.execute(_hold_up(its_own))
+    db.session.execute(_release(its_own))
     db.session.expire_all()
     return ensure_job(office.id)
 
@@ -289,7 +292,8 @@ def _try_later(delivery: WebhookDelivery, outcome: Outcome) -> None:
     pause *= 1 + random.random() * JITTER  # noqa: S311 - no secret
     if outcome.retry_after is not None:
         pause = max(pause, min(timedelta(seconds=outcome.retry_after), LONGEST_PAUSE))
-    delivery.next_attempt_at = outcome.at + pause
+    if delivery.next_attempt_at is not None:  # or else an earlier one was ordered again meanwhile
+        delivery.next_attempt_at = outcome.at + pause
 
 
 def _end(delivery: WebhookDelivery, state: DeliveryState) -> None:
@@ -298,15 +302,27 @@ def _end(delivery: WebhookDelivery, state: DeliveryState) -> None:
     db.session.execute(_release(WebhookDelivery.purchase_id == delivery.purchase_id))
 
 
+def _hold_up(which: ColumnElement[bool]) -> Update:
+    """Have pending deliveries wait for the earlier ones of their purchases."""
+    untimely = update(WebhookDelivery).where(
+        which, _PENDING, WebhookDelivery.next_attempt_at.is_not(None), _is_behind_another()
+    )
+    return untimely.values(next_attempt_at=None).execution_options(synchronize_session=False)
+
+
 def _release(which: ColumnElement[bool]) -> Update:
     """Make due the first of each purchase's pending deliveries, if it waits for nothing else."""
+    waiting = update(WebhookDelivery).where(
+        which, _PENDING, WebhookDelivery.next_attempt_at.is_(None), ~_is_behind_another()
+    )
+    return waiting.values(next_attempt_at=utcnow()).execution_options(synchronize_session=False)
+
+
+def _is_behind_another() -> ColumnElement[bool]:
+    """Whether an earlier delivery of the same purchase is pending."""
     earlier = aliased(WebhookDelivery)
-    is_held_up = exists().where(
+    return exists().where(
         earlier.purchase_id == WebhookDelivery.purchase_id,
         earlier.state == DeliveryState.PENDING,
         earlier.id < WebhookDelivery.id,
     )
-    waiting = update(WebhookDelivery).where(
-        which, _PENDING, WebhookDelivery.next_attempt_at.is_(None), ~is_held_up
-    )
-    return waiting.values(next_attempt_at=utcnow()).execution_options(synchronize_session=False)

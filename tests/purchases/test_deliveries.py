@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import event
+from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 from standardwebhooks import Webhook, WebhookVerificationError
 
@@ -22,10 +22,12 @@ from automart.background.queues import waiting_ids
 from automart.background.upkeep import MESSAGE_LOST_AFTER, dispatch_lost, requeue_orphans
 from automart.db import db, transaction, utcnow
 from automart.purchases import deliveries
+from automart.purchases.deliveries import Outcome
 from automart.purchases.models import (
     DeliveryState,
     PurchaseState,
     RegionalOffice,
+    WebhookDelivery,
     WebhookSecret,
 )
 from automart.sealing import seal
@@ -547,6 +549,45 @@ class TestRedelivery:
         as_admin.post(f"/v1/webhook-deliveries/{first.id}/redeliver")
         deliver()
         assert states(offices.received()) == ["manufacturing", "manufacturing", "manufactured"]
+
+    def test_later_changes_wait_for_one_that_is_ordered_again(
+        self,
+        office: RegionalOffice,
+        offices: Offices,
+        deliver: Run,
+        as_admin: FlaskClient,
+        pass_time: Callable[[timedelta], None],
+    ) -> None:
+        purchase = make_purchase(office, S.MANUFACTURING)
+        deliver()
+        offices.order(OfficeFault.STATUS, status=500, times=2)
+        move(purchase, S.MANUFACTURED)
+        deliver()  # in vain: it has a time of its own now
+        first, second = all_deliveries()
+        as_admin.post(f"/v1/webhook-deliveries/{first.id}/redeliver")
+        _, second = all_deliveries()
+        assert second.next_attempt_at is None
+        deliver()  # in vain
+        pass_time(timedelta(seconds=6))
+        deliver()
+        told = ["manufacturing", "manufactured", "manufacturing", "manufacturing", "manufactured"]
+        assert states(offices.received()) == told
+
+    def test_so_does_one_that_was_just_being_tried(
+        self, office: RegionalOffice, offices: Offices
+    ) -> None:
+        make_purchase(office, S.MANUFACTURED)
+        first, second = all_deliveries()
+        with transaction():
+            deliveries.record(deliveries.lock_office(office.id), first.id, Outcome(utcnow(), 200))
+        with transaction():
+            this = select(WebhookDelivery).where(WebhookDelivery.id == first.id)
+            deliveries.redeliver(office.id, this)
+        with transaction():
+            deliveries.record(deliveries.lock_office(office.id), second.id, Outcome(utcnow(), 500))
+        first, second = all_deliveries()
+        assert first.next_attempt_at is not None
+        assert second.next_attempt_at is None
 
     def test_what_is_not_there_is_not_redelivered(self, as_admin: FlaskClient) -> None:
         assert as_admin.post("/v1/webhook-deliveries/4711/redeliver").status_code == 404
