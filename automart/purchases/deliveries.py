@@ -53,6 +53,8 @@ LONGEST_PAUSE = timedelta(hours=24)
 DISABLED_AFTER = timedelta(days=5)
 KEPT_FOR = timedelta(days=30)
 OWNER = "webhooks"
+# Said of all requests; another status is about the one that it answers.
+_SENT_AWAY = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 
 _PENDING = WebhookDelivery.state == DeliveryState.PENDING
 
@@ -70,6 +72,11 @@ class Outcome:
     @property
     def is_success(self) -> bool:
         return self.status is not None and 200 <= self.status < 300
+
+    @property
+    def pause_wished(self) -> timedelta:
+        """How long the office wants to be left alone, as far as we heed it."""
+        return min(timedelta(seconds=self.retry_after or 0), LONGEST_PAUSE)
 
 
 def lock_office(office_id: int) -> RegionalOffice:
@@ -157,6 +164,8 @@ def record(office: RegionalOffice, delivery_id: int, outcome: Outcome) -> None:
         disable(office, "five days of nothing but failures")
     elif delivery.state is DeliveryState.PENDING:
         _try_later(delivery, outcome)
+        if outcome.retry_after and outcome.status in _SENT_AWAY:
+            _leave_alone(office, outcome)
 
 
 def disable(office: RegionalOffice, reason: str | None = None) -> None:
@@ -290,10 +299,21 @@ def _try_later(delivery: WebhookDelivery, outcome: Outcome) -> None:
         return
     pause = PAUSES[delivery.tries - 1]
     pause *= 1 + random.random() * JITTER  # noqa: S311 - no secret
-    if outcome.retry_after is not None:
-        pause = max(pause, min(timedelta(seconds=outcome.retry_after), LONGEST_PAUSE))
+    pause = max(pause, outcome.pause_wished)
     if delivery.next_attempt_at is not None:  # or else an earlier one was ordered again meanwhile
         delivery.next_attempt_at = outcome.at + pause
+
+
+def _leave_alone(office: RegionalOffice, outcome: Outcome) -> None:
+    """Put off what is due to an office that wants a pause: it would cost each of them a try."""
+    until = outcome.at + outcome.pause_wished
+    sooner = update(WebhookDelivery).where(
+        WebhookDelivery.regional_office_id == office.id,
+        _PENDING,
+        WebhookDelivery.next_attempt_at < until,
+    )
+    put_off = sooner.values(next_attempt_at=until)
+    db.session.execute(put_off.execution_options(synchronize_session=False))
 
 
 def _end(delivery: WebhookDelivery, state: DeliveryState) -> None:

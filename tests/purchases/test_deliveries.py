@@ -297,6 +297,28 @@ class TestFailing:
         pause = delivery.next_attempt_at - delivery.attempts[0].at
         assert timedelta(seconds=3600) <= pause <= timedelta(seconds=3601)
 
+    @pytest.mark.parametrize(("status", "received"), [(429, 1), (503, 1), (500, 3)])
+    def test_who_sends_all_away_is_left_alone(
+        self,
+        office: RegionalOffice,
+        offices: Offices,
+        deliver: Run,
+        pass_time: Callable[[timedelta], None],
+        status: int,
+        received: int,
+    ) -> None:
+        offices.order(OfficeFault.STATUS, status=status, retry_after=3600, times=received)
+        for _ in range(3):
+            move(make_purchase(office), S.CANCELLED)
+        deliver()
+        assert len(offices.received()) == received
+        for delivery in all_deliveries():
+            assert delivery.next_attempt_at - utcnow() > timedelta(minutes=59)
+        pass_time(timedelta(hours=1))
+        deliver()
+        assert {one.state for one in all_deliveries()} == {DeliveryState.SUCCEEDED}
+        assert sum(len(one.attempts) for one in all_deliveries()) == received + 3
+
     def test_it_may_not_ask_for_an_endless_one(
         self, office: RegionalOffice, offices: Offices, deliver: Run
     ) -> None:
