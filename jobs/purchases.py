@@ -120,5 +120,5 @@ def _post(request: WebhookRequest, at: datetime) -> Outcome:
             timeout=ANSWER_WITHIN_SECONDS,
         )
     except outbound.NotDelivered as error:
-        return Outcome(at, error=str(error)[:LONGEST_ERROR])
-    return Outcome(at, answer.status, answer.text, answer.retry_after)
+        return Outcome(at, request.url, error=str(error)[:LONGEST_ERROR])
+    return Outcome(at, request.url, answer.status, answer.text, answer.retry_after)

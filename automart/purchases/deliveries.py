@@ -61,9 +61,13 @@ _PENDING = WebhookDelivery.state == DeliveryState.PENDING
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a try came to: an answer with its status, or an error without one."""
+    """What a try came to: an answer with its status, or an error without one.
+
+    `url` is where it went to; None if it did not come so far.
+    """
 
     at: datetime
+    url: str | None = None
     status: int | None = None
     response: str | None = None
     retry_after: float | None = None
@@ -156,6 +160,10 @@ def record(office: RegionalOffice, delivery_id: int, outcome: Outcome) -> None:
     if outcome.is_success:
         office.failing_since = None
         _end(delivery, DeliveryState.SUCCEEDED)
+        return
+    if outcome.url not in (None, office.webhook_url):
+        # What an address says that is no longer the office's is not held against the new one,
+        # where the delivery, still due, goes next.
         return
     office.failing_since = office.failing_since or outcome.at
     if outcome.status == HTTPStatus.GONE:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -34,6 +35,7 @@ from automart.sealing import seal
 from jobs import runner
 from sandbox.office import Offices, Received
 from sandbox.office_faults import OfficeFault
+from tests.support.peers import Peer
 from tests.support.purchases import (
     HONDA,
     all_deliveries,
@@ -405,6 +407,31 @@ class TestDisabling:
         assert event["subject"] == f"regional_office:{office.id}"
         assert event["actor"] == "webhooks"
 
+    def test_an_old_address_does_not_speak_for_the_new_one(
+        self, app: Flask, office: RegionalOffice, offices: Offices, deliver: Run
+    ) -> None:
+        office_id, new_url = office.id, office.webhook_url
+
+        def move_office(url: str | None) -> None:
+            with transaction():
+                deliveries.change_office(deliveries.lock_office(office_id), {"webhook_url": url})
+
+        def gone(peer: Peer, sock: socket.socket) -> None:
+            peer.hear(sock)
+            with app.app_context():
+                move_office(new_url)
+            sock.sendall(b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n")
+
+        with Peer(gone) as old:
+            move_office(f"http://127.0.0.1:{old.port}/")
+            move(make_purchase(office), S.CANCELLED)
+            deliver()
+        assert the_office(office).can_be_told
+        assert the_office(office).failing_since is None
+        assert states(offices.received()) == ["cancelled"]
+        (delivery,) = all_deliveries()
+        assert [one.status for one in delivery.attempts] == [410, 200]
+
     def test_what_happens_meanwhile_is_kept_and_can_be_delivered(
         self,
         office: RegionalOffice,
@@ -601,12 +628,16 @@ class TestRedelivery:
         make_purchase(office, S.MANUFACTURED)
         first, second = all_deliveries()
         with transaction():
-            deliveries.record(deliveries.lock_office(office.id), first.id, Outcome(utcnow(), 200))
+            deliveries.record(
+                deliveries.lock_office(office.id), first.id, Outcome(utcnow(), status=200)
+            )
         with transaction():
             this = select(WebhookDelivery).where(WebhookDelivery.id == first.id)
             deliveries.redeliver(office.id, this)
         with transaction():
-            deliveries.record(deliveries.lock_office(office.id), second.id, Outcome(utcnow(), 500))
+            deliveries.record(
+                deliveries.lock_office(office.id), second.id, Outcome(utcnow(), status=500)
+            )
         first, second = all_deliveries()
         assert first.next_attempt_at is not None
         assert second.next_attempt_at is None
