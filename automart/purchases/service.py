@@ -39,7 +39,7 @@ def report_sale(
         make_id = make.id
     else:
         # Sent again. The car may have left the catalogue meanwhile, and is sold all the same.
-        _check_same_car(known, fold(brand) == known.make.name_folded, car_model)
+        _check_same_car(known, _can_mean_make_of(known, brand), car_model)
         make_id, car_model = known.make_id, known.car_model
     job = background.submit(
         background.Kind.PURCHASE_RECORDING,
@@ -164,6 +164,12 @@ def _is_of_brand(brand: str) -> ColumnElement[bool]:
     """Whether a purchase is of the make with this name, whatever the case."""
     make = select(VehicleMake.id).where(VehicleMake.name_folded == fold(brand))
     return Purchase.make_id == make.scalar_subquery()
+
+
+def _can_mean_make_of(purchase: Purchase, brand: str) -> bool:
+    """Whether a brand is the make of a purchase, or none of now: the make may have been renamed."""
+    named = db.session.scalar(select(VehicleMake.id).where(VehicleMake.name_folded == fold(brand)))
+    return named in (None, purchase.make_id)
 
 
 def _check_same_car(purchase: Purchase, is_of_make: bool, car_model: str) -> None:

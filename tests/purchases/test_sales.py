@@ -161,6 +161,22 @@ def test_a_sale_outlives_its_model_in_the_catalogue(
     assert client.post(SALES, json=sale("A-2")).status_code == 422
 
 
+def test_a_sale_is_the_same_when_its_make_was_renamed(
+    client: FlaskClient, as_admin: FlaskClient, run_jobs: Callable[[], None]
+) -> None:
+    accepted = client.post(SALES, json=sale())
+    run_jobs()
+    as_admin.patch(f"/v1/makes/{HONDA}", json={"name": "Honda Motor"})
+    for brand in ("Honda", "honda motor"):
+        again = client.post(SALES, json=sale(brand=brand))
+        run_jobs()
+        purchase = job_of(client, again)["result"]
+        assert purchase["id"] == job_of(client, accepted)["result"]["id"]
+        assert purchase["brand"] == "Honda Motor"
+    assert client.post(SALES, json=sale(brand="Toyota")).status_code == 409
+    assert client.post(SALES, json=sale(car_model="Accord")).status_code == 409
+
+
 def test_a_make_that_goes_before_the_sale_is_written(
     client: FlaskClient, run_jobs: Callable[[], None]
 ) -> None:
