@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask.views import MethodView
-from sqlalchemy import exists, select
+from sqlalchemy import select
 
 from automart.accounts import audit
 from automart.accounts.auth import ADMIN, requires
@@ -21,9 +21,8 @@ from automart.api import (
     paginate,
 )
 from automart.db import db, get_or_404, transaction
-from automart.errors import Conflict
-from automart.purchases import deliveries, partners, signing
-from automart.purchases.models import Manufacturer, Purchase, RegionalOffice
+from automart.purchases import deliveries, partners, service, signing
+from automart.purchases.models import Manufacturer, RegionalOffice
 from automart.purchases.schemas import (
     ManufacturerChanges,
     ManufacturerSchema,
@@ -92,12 +91,11 @@ class RegionalOfficeById(MethodView):
     @blp.alt_response(404, "NOT_FOUND")
     @blp.alt_response(409, "CONFLICT")
     def delete(self, office_id: int) -> None:
-        """Delete a regional office without purchases, and its clients."""
+        """Delete a regional office that has sold nothing, and its clients."""
         with transaction():
             office = get_or_404(RegionalOffice, office_id, lock=True)
             check_version(office, OfficeSchema)
-            if db.session.scalar(select(exists().where(Purchase.regional_office_id == office.id))):
-                raise Conflict(f"Regional office {office.id} still has purchases.")
+            service.check_has_sold_nothing(office)
             partners.delete_partner(office)
 
 
