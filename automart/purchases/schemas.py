@@ -11,6 +11,7 @@ from automart.accounts.models import LONGEST_NAME as LONGEST_CLIENT_NAME
 from automart.accounts.schemas import ClientWithSecretSchema
 from automart.api import PageQuery, Schema
 from automart.api.fields import Flag, Id, QueryId, QueryText, Text, UtcTime
+from automart.api.urls import HOST
 from automart.catalogue.models import LONGEST_NAME as LONGEST_MODEL_NAME
 from automart.purchases.models import (
     LONGEST_NAME,
@@ -34,7 +35,8 @@ class WebhookUrl(Text):
         url = super()._deserialize(value, *args, **kwargs)
         try:
             parts = urlsplit(url)
-            is_good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+            is_good = parts.scheme in ("http", "https") and parts.port != 0
+            is_good = is_good and HOST.fullmatch(parts.hostname or "")
         except ValueError:  # no port, no IPv6 address
             is_good = False
         if not is_good or not url.isascii() or " " in url or "\\" in url:
