@@ -11,7 +11,7 @@ from flask import Flask
 from automart.config import Settings
 from tests.support.purchases import make_purchase
 from tests.support.redis_server import RedisServer
-from tests.support.storm.changes import Changes
+from tests.support.storm.changes import Changes, check_order
 from tests.support.storm.house import open_house
 from tests.support.storm.sales import Sales
 from tests.support.storm.weather import Strike, rage
@@ -43,9 +43,17 @@ def test_nothing_is_lost_and_nothing_doubled(
                 Strike(0.1, happens.redis_dies),
                 Strike(0.2, happens.office_fails),
                 Strike(0.3, happens.redis_comes_back_empty),
+                Strike(0.4, happens.process_dies),
                 Strike(0.5, happens.worker_dies_while_sending),
             ],
         )
     assert counts["reports accepted"] > counts["sales"] == SALES
     assert counts["changes reported"] > counts["changes"] >= 2 * len(sold_before)
     assert counts["webhooks received again"] >= 1
+
+
+def test_the_storm_notices_a_change_that_overtakes_another() -> None:
+    first, second = (7, "ordered", "manufacturing"), (7, "manufacturing", "manufactured")
+    check_order([first, second], [(first, 500), (first, 200), (second, 200), (first, 200)])
+    with pytest.raises(AssertionError):
+        check_order([first, second], [(first, 500), (second, 200), (first, 200)])
