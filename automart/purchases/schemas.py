@@ -35,8 +35,8 @@ class WebhookUrl(Text):
         url = super()._deserialize(value, *args, **kwargs)
         try:
             parts = urlsplit(url)
-            is_good = parts.scheme in ("http", "https") and parts.port != 0
-            is_good = is_good and HOST.fullmatch(parts.hostname or "")
+            has_host = HOST.fullmatch(parts.hostname or "") is not None
+            is_good = parts.scheme in ("http", "https") and has_host and parts.port != 0
         except ValueError:  # no port, no IPv6 address
             is_good = False
         if not is_good or not url.isascii() or " " in url or "\\" in url:
