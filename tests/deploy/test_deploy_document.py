@@ -17,4 +17,4 @@ def test_a_worker_has_as_many_processes_as_it_is_said_to_have() -> None:
     assert f"{PROCESSES[Queue.WEBHOOKS]} webhooks at a time" in DOCUMENT
     assert DOCUMENT.count(f"{count} processes") == 2
     web, worker = 4 * 15, 2 * count
-    assert f"2 × ({web} + {worker}) = {2 * (web + worker)}" in DOCUMENT
+    assert f"2 \N{MULTIPLICATION SIGN} ({web} + {worker}) = {2 * (web + worker)}" in DOCUMENT
