@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from marshmallow import ValidationError, fields, validate
+from marshmallow import INCLUDE, ValidationError, fields, validate
 
 from automart.accounts.models import LONGEST_NAME as LONGEST_CLIENT_NAME
 from automart.accounts.schemas import ClientWithSecretSchema
@@ -21,6 +21,7 @@ from automart.purchases.models import (
     PurchaseState,
 )
 
+STATE_CHANGED = "purchase.state_changed"
 MOST_MAKES = 100
 BRAND = {"description": "The whole name, in any case."}
 
@@ -184,3 +185,27 @@ class DeliverySchema(Schema):
 class DeliveryQuery(PageQuery):
     state = fields.Enum(DeliveryState, by_value=True, load_default=None)
     regional_office_id = QueryId(load_default=None)
+
+
+class StateChangedData(Schema):
+    class Meta(Schema.Meta):
+        unknown = INCLUDE
+
+    purchase_id = fields.Integer(required=True)
+    external_order_number = fields.String(
+        required=True, metadata={"description": "The office's own, as it was reported."}
+    )
+    previous_state = fields.Enum(PurchaseState, by_value=True, required=True)
+    state = fields.Enum(PurchaseState, by_value=True, required=True)
+
+
+class StateChangedEvent(Schema):
+    """What an office is told when the state of one of its purchases has changed. There may be more
+    fields one day."""
+
+    class Meta(Schema.Meta):
+        unknown = INCLUDE
+
+    type = fields.String(required=True, validate=validate.OneOf([STATE_CHANGED]))
+    timestamp = UtcTime(required=True, metadata={"description": "When the state changed."})
+    data = fields.Nested(StateChangedData, required=True)

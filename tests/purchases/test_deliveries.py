@@ -114,6 +114,28 @@ class TestSending:
         (got,) = offices.received()
         assert got.headers["x-request-id"] == "from-the-factory-7"
 
+    def test_it_is_as_the_document_says(
+        self, office: RegionalOffice, offices: Offices, deliver: Run, client: FlaskClient
+    ) -> None:
+        move(make_purchase(office), S.CANCELLED)
+        deliver()
+        (got,) = offices.received()
+        document = client.get("/openapi.json").get_json()
+        webhook = document["webhooks"]["purchase.state_changed"]["post"]
+        for header in webhook["parameters"]:
+            assert not header["required"] or header["name"] in got.headers
+
+        def schema_at(place: dict[str, Any]) -> dict[str, Any]:
+            name = place["$ref"].removeprefix("#/components/schemas/")
+            found: dict[str, Any] = document["components"]["schemas"][name]
+            return found
+
+        event = json.loads(got.body)
+        schema = schema_at(webhook["requestBody"]["content"]["application/json"]["schema"])
+        assert set(schema["required"]) == event.keys()
+        assert schema["properties"]["type"]["enum"] == [event["type"]]
+        assert set(schema_at(schema["properties"]["data"])["required"]) == event["data"].keys()
+
     def test_an_order_itself_is_no_news_to_the_office(
         self, office: RegionalOffice, offices: Offices, deliver: Run
     ) -> None:
