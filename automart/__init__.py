@@ -32,7 +32,9 @@ from automart.production.views import blp as production_views
 from automart.proxies import TrustedProxies
 from automart.purchases.delivery_views import blp as delivery_views
 from automart.purchases.partner_views import blp as partner_views
+from automart.purchases.schemas import STATE_CHANGED
 from automart.purchases.views import blp as purchase_views
+from automart.purchases.webhook_document import STATE_CHANGED_POST
 from automart.ratelimits import limit_requests
 from automart.schema import MIGRATIONS
 from automart.storage import init_storage
@@ -97,6 +99,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         metrics_views,
     ):
         api.register_blueprint(views)
+    api.describe_webhook(STATE_CHANGED, STATE_CHANGED_POST)
     init_dashboard(app)
     check_that_access_is_stated(app)
     app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/api": app.wsgi_app})  # type: ignore[method-assign]

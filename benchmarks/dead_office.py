@@ -1,20 +1,25 @@
-"""Deliveries to one office while another has 0, and then 10,000, undelivered events.
+"""How soon an office is told of a change, while another has 0, and then 10,000, undelivered events.
 
-`python -m benchmarks dead_office [EVENTS]`: the jobs run in this process, the offices in a thread
-of it. The dead office's events are due all the time, and its webhook answers 500.
+`python -m benchmarks dead_office [EVENTS]`: a real worker delivers, the offices are in a thread of
+this process. The dead office's events are due all the time, and its webhook answers 500.
 """
 
 from __future__ import annotations
 
+import logging
+import tempfile
 import time
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
 
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import insert
 
-from automart.background import Job
 from automart.db import db, transaction, utcnow
+from automart.purchases import deliveries
 from automart.purchases.models import (
     Purchase,
     PurchaseChange,
@@ -22,59 +27,70 @@ from automart.purchases.models import (
     RegionalOffice,
     WebhookDelivery,
 )
-from benchmarks.support import databases, quiet_app
-from jobs import runner
+from benchmarks.support import databases
 from sandbox.office import Offices
 from sandbox.office_faults import OfficeFault
+from tests.support.processes import until, worker_running
 from tests.support.purchases import (
     HONDA,
-    all_jobs,
     ensure_catalogue,
-    make_office,
     make_purchase,
     make_signing_office,
     move,
 )
+from tests.support.redis_server import RedisServer
+from tests.support.setup import application, make_settings
 
 EVENTS = 10_000
-DELIVERIES = 100
+CHANGES = 50
 
 
 def main(events: str = str(EVENTS)) -> None:
     """Measure on both databases and print a table."""
-    table = Table("database", "undelivered to the dead office", "ms for a delivery to the other")
-    with databases() as found, Offices() as offices:
+    table = Table(
+        "database", "undelivered to the dead office", "ms until the other is told", "the worst"
+    )
+    with databases() as found:
         for name, url in found:
-            for count, seconds in measure(url, offices, int(events)):
-                table.add_row(name, f"{count:,}", f"{seconds / DELIVERIES * 1000:.1f}")
+            for count, seconds in measure(url, int(events)):
+                times = f"{median(seconds) * 1000:.0f}", f"{max(seconds) * 1000:.0f}"
+                table.add_row(name, f"{count:,}", *times)
     Console().print(table)
 
 
-def measure(database_url: str, offices: Offices, events: int) -> list[tuple[int, float]]:
-    with quiet_app(database_url, "http://127.0.0.1:9") as app:
-        settings = app.extensions["settings"]
-        app.extensions["settings"] = replace(settings, webhook_allow_private=True)
+def measure(database_url: str, events: int) -> Iterator[tuple[int, list[float]]]:
+    """The seconds from each change to its receipt, without and with `events` undelivered."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        redis = stack.enter_context(RedisServer())
+        settings = make_settings(
+            database_url, redis_url=redis.url, instance=folder, webhook_allow_private=True
+        )
+        app = stack.enter_context(application(settings))
+        stack.enter_context(app.app_context())
+        logging.disable(logging.WARNING)
+        stack.callback(logging.disable, logging.NOTSET)
+        offices = stack.enter_context(Offices())
         ensure_catalogue()
         lively, _ = make_signing_office(webhook_url=offices.url("lively"))
-        dead = make_office(webhook_url=offices.url("dead"))
+        dead, _ = make_signing_office(webhook_url=offices.url("dead"))
         offices.order(OfficeFault.STATUS, office="dead", status=500)
-        deliver(lively, 10)  # warms up
-        alone = deliver(lively, DELIVERIES)
+        stack.enter_context(worker_running(settings))
+        tell(lively, offices)  # warms up
+        yield 0, [tell(lively, offices) for _ in range(CHANGES)]
         add_undelivered(dead, events)
-        return [(0, alone), (events, deliver(lively, DELIVERIES))]
+        until(lambda: offices.received("dead"))
+        yield events, [tell(lively, offices) for _ in range(CHANGES)]
 
 
-def deliver(office: RegionalOffice, count: int) -> float:
-    """The seconds that so many deliveries take, each with a job of its own."""
-    seconds = 0.0
-    for _ in range(count):
-        move(make_purchase(office), PurchaseState.CANCELLED)
-        job = all_jobs("webhook_delivery")[-1]
-        began = time.perf_counter()
-        runner.run(str(job.id))
-        seconds += time.perf_counter() - began
-    assert db.session.get_one(Job, job.id, populate_existing=True).state.has_ended
-    return seconds
+def tell(office: RegionalOffice, offices: Offices) -> float:
+    """The seconds from a change to its receipt by the lively office."""
+    purchase = make_purchase(office)
+    before = len(offices.received("lively"))
+    began = time.time()
+    move(purchase, PurchaseState.CANCELLED)
+    until(lambda: len(offices.received("lively")) > before)
+    return offices.received("lively")[-1].at - began
 
 
 def add_undelivered(office: RegionalOffice, count: int) -> None:
@@ -89,7 +105,7 @@ def add_undelivered(office: RegionalOffice, count: int) -> None:
     changes = [
         {"id": n, "purchase_id": n, "state": PurchaseState.CANCELLED, "at": now} for n in numbers
     ]
-    deliveries = [
+    undelivered = [
         {
             "regional_office_id": office.id,
             "purchase_id": n,
@@ -103,6 +119,8 @@ def add_undelivered(office: RegionalOffice, count: int) -> None:
         for model, rows in (
             (Purchase, purchases),
             (PurchaseChange, changes),
-            (WebhookDelivery, deliveries),
+            (WebhookDelivery, undelivered),
         ):
             db.session.execute(insert(model), rows)
+        deliveries.lock_office(office.id)
+        deliveries.ensure_job(office.id)

@@ -23,6 +23,8 @@ LONGEST_TEXT = 2048
 MOST_BYTES = 131_072
 
 _CHUNK = 1024
+# RFC 9110 §15.2. After a 101 another protocol would begin, and no other answer comes.
+_INTERIM = frozenset(range(100, 200)) - {101}
 _SECONDS = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 _CHARSET = re.compile(r"""charset\s*=\s*["']?([\w.:-]+)""", re.ASCII | re.IGNORECASE)
 # Python takes for a charset much that is none, such as "idna" or "unicode_escape".
@@ -78,6 +80,13 @@ class _Response(HTTPResponse):
         super().__init__(sock, method="POST")
         self.fp.close()
         self.fp = io.BufferedReader(_Received(sock, deadline))
+
+    def begin(self) -> None:
+        """Read the head, past those of interim answers: as many as `MOST_BYTES` has room for."""
+        super().begin()
+        while self.status in _INTERIM:
+            self.headers = None  # type: ignore[assignment]  # or else it takes the head for read
+            super().begin()
 
 
 class _Received(io.RawIOBase):

@@ -9,7 +9,6 @@ between changes nothing. Nothing is followed, repeated or kept, and no proxy is 
 from __future__ import annotations
 
 import os
-import re
 import socket
 import ssl
 import threading
@@ -26,6 +25,7 @@ from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 from urllib3.util.ssl_ import create_urllib3_context
 
+from automart.api.urls import HOST
 from jobs.addresses import why_not_public
 from jobs.answers import Answer, read_answer
 from jobs.deadline import Deadline
@@ -33,7 +33,6 @@ from jobs.deadline import Deadline
 USER_AGENT = f"Automart/{version('automart')}"
 
 _PIECE = 16_384
-_HOST = re.compile(r"(?!\.+\Z)[0-9A-Za-z._~:%-]{1,254}")
 _NO_ADDRESS = {socket.EAI_NONAME, socket.EAI_NODATA}
 _CONNECTIONS = {"http": HTTPConnection, "https": HTTPSConnection}
 
@@ -102,7 +101,7 @@ def _target(url: str) -> tuple[Url, str]:
     except LocationParseError:
         raise AddressRefused("This is not a URL.") from None
     host = (target.host or "").strip("[]")
-    if target.scheme not in _CONNECTIONS or not _HOST.fullmatch(host):
+    if target.scheme not in _CONNECTIONS or not HOST.fullmatch(host):
         raise AddressRefused("This is not an http or https URL.")
     if target.auth is not None:
         raise AddressRefused("The URL has a user name or a password in it.")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 
 import structlog
 from flask import current_app
-from sqlalchemy.exc import IntegrityError
+from rq.timeouts import JobTimeoutException
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from automart.config import Settings
 from automart.db import end_read, transaction, utcnow
@@ -74,9 +76,7 @@ def _finish(run: Run, office_id: int) -> bool:
 
 def _deliver(run: Run, delivery: WebhookDelivery) -> None:
     office_id, delivery_id = delivery.regional_office_id, delivery.id
-    request = request_for(delivery, utcnow())
-    end_read()
-    outcome = _post(request)
+    outcome = _try(delivery)
     with transaction():
         # The office first, then the job: so does whoever has something new to deliver.
         office = deliveries.lock_office(office_id)
@@ -84,18 +84,33 @@ def _deliver(run: Run, delivery: WebhookDelivery) -> None:
         deliveries.record(office, delivery_id, outcome)
     log.info(
         "webhook_sent",
-        webhook_id=request.headers["webhook-id"],
+        webhook_id=delivery.webhook_id,
         regional_office_id=office_id,
         status=outcome.status,
         error=outcome.error,
     )
 
 
-def _post(request: WebhookRequest) -> Outcome:
-    settings: Settings = current_app.extensions["settings"]
+def _try(delivery: WebhookDelivery) -> Outcome:
+    """Send a delivery. What is wrong with it must not keep the office's others from their turn."""
     at = utcnow()
+    try:
+        request = request_for(delivery, at)
+        end_read()
+        return _post(request, at)
+    except (DBAPIError, JobTimeoutException):
+        raise
+    except Exception:
+        log.exception("webhook_not_sent", webhook_id=delivery.webhook_id)
+        return Outcome(at, error="This is our fault. It has been logged.")
+
+
+def _post(request: WebhookRequest, at: datetime) -> Outcome:
+    settings: Settings = current_app.extensions["settings"]
     if request.url is None:
         return Outcome(at, error="The office has no webhook URL any more.")
+    if not request.is_signed:
+        return Outcome(at, error="There is no secret to sign with.")
     try:
         answer = outbound.post(
             request.url,
@@ -105,5 +120,5 @@ def _post(request: WebhookRequest) -> Outcome:
             timeout=ANSWER_WITHIN_SECONDS,
         )
     except outbound.NotDelivered as error:
-        return Outcome(at, error=str(error)[:LONGEST_ERROR])
-    return Outcome(at, answer.status, answer.text, answer.retry_after)
+        return Outcome(at, request.url, error=str(error)[:LONGEST_ERROR])
+    return Outcome(at, request.url, answer.status, answer.text, answer.retry_after)

@@ -19,8 +19,7 @@ from automart.purchases.models import (
     RegionalOffice,
     WebhookDelivery,
 )
-
-EVENT_TYPE = "purchase.state_changed"
+from automart.purchases.schemas import STATE_CHANGED
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +29,10 @@ class WebhookRequest:
     url: str | None
     body: bytes
     headers: dict[str, str]
+
+    @property
+    def is_signed(self) -> bool:
+        return self.headers["webhook-signature"] != ""
 
 
 def request_for(delivery: WebhookDelivery, now: datetime) -> WebhookRequest:
@@ -64,7 +67,7 @@ def _body(delivery: WebhookDelivery) -> bytes:
     )
     change, order_number = db.session.execute(told).one()
     event = {
-        "type": EVENT_TYPE,
+        "type": STATE_CHANGED,
         "timestamp": rfc3339(change.at),
         "data": {
             "purchase_id": change.purchase_id,

@@ -28,6 +28,7 @@ from automart.api import (
     PageQuery,
     absolute_url,
     check_version,
+    etag_of,
     idempotent,
     page_of,
     paginate,
@@ -141,7 +142,8 @@ class Clients(MethodView):
         with transaction():
             client, secret = service.create_client(values)
         location = {"Location": absolute_url("accounts.ClientById", client_id=client.id)}
-        return with_secret(client, secret), 201, location | NOT_STORED
+        shown = with_secret(client, secret)
+        return shown, 201, location | NOT_STORED | etag_of(client, ClientSchema)
 
 
 @blp.route("/clients/<client_id>")
@@ -189,7 +191,7 @@ class ClientSecret(MethodView):
         with transaction():
             client = service.client_or_404(client_id, lock=True)
             secret = service.rotate_secret(client)
-        return with_secret(client, secret), 200, NOT_STORED
+        return with_secret(client, secret), 200, NOT_STORED | etag_of(client, ClientSchema)
 
 
 @blp.route("/audit-events")

@@ -17,7 +17,7 @@ from automart.api.idempotency import IdempotencyKey, forget_old_keys, idempotent
 from automart.api.pages import paginate, paginate_by
 from automart.api.schemas import PageQuery, ProblemSchema, Query, Schema, page_of
 from automart.api.urls import absolute_url
-from automart.api.versions import check_version
+from automart.api.versions import check_version, etag_of
 
 __all__ = [
     "ADMIN",
@@ -37,6 +37,7 @@ __all__ = [
     "check_version",
     "create_api",
     "current_caller",
+    "etag_of",
     "forget_old_keys",
     "guard_blueprint",
     "idempotent",

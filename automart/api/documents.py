@@ -111,6 +111,7 @@ class Api(flask_smorest.Api):
     def __init__(self) -> None:
         super().__init__()
         self._blueprints: list[flask_smorest.Blueprint] = []
+        self._webhooks: dict[str, dict[str, Any]] = {}
         self._making = Lock()
         self._made: dict[str, Any] | None = None
 
@@ -119,6 +120,10 @@ class Api(flask_smorest.Api):
         self._app.extensions["flask-smorest"]["blp_name_to_api"][blp.name] = self
         self._app.register_blueprint(blp, **options)
         self._blueprints.append(blp)
+
+    def describe_webhook(self, name: str, post: dict[str, Any]) -> None:
+        """Put into the document what we post to others, as an operation of theirs."""
+        self._webhooks[name] = {"post": post}
 
     def document(self) -> dict[str, Any]:
         """The OpenAPI document, but for what depends on the request. Not to be changed."""
@@ -129,7 +134,10 @@ class Api(flask_smorest.Api):
                         self, self._app, self.spec, name=blp.name, parameters=None
                     )
                     self.spec.tag({"name": blp.name, "description": blp.description})
-                self._made = self.spec.to_dict()
+                webhooks = copy.deepcopy(self._webhooks)
+                for operations in webhooks.values():
+                    self.ma_plugin.resolver.resolve_operations(operations)
+                self._made = self.spec.to_dict() | {"webhooks": webhooks}
         return self._made
 
     @public

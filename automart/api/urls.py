@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from flask import current_app, request, url_for
@@ -10,6 +11,9 @@ from werkzeug.routing import IntegerConverter, Map
 from automart.config import Settings
 from automart.db import LARGEST_ID
 from automart.errors import Malformed
+
+# A host to which we may post: a name, or an address without its brackets.
+HOST = re.compile(r"(?!\.+\Z)[0-9A-Za-z._~:%-]{1,254}")
 
 
 class IdConverter(IntegerConverter):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -13,8 +13,8 @@ from sqlalchemy import ColumnElement, func, select
 
 from automart.api.fields import rfc3339
 from automart.commands.application import check_schema, opened
-from automart.db import db, transaction
-from automart.errors import Conflict
+from automart.db import LARGEST_ID, db, transaction
+from automart.errors import Conflict, NotFound
 from automart.purchases import deliveries
 from automart.purchases.models import DeliveryState, WebhookDelivery
 
@@ -38,7 +38,9 @@ Since = Annotated[
 Until = Annotated[
     datetime | None, typer.Option(parser=_time, metavar="TIME", help="Of changes before then.")
 ]
-Office = Annotated[int | None, typer.Option(min=1, help="To this regional office alone.")]
+Office = Annotated[
+    int | None, typer.Option(min=1, max=LARGEST_ID, help="To this regional office alone.")
+]
 
 
 @webhooks_app.command("list")
@@ -64,7 +66,8 @@ def list_deliveries(
 @webhooks_app.command("redeliver")
 def redeliver(
     delivery: Annotated[
-        list[int] | None, typer.Argument(metavar="[ID]...", help="These deliveries.")
+        list[int] | None,
+        typer.Argument(min=1, max=LARGEST_ID, metavar="[ID]...", help="These deliveries."),
     ] = None,
     office: Office = None,
     since: Since = None,
@@ -72,6 +75,7 @@ def redeliver(
 ) -> None:
     """Deliver again: the deliveries named, or all failed ones of a time range.
 
+    If one of those named is not there, none is.
     Exit status: 0 all are on their way · 1 it failed · 2 wrong usage · 3 an office cannot be told.
     """
     if bool(delivery) == bool(office or since or until):
@@ -83,6 +87,8 @@ def redeliver(
     )
     with opened():
         check_schema()
+        if delivery:
+            _check_known(delivery)
         counts = _counts_by_office(chosen)
         refused = [
             refusal
@@ -112,6 +118,14 @@ def _chosen(
     if until is not None:
         conditions.append(WebhookDelivery.created_at < until)
     return conditions
+
+
+def _check_known(ids: Collection[int]) -> None:
+    """Raise `NotFound` that names those of `ids` which are of no delivery."""
+    known = select(WebhookDelivery.id).where(WebhookDelivery.id.in_(ids))
+    missing = sorted(set(ids) - set(db.session.scalars(known)))
+    if missing:
+        raise NotFound(f"There is no webhook delivery {', '.join(map(str, missing))}.")
 
 
 def _counts_by_office(chosen: Iterable[ColumnElement[bool]]) -> dict[int, int]:

@@ -53,15 +53,21 @@ LONGEST_PAUSE = timedelta(hours=24)
 DISABLED_AFTER = timedelta(days=5)
 KEPT_FOR = timedelta(days=30)
 OWNER = "webhooks"
+# Said of all requests; another status is about the one that it answers.
+_SENT_AWAY = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 
 _PENDING = WebhookDelivery.state == DeliveryState.PENDING
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a try came to: an answer with its status, or an error without one."""
+    """What a try came to: an answer with its status, or an error without one.
+
+    `url` is where it went to; None if it did not come so far.
+    """
 
     at: datetime
+    url: str | None = None
     status: int | None = None
     response: str | None = None
     retry_after: float | None = None
@@ -70,6 +76,11 @@ class Outcome:
     @property
     def is_success(self) -> bool:
         return self.status is not None and 200 <= self.status < 300
+
+    @property
+    def pause_wished(self) -> timedelta:
+        """How long the office wants to be left alone, as far as we heed it."""
+        return min(timedelta(seconds=self.retry_after or 0), LONGEST_PAUSE)
 
 
 def lock_office(office_id: int) -> RegionalOffice:
@@ -150,6 +161,10 @@ def record(office: RegionalOffice, delivery_id: int, outcome: Outcome) -> None:
         office.failing_since = None
         _end(delivery, DeliveryState.SUCCEEDED)
         return
+    if outcome.url not in (None, office.webhook_url):
+        # What an address says that is no longer the office's is not held against the new one,
+        # where the delivery, still due, goes next.
+        return
     office.failing_since = office.failing_since or outcome.at
     if outcome.status == HTTPStatus.GONE:
         disable(office, "it answered 410 Gone")
@@ -157,6 +172,8 @@ def record(office: RegionalOffice, delivery_id: int, outcome: Outcome) -> None:
         disable(office, "five days of nothing but failures")
     elif delivery.state is DeliveryState.PENDING:
         _try_later(delivery, outcome)
+        if outcome.retry_after and outcome.status in _SENT_AWAY:
+            _leave_alone(office, outcome)
 
 
 def disable(office: RegionalOffice, reason: str | None = None) -> None:
@@ -196,7 +213,8 @@ def redeliver(office_id: int, deliveries: Select[WebhookDelivery]) -> background
     """Deliver to an office again, from the first try on, those of `deliveries` that are its own,
     in the present transaction. Answers the job that does it.
 
-    Of one purchase's the oldest is due at once, and each of the others after the one before it.
+    Of one purchase's the oldest is due at once, and each of the others after the one before it,
+    also those that were on their way.
     Raises `Conflict` if the office's webhook is disabled or has no URL.
     """
     office = lock_office(office_id)
@@ -218,7 +236,9 @@ def redeliver(office_id: int, deliveries: Select[WebhookDelivery]) -> background
         .values(again)
         .execution_options(synchronize_session=False)
     )
-    db.session.execute(_release(WebhookDelivery.regional_office_id == office.id))
+    its_own = WebhookDelivery.regional_office_id == office.id
+    db.session.execute(_hold_up(its_own))
+    db.session.execute(_release(its_own))
     db.session.expire_all()
     return ensure_job(office.id)
 
@@ -287,9 +307,21 @@ def _try_later(delivery: WebhookDelivery, outcome: Outcome) -> None:
         return
     pause = PAUSES[delivery.tries - 1]
     pause *= 1 + random.random() * JITTER  # noqa: S311 - no secret
-    if outcome.retry_after is not None:
-        pause = max(pause, min(timedelta(seconds=outcome.retry_after), LONGEST_PAUSE))
-    delivery.next_attempt_at = outcome.at + pause
+    pause = max(pause, outcome.pause_wished)
+    if delivery.next_attempt_at is not None:  # or else an earlier one was ordered again meanwhile
+        delivery.next_attempt_at = outcome.at + pause
+
+
+def _leave_alone(office: RegionalOffice, outcome: Outcome) -> None:
+    """Put off what is due to an office that wants a pause: it would cost each of them a try."""
+    until = outcome.at + outcome.pause_wished
+    sooner = update(WebhookDelivery).where(
+        WebhookDelivery.regional_office_id == office.id,
+        _PENDING,
+        WebhookDelivery.next_attempt_at < until,
+    )
+    put_off = sooner.values(next_attempt_at=until)
+    db.session.execute(put_off.execution_options(synchronize_session=False))
 
 
 def _end(delivery: WebhookDelivery, state: DeliveryState) -> None:
@@ -298,15 +330,27 @@ def _end(delivery: WebhookDelivery, state: DeliveryState) -> None:
     db.session.execute(_release(WebhookDelivery.purchase_id == delivery.purchase_id))
 
 
+def _hold_up(which: ColumnElement[bool]) -> Update:
+    """Have pending deliveries wait for the earlier ones of their purchases."""
+    untimely = update(WebhookDelivery).where(
+        which, _PENDING, WebhookDelivery.next_attempt_at.is_not(None), _is_behind_another()
+    )
+    return untimely.values(next_attempt_at=None).execution_options(synchronize_session=False)
+
+
 def _release(which: ColumnElement[bool]) -> Update:
     """Make due the first of each purchase's pending deliveries, if it waits for nothing else."""
+    waiting = update(WebhookDelivery).where(
+        which, _PENDING, WebhookDelivery.next_attempt_at.is_(None), ~_is_behind_another()
+    )
+    return waiting.values(next_attempt_at=utcnow()).execution_options(synchronize_session=False)
+
+
+def _is_behind_another() -> ColumnElement[bool]:
+    """Whether an earlier delivery of the same purchase is pending."""
     earlier = aliased(WebhookDelivery)
-    is_held_up = exists().where(
+    return exists().where(
         earlier.purchase_id == WebhookDelivery.purchase_id,
         earlier.state == DeliveryState.PENDING,
         earlier.id < WebhookDelivery.id,
     )
-    waiting = update(WebhookDelivery).where(
-        which, _PENDING, WebhookDelivery.next_attempt_at.is_(None), ~is_held_up
-    )
-    return waiting.values(next_attempt_at=utcnow()).execution_options(synchronize_session=False)

@@ -5,24 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from flask.views import MethodView
-from sqlalchemy import exists, select
+from sqlalchemy import select
 
 from automart.accounts import audit
 from automart.accounts.auth import ADMIN, requires
 from automart.accounts.models import Client
-from automart.accounts.schemas import with_secret
+from automart.accounts.schemas import ClientSchema, with_secret
 from automart.api import (
     Blueprint,
     absolute_url,
     check_version,
+    etag_of,
     idempotent,
     page_of,
     paginate,
 )
 from automart.db import db, get_or_404, transaction
-from automart.errors import Conflict
-from automart.purchases import deliveries, partners, signing
-from automart.purchases.models import Manufacturer, Purchase, RegionalOffice
+from automart.purchases import deliveries, partners, service, signing
+from automart.purchases.models import Manufacturer, RegionalOffice
 from automart.purchases.schemas import (
     ManufacturerChanges,
     ManufacturerSchema,
@@ -61,7 +61,7 @@ class RegionalOffices(MethodView):
             db.session.flush()  # gives office.id
             secret = signing.rotate(office.id)
         location = absolute_url("partners.RegionalOfficeById", office_id=office.id)
-        return _with_secret(office, secret), 201, {"Location": location} | NOT_STORED
+        return _with_secret(office, secret, 201, {"Location": location})
 
 
 @blp.route("/regional-offices/<id:office_id>")
@@ -91,12 +91,11 @@ class RegionalOfficeById(MethodView):
     @blp.alt_response(404, "NOT_FOUND")
     @blp.alt_response(409, "CONFLICT")
     def delete(self, office_id: int) -> None:
-        """Delete a regional office without purchases, and its clients."""
+        """Delete a regional office that has sold nothing, and its clients."""
         with transaction():
             office = get_or_404(RegionalOffice, office_id, lock=True)
             check_version(office, OfficeSchema)
-            if db.session.scalar(select(exists().where(Purchase.regional_office_id == office.id))):
-                raise Conflict(f"Regional office {office.id} still has purchases.")
+            service.check_has_sold_nothing(office)
             partners.delete_partner(office)
 
 
@@ -112,7 +111,7 @@ class WebhookSecretOfOffice(MethodView):
             secret = signing.rotate(office.id)
             subject = f"regional_office:{office.id}"
             audit.record(audit.Event.WEBHOOK_SECRET_ROTATED, subject=subject)
-        return _with_secret(office, secret), 200, NOT_STORED
+        return _with_secret(office, secret, 200, {})
 
 
 @blp.route("/regional-offices/<id:office_id>/clients")
@@ -202,11 +201,14 @@ class ClientsOfManufacturer(MethodView):
         return _created(client, secret)
 
 
-def _with_secret(office: RegionalOffice, secret: str) -> Values:
-    shown: Values = OfficeSchema().dump(office)
-    return shown | {"webhook_secret": secret}
+def _with_secret(
+    office: RegionalOffice, secret: str, status: int, headers: dict[str, str]
+) -> Answer:
+    shown = OfficeSchema().dump(office) | {"webhook_secret": secret}
+    return shown, status, headers | NOT_STORED | etag_of(office, OfficeSchema)
 
 
 def _created(client: Client, secret: str) -> Answer:
     location = {"Location": absolute_url("accounts.ClientById", client_id=client.id)}
-    return with_secret(client, secret), 201, location | NOT_STORED
+    headers = location | NOT_STORED | etag_of(client, ClientSchema)
+    return with_secret(client, secret), 201, headers

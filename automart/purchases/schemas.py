@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from marshmallow import ValidationError, fields, validate
+from marshmallow import INCLUDE, ValidationError, fields, validate
 
 from automart.accounts.models import LONGEST_NAME as LONGEST_CLIENT_NAME
 from automart.accounts.schemas import ClientWithSecretSchema
 from automart.api import PageQuery, Schema
 from automart.api.fields import Flag, Id, QueryId, QueryText, Text, UtcTime
+from automart.api.urls import HOST
 from automart.catalogue.models import LONGEST_NAME as LONGEST_MODEL_NAME
 from automart.purchases.models import (
     LONGEST_NAME,
@@ -20,6 +21,7 @@ from automart.purchases.models import (
     PurchaseState,
 )
 
+STATE_CHANGED = "purchase.state_changed"
 MOST_MAKES = 100
 BRAND = {"description": "The whole name, in any case."}
 
@@ -34,7 +36,8 @@ class WebhookUrl(Text):
         url = super()._deserialize(value, *args, **kwargs)
         try:
             parts = urlsplit(url)
-            is_good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+            has_host = HOST.fullmatch(parts.hostname or "") is not None
+            is_good = parts.scheme in ("http", "https") and has_host and parts.port != 0
         except ValueError:  # no port, no IPv6 address
             is_good = False
         if not is_good or not url.isascii() or " " in url or "\\" in url:
@@ -182,3 +185,27 @@ class DeliverySchema(Schema):
 class DeliveryQuery(PageQuery):
     state = fields.Enum(DeliveryState, by_value=True, load_default=None)
     regional_office_id = QueryId(load_default=None)
+
+
+class StateChangedData(Schema):
+    class Meta(Schema.Meta):
+        unknown = INCLUDE
+
+    purchase_id = fields.Integer(required=True)
+    external_order_number = fields.String(
+        required=True, metadata={"description": "The office's own, as it was reported."}
+    )
+    previous_state = fields.Enum(PurchaseState, by_value=True, required=True)
+    state = fields.Enum(PurchaseState, by_value=True, required=True)
+
+
+class StateChangedEvent(Schema):
+    """What an office is told when the state of one of its purchases has changed. There may be more
+    fields one day."""
+
+    class Meta(Schema.Meta):
+        unknown = INCLUDE
+
+    type = fields.String(required=True, validate=validate.OneOf([STATE_CHANGED]))
+    timestamp = UtcTime(required=True, metadata={"description": "When the state changed."})
+    data = fields.Nested(StateChangedData, required=True)

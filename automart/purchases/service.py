@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, false, or_, select, union_all
+from sqlalchemy import ColumnElement, Select, exists, false, or_, select, union_all
 
 from automart import background
 from automart.api import paginate_by
+from automart.background import Job, JobState
 from automart.catalogue.lookup import find_model
 from automart.catalogue.models import VehicleMake
 from automart.db import db, fold, insert, table_of, utcnow
 from automart.errors import Conflict, Forbidden, NotFound
 from automart.purchases import deliveries
-from automart.purchases.models import Purchase, PurchaseChange, PurchaseState
+from automart.purchases.models import Purchase, PurchaseChange, PurchaseState, RegionalOffice
 from automart.purchases.partners import my_make_ids, my_office_id, visible_parts
 
 _PURCHASE = table_of(Purchase)
@@ -26,20 +27,22 @@ def report_sale(
 ) -> background.Job:
     """Submit the recording of a sale of the calling office.
 
+    The office cannot be deleted until the sale is written. Its make can: then the job fails, with a
+    409 that says so.
     Raises `Forbidden` for another's `regional_office_id`, `Invalid` for what is not in the
     catalogue, `Conflict` if the order number stands for another car.
     """
     office_id = my_office_id()
     if regional_office_id not in (None, office_id):
         raise Forbidden(f"This client speaks for the office {office_id}.")
+    _keep_office(office_id)
     known = _purchase_of(office_id, external_order_number)
     if known is None:
-        # Not kept from being deleted: a make that goes before the sale is written fails the job.
         make, car_model = find_model(brand, car_model, keep=False, model_field="car_model")
         make_id = make.id
     else:
         # Sent again. The car may have left the catalogue meanwhile, and is sold all the same.
-        _check_same_car(known, fold(brand) == known.make.name_folded, car_model)
+        _check_same_car(known, _can_mean_make_of(known, brand), car_model)
         make_id, car_model = known.make_id, known.car_model
     job = background.submit(
         background.Kind.PURCHASE_RECORDING,
@@ -81,6 +84,19 @@ def record_sale(
         raise RuntimeError("It was there a moment ago, and purchases are not deleted.")
     _check_same_car(purchase, purchase.make_id == make_id, car_model)
     return purchase
+
+
+def check_has_sold_nothing(office: RegionalOffice) -> None:
+    """Raise `Conflict` if a locked office has purchases, or sales that are yet to be written."""
+    if db.session.scalar(select(exists().where(Purchase.regional_office_id == office.id))):
+        raise Conflict(f"Regional office {office.id} still has purchases.")
+    being_written = exists().where(
+        Job.kind == str(background.Kind.PURCHASE_RECORDING),
+        Job.state.in_((JobState.QUEUED, JobState.RUNNING)),
+        Job.arguments["regional_office_id"].as_integer() == office.id,
+    )
+    if db.session.scalar(select(being_written)):
+        raise Conflict(f"Sales of the regional office {office.id} are still to be written.")
 
 
 def visible_purchases() -> Select[Purchase]:
@@ -151,6 +167,13 @@ def make_id_of(brand: str) -> int:
     return make_id
 
 
+def _keep_office(office_id: int) -> None:
+    """Keep an office from being deleted until the transaction ends. Raises `Forbidden`."""
+    office = select(RegionalOffice.id).where(RegionalOffice.id == office_id)
+    if db.session.scalar(office.with_for_update(read=True, key_share=True)) is None:
+        raise Forbidden(f"The office {office_id} has just been deleted.")
+
+
 def _purchase_of(office_id: int, order_number: str) -> Purchase | None:
     purchase: Purchase | None = db.session.scalar(
         select(Purchase).where(
@@ -164,6 +187,12 @@ def _is_of_brand(brand: str) -> ColumnElement[bool]:
     """Whether a purchase is of the make with this name, whatever the case."""
     make = select(VehicleMake.id).where(VehicleMake.name_folded == fold(brand))
     return Purchase.make_id == make.scalar_subquery()
+
+
+def _can_mean_make_of(purchase: Purchase, brand: str) -> bool:
+    """Whether a brand is the make of a purchase, or none of now: the make may have been renamed."""
+    named = db.session.scalar(select(VehicleMake.id).where(VehicleMake.name_folded == fold(brand)))
+    return named in (None, purchase.make_id)
 
 
 def _check_same_car(purchase: Purchase, is_of_make: bool, car_model: str) -> None:

@@ -6,11 +6,14 @@ import base64
 import secrets
 from datetime import timedelta
 
+import structlog
 from sqlalchemy import or_, select, update
 
 from automart.db import db, delete_in_parts, transaction, utcnow
 from automart.purchases.models import WebhookSecret
-from automart.sealing import reseal, seal, unseal
+from automart.sealing import CannotUnseal, reseal, seal, unseal
+
+log = structlog.get_logger(__name__)
 
 PREFIX = "whsec_"
 # 24 to 64 bytes, says the specification.
@@ -37,17 +40,17 @@ def rotate(regional_office_id: int) -> str:
 
 
 def good_secrets(regional_office_id: int) -> list[str]:
-    """What a delivery is signed with now, the newest first."""
+    """What a delivery is signed with now, the newest first; what cannot be unsealed is left out."""
     good = or_(
         WebhookSecret.retired_at.is_(None),
         WebhookSecret.retired_at > utcnow() - GOOD_AFTER_RETIREMENT,
     )
     rows = (
-        select(WebhookSecret.sealed)
+        select(WebhookSecret)
         .where(WebhookSecret.regional_office_id == regional_office_id, good)
         .order_by(WebhookSecret.id.desc())
     )
-    return [unseal(sealed).decode() for sealed in db.session.scalars(rows)]
+    return list(filter(None, map(_unsealed, db.session.scalars(rows))))
 
 
 def reseal_secrets() -> int:
@@ -63,3 +66,16 @@ def forget_old_secrets() -> int:
     """Delete the secrets that sign nothing any more. Answers how many."""
     old = WebhookSecret.retired_at < utcnow() - GOOD_AFTER_RETIREMENT
     return delete_in_parts(WebhookSecret, old)
+
+
+def _unsealed(row: WebhookSecret) -> str | None:
+    try:
+        return unseal(row.sealed).decode()
+    except CannotUnseal as error:
+        # What is made after SECRET_KEY was lost signs alone.
+        log.warning(
+            "webhook_secret_sealed_under_another_secret",
+            regional_office_id=row.regional_office_id,
+            error=str(error),
+        )
+        return None

@@ -13,8 +13,12 @@ AnySchema = type[Schema] | Schema | str | dict[str, Any] | None
 class _Converter:
     def add_attribute_function(self, func: Callable[..., dict[str, Any]]) -> None: ...
 
+class _Resolver:
+    def resolve_operations(self, operations: dict[str, dict[str, Any]]) -> None: ...
+
 class _MarshmallowPlugin:
     converter: _Converter
+    resolver: _Resolver
 
 class Api:
     ERROR_SCHEMA: type[Schema]

@@ -128,6 +128,16 @@ class TestChange:
         assert as_admin.delete(path).status_code == 204
         assert_problem(as_admin.get(path), 404)
 
+    def test_what_came_with_a_secret_can_be_changed_as_it_is(self, as_admin: FlaskClient) -> None:
+        answer = as_admin.post("/v1/clients", json=SERVICE)
+        path = answer.headers["Location"]
+        for name in ("A", "B"):
+            etag = answer.headers["ETag"]
+            assert as_admin.get(path).headers["ETag"] == etag
+            changed = as_admin.patch(path, json={"name": name}, headers={"If-Match": etag})
+            assert changed.status_code == 200
+            answer = as_admin.post(f"{path}/rotate-secret")
+
     def test_an_application_keeps_an_address(self, as_admin: FlaskClient) -> None:
         made = as_admin.post("/v1/clients", json=APPLICATION).get_json()
         path = f"/v1/clients/{made['client_id']}"

@@ -14,7 +14,7 @@ from automart.purchases import deliveries
 from automart.purchases.models import DeliveryState, PurchaseState, RegionalOffice
 from sandbox.office import Offices
 from tests.cli.conftest import Run
-from tests.support.purchases import all_deliveries, make_office, make_purchase
+from tests.support.purchases import all_deliveries, make_purchase, make_signing_office
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def settings(settings: Settings) -> Settings:
 @pytest.fixture
 def office(app: Flask, offices: Offices) -> RegionalOffice:
     """An office that has missed three changes of two purchases."""
-    office = make_office(webhook_url=offices.url("munich"), webhook_enabled=False)
+    office, _ = make_signing_office(webhook_url=offices.url("munich"), webhook_enabled=False)
     make_purchase(office, PurchaseState.MANUFACTURED)
     make_purchase(office, PurchaseState.CANCELLED)
     return office
@@ -72,6 +72,15 @@ def test_one_of_them(
     assert [one.webhook_id for one in offices.received()] == [last.webhook_id]
 
 
+def test_those_that_are_not_there_are_named(office: RegionalOffice, run: Run) -> None:
+    enable(office)
+    known = all_deliveries()[0].id
+    told = run("webhooks", "redeliver", "4711", str(known), "4712")
+    assert told.exit_code == 1
+    assert "There is no webhook delivery 4711, 4712." in told.stderr
+    assert {one.state for one in all_deliveries()} == {DeliveryState.FAILED}
+
+
 def test_an_office_that_cannot_be_told_is_named(office: RegionalOffice, run: Run) -> None:
     told = run("webhooks", "redeliver", "--since", "2020-01-01")
     assert told.exit_code == 3
@@ -82,7 +91,17 @@ def test_an_office_that_cannot_be_told_is_named(office: RegionalOffice, run: Run
 
 
 @pytest.mark.parametrize(
-    "arguments", [(), ("7", "--office", "1"), ("--since", "yesterday"), ("x",), ("--office", "0")]
+    "arguments",
+    [
+        (),
+        ("7", "--office", "1"),
+        ("--since", "yesterday"),
+        ("x",),
+        ("0",),
+        (str(2**63),),
+        ("--office", "0"),
+        ("--office", str(2**63)),
+    ],
 )
 def test_wrong_usage(app: Flask, run: Run, arguments: tuple[str, ...]) -> None:
     assert run("webhooks", "redeliver", *arguments).exit_code == 2

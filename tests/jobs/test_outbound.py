@@ -528,8 +528,9 @@ class TestLimits:
             (b"HTTP/1.1 200 OK\r\n", b"X-Filler: x\r\n"),
             (b"HTTP/1.1 200 OK\r\nX-Filler: ", b"x"),
             (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+            (b"", b"HTTP/1.1 102 Processing\r\n\r\n"),
         ],
-        ids=["status line", "headers", "header", "continue"],
+        ids=["status line", "headers", "header", "continue", "processing"],
     )
     def test_a_head_without_end(self, beginning: bytes, more: bytes) -> None:
         with Peer(_endless(beginning, more)) as peer, pytest.raises(NoAnswer) as failed:
@@ -633,6 +634,15 @@ class TestTrouble:
         head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nbeg"
         with Peer(_reset_after(head)) as peer:
             assert send_to(peer).status == 200
+
+    @pytest.mark.parametrize("status", ["100 Continue", "102 Processing", "103 Early Hints"])
+    def test_an_interim_answer_is_none(self, status: str) -> None:
+        interim = f"HTTP/1.1 {status}\r\nRetry-After: 7\r\nLink: </a.css>\r\n\r\n".encode()
+
+        assert answer_of(2 * interim + OK) == Answer(200, "thank", None)
+
+    def test_another_protocol_is_no_interim_answer(self) -> None:
+        assert answer_of(b"HTTP/1.1 101 Switching Protocols\r\n\r\n").status == 101
 
     def test_an_answer_before_everything_was_read_counts(self) -> None:
         def treat(peer: Peer, sock: socket.socket) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import event
+from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 from standardwebhooks import Webhook, WebhookVerificationError
 
@@ -21,10 +23,19 @@ from automart.background.queues import waiting_ids
 from automart.background.upkeep import MESSAGE_LOST_AFTER, dispatch_lost, requeue_orphans
 from automart.db import db, transaction, utcnow
 from automart.purchases import deliveries
-from automart.purchases.models import DeliveryState, PurchaseState, RegionalOffice
+from automart.purchases.deliveries import Outcome
+from automart.purchases.models import (
+    DeliveryState,
+    PurchaseState,
+    RegionalOffice,
+    WebhookDelivery,
+    WebhookSecret,
+)
+from automart.sealing import seal
 from jobs import runner
 from sandbox.office import Offices, Received
 from sandbox.office_faults import OfficeFault
+from tests.support.peers import Peer
 from tests.support.purchases import (
     HONDA,
     all_deliveries,
@@ -50,6 +61,11 @@ def states(received: list[Received]) -> list[str]:
 def the_office(office: RegionalOffice) -> RegionalOffice:
     db.session.rollback()
     return db.session.get_one(RegionalOffice, office.id, populate_existing=True)
+
+
+def lose_secret_key(app: Flask) -> None:
+    settings = app.extensions["settings"]
+    app.extensions["settings"] = replace(settings, secret_key="another one " * 4)
 
 
 class TestSending:
@@ -97,6 +113,28 @@ class TestSending:
         deliver()
         (got,) = offices.received()
         assert got.headers["x-request-id"] == "from-the-factory-7"
+
+    def test_it_is_as_the_document_says(
+        self, office: RegionalOffice, offices: Offices, deliver: Run, client: FlaskClient
+    ) -> None:
+        move(make_purchase(office), S.CANCELLED)
+        deliver()
+        (got,) = offices.received()
+        document = client.get("/openapi.json").get_json()
+        webhook = document["webhooks"]["purchase.state_changed"]["post"]
+        for header in webhook["parameters"]:
+            assert not header["required"] or header["name"] in got.headers
+
+        def schema_at(place: dict[str, Any]) -> dict[str, Any]:
+            name = place["$ref"].removeprefix("#/components/schemas/")
+            found: dict[str, Any] = document["components"]["schemas"][name]
+            return found
+
+        event = json.loads(got.body)
+        schema = schema_at(webhook["requestBody"]["content"]["application/json"]["schema"])
+        assert set(schema["required"]) == event.keys()
+        assert schema["properties"]["type"]["enum"] == [event["type"]]
+        assert set(schema_at(schema["properties"]["data"])["required"]) == event["data"].keys()
 
     def test_an_order_itself_is_no_news_to_the_office(
         self, office: RegionalOffice, offices: Offices, deliver: Run
@@ -164,6 +202,33 @@ class TestSending:
         (got,) = offices.received()
         assert not got.verified
         assert len(got.headers["webhook-signature"].split()) == 1
+
+    def test_a_new_secret_signs_alone_when_secret_key_was_lost(
+        self,
+        app: Flask,
+        office: RegionalOffice,
+        offices: Offices,
+        deliver: Run,
+        as_admin: FlaskClient,
+    ) -> None:
+        lose_secret_key(app)
+        rotated = as_admin.post(f"/v1/regional-offices/{office.id}/rotate-webhook-secret")
+        offices.trust("munich", rotated.get_json()["webhook_secret"])
+        move(make_purchase(office), S.CANCELLED)
+        deliver()
+        (got,) = offices.received()
+        assert got.verified
+
+    def test_nothing_is_sent_unsigned(
+        self, app: Flask, office: RegionalOffice, offices: Offices, deliver: Run
+    ) -> None:
+        move(make_purchase(office), S.CANCELLED)
+        lose_secret_key(app)
+        deliver()
+        (delivery,) = all_deliveries()
+        assert [one.error for one in delivery.attempts] == ["There is no secret to sign with."]
+        assert delivery.next_attempt_at > utcnow()
+        assert offices.received() == []
 
 
 class TestFailing:
@@ -256,6 +321,28 @@ class TestFailing:
         pause = delivery.next_attempt_at - delivery.attempts[0].at
         assert timedelta(seconds=3600) <= pause <= timedelta(seconds=3601)
 
+    @pytest.mark.parametrize(("status", "received"), [(429, 1), (503, 1), (500, 3)])
+    def test_who_sends_all_away_is_left_alone(
+        self,
+        office: RegionalOffice,
+        offices: Offices,
+        deliver: Run,
+        pass_time: Callable[[timedelta], None],
+        status: int,
+        received: int,
+    ) -> None:
+        offices.order(OfficeFault.STATUS, status=status, retry_after=3600, times=received)
+        for _ in range(3):
+            move(make_purchase(office), S.CANCELLED)
+        deliver()
+        assert len(offices.received()) == received
+        for delivery in all_deliveries():
+            assert delivery.next_attempt_at - utcnow() > timedelta(minutes=59)
+        pass_time(timedelta(hours=1))
+        deliver()
+        assert {one.state for one in all_deliveries()} == {DeliveryState.SUCCEEDED}
+        assert sum(len(one.attempts) for one in all_deliveries()) == received + 3
+
     def test_it_may_not_ask_for_an_endless_one(
         self, office: RegionalOffice, offices: Offices, deliver: Run
     ) -> None:
@@ -310,6 +397,22 @@ class TestFailing:
         assert "127.0.0.1" in delivery.attempts[0].error
         assert offices.received() == []
 
+    def test_what_nobody_thought_of_is_a_failed_try_and_no_end(
+        self, office: RegionalOffice, offices: Offices, deliver: Run
+    ) -> None:
+        with transaction():
+            for secret in db.session.query(WebhookSecret):
+                secret.sealed = seal(b"not base64")
+        for _ in range(2):
+            move(make_purchase(office), S.CANCELLED)
+        deliver()
+        for delivery in all_deliveries():
+            assert [one.error for one in delivery.attempts] == [
+                "This is our fault. It has been logged."
+            ]
+            assert delivery.next_attempt_at > utcnow()
+        assert all_jobs("webhook_delivery")[0].state is JobState.SUCCEEDED
+
 
 class TestDisabling:
     def test_gone_disables(
@@ -325,6 +428,31 @@ class TestDisabling:
         (event,) = as_admin.get("/v1/audit-events?kind=webhook_disabled").get_json()["items"]
         assert event["subject"] == f"regional_office:{office.id}"
         assert event["actor"] == "webhooks"
+
+    def test_an_old_address_does_not_speak_for_the_new_one(
+        self, app: Flask, office: RegionalOffice, offices: Offices, deliver: Run
+    ) -> None:
+        office_id, new_url = office.id, office.webhook_url
+
+        def move_office(url: str | None) -> None:
+            with transaction():
+                deliveries.change_office(deliveries.lock_office(office_id), {"webhook_url": url})
+
+        def gone(peer: Peer, sock: socket.socket) -> None:
+            peer.hear(sock)
+            with app.app_context():
+                move_office(new_url)
+            sock.sendall(b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n")
+
+        with Peer(gone) as old:
+            move_office(f"http://127.0.0.1:{old.port}/")
+            move(make_purchase(office), S.CANCELLED)
+            deliver()
+        assert the_office(office).can_be_told
+        assert the_office(office).failing_since is None
+        assert states(offices.received()) == ["cancelled"]
+        (delivery,) = all_deliveries()
+        assert [one.status for one in delivery.attempts] == [410, 200]
 
     def test_what_happens_meanwhile_is_kept_and_can_be_delivered(
         self,
@@ -492,6 +620,49 @@ class TestRedelivery:
         as_admin.post(f"/v1/webhook-deliveries/{first.id}/redeliver")
         deliver()
         assert states(offices.received()) == ["manufacturing", "manufacturing", "manufactured"]
+
+    def test_later_changes_wait_for_one_that_is_ordered_again(
+        self,
+        office: RegionalOffice,
+        offices: Offices,
+        deliver: Run,
+        as_admin: FlaskClient,
+        pass_time: Callable[[timedelta], None],
+    ) -> None:
+        purchase = make_purchase(office, S.MANUFACTURING)
+        deliver()
+        offices.order(OfficeFault.STATUS, status=500, times=2)
+        move(purchase, S.MANUFACTURED)
+        deliver()  # in vain: it has a time of its own now
+        first, second = all_deliveries()
+        as_admin.post(f"/v1/webhook-deliveries/{first.id}/redeliver")
+        _, second = all_deliveries()
+        assert second.next_attempt_at is None
+        deliver()  # in vain
+        pass_time(timedelta(seconds=6))
+        deliver()
+        told = ["manufacturing", "manufactured", "manufacturing", "manufacturing", "manufactured"]
+        assert states(offices.received()) == told
+
+    def test_so_does_one_that_was_just_being_tried(
+        self, office: RegionalOffice, offices: Offices
+    ) -> None:
+        make_purchase(office, S.MANUFACTURED)
+        first, second = all_deliveries()
+        with transaction():
+            deliveries.record(
+                deliveries.lock_office(office.id), first.id, Outcome(utcnow(), status=200)
+            )
+        with transaction():
+            this = select(WebhookDelivery).where(WebhookDelivery.id == first.id)
+            deliveries.redeliver(office.id, this)
+        with transaction():
+            deliveries.record(
+                deliveries.lock_office(office.id), second.id, Outcome(utcnow(), status=500)
+            )
+        first, second = all_deliveries()
+        assert first.next_attempt_at is not None
+        assert second.next_attempt_at is None
 
     def test_what_is_not_there_is_not_redelivered(self, as_admin: FlaskClient) -> None:
         assert as_admin.post("/v1/webhook-deliveries/4711/redeliver").status_code == 404

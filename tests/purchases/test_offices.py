@@ -59,6 +59,10 @@ def test_the_secret_is_not_stored_in_clear(client: FlaskClient) -> None:
         "https://office.example:99999/",
         "https://office.example:0/",
         "https://[::1/",
+        "https://exa$mple.com/",
+        "https://a,b/",
+        "https://(x)/",
+        "https://./",
         "https://office.example/#part",
         "https://office.example/a b",
         "https://bücher.example/",
@@ -102,6 +106,19 @@ def test_two_administrators_do_not_overwrite_each_other(client: FlaskClient) -> 
     assert client.patch(path, json={"name": "A"}, headers={"If-Match": etag}).status_code == 200
     assert client.patch(path, json={"name": "B"}, headers={"If-Match": etag}).status_code == 412
     assert client.delete(path, headers={"If-Match": etag}).status_code == 412
+
+
+def test_what_comes_with_a_secret_can_be_changed_as_it_is(client: FlaskClient) -> None:
+    created = client.post("/v1/regional-offices", json={"name": "Munich"})
+    path = created.headers["Location"]
+    rotated = client.post(f"{path}/rotate-webhook-secret")
+    machine = client.post(f"{path}/clients", json={"name": "Till 1"})
+    for answer, where in ((created, path), (rotated, path), (machine, machine.location)):
+        etag = answer.headers["ETag"]
+        assert client.get(where).headers["ETag"] == etag
+        changed = client.patch(where, json={"name": "Till 2"}, headers={"If-Match": etag})
+        assert changed.status_code == 200, where
+        client.patch(where, json={"name": "Munich"})
 
 
 def test_an_office_with_purchases_stays(client: FlaskClient) -> None:

@@ -12,6 +12,7 @@ from werkzeug.test import TestResponse
 from automart.catalogue.models import VehicleMake, VehicleModel
 from automart.db import db, transaction
 from automart.purchases.models import Purchase, RegionalOffice
+from tests.support.http import at_once
 from tests.support.inventory import ids, pointers
 from tests.support.purchases import (
     HONDA,
@@ -161,6 +162,22 @@ def test_a_sale_outlives_its_model_in_the_catalogue(
     assert client.post(SALES, json=sale("A-2")).status_code == 422
 
 
+def test_a_sale_is_the_same_when_its_make_was_renamed(
+    client: FlaskClient, as_admin: FlaskClient, run_jobs: Callable[[], None]
+) -> None:
+    accepted = client.post(SALES, json=sale())
+    run_jobs()
+    as_admin.patch(f"/v1/makes/{HONDA}", json={"name": "Honda Motor"})
+    for brand in ("Honda", "honda motor"):
+        again = client.post(SALES, json=sale(brand=brand))
+        run_jobs()
+        purchase = job_of(client, again)["result"]
+        assert purchase["id"] == job_of(client, accepted)["result"]["id"]
+        assert purchase["brand"] == "Honda Motor"
+    assert client.post(SALES, json=sale(brand="Toyota")).status_code == 409
+    assert client.post(SALES, json=sale(car_model="Accord")).status_code == 409
+
+
 def test_a_make_that_goes_before_the_sale_is_written(
     client: FlaskClient, run_jobs: Callable[[], None]
 ) -> None:
@@ -172,6 +189,36 @@ def test_a_make_that_goes_before_the_sale_is_written(
     job = job_of(client, accepted)
     assert job["state"] == "failed"
     assert job["error"]["status"] == 409
+
+
+def test_an_office_stays_until_its_sales_are_written(
+    client: FlaskClient, office: RegionalOffice, as_admin: FlaskClient, run_jobs: Callable[[], None]
+) -> None:
+    path = f"/v1/regional-offices/{office.id}"
+    accepted = client.post(SALES, json=sale())
+    assert as_admin.delete(path).status_code == 409
+    with transaction():
+        db.session.query(VehicleModel).filter_by(make_id=HONDA).delete()
+        db.session.query(VehicleMake).filter_by(id=HONDA).delete()
+    run_jobs()
+    assert job_of(client, accepted)["state"] == "failed"
+    assert as_admin.delete(path).status_code == 204
+
+
+def test_an_office_is_deleted_or_sells(
+    as_admin: FlaskClient, as_office: Callable[[RegionalOffice], FlaskClient]
+) -> None:
+    ensure_catalogue()
+    for _ in range(3):
+        office = make_office()
+        client, path = as_office(office), f"/v1/regional-offices/{office.id}"
+        db.session.remove()
+        reported, deleted = at_once(
+            lambda client=client: client.post(SALES, json=sale()),
+            lambda path=path: as_admin.delete(path),
+        )
+        answers = reported.status_code, deleted.status_code
+        assert answers in ((202, 409), (401, 204), (403, 204))
 
 
 def test_a_make_with_purchases_is_not_deleted(

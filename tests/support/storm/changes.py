@@ -6,6 +6,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import func, select
@@ -133,21 +134,29 @@ def _check_received(house: House, changes: Sequence[Change], received: Sequence[
     bodies = {one.webhook_id: one.body for one in received}
     assert all(bodies[one.webhook_id] == one.body for one in received)
     assert len(bodies) == len(changes)
-    # A dict keeps the order of first arrivals.
-    arrived = defaultdict(list)
-    for event in map(json.loads, bodies.values()):
-        assert event["type"] == "purchase.state_changed"
-        arrived[event["data"]["purchase_id"]].append(_change_in(event))
-    wanted = defaultdict(list)
-    for change in changes:
-        wanted[change[0]].append(change)
-    assert arrived == wanted
+    events = {ident: json.loads(body) for ident, body in bodies.items()}
+    assert {event["type"] for event in events.values()} == {"purchase.state_changed"}
+    assert sorted(map(_change_in, events.values())) == sorted(changes)
+    check_order(changes, [(_change_in(events[one.webhook_id]), one.status) for one in received])
     taken = {one.webhook_id for one in received if one.status == 200}
     assert taken == bodies.keys()
     homes = {one.name: one.office.id for one in house.sellers}
     office_of = dict(db.session.execute(select(Purchase.id, Purchase.regional_office_id)).all())
     for one in received:
         assert homes[one.office] == office_of[json.loads(one.body)["data"]["purchase_id"]]
+
+
+def check_order(changes: Sequence[Change], received: Sequence[tuple[Change, int | None]]) -> None:
+    """No change was sent before the one before it was taken."""
+    arrived: dict[Change, int] = {}
+    taken: dict[Change, int] = {}
+    for place, (change, status) in enumerate(received):
+        arrived.setdefault(change, place)
+        if status == 200:
+            taken.setdefault(change, place)
+    for before, after in pairwise(changes):
+        if before[0] == after[0]:
+            assert taken[before] < arrived[after], (before, after)
 
 
 def _change_in(event: dict[str, Any]) -> Change:
