@@ -160,9 +160,12 @@ def _drop(token: str) -> None:
     """Delete a file unless a customer was given it after all."""
     loose = update(LoosePhoto).where(LoosePhoto.token == token).values(is_doomed=True)
     with transaction():
-        is_loose = affected(loose)
-    if is_loose:
-        _delete_now(token)
+        if not affected(loose):
+            if db.session.scalar(select(exists().where(Customer.photo_token == token))):
+                return
+            # `delete_loose` was here, and before the file was.
+            db.session.add(LoosePhoto(token=token, is_doomed=True))
+    _delete_now(token)
 
 
 def _delete_now(token: str) -> None:

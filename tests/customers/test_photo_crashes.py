@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from flask import Flask
@@ -25,6 +25,7 @@ from automart.customers.models import Customer, LoosePhoto
 from automart.customers.photos import GRACE, delete_loose, give, stored
 from automart.db import db, transaction
 from automart.errors import Unavailable
+from automart.storage import Storage
 from jobs.housekeeping import chores
 from tests.customers.killed_upload import POINTS
 from tests.customers.pictures import files_in, jpeg, upload
@@ -107,6 +108,29 @@ def test_an_upload_that_took_too_long_is_refused(
     with pytest.raises(Unavailable):
         upload_slowly()
     assert tokens() == files_in(photos) == []
+
+
+def test_a_file_that_arrives_when_its_row_is_gone_goes_too(
+    as_user: FlaskClient, ada: dict[str, Any], photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = Storage.put
+
+    def put_late(storage: Storage, key: str, content: bytes) -> None:
+        let_grace_pass()
+        assert delete_loose() == 1
+        put(storage, key, content)
+        monkeypatch.setattr(Storage, "delete", out_of_order)
+
+    monkeypatch.setattr(Storage, "put", put_late)
+    assert upload(as_user, ada["id"], jpeg()).status_code == 503
+    assert len(files_in(photos)) == 1
+    monkeypatch.undo()
+    assert delete_loose() == 1
+    assert tokens() == files_in(photos) == []
+
+
+def out_of_order(*_: Any) -> NoReturn:
+    raise Unavailable("The storage is down.")
 
 
 def test_housekeeping_does_it(settings: Settings) -> None:
