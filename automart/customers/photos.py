@@ -22,7 +22,7 @@ from threading import BoundedSemaphore
 from typing import IO
 
 import structlog
-from sqlalchemy import delete, exists, or_, select, update
+from sqlalchemy import delete, exists, func, or_, select, update
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from automart.customers.models import TOKEN_BYTES, TOKEN_LENGTH, Customer, LoosePhoto
@@ -42,6 +42,7 @@ A_PLACE_WITHIN = 20
 # longer than this is refused, for its file may be gone.
 GRACE = timedelta(minutes=1)
 BATCH = 500
+MOST_FAILURES = 3
 
 # A large picture takes a processor and much memory: one at a time in each process.
 _place = BoundedSemaphore(1)
@@ -119,7 +120,8 @@ def delete_loose() -> int:
     """Delete the files that no customer has. Answers how many; the rest waits for the next call."""
     is_late = LoosePhoto.created_at < utcnow() - GRACE
     loose = select(LoosePhoto.token).where(or_(LoosePhoto.is_doomed, is_late))
-    tokens = list(db.session.scalars(loose.order_by(LoosePhoto.created_at).limit(BATCH)))
+    # In no order: no file that cannot be deleted stands before others each time.
+    tokens = list(db.session.scalars(loose.order_by(func.random()).limit(BATCH)))
     end_read()
     if not tokens:
         return 0
@@ -173,13 +175,18 @@ def _delete_now(token: str) -> None:
 
 
 def _delete_doomed(tokens: list[str]) -> int:
-    deleted = 0
+    """Delete the files and their rows. The row of one that fails stays for housekeeping."""
+    deleted = failed = 0
     for token in tokens:
         try:
             current_storage().delete(_key(token))
         except Unavailable:
-            log.warning("photo_files_left", count=len(tokens) - deleted)
-            break  # its row stays, and housekeeping tries again
+            failed += 1
+            if failed == MOST_FAILURES:
+                break  # it is not the file, it is the storage
+            continue
         with transaction():
             deleted += affected(delete(LoosePhoto).where(LoosePhoto.token == token))
+    if failed:
+        log.warning("photo_files_left", count=len(tokens) - deleted)
     return deleted

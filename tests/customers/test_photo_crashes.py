@@ -21,9 +21,9 @@ from flask.testing import FlaskClient
 from automart import create_app
 from automart.accounts.models import User
 from automart.config import Settings
-from automart.customers.models import Customer, LoosePhoto
-from automart.customers.photos import GRACE, delete_loose, give, stored
-from automart.db import db, transaction
+from automart.customers.models import TOKEN_LENGTH, Customer, LoosePhoto
+from automart.customers.photos import GRACE, MOST_FAILURES, delete_loose, give, stored
+from automart.db import db, transaction, utcnow
 from automart.errors import Unavailable
 from automart.storage import Storage
 from jobs.housekeeping import chores
@@ -131,6 +131,44 @@ def test_a_file_that_arrives_when_its_row_is_gone_goes_too(
 
 def out_of_order(*_: Any) -> NoReturn:
     raise Unavailable("The storage is down.")
+
+
+def make_loose_files(photos: Path, *names: str) -> None:
+    """Files that no customer has, under tokens that are this one letter."""
+    with transaction():
+        db.session.add_all(LoosePhoto(token=name * TOKEN_LENGTH, is_doomed=True) for name in names)
+    for name in names:
+        (photos / (2 * name)).mkdir(parents=True)
+        (photos / (2 * name) / f"{name * TOKEN_LENGTH}.webp").write_bytes(b"RIFF")
+
+
+def test_a_file_that_cannot_be_deleted_does_not_keep_the_others(app: Flask, photos: Path) -> None:
+    make_loose_files(photos, "b", "c", "d")
+    stuck = "a" * TOKEN_LENGTH
+    (photos / "aa" / f"{stuck}.webp").mkdir(parents=True)
+    with transaction():
+        db.session.add(LoosePhoto(token=stuck, is_doomed=True, created_at=utcnow() - GRACE))
+    assert delete_loose() == 3
+    assert files_in(photos) == []
+    assert [photo.token for photo in db.session.query(LoosePhoto)] == [stuck]
+
+
+def test_storage_that_is_down_is_not_asked_for_each_file(
+    app: Flask, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_loose_files(photos, *"abcdef")
+    asked: list[str] = []
+
+    def delete(_storage: Storage, key: str) -> NoReturn:
+        asked.append(key)
+        out_of_order()
+
+    monkeypatch.setattr(Storage, "delete", delete)
+    assert delete_loose() == 0
+    assert len(set(asked)) == len(asked) == MOST_FAILURES
+    monkeypatch.undo()
+    assert delete_loose() == 6
+    assert files_in(photos) == []
 
 
 def test_housekeeping_does_it(settings: Settings) -> None:
