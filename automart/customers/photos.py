@@ -12,6 +12,7 @@ import re
 import secrets
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -43,6 +44,7 @@ A_PLACE_WITHIN = 20
 GRACE = timedelta(minutes=1)
 BATCH = 500
 MOST_FAILURES = 3
+DELETES_FOR = 2.0
 
 # A large picture takes a processor and much memory: one at a time in each process.
 _place = BoundedSemaphore(1)
@@ -117,7 +119,8 @@ def _is_given(token: str) -> bool:
 
 
 def delete_loose() -> int:
-    """Delete the files that no customer has. Answers how many; the rest waits for the next call."""
+    """Delete files that no customer has, for some seconds at most: other chores wait for it.
+    Answers how many; the rest waits for the next call."""
     is_late = LoosePhoto.created_at < utcnow() - GRACE
     loose = select(LoosePhoto.token).where(or_(LoosePhoto.is_doomed, is_late))
     # In no order: no file that cannot be deleted stands before others each time.
@@ -177,16 +180,18 @@ def _delete_now(token: str) -> None:
 def _delete_doomed(tokens: list[str]) -> int:
     """Delete the files and their rows. The row of one that fails stays for housekeeping."""
     deleted = failed = 0
+    end = time.monotonic() + DELETES_FOR
     for token in tokens:
         try:
             current_storage().delete(_key(token))
         except Unavailable:
             failed += 1
-            if failed == MOST_FAILURES:
-                break  # it is not the file, it is the storage
-            continue
-        with transaction():
-            deleted += affected(delete(LoosePhoto).where(LoosePhoto.token == token))
+        else:
+            with transaction():
+                deleted += affected(delete(LoosePhoto).where(LoosePhoto.token == token))
+        # So many, and it is not the file, it is the storage.
+        if failed == MOST_FAILURES or time.monotonic() >= end:
+            break
     if failed:
         log.warning("photo_files_left", count=len(tokens) - deleted)
     return deleted

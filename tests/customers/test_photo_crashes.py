@@ -171,6 +171,17 @@ def test_storage_that_is_down_is_not_asked_for_each_file(
     assert files_in(photos) == []
 
 
+def test_what_takes_longer_goes_in_several_rounds(
+    app: Flask, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_loose_files(photos, "a", "b", "c")
+    monkeypatch.setattr("automart.customers.photos.DELETES_FOR", 0.0)
+    for left in (2, 1, 0):
+        assert delete_loose() == 1
+        assert len(files_in(photos)) == left
+    assert delete_loose() == 0
+
+
 def test_housekeeping_does_it(settings: Settings) -> None:
     assert delete_loose in [chore.do for chore in chores(settings)]
 
