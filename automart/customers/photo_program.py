@@ -2,7 +2,7 @@
 
 A program of its own, which `photos` runs: what a file from outside does to a decoder, in time, in
 memory or worse, it does not do to the web process. It imports nothing of ours, and so starts fast.
-With exit status 1 it says on standard error what is wrong, as JSON with `status` and `detail`.
+With exit status 3 it says on standard error what is wrong, as JSON with `status` and `detail`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from io import BytesIO
 from PIL import Image, ImageCms
 from PIL.Image import Resampling, Transpose
 
+REFUSED = 3  # and not 1, with which Python ends where anything else goes wrong
 LARGEST_SIDE = 1024
 MOST_PIXELS = 40_000_000
 # As many as a JPEG can have. A PNG of one column would need more memory for its rows than for what
@@ -169,8 +170,8 @@ def _encoded(image: Image.Image) -> bytes:
 def main() -> int:
     """Standard input to standard output. Answers the exit status."""
     if sys.platform == "linux":  # other kernels know the limit, but do not keep it
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+        _allow_at_most(resource.RLIMIT_AS, MEMORY)
+    _allow_at_most(resource.RLIMIT_CPU, CPU_SECONDS)
     warnings.simplefilter("ignore")
     # Pillow refuses at twice this number, before it sets any memory aside.
     Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2
@@ -178,8 +179,16 @@ def main() -> int:
         sys.stdout.buffer.write(photo_of(sys.stdin.buffer.read()))
     except RefusedError as error:
         json.dump({"status": error.status, "detail": str(error)}, sys.stderr)
-        return 1
+        return REFUSED
     return 0
+
+
+def _allow_at_most(kind: int, limit: int) -> None:
+    """Limit this process; where less is allowed already, that stays."""
+    _soft, hard = resource.getrlimit(kind)
+    if hard != resource.RLIM_INFINITY:
+        limit = min(limit, hard)
+    resource.setrlimit(kind, (limit, limit))
 
 
 if __name__ == "__main__":

@@ -37,6 +37,8 @@ LARGEST_UPLOAD = 5_000_000
 FIELD = "photo"
 TOKEN = re.compile(f"[0-9a-f]{{{TOKEN_LENGTH}}}", re.ASCII)
 PROGRAM = Path(__file__).with_name("photo_program.py")
+REFUSED = 3
+"""The exit status with which it says what is wrong with the upload."""
 DECODED_WITHIN = 30
 A_PLACE_WITHIN = 20
 # Between its row and its customer an upload takes as long as the storage does. One that takes
@@ -148,12 +150,16 @@ def _run_program(content: bytes) -> bytes:
         raise Invalid.field(FIELD, "Decoding it takes too long.") from None
     if done.returncode == 0:
         return done.stdout
-    if done.returncode == 1:
-        told = json.loads(done.stderr)
-        if told["status"] == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
-            raise UnsupportedMediaType(told["detail"])
-        raise Invalid.field(FIELD, told["detail"])
-    log.warning("photo_program_died", status=done.returncode, told=done.stderr[-500:].decode())
+    if done.returncode == REFUSED:
+        refusal = json.loads(done.stderr)
+        if refusal["status"] == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
+            raise UnsupportedMediaType(refusal["detail"])
+        raise Invalid.field(FIELD, refusal["detail"])
+    told = done.stderr[-500:].decode(errors="replace")
+    if done.returncode > 0:
+        log.error("photo_program_failed", status=done.returncode, told=told)
+        raise Unavailable("Photos cannot be decoded at the moment.")
+    log.warning("photo_program_killed", signal=-done.returncode, told=told)
     raise Invalid.field(FIELD, "Decoding it takes too much time or memory.")
 
 

@@ -121,6 +121,26 @@ class TestWhatIsRefused:
         assert upload(as_user, ada["id"], jpeg(), headers=fresh).status_code == 412
         assert len(files_in(photos)) == 1
 
+    @pytest.mark.parametrize(
+        "mistake", ["raise ValueError", "import os; os.write(2, b'\\xff'); raise SystemExit(1)"]
+    )
+    def test_a_mistake_of_ours_is_not_blamed_on_the_file(
+        self,
+        as_user: FlaskClient,
+        ada: dict[str, Any],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        mistake: str,
+    ) -> None:
+        program = tmp_path / "program.py"
+        program.write_text(mistake)
+        monkeypatch.setattr("automart.customers.photos.PROGRAM", program)
+        response = upload(as_user, ada["id"], jpeg())
+        assert response.status_code == 503
+        assert int(response.headers["Retry-After"]) > 0
+        assert "photo_program_failed" in caplog.text
+
 
 class TestDelivery:
     def test_what_an_img_needs(
