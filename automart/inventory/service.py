@@ -23,6 +23,7 @@ from automart.inventory.models import Booking, BookingStatus, Car, CarStatus, De
 
 # Indexes of confirmed bookings are used only where the word stands in the statement itself.
 IS_CONFIRMED = Booking.status == literal_column("'confirmed'")
+LOCKING_TRIES = 5
 MISSING = "Missing data for required field."
 
 
@@ -111,14 +112,26 @@ class BookingChange:
 def lock_booking(booking_id: int, changes: Mapping[str, Any] | None = None) -> BookingChange:
     """Lock what a change of a booking concerns. Raises `NotFound`, and `Invalid` for a car or a
     customer that does not exist."""
-    changes = changes or {}
+    for _ in range(LOCKING_TRIES):
+        # Which cars to lock is only known for sure once they are, and the booking after them. If
+        # another request has moved it meanwhile, the locks go, and the order of locking is kept.
+        with db.session.begin_nested() as locks:
+            change = _locked(booking_id, changes or {})
+            if change is not None:
+                return change
+            locks.rollback()
+    raise Conflict(f"Booking {booking_id} is being moved from car to car.")
+
+
+def _locked(booking_id: int, changes: Mapping[str, Any]) -> BookingChange | None:
+    """None if the booking was moved to another car while we waited for locks."""
     before = get_or_404(Booking, booking_id).car_id
     values = _with_customer(changes)
     after = changes.get("car_id", before)
     cars = {ident: _locked_car(ident) for ident in sorted({before, after} - {None})}
     booking = get_or_404(Booking, booking_id, lock=True)
     if booking.car_id not in {before, None}:
-        raise Conflict(f"Booking {booking_id} was moved to another car at the same moment.")
+        return None
     car = cars.get(after)
     if car is None and "car_id" in changes:
         raise Invalid.field("car_id", f"There is no car {after}.")
