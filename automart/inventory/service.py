@@ -58,8 +58,8 @@ def add_car(values: Mapping[str, Any]) -> Car:
 def change_car(car: Car, changes: Mapping[str, Any]) -> None:
     """Change a locked car. Raises `Invalid` for what does not exist.
 
-    Brand and model are looked up only if they are others than they were: a car keeps the name of
-    a model that has left the catalogue.
+    Brand and model are looked up only if they are written otherwise than they were; and in whatever
+    case, a car keeps the name of a model that has left the catalogue.
     """
     _describe(car, changes)
 
@@ -220,8 +220,12 @@ def _describe(car: Car, values: Mapping[str, Any]) -> None:
     is_new = car.make_id is None
     brand = values.pop("brand", None if is_new else car.brand)
     model = values.pop("model", car.model)
-    if is_new or fold(brand) != car.make.name_folded or fold(model) != car.model_folded:
-        car.make, car.model = find_model(brand, model)
+    if is_new or fold(brand) != car.make.name_folded or model != car.model:
+        try:
+            car.make, car.model = find_model(brand, model)
+        except Invalid:
+            if is_new or fold(brand) != car.make.name_folded or fold(model) != car.model_folded:
+                raise
     dealer_id = values.get("dealer_id", car.dealer_id)
     if dealer_id != car.dealer_id and not _is_kept(Dealer, dealer_id):
         raise Invalid.field("dealer_id", f"There is no dealer {dealer_id}.")
