@@ -42,6 +42,8 @@ NAMES = [
     "김",
     "𝔄𝔡𝔞",
     "👩‍🚀",
+    "\U00031350",  # which Unicode has since version 15, and Python since 3.12
+    "\ue000",
     "a" * 50,
     "é" * 50,
 ]
