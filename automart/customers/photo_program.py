@@ -136,10 +136,10 @@ def _shrunk(image: Image.Image) -> Image.Image:
 
 
 def _stored_mode(image: Image.Image) -> str:
+    if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut off for RGBA
+        return "I"
     if image.has_transparency_data:
         return "RGBA"
-    if image.mode.startswith("I"):  # 16 bits a pixel
-        return "I"
     return image.mode if image.mode in ("L", "CMYK") else "RGB"
 
 

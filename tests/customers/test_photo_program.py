@@ -98,6 +98,11 @@ def test_every_kind_of_png_keeps_its_grey(mode: str, size: tuple[int, int]) -> N
     assert average.getpixel((0, 0)) == pytest.approx(128, abs=3)
 
 
+def test_16_bits_of_grey_stay_grey_whichever_is_called_transparent() -> None:
+    image = stored(encoded(Image.new("I;16", (40, 20), 0x8000), "PNG", transparency=0))
+    assert is_about(pixel(image, 20, 10), (128, 128, 128))
+
+
 def test_what_is_transparent_stays_so() -> None:
     clear = Image.new("RGBA", (5000, 100), (*RED, 0))
     clear.paste((*BLUE, 255), (0, 0, 2500, 100))
