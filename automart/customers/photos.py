@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from http import HTTPStatus
+from os import SEEK_END
 from pathlib import Path
 from threading import BoundedSemaphore
 from typing import IO
@@ -41,6 +42,7 @@ REFUSED = 3
 """The exit status with which it says what is wrong with the upload."""
 DECODED_WITHIN = 30
 A_PLACE_WITHIN = 20
+MOST_UPLOADS = 32
 # Between its row and its customer an upload takes as long as the storage does. One that takes
 # longer than this is refused, for its file may be gone.
 GRACE = timedelta(minutes=1)
@@ -48,23 +50,41 @@ BATCH = 500
 MOST_FAILURES = 3
 DELETES_FOR = 2.0
 
-# A large picture takes a processor and much memory: one at a time in each process.
-_place = BoundedSemaphore(1)
+TOO_MANY = "Too many photos are being uploaded."
+
+# A large picture takes a processor and much memory: one at a time in each process. Those that wait
+# for it have some of the process's threads, and leave the others to other requests.
+_program = BoundedSemaphore(1)
+_line = BoundedSemaphore(MOST_UPLOADS)
 
 
 def made_fit(upload: IO[bytes]) -> bytes:
     """The WebP to store for an upload. Raises what the client is told: 413, 415, 422, 503."""
-    content = upload.read(LARGEST_UPLOAD + 1)
-    if len(content) > LARGEST_UPLOAD:
+    size = upload.seek(0, SEEK_END)
+    if size > LARGEST_UPLOAD:
         raise RequestEntityTooLarge(f"A photo has at most {LARGEST_UPLOAD} bytes.")
-    if not content:
+    if not size:
         raise Invalid.field(FIELD, "It is an empty file.")
-    if not _place.acquire(timeout=A_PLACE_WITHIN):
-        raise Unavailable("Too many photos are being uploaded.")
+    with _place():
+        upload.seek(0)
+        return _run_program(upload.read())
+
+
+@contextmanager
+def _place() -> Iterator[None]:
+    """Wait for the others. Until then, a large upload is on the disk."""
+    if not _line.acquire(blocking=False):
+        raise Unavailable(TOO_MANY)
     try:
-        return _run_program(content)
+        end_read()  # nothing is held open while it waits and decodes
+        if not _program.acquire(timeout=A_PLACE_WITHIN):
+            raise Unavailable(TOO_MANY)
+        try:
+            yield
+        finally:
+            _program.release()
     finally:
-        _place.release()
+        _line.release()
 
 
 @contextmanager
@@ -140,7 +160,6 @@ def delete_loose() -> int:
 
 
 def _run_program(content: bytes) -> bytes:
-    end_read()  # nothing is held open while it decodes
     command = [sys.executable, "-I", str(PROGRAM)]
     try:
         done = subprocess.run(

@@ -245,6 +245,11 @@ def test_the_largest_take_less_than_300_megabytes(upload: bytes) -> None:
     assert _peak_megabytes(upload) < 300
 
 
+def test_the_largest_webp_takes_what_is_documented() -> None:
+    upload = encoded(Image.new("RGBA", (8000, 5000)), "WEBP", method=0)
+    assert _peak_megabytes(upload) < 650
+
+
 LIMITED = """
 import os, resource, sys
 resource.setrlimit(resource.RLIMIT_CPU, (9, 9))

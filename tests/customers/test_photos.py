@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 import re
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from threading import BoundedSemaphore
+from typing import Any, NoReturn
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from automart.customers import photos as making
 from automart.customers.models import Customer, LoosePhoto
 from automart.customers.photos import LARGEST_UPLOAD
 from automart.db import db
+from automart.errors import Unavailable
 from tests.customers.pictures import (
     RED,
     encoded,
@@ -140,6 +144,21 @@ class TestWhatIsRefused:
         assert response.status_code == 503
         assert int(response.headers["Retry-After"]) > 0
         assert "photo_program_failed" in caplog.text
+
+    @pytest.mark.parametrize("taken", ["_line", "_program"])
+    def test_an_upload_is_not_in_memory_before_its_turn(
+        self, app: Flask, monkeypatch: pytest.MonkeyPatch, taken: str
+    ) -> None:
+        class Upload(BytesIO):
+            def read(self, *_: Any) -> NoReturn:
+                raise AssertionError("It is read.")
+
+        monkeypatch.setattr(making, "_line", BoundedSemaphore(1))
+        monkeypatch.setattr(making, "A_PLACE_WITHIN", 0)
+        with getattr(making, taken), pytest.raises(Unavailable) as refused:
+            making.made_fit(Upload(jpeg()))
+        assert int(refused.value.headers["Retry-After"]) > 0
+        assert making.made_fit(BytesIO(jpeg())).startswith(b"RIFF")
 
 
 class TestDelivery:
