@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Annotated, TextIO
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from sqlalchemy.exc import IntegrityError
 
-from automart.csvfiles import Line, NotReadable, in_parts, text_of
+from automart.csvfiles import PART, Line, NotReadable, in_parts, text_of
 from automart.db import transaction
 
 FAILED = 1
@@ -27,7 +30,8 @@ KeepGood = Annotated[
 @dataclass(frozen=True, slots=True)
 class Importer:
     """What the lines of a file are: `read` checks them, `add` stores good ones in the present
-    transaction and answers how many."""
+    transaction and answers how many. What is between may have been JSON, with other values as text.
+    """
 
     read: Callable[[TextIO], Iterator[Line]]
     add: Callable[[Sequence[Line]], int]
@@ -67,23 +71,24 @@ class _Reader:
     ) -> None:
         self._path = path
         self._read = read
-        self._console = console
-        self.refused = 0
+        self.console = console
+        self.good = self.refused = 0
 
     def lines(self, doing: str) -> Iterator[Line]:
-        """The good lines. Afterwards `refused` is the number of the others."""
-        self.refused = 0
+        """The good lines. Afterwards `good` is their number, `refused` that of the others."""
+        self.good = self.refused = 0
         size = self._path.stat().st_size
         with (
             self._path.open("rb") as file,
             text_of(file) as text,
-            progress_bar(self._console) as progress,
+            progress_bar(self.console) as progress,
         ):
             task = progress.add_task(doing, total=size)
             for line in self._read(text):
                 if line.reasons:
                     self._tell(line)
                 else:
+                    self.good += 1
                     yield line
                 progress.update(task, completed=file.tell())
             progress.update(task, completed=size)
@@ -91,19 +96,29 @@ class _Reader:
     def _tell(self, line: Line) -> None:
         self.refused += 1
         told = f"line {line.number}: {'; '.join(line.reasons)}"
-        self._console.print(told, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(told, markup=False, highlight=False, soft_wrap=True)
 
 
 def _all_or_nothing(reader: _Reader, importer: Importer) -> int:
     """Check all lines before the first is written, so that no other writer waits for the check."""
-    good = sum(1 for _ in reader.lines("Checking"))
-    if reader.refused:
-        raise NotReadable(f"{good:,} lines are good, {reader.refused:,} are refused.")
-    with transaction():
-        added = sum(importer.add(part) for part in in_parts(reader.lines("Importing")))
-        if reader.refused or added != good:
-            raise NotReadable("The file has changed since it was checked.")
-    return added
+    try:
+        return _checked_and_added(reader, importer)
+    except IntegrityError:
+        # Someone has written what some lines conflict with: checked again, these are told.
+        return _checked_and_added(reader, importer)
+
+
+def _checked_and_added(reader: _Reader, importer: Importer) -> int:
+    with TemporaryFile("w+", encoding="utf-8") as checked:
+        for line in reader.lines("Checking"):
+            checked.write(json.dumps([line.number, line.values], default=str) + "\n")
+        if reader.refused:
+            raise NotReadable(f"{reader.good:,} lines are good, {reader.refused:,} are refused.")
+        checked.seek(0)
+        lines = (Line(*json.loads(text)) for text in checked)
+        with transaction(), progress_bar(reader.console) as progress:
+            parts = progress.track(in_parts(lines), reader.good / PART, description="Importing")
+            return sum(map(importer.add, parts))
 
 
 def _good_lines(reader: _Reader, importer: Importer) -> int:

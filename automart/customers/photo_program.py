@@ -2,7 +2,7 @@
 
 A program of its own, which `photos` runs: what a file from outside does to a decoder, in time, in
 memory or worse, it does not do to the web process. It imports nothing of ours, and so starts fast.
-With exit status 1 it says on standard error what is wrong, as JSON with `status` and `detail`.
+With exit status 3 it says on standard error what is wrong, as JSON with `status` and `detail`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from io import BytesIO
 from PIL import Image, ImageCms
 from PIL.Image import Resampling, Transpose
 
+REFUSED = 3  # and not 1, with which Python ends where anything else goes wrong
 LARGEST_SIDE = 1024
 MOST_PIXELS = 40_000_000
 # As many as a JPEG can have. A PNG of one column would need more memory for its rows than for what
@@ -24,7 +25,8 @@ LONGEST_SIDE = 65_535
 QUALITY = 80
 SRGB = ImageCms.createProfile("sRGB")
 
-# The largest WebP takes 625 MB; the rest is the address space of libraries.
+# The largest WebP takes 625 MB, for Pillow decodes all of them as animations: four copies of all
+# pixels. JPEG and PNG take less than 300. The rest is the address space of libraries.
 MEMORY = 1 << 30
 CPU_SECONDS = 20
 
@@ -135,10 +137,10 @@ def _shrunk(image: Image.Image) -> Image.Image:
 
 
 def _stored_mode(image: Image.Image) -> str:
+    if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut off for RGBA
+        return "I"
     if image.has_transparency_data:
         return "RGBA"
-    if image.mode.startswith("I"):  # 16 bits a pixel
-        return "I"
     return image.mode if image.mode in ("L", "CMYK") else "RGB"
 
 
@@ -169,8 +171,8 @@ def _encoded(image: Image.Image) -> bytes:
 def main() -> int:
     """Standard input to standard output. Answers the exit status."""
     if sys.platform == "linux":  # other kernels know the limit, but do not keep it
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+        _allow_at_most(resource.RLIMIT_AS, MEMORY)
+    _allow_at_most(resource.RLIMIT_CPU, CPU_SECONDS)
     warnings.simplefilter("ignore")
     # Pillow refuses at twice this number, before it sets any memory aside.
     Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2
@@ -178,8 +180,16 @@ def main() -> int:
         sys.stdout.buffer.write(photo_of(sys.stdin.buffer.read()))
     except RefusedError as error:
         json.dump({"status": error.status, "detail": str(error)}, sys.stderr)
-        return 1
+        return REFUSED
     return 0
+
+
+def _allow_at_most(kind: int, limit: int) -> None:
+    """Limit this process; where less is allowed already, that stays."""
+    _soft, hard = resource.getrlimit(kind)
+    if hard != resource.RLIM_INFINITY:
+        limit = min(limit, hard)
+    resource.setrlimit(kind, (limit, limit))
 
 
 if __name__ == "__main__":

@@ -12,17 +12,19 @@ import re
 import secrets
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from http import HTTPStatus
+from os import SEEK_END
 from pathlib import Path
 from threading import BoundedSemaphore
 from typing import IO
 
 import structlog
-from sqlalchemy import delete, exists, or_, select, update
+from sqlalchemy import delete, exists, func, or_, select, update
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from automart.customers.models import TOKEN_BYTES, TOKEN_LENGTH, Customer, LoosePhoto
@@ -36,30 +38,53 @@ LARGEST_UPLOAD = 5_000_000
 FIELD = "photo"
 TOKEN = re.compile(f"[0-9a-f]{{{TOKEN_LENGTH}}}", re.ASCII)
 PROGRAM = Path(__file__).with_name("photo_program.py")
+REFUSED = 3
+"""The exit status with which it says what is wrong with the upload."""
 DECODED_WITHIN = 30
 A_PLACE_WITHIN = 20
+MOST_UPLOADS = 32
 # Between its row and its customer an upload takes as long as the storage does. One that takes
 # longer than this is refused, for its file may be gone.
 GRACE = timedelta(minutes=1)
 BATCH = 500
+MOST_FAILURES = 3
+DELETES_FOR = 2.0
 
-# A large picture takes a processor and much memory: one at a time in each process.
-_place = BoundedSemaphore(1)
+TOO_MANY = "Too many photos are being uploaded."
+
+# A large picture takes a processor and much memory: one at a time in each process. Those that wait
+# for it have some of the process's threads, and leave the others to other requests.
+_program = BoundedSemaphore(1)
+_line = BoundedSemaphore(MOST_UPLOADS)
 
 
 def made_fit(upload: IO[bytes]) -> bytes:
     """The WebP to store for an upload. Raises what the client is told: 413, 415, 422, 503."""
-    content = upload.read(LARGEST_UPLOAD + 1)
-    if len(content) > LARGEST_UPLOAD:
+    size = upload.seek(0, SEEK_END)
+    if size > LARGEST_UPLOAD:
         raise RequestEntityTooLarge(f"A photo has at most {LARGEST_UPLOAD} bytes.")
-    if not content:
+    if not size:
         raise Invalid.field(FIELD, "It is an empty file.")
-    if not _place.acquire(timeout=A_PLACE_WITHIN):
-        raise Unavailable("Too many photos are being uploaded.")
+    with _place():
+        upload.seek(0)
+        return _run_program(upload.read())
+
+
+@contextmanager
+def _place() -> Iterator[None]:
+    """Wait for the others. Until then, a large upload is on the disk."""
+    if not _line.acquire(blocking=False):
+        raise Unavailable(TOO_MANY)
     try:
-        return _run_program(content)
+        end_read()  # nothing is held open while it waits and decodes
+        if not _program.acquire(timeout=A_PLACE_WITHIN):
+            raise Unavailable(TOO_MANY)
+        try:
+            yield
+        finally:
+            _program.release()
     finally:
-        _place.release()
+        _line.release()
 
 
 @contextmanager
@@ -116,10 +141,12 @@ def _is_given(token: str) -> bool:
 
 
 def delete_loose() -> int:
-    """Delete the files that no customer has. Answers how many; the rest waits for the next call."""
+    """Delete files that no customer has, for some seconds at most: other chores wait for it.
+    Answers how many; the rest waits for the next call."""
     is_late = LoosePhoto.created_at < utcnow() - GRACE
     loose = select(LoosePhoto.token).where(or_(LoosePhoto.is_doomed, is_late))
-    tokens = list(db.session.scalars(loose.order_by(LoosePhoto.created_at).limit(BATCH)))
+    # In no order: no file that cannot be deleted stands before others each time.
+    tokens = list(db.session.scalars(loose.order_by(func.random()).limit(BATCH)))
     end_read()
     if not tokens:
         return 0
@@ -133,7 +160,6 @@ def delete_loose() -> int:
 
 
 def _run_program(content: bytes) -> bytes:
-    end_read()  # nothing is held open while it decodes
     command = [sys.executable, "-I", str(PROGRAM)]
     try:
         done = subprocess.run(
@@ -143,12 +169,16 @@ def _run_program(content: bytes) -> bytes:
         raise Invalid.field(FIELD, "Decoding it takes too long.") from None
     if done.returncode == 0:
         return done.stdout
-    if done.returncode == 1:
-        told = json.loads(done.stderr)
-        if told["status"] == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
-            raise UnsupportedMediaType(told["detail"])
-        raise Invalid.field(FIELD, told["detail"])
-    log.warning("photo_program_died", status=done.returncode, told=done.stderr[-500:].decode())
+    if done.returncode == REFUSED:
+        refusal = json.loads(done.stderr)
+        if refusal["status"] == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
+            raise UnsupportedMediaType(refusal["detail"])
+        raise Invalid.field(FIELD, refusal["detail"])
+    told = done.stderr[-500:].decode(errors="replace")
+    if done.returncode > 0:
+        log.error("photo_program_failed", status=done.returncode, told=told)
+        raise Unavailable("Photos cannot be decoded at the moment.")
+    log.warning("photo_program_killed", signal=-done.returncode, told=told)
     raise Invalid.field(FIELD, "Decoding it takes too much time or memory.")
 
 
@@ -160,9 +190,12 @@ def _drop(token: str) -> None:
     """Delete a file unless a customer was given it after all."""
     loose = update(LoosePhoto).where(LoosePhoto.token == token).values(is_doomed=True)
     with transaction():
-        is_loose = affected(loose)
-    if is_loose:
-        _delete_now(token)
+        if not affected(loose):
+            if db.session.scalar(select(exists().where(Customer.photo_token == token))):
+                return
+            # `delete_loose` was here, and before the file was.
+            db.session.add(LoosePhoto(token=token, is_doomed=True))
+    _delete_now(token)
 
 
 def _delete_now(token: str) -> None:
@@ -170,13 +203,20 @@ def _delete_now(token: str) -> None:
 
 
 def _delete_doomed(tokens: list[str]) -> int:
-    deleted = 0
+    """Delete the files and their rows. The row of one that fails stays for housekeeping."""
+    deleted = failed = 0
+    end = time.monotonic() + DELETES_FOR
     for token in tokens:
         try:
             current_storage().delete(_key(token))
         except Unavailable:
-            log.warning("photo_files_left", count=len(tokens) - deleted)
-            break  # its row stays, and housekeeping tries again
-        with transaction():
-            deleted += affected(delete(LoosePhoto).where(LoosePhoto.token == token))
+            failed += 1
+        else:
+            with transaction():
+                deleted += affected(delete(LoosePhoto).where(LoosePhoto.token == token))
+        # So many, and it is not the file, it is the storage.
+        if failed == MOST_FAILURES or time.monotonic() >= end:
+            break
+    if failed:
+        log.warning("photo_files_left", count=len(tokens) - deleted)
     return deleted

@@ -14,8 +14,9 @@ from automart.customers.photos import LARGEST_UPLOAD
 
 # A form has boundaries and headers around its file.
 LARGEST_FORM = LARGEST_UPLOAD + 100_000
-# Of these alone nothing can be seen: marks, controls, spaces.
-_INVISIBLE = "MCZ"
+# Of these alone nothing can be seen: marks, spaces, controls. Not of what Python does not know yet
+# (Cn) or people have agreed on (Co): these may be the letters of a name.
+_INVISIBLE = ("M", "Z", "Cc", "Cf", "Cs")
 
 
 class PersonName(Text):
@@ -26,7 +27,7 @@ class PersonName(Text):
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         name = super()._deserialize(value, *args, **kwargs)
-        if all(unicodedata.category(character)[0] in _INVISIBLE for character in name):
+        if all(unicodedata.category(character).startswith(_INVISIBLE) for character in name):
             raise ValidationError("Must not be blank.")
         return name
 

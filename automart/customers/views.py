@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from flask import Response, g, request
 from flask.views import MethodView
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 
-from automart.accounts.auth import USER, current_caller, public, requires
+from automart.accounts.auth import USER, authenticate, current_caller, public, requires
 from automart.api import (
     Blueprint,
     absolute_url,
@@ -58,7 +61,7 @@ class Customers(MethodView):
     def post(self, values: dict[str, Any]) -> Answer:
         """Add a customer."""
         me = current_caller().user_id
-        with transaction():
+        with _signing():
             customer = Customer(**values, created_by=me, updated_by=me)
             db.session.add(customer)
             db.session.flush()  # gives customer.id
@@ -81,7 +84,7 @@ class CustomerById(MethodView):
     @blp.alt_response(404, "NOT_FOUND")
     def patch(self, changes: dict[str, Any], customer_id: int) -> Customer:
         """Change the fields that are sent and leave the others."""
-        with transaction():
+        with _signing():
             customer = _to_change(customer_id)
             customer.update(changes)
             _sign(customer)
@@ -115,7 +118,7 @@ class PhotoOfCustomer(MethodView):
         """
         get_or_404(Customer, customer_id)
         webp = photos.made_fit(files["photo"].stream)
-        with photos.stored(webp) as token, transaction():
+        with photos.stored(webp) as token, _signing():
             customer = _to_change(customer_id)
             photos.give(customer, token)
             _sign(customer)
@@ -126,7 +129,7 @@ class PhotoOfCustomer(MethodView):
     @blp.alt_response(404, "NOT_FOUND")
     def delete(self, customer_id: int) -> None:
         """Delete the photo of a customer. `If-Match` is about the customer."""
-        with transaction():
+        with _signing():
             customer = _to_change(customer_id)
             if customer.photo_token is None:
                 raise NotFound(f"Customer {customer_id} has no photo.")
@@ -157,6 +160,19 @@ def _to_change(customer_id: int) -> Customer:
     customer = get_or_404(Customer, customer_id, lock=True)
     check_version(customer, CustomerSchema)
     return customer
+
+
+@contextmanager
+def _signing() -> Iterator[None]:
+    """A transaction in which the caller signs. Raises `Unauthenticated` if they were deleted since
+    the request began: then what they sign refers to nobody."""
+    try:
+        with transaction():
+            yield
+    except IntegrityError:
+        db.session.rollback()  # of the transaction that this one is a part of, if it is
+        authenticate()
+        raise
 
 
 def _sign(customer: Customer) -> None:

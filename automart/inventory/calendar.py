@@ -18,15 +18,19 @@ UNTOLD_SPAN = 365 * DAY
 SECOND = timedelta(seconds=1)
 
 
-def bookings_of(car: Car, start: datetime, end: datetime) -> Sequence[Booking]:
+def bookings_of(
+    car: Car, start: datetime, end: datetime, *, cancelled_too: bool = False
+) -> Sequence[Booking]:
     """The confirmed bookings of a car that overlap the range, in their order."""
     check_query_order(start, end, end_parameter="to")
     within = (
         select(Booking)
-        .where(Booking.car_id == car.id, IS_CONFIRMED)
+        .where(Booking.car_id == car.id)
         .where(Booking.start_datetime < end, Booking.end_datetime > start)
-        .order_by(Booking.start_datetime)
+        .order_by(Booking.start_datetime, Booking.id)
     )
+    if not cancelled_too:
+        within = within.where(IS_CONFIRMED)
     return db.session.scalars(within).all()
 
 
@@ -44,7 +48,8 @@ def busy_and_free(bookings: Sequence[Booking], start: datetime, end: datetime) -
 
 
 def as_icalendar(car: Car, bookings: Sequence[Booking]) -> bytes:
-    """The bookings as events. Imported again, each updates itself."""
+    """The bookings as events. Imported again, each updates itself; for that, cancelled ones are
+    told too."""
     calendar = Calendar()
     calendar.add("prodid", PRODUCT)
     calendar.add("version", "2.0")
@@ -77,8 +82,8 @@ def _event(car: Car, booking: Booking) -> Event:
     event.add("dtstart", booking.start_datetime.replace(microsecond=0))
     event.add("dtend", _next_second(booking.end_datetime))
     event.add("summary", f"{car.brand} {car.model}: {booking.customer_name}")
-    event.add("status", "CONFIRMED")
-    event.add("transp", "OPAQUE")
+    event.add("status", "CANCELLED" if booking.is_cancelled else "CONFIRMED")
+    event.add("transp", "TRANSPARENT" if booking.is_cancelled else "OPAQUE")
     return event
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, TextIO
 
 import sqlalchemy
@@ -33,7 +34,8 @@ def read_cars(file: TextIO) -> Iterator[Line]:
 
 def add_cars(lines: Sequence[Line]) -> int:
     """Add the cars of `lines` in the present transaction. Answers how many."""
-    db.session.execute(sqlalchemy.insert(Car), [dict(line.values) for line in lines])
+    rows = [{**line.values, "daily_price": Decimal(line.values["daily_price"])} for line in lines]
+    db.session.execute(sqlalchemy.insert(Car), rows)
     return len(lines)
 
 

@@ -23,6 +23,7 @@ from automart.inventory.models import Booking, BookingStatus, Car, CarStatus, De
 
 # Indexes of confirmed bookings are used only where the word stands in the statement itself.
 IS_CONFIRMED = Booking.status == literal_column("'confirmed'")
+LOCKING_TRIES = 5
 MISSING = "Missing data for required field."
 
 
@@ -57,8 +58,8 @@ def add_car(values: Mapping[str, Any]) -> Car:
 def change_car(car: Car, changes: Mapping[str, Any]) -> None:
     """Change a locked car. Raises `Invalid` for what does not exist.
 
-    Brand and model are looked up only if they are others than they were: a car keeps the name of
-    a model that has left the catalogue.
+    Brand and model are looked up only if they are written otherwise than they were; and in whatever
+    case, a car keeps the name of a model that has left the catalogue.
     """
     _describe(car, changes)
 
@@ -111,14 +112,26 @@ class BookingChange:
 def lock_booking(booking_id: int, changes: Mapping[str, Any] | None = None) -> BookingChange:
     """Lock what a change of a booking concerns. Raises `NotFound`, and `Invalid` for a car or a
     customer that does not exist."""
-    changes = changes or {}
+    for _ in range(LOCKING_TRIES):
+        # Which cars to lock is only known for sure once they are, and the booking after them. If
+        # another request has moved it meanwhile, the locks go, and the order of locking is kept.
+        with db.session.begin_nested() as locks:
+            change = _locked(booking_id, changes or {})
+            if change is not None:
+                return change
+            locks.rollback()
+    raise Conflict(f"Booking {booking_id} is being moved from car to car.")
+
+
+def _locked(booking_id: int, changes: Mapping[str, Any]) -> BookingChange | None:
+    """None if the booking was moved to another car while we waited for locks."""
     before = get_or_404(Booking, booking_id).car_id
     values = _with_customer(changes)
     after = changes.get("car_id", before)
     cars = {ident: _locked_car(ident) for ident in sorted({before, after} - {None})}
     booking = get_or_404(Booking, booking_id, lock=True)
     if booking.car_id not in {before, None}:
-        raise Conflict(f"Booking {booking_id} was moved to another car at the same moment.")
+        return None
     car = cars.get(after)
     if car is None and "car_id" in changes:
         raise Invalid.field("car_id", f"There is no car {after}.")
@@ -207,8 +220,12 @@ def _describe(car: Car, values: Mapping[str, Any]) -> None:
     is_new = car.make_id is None
     brand = values.pop("brand", None if is_new else car.brand)
     model = values.pop("model", car.model)
-    if is_new or fold(brand) != car.make.name_folded or fold(model) != car.model_folded:
-        car.make, car.model = find_model(brand, model)
+    if is_new or fold(brand) != car.make.name_folded or model != car.model:
+        try:
+            car.make, car.model = find_model(brand, model)
+        except Invalid:
+            if is_new or fold(brand) != car.make.name_folded or fold(model) != car.model_folded:
+                raise
     dealer_id = values.get("dealer_id", car.dealer_id)
     if dealer_id != car.dealer_id and not _is_kept(Dealer, dealer_id):
         raise Invalid.field("dealer_id", f"There is no dealer {dealer_id}.")

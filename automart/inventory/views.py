@@ -169,12 +169,16 @@ class CalendarOfCar(MethodView):
     @blp.alt_response(404, "NOT_FOUND")
     @blp.doc(responses={200: {"content": {ICALENDAR: {"schema": {"type": "string"}}}}})
     def get(self, query: Values, car_id: int) -> Answer | Response:
-        """Tell when a car is busy and when it is free; or, as text/calendar, its bookings."""
+        """Tell when a car is busy and when it is free; or, as text/calendar, its bookings.
+
+        The calendar has cancelled bookings too, as such: a program that knows them lets them go.
+        """
         start, end = _asked_range(query)
         car = get_or_404(Car, car_id)
-        bookings = calendar.bookings_of(car, start, end)
         if request.accept_mimetypes.best_match([JSON, ICALENDAR]) == ICALENDAR:
+            bookings = calendar.bookings_of(car, start, end, cancelled_too=True)
             return _icalendar(calendar.as_icalendar(car, bookings))
+        bookings = calendar.bookings_of(car, start, end)
         return calendar.busy_and_free(bookings, start, end), 200, {"Vary": "Accept"}
 
 

@@ -36,7 +36,7 @@ NAMES = st.sampled_from(["Ada", "Zoë", "O", "李", "Éa", "  Bo ", "Nguyễn", 
 BAD_NAMES = st.sampled_from(["", " ", "x" * 51, "a\x00", None, 5])
 EMAILS = st.sampled_from([None, "a@example.com", "Zoe@Example.com"])
 QUERIES = st.sampled_from(["a", "zoe", "O", "ea b", "example", "x" * 30, "李", "nguyen", "%"])
-# None: no If-Match. True: the present version. False: one that has passed.
+# None: no If-Match. True: the present version. False: all that have passed.
 VERSIONS = st.sampled_from([None, True, False])
 PICKS = st.integers(0, 1000)
 
@@ -52,7 +52,7 @@ class Requests(RuleBasedStateMachine):
         self.known: dict[int, dict[str, Any]] = {}
         self.gone: list[int] = []
         self.dead_urls: list[str] = []
-        self.versions: dict[int, str] = {}
+        self.versions: dict[int, list[str]] = {}
 
     @initialize()
     def begin(self) -> None:
@@ -201,12 +201,15 @@ class Requests(RuleBasedStateMachine):
     def _if_match(self, customer_id: int, version: bool | None) -> dict[str, str]:
         if version is None:
             return {}
-        return {"If-Match": self.versions[customer_id] if version else '"passed"'}
+        *passed, present = self.versions[customer_id]
+        return {"If-Match": present if version else ", ".join(passed) or '"passed"'}
 
     def _remember(self, response: Any) -> None:
         answer = response.get_json()
         self.known[answer["id"]] = answer
-        self.versions[answer["id"]] = response.headers["ETag"]
+        versions = self.versions.setdefault(answer["id"], [])
+        if response.headers["ETag"] not in versions[-1:]:
+            versions.append(response.headers["ETag"])
 
     def _bury(self, url: str | None) -> None:
         if url is not None:

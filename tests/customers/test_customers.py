@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import delete
 
 from automart.accounts.models import User
+from automart.customers import views
 from automart.customers.models import Customer
 from automart.customers.samples import add_sample_customer
 from automart.db import db, transaction
+from tests.customers.pictures import files_in, jpeg, upload
 
 MEMBERS = {
     "id",
@@ -42,6 +47,8 @@ NAMES = [
     "김",
     "𝔄𝔡𝔞",
     "👩‍🚀",
+    "\U00031350",  # which Unicode has since version 15, and Python since 3.12
+    "\ue000",
     "a" * 50,
     "é" * 50,
 ]
@@ -220,6 +227,40 @@ class TestOthers:
         answer = as_admin.get(url).get_json()
         assert (answer["created_by"], answer["updated_by"]) == (None, None)
         assert answer["first_name"] == "Ada"
+
+    def test_who_is_deleted_while_writing_is_nobody(
+        self,
+        make_user: Callable[..., User],
+        signed_in: Callable[[User], FlaskClient],
+        as_user: FlaskClient,
+        ada: dict[str, Any],
+        photos: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        writers = [make_user() for _ in range(4)]
+        clients = [signed_in(writer) for writer in writers]
+        url = f"/v1/customers/{ada['id']}"
+        ada = upload(as_user, ada["id"], jpeg()).get_json()
+
+        @contextmanager
+        def transaction_too_late() -> Iterator[None]:
+            with db.engine.begin() as another:
+                another.execute(delete(User).where(User.id == writers.pop(0).id))
+            with transaction():
+                yield
+
+        monkeypatch.setattr(views, "transaction", transaction_too_late)
+        values = {"first_name": "Grace", "last_name": "Hopper"}
+        for answer in (
+            clients[0].post("/v1/customers", json=values),
+            clients[1].patch(url, json=values),
+            upload(clients[2], ada["id"], jpeg()),
+            clients[3].delete(f"{url}/photo"),
+        ):
+            assert answer.status_code == 401, answer.get_json()
+            assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
+        assert as_user.get("/v1/customers").get_json()["items"] == [ada]
+        assert len(files_in(photos)) == 1
 
     def test_ids_are_not_given_again(self, as_user: FlaskClient, ada: dict[str, Any]) -> None:
         assert as_user.delete(f"/v1/customers/{ada['id']}").status_code == 204

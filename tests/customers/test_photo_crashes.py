@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from flask import Flask
@@ -21,10 +21,11 @@ from flask.testing import FlaskClient
 from automart import create_app
 from automart.accounts.models import User
 from automart.config import Settings
-from automart.customers.models import Customer, LoosePhoto
-from automart.customers.photos import GRACE, delete_loose, give, stored
-from automart.db import db, transaction
+from automart.customers.models import TOKEN_LENGTH, Customer, LoosePhoto
+from automart.customers.photos import GRACE, MOST_FAILURES, delete_loose, give, stored
+from automart.db import db, transaction, utcnow
 from automart.errors import Unavailable
+from automart.storage import Storage
 from jobs.housekeeping import chores
 from tests.customers.killed_upload import POINTS
 from tests.customers.pictures import files_in, jpeg, upload
@@ -107,6 +108,78 @@ def test_an_upload_that_took_too_long_is_refused(
     with pytest.raises(Unavailable):
         upload_slowly()
     assert tokens() == files_in(photos) == []
+
+
+def test_a_file_that_arrives_when_its_row_is_gone_goes_too(
+    as_user: FlaskClient, ada: dict[str, Any], photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = Storage.put
+
+    def put_late(storage: Storage, key: str, content: bytes) -> None:
+        let_grace_pass()
+        assert delete_loose() == 1
+        put(storage, key, content)
+        monkeypatch.setattr(Storage, "delete", out_of_order)
+
+    monkeypatch.setattr(Storage, "put", put_late)
+    assert upload(as_user, ada["id"], jpeg()).status_code == 503
+    assert len(files_in(photos)) == 1
+    monkeypatch.undo()
+    assert delete_loose() == 1
+    assert tokens() == files_in(photos) == []
+
+
+def out_of_order(*_: Any) -> NoReturn:
+    raise Unavailable("The storage is down.")
+
+
+def make_loose_files(photos: Path, *names: str) -> None:
+    """Files that no customer has, under tokens that are this one letter."""
+    with transaction():
+        db.session.add_all(LoosePhoto(token=name * TOKEN_LENGTH, is_doomed=True) for name in names)
+    for name in names:
+        (photos / (2 * name)).mkdir(parents=True)
+        (photos / (2 * name) / f"{name * TOKEN_LENGTH}.webp").write_bytes(b"RIFF")
+
+
+def test_a_file_that_cannot_be_deleted_does_not_keep_the_others(app: Flask, photos: Path) -> None:
+    make_loose_files(photos, "b", "c", "d")
+    stuck = "a" * TOKEN_LENGTH
+    (photos / "aa" / f"{stuck}.webp").mkdir(parents=True)
+    with transaction():
+        db.session.add(LoosePhoto(token=stuck, is_doomed=True, created_at=utcnow() - GRACE))
+    assert delete_loose() == 3
+    assert files_in(photos) == []
+    assert [photo.token for photo in db.session.query(LoosePhoto)] == [stuck]
+
+
+def test_storage_that_is_down_is_not_asked_for_each_file(
+    app: Flask, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_loose_files(photos, *"abcdef")
+    asked: list[str] = []
+
+    def delete(_storage: Storage, key: str) -> NoReturn:
+        asked.append(key)
+        out_of_order()
+
+    monkeypatch.setattr(Storage, "delete", delete)
+    assert delete_loose() == 0
+    assert len(set(asked)) == len(asked) == MOST_FAILURES
+    monkeypatch.undo()
+    assert delete_loose() == 6
+    assert files_in(photos) == []
+
+
+def test_what_takes_longer_goes_in_several_rounds(
+    app: Flask, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_loose_files(photos, "a", "b", "c")
+    monkeypatch.setattr("automart.customers.photos.DELETES_FOR", 0.0)
+    for left in (2, 1, 0):
+        assert delete_loose() == 1
+        assert len(files_in(photos)) == left
+    assert delete_loose() == 0
 
 
 def test_housekeeping_does_it(settings: Settings) -> None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 import re
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from threading import BoundedSemaphore
+from typing import Any, NoReturn
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from automart.customers import photos as making
 from automart.customers.models import Customer, LoosePhoto
 from automart.customers.photos import LARGEST_UPLOAD
 from automart.db import db
+from automart.errors import Unavailable
 from tests.customers.pictures import (
     RED,
     encoded,
@@ -120,6 +124,41 @@ class TestWhatIsRefused:
         assert upload(as_user, ada["id"], jpeg(), headers=fresh).status_code == 200
         assert upload(as_user, ada["id"], jpeg(), headers=fresh).status_code == 412
         assert len(files_in(photos)) == 1
+
+    @pytest.mark.parametrize(
+        "mistake", ["raise ValueError", "import os; os.write(2, b'\\xff'); raise SystemExit(1)"]
+    )
+    def test_a_mistake_of_ours_is_not_blamed_on_the_file(
+        self,
+        as_user: FlaskClient,
+        ada: dict[str, Any],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        mistake: str,
+    ) -> None:
+        program = tmp_path / "program.py"
+        program.write_text(mistake)
+        monkeypatch.setattr("automart.customers.photos.PROGRAM", program)
+        response = upload(as_user, ada["id"], jpeg())
+        assert response.status_code == 503
+        assert int(response.headers["Retry-After"]) > 0
+        assert "photo_program_failed" in caplog.text
+
+    @pytest.mark.parametrize("taken", ["_line", "_program"])
+    def test_an_upload_is_not_in_memory_before_its_turn(
+        self, app: Flask, monkeypatch: pytest.MonkeyPatch, taken: str
+    ) -> None:
+        class Upload(BytesIO):
+            def read(self, *_: Any) -> NoReturn:
+                raise AssertionError("It is read.")
+
+        monkeypatch.setattr(making, "_line", BoundedSemaphore(1))
+        monkeypatch.setattr(making, "A_PLACE_WITHIN", 0)
+        with getattr(making, taken), pytest.raises(Unavailable) as refused:
+            making.made_fit(Upload(jpeg()))
+        assert int(refused.value.headers["Retry-After"]) > 0
+        assert making.made_fit(BytesIO(jpeg())).startswith(b"RIFF")
 
 
 class TestDelivery:

@@ -10,9 +10,11 @@ import pytest
 from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import select, update
 
 from automart.db import db, transaction
-from automart.inventory.models import Booking, BookingStatus, CarStatus, started_days
+from automart.inventory import service
+from automart.inventory.models import Booking, BookingStatus, Car, CarStatus, started_days
 from tests.support.inventory import (
     booking_body,
     day,
@@ -223,6 +225,36 @@ class TestMoving:
         assert as_user.patch(url, json={"end_datetime": iso(day(2))}).status_code == 409
         assert as_user.patch(url, json={"customer_name": "Jane"}).status_code == 200
         assert as_user.patch(url, json={"car_id": make_car().id}).status_code == 200
+
+    @pytest.mark.parametrize(
+        ("method", "changes"), [("DELETE", None), ("PATCH", {"end_datetime": iso(day(2))})]
+    )
+    def test_another_move_at_the_same_moment_does_no_harm(
+        self, as_user: FlaskClient, monkeypatch: pytest.MonkeyPatch, method: str, changes: Any
+    ) -> None:
+        if db.engine.dialect.name == "sqlite":
+            pytest.skip("On SQLite there is no other writer at the same moment.")
+        other, car = make_car(), make_car()
+        booking = make_booking(car, 0, 1)
+        locked_car, locked = service._locked_car, list[int]()
+
+        def locked_too_late(car_id: int) -> Car | None:
+            with db.engine.begin() as connection:
+                if not locked:
+                    move = update(Booking).where(Booking.id == booking.id)
+                    connection.execute(move.values(car_id=other.id))
+                free = select(Car.id).where(Car.id.in_(locked)).with_for_update(nowait=True)
+                connection.execute(free)
+            locked.append(car_id)
+            return locked_car(car_id)
+
+        monkeypatch.setattr(service, "_locked_car", locked_too_late)
+        answer = as_user.open(f"/v1/bookings/{booking.id}", method=method, json=changes)
+        assert answer.status_code in (200, 204), answer.get_json()
+        assert locked == [car.id, other.id]
+        told = as_user.get(f"/v1/bookings/{booking.id}").get_json()
+        assert told["car_id"] == other.id
+        assert told["status"] == ("cancelled" if method == "DELETE" else "confirmed")
 
     def test_a_stale_version_is_refused(self, as_user: FlaskClient) -> None:
         url = f"/v1/bookings/{make_booking(make_car()).id}"

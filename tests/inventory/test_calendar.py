@@ -84,7 +84,6 @@ class TestIcalendar:
         car = make_car()
         name = "Zoë, Doe; " + "von und zu " * 15 + "\\n"
         make_booking(car, 1, 2, customer_name=name)
-        make_booking(car, 5, 6, status=BookingStatus.CANCELLED)
         (event,) = self.events(as_user, car.id).values()
         assert event.decoded("dtstart") == day(1)
         assert event.decoded("dtend") == day(2)
@@ -109,6 +108,20 @@ class TestIcalendar:
         assert new["sequence"] == old["sequence"] + 1
         assert new.decoded("dtstamp") >= old.decoded("dtstamp")
         assert new.decoded("dtend") == day(2.5)
+
+    def test_a_booking_that_is_cancelled_takes_itself_back(self, as_user: FlaskClient) -> None:
+        car = make_car()
+        booking = make_booking(car, 1, 2)
+        (before,) = self.events(as_user, car.id).values()
+        assert (before["status"], before["transp"]) == ("CONFIRMED", "OPAQUE")
+        assert as_user.delete(f"/v1/bookings/{booking.id}").status_code == 204
+        make_booking(car, 1, 2)
+        events = self.events(as_user, car.id)
+        assert len(events) == 2
+        after = events[booking.uid.urn]
+        assert (after["status"], after["transp"]) == ("CANCELLED", "TRANSPARENT")
+        assert after["sequence"] == before["sequence"] + 1
+        assert calendar(as_user, car.id, 0, 7)["free"] == [span(0, 1), span(2, 7)]
 
     def test_parts_of_seconds_are_busy(self, as_user: FlaskClient) -> None:
         car = make_car()

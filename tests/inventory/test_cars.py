@@ -189,6 +189,20 @@ class TestCatalogue:
         assert as_user.delete(f"/v1/cars/{car.id}").status_code == 204
         assert as_admin.delete(f"/v1/makes/{HONDA}").status_code == 204
 
+    @pytest.mark.parametrize("method", ["PUT", "PATCH"])
+    def test_a_car_follows_the_catalogue_in_the_case_of_its_model(
+        self, as_user: FlaskClient, method: str
+    ) -> None:
+        url = f"/v1/cars/{make_car(model='CIVIC').id}"
+        before = as_user.get(url).get_json()
+        body = without(before, "id") | {"model": "Civic"}
+        assert as_user.open(url, method=method, json=body).get_json()["model"] == "Civic"
+        with transaction():
+            db.session.add(VehicleModel(id=9000, make_id=HONDA, name="CIVIC"))
+        for model in ("CIVIC", "Civic"):
+            answer = as_user.open(url, method=method, json=body | {"model": model})
+            assert answer.get_json() == before | {"model": model}
+
     def test_a_car_keeps_the_name_of_a_model_that_is_gone(self, as_user: FlaskClient) -> None:
         car = make_car()
         url = f"/v1/cars/{car.id}"

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from typer.testing import CliRunner, Result
 
 from automart.commands.cars import cars_app
 from automart.config import Settings
+from automart.csvfiles import Line
 from automart.db import db
-from automart.inventory.models import Car
+from automart.inventory.csv_files import read_cars
+from automart.inventory.models import Car, Dealer
 from tests.support.inventory import add_catalogue, make_car, make_dealer
 
 HEADER = "brand,model,year,color,daily_price,vin,dealer_id,status"
@@ -93,6 +97,38 @@ class TestImport:
             assert line.startswith(f"line {number}: {reason}"), line
         assert f"2 imported, {len(bad)} refused." in result.output
         assert self.stored()[:2] == list(self.CARS)
+
+    def test_lines_are_checked_before_others_wait_for_the_import(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def read_while_another_writes(file: TextIO) -> Iterator[Line]:
+            for line in read_cars(file):
+                with db.engine.begin() as another:
+                    another.execute(insert(Dealer).values(name="Another", location="Ulm"))
+                yield line
+
+        monkeypatch.setattr("automart.commands.cars.read_cars", read_while_another_writes)
+        result = self.run(tmp_path, HEADER, *GOOD)
+        assert result.exit_code == 0, result.output
+        assert self.stored() == list(self.CARS)
+        assert db.session.query(Dealer).filter_by(name="Another").count() == len(GOOD)
+
+    def test_a_car_that_came_meanwhile_is_told(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        late = ["WBA00000000ABCDE2"]
+
+        def read_too_early(file: TextIO) -> Iterator[Line]:
+            yield from read_cars(file)
+            if late:
+                make_car(vin=late.pop())
+
+        monkeypatch.setattr("automart.commands.cars.read_cars", read_too_early)
+        result = self.run(tmp_path, HEADER, *GOOD)
+        assert result.exit_code == 1
+        assert "line 3: vin: There is a car with this VIN already." in result.output
+        assert "Nothing was imported. 1 lines are good, 1 are refused." in result.output
+        assert [vin for _, _, vin, _ in self.stored()] == ["WBA00000000ABCDE2"]
 
     @pytest.mark.parametrize(
         ("header", "told"),
