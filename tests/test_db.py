@@ -10,10 +10,13 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import event, text, update
+from sqlalchemy.engine import Connection
 
 from automart.catalogue.models import VehicleMake
+from automart.config import Settings
 from automart.db import POSTGRESQL_SETTINGS, db, transaction
 from automart.inventory.models import Car
+from automart.schema import impatient_engine
 from tests.support.http import assert_problem
 from tests.support.inventory import booking_body, day, make_car
 
@@ -80,14 +83,22 @@ def test_who_would_wait_too_long_for_another_writer_is_told_to_come_again(
 
 
 @on_postgresql
-def test_postgresql_is_told_what_not_to_wait_for(app: Flask) -> None:
+def test_postgresql_is_told_what_not_to_wait_for(app: Flask, settings: Settings) -> None:
     """By statements that outlive a rollback, and not when connecting, which a pgbouncer refuses."""
+    with db.engine.connect() as connection:
+        for _ in range(2):
+            assert told_settings(connection) == POSTGRESQL_SETTINGS.keys()
+            connection.rollback()
+    with impatient_engine(settings).connect() as connection:
+        assert told_settings(connection) == {"statement_timeout"}
+
+
+def told_settings(connection: Connection) -> set[str]:
+    """What the server was told by statements, having been told nothing else when connecting."""
     told = text("SELECT source, name FROM pg_settings WHERE source IN ('client', 'session')")
-    for _ in range(2):
-        found = {tuple(row) for row in db.session.execute(told)}
-        assert {name for source, name in found if source == "session"} == POSTGRESQL_SETTINGS.keys()
-        assert {name for source, name in found if source == "client"} <= PGBOUNCER_TAKES
-        db.session.rollback()
+    found = {tuple(row) for row in connection.execute(told)}
+    assert {name for source, name in found if source == "client"} <= PGBOUNCER_TAKES
+    return {name for source, name in found if source == "session"}
 
 
 @on_postgresql
