@@ -33,7 +33,7 @@ class Logger(gunicorn.glogging.Logger):
 
 logger_class = Logger
 
-workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+workers = settings.web_concurrency
 worker_class = "gthread"
 # A slow client keeps a thread for as long as it takes; 200 of them must leave some for the others.
 threads = 128
