@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import sqlite3
 from functools import cache
 from pathlib import Path
 
@@ -81,6 +82,8 @@ def check_before_start(settings: Settings) -> None:
         with impatient_engine(settings).connect() as connection:
             tell_if_newer(check_schema(connection))
     except OperationalError as error:
+        if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_CANTOPEN:
+            raise SchemaTooOld(f"There is no database: {error.orig}. Run: {UPGRADE}") from None
         log.warning("database_unavailable", error=str(error.orig))
 
 
