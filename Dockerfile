@@ -20,8 +20,7 @@ COPY migrations migrations
 COPY deploy/healthcheck.py deploy/
 # Editable: migrations and gunicorn's settings are found beside the packages, in /app.
 RUN python -m pip --python /venv/bin/python install --no-deps --editable . \
-    && /venv/bin/python -m compileall -q automart jobs sandbox migrations \
-    && mkdir instance
+    && /venv/bin/python -m compileall -q automart jobs sandbox migrations
 
 FROM python:3.13-slim-bookworm
 ARG VERSION=development
@@ -35,7 +34,7 @@ RUN python -m pip uninstall --yes --quiet --root-user-action ignore pip
 COPY --from=build /venv /venv
 COPY --from=build /app /app
 # A new volume takes over the folder's owner.
-COPY --from=build --chown=10001:10001 /app/instance /app/instance
+RUN mkdir /app/instance && chown 10001:10001 /app/instance
 WORKDIR /app
 ENV PATH=/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

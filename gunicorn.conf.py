@@ -4,6 +4,7 @@ It listens at 127.0.0.1:8000, or at port PORT of all addresses where a platform 
 """
 
 import os
+import resource
 import sys
 
 import gunicorn.glogging
@@ -32,11 +33,18 @@ class Logger(gunicorn.glogging.Logger):
 
 logger_class = Logger
 
-workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+workers = settings.web_concurrency
 worker_class = "gthread"
 # A slow client keeps a thread for as long as it takes; 200 of them must leave some for the others.
 threads = 128
-worker_connections = 12_000
+# A worker that may open no more files dies of the next caller: it takes fewer than that, and of the
+# limits, which are low by default, the one that a process may raise by itself is raised.
+MOST_CONNECTIONS = 12_000
+OTHER_FILES = 500
+_soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+_files = max(_soft, min(_hard, MOST_CONNECTIONS + OTHER_FILES))
+resource.setrlimit(resource.RLIMIT_NOFILE, (_files, _hard))
+worker_connections = max(2 * threads, min(MOST_CONNECTIONS, _files - OTHER_FILES))
 
 
 class Connection(gthread.TConn):

@@ -48,6 +48,7 @@ class Settings:
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     webhook_allow_private: bool = False
     log_format: str = "json"
+    web_concurrency: int = 2
 
     @property
     def is_sqlite(self) -> bool:
@@ -107,6 +108,7 @@ class Settings:
             "log_format": read(
                 env.str, "LOG_FORMAT", log_format or cls.log_format, _one_of("json", "console")
             ),
+            "web_concurrency": read(env.int, "WEB_CONCURRENCY", cls.web_concurrency, _processes),
         }
         try:
             env.seal()
@@ -114,7 +116,7 @@ class Settings:
             told = cast("dict[str, list[str]]", error.error_messages)
             for name, messages in told.items():
                 mistakes.setdefault(name, []).extend(messages)
-        if not values["secret_key"] and "DATABASE_URL" not in mistakes:
+        if not values["secret_key"] and "SECRET_KEY" not in mistakes:
             values["secret_key"] = _kept_secret(database_url, instance, mistakes)
         if mistakes:
             raise SettingsError(_told_together(mistakes))
@@ -147,8 +149,9 @@ def _told_together(mistakes: dict[str, list[str]]) -> str:
 
 def _kept_secret(database_url: str, instance: Path, mistakes: dict[str, list[str]]) -> str:
     """Whoever tries Automart on SQLite needs no secret of their own: one is made and kept."""
-    if not database_url.startswith("sqlite"):
-        mistakes["SECRET_KEY"] = ["Required. Make one with: openssl rand -base64 48"]
+    if "DATABASE_URL" in mistakes or not database_url.startswith("sqlite"):
+        told = "Required, except with SQLite. Make one with: openssl rand -base64 48"
+        mistakes["SECRET_KEY"] = [told]
         return ""
     path = instance / "secret_key"
     instance.mkdir(parents=True, exist_ok=True)
@@ -201,6 +204,12 @@ def _web_url(value: str) -> str:
 def _pace(value: float) -> float:
     if not 0 <= value <= 1000:
         raise ValueError("Must be a number from 0 (unpaced) to 1000.")
+    return value
+
+
+def _processes(value: int) -> int:
+    if not 1 <= value <= 1000:
+        raise ValueError("Must be a number of processes from 1 to 1000.")
     return value
 
 

@@ -27,11 +27,12 @@ from sqlalchemy import (
     delete,
     event,
     select,
+    text,
     tuple_,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, registry
 from sqlalchemy.types import TypeDecorator
 
@@ -49,6 +50,15 @@ NAMING_CONVENTION = {
 
 LARGEST_ID = 2**63 - 1
 SQLITE_BUSY_SECONDS = 15
+# What PostgreSQL does of its own accord, so that nobody waits for ever behind a host that is cut
+# off or a process that is stopped: it would keep its locks until TCP gives up, for two hours.
+POSTGRESQL_SETTINGS = {
+    "tcp_keepalives_idle": "10s",
+    "tcp_keepalives_interval": "5s",
+    "tcp_keepalives_count": "2",
+    "idle_in_transaction_session_timeout": "30s",
+    "lock_timeout": "10s",
+}
 
 # SQLite gives out row ids only to columns of the type INTEGER, which holds 64 bits there.
 BigId = BigInteger().with_variant(Integer(), "sqlite")
@@ -202,6 +212,17 @@ def end_session(_error: BaseException | None = None) -> None:
         db.session().invalidate()
 
 
+def may_be_better_soon(error: DBAPIError) -> bool:
+    """Whether the database is to blame, which is away or busy, and not what it was asked."""
+    return error.connection_invalidated or isinstance(error, (OperationalError, InterfaceError))
+
+
+def read_slowly() -> None:
+    """Let the present transaction, which only reads, idle for as long as its reader pleases."""
+    if db.engine.dialect.name == "postgresql":
+        db.session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+
+
 def delete_in_parts(model: type[Model], which: ColumnElement[bool], at_once: int = 500) -> int:
     """Delete the rows that `which` describes, in transactions of `at_once` rows: others want to
     write meanwhile. Answers how many."""
@@ -239,7 +260,22 @@ def prepare_engine(engine: Engine) -> None:
         event.listen(engine, "connect", _prepare_sqlite_connection)
         event.listen(engine, "begin", _begin_on_sqlite)
     else:
+        set_on_connect(engine, POSTGRESQL_SETTINGS)
         event.listen(engine, "begin", _begin_on_postgresql)
+
+
+def set_on_connect(engine: Engine, settings: Mapping[str, str]) -> None:
+    """Have PostgreSQL heed `settings` on each connection.
+
+    By statements: a pgbouncer refuses connections that ask for them from the start.
+    """
+    script = "; ".join(f"SET {name} = '{value}'" for name, value in settings.items())
+
+    @event.listens_for(engine, "connect")
+    def execute(connection: Any, _record: Any) -> None:
+        connection.autocommit = True  # else they would go with the first rollback
+        connection.execute(script)
+        connection.autocommit = False
 
 
 def _prepare_sqlite_connection(connection: Any, _record: Any) -> None:

@@ -9,15 +9,11 @@ from urllib.parse import quote
 
 import structlog
 from flask import Flask, Response, current_app, g, request
-from sqlalchemy.exc import (
-    DBAPIError,
-    IntegrityError,
-    InterfaceError,
-    OperationalError,
-)
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
+from automart.db import may_be_better_soon
 from automart.errors import DomainError, Unavailable, problem
 from automart.violations import explain_violation
 
@@ -40,8 +36,7 @@ def register_error_handlers(app: Flask) -> None:
     app.register_error_handler(DomainError, _domain_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(IntegrityError, _violation)
-    app.register_error_handler(OperationalError, _database_down)
-    app.register_error_handler(InterfaceError, _database_down)
+    app.register_error_handler(DBAPIError, _database_error)
     app.register_error_handler(PoolTimeout, _database_down)
     app.register_error_handler(Exception, _unexpected)
 
@@ -91,6 +86,10 @@ def _violation(error: IntegrityError) -> Response:
     if explanation.is_reference and request.method != "DELETE":
         return _respond(problem(HTTPStatus.UNPROCESSABLE_ENTITY, explanation.detail))
     return _respond(problem(HTTPStatus.CONFLICT, explanation.detail))
+
+
+def _database_error(error: DBAPIError) -> Response:
+    return _database_down(error) if may_be_better_soon(error) else _unexpected(error)
 
 
 def _database_down(error: DBAPIError | PoolTimeout) -> Response:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
+import sqlite3
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import structlog
 from alembic.migration import MigrationContext
@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
 from automart.config import Settings
+from automart.db import set_on_connect
 
 log = structlog.get_logger(__name__)
 
@@ -63,17 +64,16 @@ def check_schema(connection: Connection) -> SchemaState:
 
 def impatient_engine(settings: Settings) -> Engine:
     """An engine to look after a database: no pool that others could use up, and short waits."""
-    waits: dict[str, Any] = {
-        "connect_timeout": PATIENCE_SECONDS,
-        "tcp_user_timeout": PATIENCE_SECONDS * 1000,
-        "options": f"-c statement_timeout={PATIENCE_SECONDS * 1000}",
-    }
-    return create_engine(
+    waits = {"connect_timeout": PATIENCE_SECONDS, "tcp_user_timeout": PATIENCE_SECONDS * 1000}
+    engine = create_engine(
         settings.database_url,
         poolclass=NullPool,
         hide_parameters=True,
         connect_args={"timeout": PATIENCE_SECONDS} if settings.is_sqlite else waits,
     )
+    if not settings.is_sqlite:
+        set_on_connect(engine, {"statement_timeout": f"{PATIENCE_SECONDS}s"})
+    return engine
 
 
 def check_before_start(settings: Settings) -> None:
@@ -82,6 +82,8 @@ def check_before_start(settings: Settings) -> None:
         with impatient_engine(settings).connect() as connection:
             tell_if_newer(check_schema(connection))
     except OperationalError as error:
+        if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_CANTOPEN:
+            raise SchemaTooOld(f"There is no database: {error.orig}. Run: {UPGRADE}") from None
         log.warning("database_unavailable", error=str(error.orig))
 
 

@@ -85,6 +85,8 @@ class Stage:
     def copy(self, rest: str, stages: dict[str, Stage], context: Path) -> None:
         words = shlex.split(rest)
         options = dict(word[2:].split("=", 1) for word in words if word.startswith("--"))
+        if options.keys() - {"from"}:
+            raise Failed(f"COPY {rest}: only --from is known here")
         *sources, target = [word for word in words if not word.startswith("--")]
         origin = stages[options["from"]].root if "from" in options else context
         for source in sources:
@@ -93,12 +95,10 @@ class Stage:
                 raise Failed(f"COPY {source}: .dockerignore leaves it out, or it is not there")
             goal = self.inside(target)
             if found.is_dir():
-                _run("cp", "-a", f"{found}/.", str(_made(goal)))
+                _run("cp", "-a", "--no-preserve=ownership", f"{found}/.", str(_made(goal)))
             else:
                 folder = _made(goal) if target.endswith("/") else _made(goal.parent)
                 shutil.copy(found, folder / (found.name if target.endswith("/") else goal.name))
-            if "chown" in options:
-                _run("chown", "-R", options["chown"], str(goal))
 
 
 def build(dockerfile: str, layers: Path, python: Path, context: Path) -> Stage:
@@ -143,8 +143,10 @@ def _note(stage: Stage, instruction: str, rest: str) -> None:
 
 def try_out(stage: Stage) -> None:
     """Run the image alone, and then each of its processes."""
-    _run("mount", "-t", "tmpfs", "tmpfs", str(stage.inside("instance")))
-    _run("chown", stage.user, str(stage.inside("instance")))
+    volume = stage.inside("instance")
+    image = volume.stat()  # whose owner a new volume takes over
+    owner = f"uid={image.st_uid},gid={image.st_gid},mode={image.st_mode & 0o7777:o}"
+    _run("mount", "-t", "tmpfs", "-o", owner, "tmpfs", str(volume))
     _run("mount", "-o", "remount,ro", str(stage.root))
     _run("ip", "link", "set", "lo", "up")
     for refused in (["touch", "/app/file"], ["python", "-m", "pip", "--version"]):

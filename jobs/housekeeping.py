@@ -76,11 +76,13 @@ def chores(settings: Settings) -> list[Chore]:
 
 
 def start_nightly_sync(settings: Settings, now: datetime) -> None:
-    """Submit the sync of `VEHICLE_SYNC_AT` if it is time, and this day's was not submitted yet."""
+    """Submit the sync of `VEHICLE_SYNC_AT` if it is time, and this night's is still to come."""
     if settings.vehicle_sync_at is None:
         return
     due = datetime.combine(now.date(), settings.vehicle_sync_at, tzinfo=now.tzinfo)
-    if not due <= now <= due + NIGHTLY_MAY_BE_LATE_BY:
+    if now < due:
+        due -= timedelta(days=1)  # that of last night may be late, and past midnight
+    if now > due + NIGHTLY_MAY_BE_LATE_BY:
         return
     nightly = exists().where(
         Job.kind == str(Kind.VEHICLE_SYNC), Job.owner == SCHEDULER, Job.created_at >= due

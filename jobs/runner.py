@@ -9,13 +9,13 @@ from typing import Any
 
 import structlog
 from rq.timeouts import JobTimeoutException
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from werkzeug.utils import import_string
 
 from automart.background.claims import Claim, ClaimLost, claim
 from automart.background.kinds import Kind
 from automart.background.models import Job
-from automart.db import db, transaction
+from automart.db import db, may_be_better_soon, transaction
 from automart.errors import DomainError, problem
 from jobs.running import Run, Stopping, renewed, stopping
 
@@ -50,16 +50,16 @@ def _perform(held: Claim, job: Job) -> None:
         log.info("job_handed_back")
     except ClaimLost:
         log.warning("job_taken_away")
-    except (OperationalError, InterfaceError):
-        # The database is away: nothing can be recorded. The lease runs out, and the job goes on.
-        log.exception("job_lost_database")
-        raise
     except DomainError as error:
         _fail(held, error.as_problem())
     except JobTimeoutException:
         _fail(held, _problem(f"It took longer than its limit of {job.time_limit} seconds."))
-    except Exception:
-        _fail(held, _problem("This is our fault. It has been logged."))
+    except Exception as error:
+        if isinstance(error, DBAPIError) and may_be_better_soon(error):
+            # Nothing can be recorded. The lease runs out, and the job goes on.
+            log.exception("job_lost_database")
+        else:
+            _fail(held, _problem("This is our fault. It has been logged."))
         raise  # RQ lists it among the failed jobs, with the traceback
 
 

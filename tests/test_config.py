@@ -54,7 +54,9 @@ def test_nothing_needs_to_be_set_to_try_it_out(tmp_path: Path) -> None:
 def test_what_is_set_but_empty_counts_as_not_set(tmp_path: Path) -> None:
     plain = read(tmp_path)
     names = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "PUBLIC_URL", "NHTSA_URL", "LOG_FORMAT")
-    empty = dict.fromkeys([*names, "NHTSA_REQUESTS_PER_SECOND", "VEHICLE_SYNC_AT"], " ")
+    names += ("NHTSA_REQUESTS_PER_SECOND", "VEHICLE_SYNC_AT", "RATE_LIMIT", "CORS_ORIGINS")
+    names += ("WEBHOOK_ALLOW_PRIVATE", "SECRET_KEY_FALLBACKS", "TRUSTED_PROXIES", "WEB_CONCURRENCY")
+    empty = dict.fromkeys(names, " ")
     assert read(tmp_path, **empty) == plain
 
 
@@ -73,6 +75,7 @@ def test_all_settings_are_read(tmp_path: Path) -> None:
         TRUSTED_PROXIES="10.0.0.0/8, 192.0.2.1 fd00::/8",
         WEBHOOK_ALLOW_PRIVATE="1",
         LOG_FORMAT="console",
+        WEB_CONCURRENCY="5",
     )
     assert settings == Settings(
         instance=tmp_path / "instance",
@@ -92,6 +95,7 @@ def test_all_settings_are_read(tmp_path: Path) -> None:
         ),
         webhook_allow_private=True,
         log_format="console",
+        web_concurrency=5,
     )
     assert not settings.is_sqlite
 
@@ -114,10 +118,12 @@ def test_all_mistakes_are_told_together_by_name(tmp_path: Path) -> None:
         NHTSA_REQUESTS_PER_SECOND="many",
         VEHICLE_SYNC_AT="24:00",
         LOG_FORMAT="xml",
+        WEB_CONCURRENCY="two",
     )
-    assert len(told) == 7
+    assert len(told) == 9
     assert list(told) == sorted(told)
     assert told["LOG_FORMAT"] == "Must be one of: json, console."
+    assert told["SECRET_KEY"].startswith("Required")
 
 
 @pytest.mark.parametrize(
@@ -139,11 +145,12 @@ def test_all_mistakes_are_told_together_by_name(tmp_path: Path) -> None:
         *(("CORS_ORIGINS", v) for v in ("*", "shop.example", "https://x/", "https://X", "null")),
         *(("TRUSTED_PROXIES", v) for v in ("*", "1", "10.0.0.1/8", "proxy.example")),
         *(("WEBHOOK_ALLOW_PRIVATE", v) for v in ("2", "on?", "private")),
+        *(("WEB_CONCURRENCY", v) for v in ("0", "-1", "2.5", "1001")),
         ("LOG_FORMAT", "JSON"),
     ],
 )
 def test_a_wrong_value_is_told_under_its_name_alone(tmp_path: Path, name: str, value: str) -> None:
-    assert list(mistakes(tmp_path, **{name: value})) == [name]
+    assert list(mistakes(tmp_path, **{"SECRET_KEY": "s", name: value})) == [name]
 
 
 def test_no_mistake_shows_a_password(tmp_path: Path) -> None:
@@ -182,6 +189,9 @@ def test_a_file_that_cannot_be_read_is_a_mistake_like_others(tmp_path: Path) -> 
     )
     assert told.keys() == {"DATABASE_URL", "REDIS_URL", "SECRET_KEY"}
     assert "DATABASE_URL_FILE" in told["DATABASE_URL"]
+    assert "SECRET_KEY_FILE" in told["SECRET_KEY"]
+    told = mistakes(tmp_path, DATABASE_URL=POSTGRESQL, DATABASE_URL_FILE="", SECRET_KEY_FILE="/")
+    assert "SECRET_KEY_FILE" in told["SECRET_KEY"]
 
 
 def test_the_env_file_stands_beneath_the_environment(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from automart.csvfiles import PART, Columns, Line, defused
 from automart.customers.folding import search_text
 from automart.customers.models import Customer
 from automart.customers.schemas import CustomerSchema
-from automart.db import db, utcnow
+from automart.db import db, read_slowly, utcnow
 
 READ = ("first_name", "last_name", "email", "phone")
 TOLD = ("id", "created_at", "updated_at")
@@ -53,6 +53,7 @@ def write(file: TextIO) -> Iterator[int]:
     """Write all customers as CSV, as they are at this moment. Counts them as it goes."""
     writer = csv.writer(file, quoting=csv.QUOTE_ALL)
     writer.writerow(EXPORTED)
+    read_slowly()  # somebody may be turning pages
     columns = [getattr(Customer, name) for name in EXPORTED]
     rows = db.session.execute(
         select(*columns).order_by(Customer.id), execution_options={"yield_per": PART}

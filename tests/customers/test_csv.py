@@ -13,11 +13,13 @@ from click.testing import Result
 from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text
 from typer.testing import CliRunner
 
 from automart.commands.customers import customers_app
 from automart.config import Settings
 from automart.csvfiles import defused, restored
+from automart.customers import csv_files
 from automart.customers.csv_files import EXPORTED
 from automart.customers.models import Customer
 from automart.db import db, transaction
@@ -192,6 +194,12 @@ class TestExport:
         result = run("import", path)
         assert result.stdout == f"{len(self.PEOPLE)} imported, 0 refused.\n", result.stderr
         assert names() == [*self.PEOPLE, *self.PEOPLE]
+
+    def test_its_reader_may_pause(self, app: Flask) -> None:
+        next(csv_files.write(io.StringIO()))
+        if db.engine.dialect.name != "postgresql":
+            pytest.skip("SQLite does not mind")
+        assert db.session.scalar(text("SHOW idle_in_transaction_session_timeout")) == "0"
 
 
 @given(st.text() | st.text("'=+-@,;\" \ta", max_size=12))

@@ -1,4 +1,4 @@
-"""`docs/deploy.md` counts the processes and connections that there are."""
+"""`docs/deploy.md` counts the processes that there are."""
 
 from __future__ import annotations
 
@@ -15,6 +15,4 @@ OTHERS = 2
 def test_a_worker_has_as_many_processes_as_it_is_said_to_have() -> None:
     count = OTHERS + sum(PROCESSES.get(queue, 1) for queue in Queue)
     assert f"{PROCESSES[Queue.WEBHOOKS]} webhooks at a time" in DOCUMENT
-    assert DOCUMENT.count(f"{count} processes") == 2
-    web, worker = 4 * 15, 2 * count
-    assert f"2 \N{MULTIPLICATION SIGN} ({web} + {worker}) = {2 * (web + worker)}" in DOCUMENT
+    assert f"{count} processes" in DOCUMENT

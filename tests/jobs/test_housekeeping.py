@@ -11,6 +11,7 @@ from automart.background import Job, JobState
 from automart.db import db, transaction
 from jobs.housekeeping import Chore, start_nightly_sync
 from tests.support.sync import the_job
+from tests.support.web import at_once
 
 NIGHT = datetime(2026, 3, 29, 3, 30, tzinfo=UTC)
 
@@ -40,6 +41,27 @@ def test_the_nightly_sync_starts_neither_early_nor_by_day(app, nightly, offset):
     start_nightly_sync(nightly, NIGHT + offset)
 
     assert db.session.query(Job).count() == 0
+
+
+def test_a_late_nightly_sync_starts_past_midnight(app, nightly, monkeypatch):
+    late = datetime(2026, 3, 30, 0, 5, tzinfo=UTC)
+    monkeypatch.setattr("automart.background.service.utcnow", lambda: late)
+    before_midnight = replace(nightly, vehicle_sync_at=time(23, 30))
+    for minutes in (0, 1, 24):
+        start_nightly_sync(before_midnight, late + timedelta(minutes=minutes))
+        end_all_jobs()
+
+    assert the_job().owner == "schedule"
+
+
+def test_of_many_that_keep_house_at_once_one_starts_the_nightly_sync(app, nightly):
+    def look():
+        with app.app_context():
+            start_nightly_sync(nightly, NIGHT)
+
+    at_once([look] * 4)
+
+    assert the_job().owner == "schedule"
 
 
 def test_without_a_time_there_is_no_nightly_sync(app, settings):

@@ -23,7 +23,7 @@ from automart.operations.health import Probe
 from automart.schema import SchemaTooOld, check_before_start, check_schema
 from tests.support.http import assert_problem
 from tests.support.programs import ROOT, clean_environment, free_port
-from tests.support.setup import application
+from tests.support.setup import application, make_settings
 
 NOWHERE = "unix:///nowhere/redis.sock"
 HEALTH = ("/health", "/health/ready", "/api/health/ready")
@@ -150,6 +150,11 @@ def test_what_is_broken_is_no_hang() -> None:
 class TestStarting:
     def test_refuses_a_database_that_was_not_migrated(self, app: Flask, settings: Settings) -> None:
         set_schema("0001")
+        with pytest.raises(SchemaTooOld, match="Run: flask --app wsgi db upgrade"):
+            check_before_start(settings)
+
+    def test_refuses_sqlite_whose_folder_was_not_made_yet(self, tmp_path: Path) -> None:
+        settings = make_settings(f"sqlite:///{tmp_path}/none/x.sqlite", instance=tmp_path)
         with pytest.raises(SchemaTooOld, match="Run: flask --app wsgi db upgrade"):
             check_before_start(settings)
 

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
 from automart.accounts.service import create_application
-from automart.db import transaction
+from automart.config import Settings
+from automart.db import db, transaction
+from automart.errors import Unavailable
+from automart.purchases.models import PurchaseState, RegionalOffice
+from automart.storage import current_storage
 from automart.telemetry import configure_logging
+from sandbox.office import Offices
 from tests.accounts.pages import CALLBACK, VERIFIER, code_for, exchange, log_in, refresh
 from tests.support import people
 from tests.support.people import PASSWORD
+from tests.support.purchases import make_purchase
 from tests.support.setup import SECRET
 
 NEW_PASSWORD = "another four words entirely"
+S3_KEY, S3_SECRET = "an-access-key-of-s3", "a-secret-of-s3"
+
+
+@pytest.fixture
+def settings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """With offices on this machine, and an S3 that is down."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    photos = {"aws_access_key_id": S3_KEY, "aws_secret_access_key": S3_SECRET}
+    return replace(settings, webhook_allow_private=True, photo_storage="s3://photos", **photos)
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +43,11 @@ def _as_deployed() -> Iterator[None]:
 
 
 def test_of_all_that_is_done_with_secrets_nothing_is_logged(
-    app: Flask, client: FlaskClient, capsys: pytest.CaptureFixture[str]
+    app: Flask,
+    client: FlaskClient,
+    offices: Offices,
+    run_jobs: Callable[[], None],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     configure_logging("json")  # standard error is another one in each phase of a test
     secrets = {PASSWORD, NEW_PASSWORD, VERIFIER, SECRET}
@@ -38,11 +58,17 @@ def test_of_all_that_is_done_with_secrets_nothing_is_logged(
     secrets |= machines_log_in(client, as_admin)
     secrets |= {"wrong password of somebody", "no.good.token", "token-in-a-query"}
     failures(client, as_admin)
+    secrets |= an_office_is_told(as_admin, offices, run_jobs)
+    secrets |= {S3_KEY, S3_SECRET}
+    with pytest.raises(Unavailable):
+        current_storage().get("ab/cd.webp")
 
     logged = capsys.readouterr().err
     assert logged.count('"event": "request"') >= 20
     assert logged.count('"event": "audit"') >= 5
-    assert len(secrets) >= 14
+    assert logged.count('"event": "webhook_sent"') == 1
+    assert logged.count('"event": "storage_unavailable"') == 1
+    assert len(secrets) >= 20
     assert [secret for secret in secrets if secret in logged] == []
 
 
@@ -98,3 +124,21 @@ def failures(client: FlaskClient, as_admin: FlaskClient) -> None:
     assert client.get("/v1/makes?access_token=token-in-a-query").status_code == 401
     named = {"name": PASSWORD, "email": "x@example.com", "password": PASSWORD, "is_admin": "yes"}
     assert as_admin.post("/v1/users", json=named).status_code == 422
+
+
+def an_office_is_told(
+    as_admin: FlaskClient, offices: Offices, run_jobs: Callable[[], None]
+) -> set[str]:
+    """Of a purchase, in a webhook that an old and a new secret sign."""
+    wanted = {"name": "Munich", "webhook_url": offices.url("munich")}
+    made = as_admin.post("/v1/regional-offices", json=wanted).get_json()
+    rotate = f"/v1/regional-offices/{made['id']}/rotate-webhook-secret"
+    rotated = as_admin.post(rotate).get_json()
+    offices.trust("munich", rotated["webhook_secret"])
+    office = db.session.get_one(RegionalOffice, made["id"])
+    make_purchase(office, PurchaseState.MANUFACTURING)
+    run_jobs()
+    (told,) = offices.received()
+    assert told.verified, told.reason
+    found = {answer["webhook_secret"].removeprefix("whsec_") for answer in (made, rotated)}
+    return found | set(told.headers["webhook-signature"].split())
