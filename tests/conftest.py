@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import redis
 from flask import Flask
@@ -34,6 +35,15 @@ from tests.support.report import Report
 from tests.support.setup import application, make_settings, migrate
 
 DATABASES = ("sqlite", "postgresql")
+
+# A busy machine is slow, and a run says the same when it is repeated.
+hypothesis.settings.register_profile(
+    "automart",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("automart")
 
 
 def pytest_configure(config: pytest.Config) -> None:
