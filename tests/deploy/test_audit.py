@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.audit import Unreachable, holes_in
+from tests.support.audit import Unreachable, holes_in, packages_in
 
 SOUND = {"name": "flask", "version": "3.1.9", "vulns": []}
 UNKNOWN = {"name": "rq", "skip_reason": "Dependency not found"}
@@ -32,3 +32,22 @@ def test_sound_packages_have_none() -> None:
 def test_nothing_known_is_not_sound() -> None:
     with pytest.raises(Unreachable):
         holes_in([UNKNOWN])
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [
+        "ERROR:pip_audit._cli:Could not connect to PyPI's vulnerability feed",
+        "requests.exceptions.ReadTimeout: HTTPSConnectionPool(host='pypi.org'): Read timed out.",
+        "requests.exceptions.HTTPError: 503 Server Error\n\npip_audit.ServiceError",
+    ],
+)
+def test_without_network_there_is_no_answer(errors: str) -> None:
+    with pytest.raises(Unreachable):
+        packages_in("", errors)
+
+
+@pytest.mark.parametrize("errors", ["", "No module named pip_audit", "invalid requirements input"])
+def test_an_audit_that_fails_by_itself_is_no_pass(errors: str) -> None:
+    with pytest.raises(RuntimeError):
+        packages_in("", errors)

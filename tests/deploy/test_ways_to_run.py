@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import subprocess
+import sys
 from dataclasses import fields
+from pathlib import Path
+from typing import Any
 
 import yaml
+from honcho.environ import parse_procfile
 
 from automart.config import Settings
 from tests.support.programs import ROOT
@@ -17,8 +24,26 @@ def test_every_setting_is_explained() -> None:
     assert [name for name in sorted(SETTINGS) if f"`{name}`" not in table] == []
 
 
+def services() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    return found
+
+
 def test_every_setting_can_be_made_with_compose() -> None:
-    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
     for name in ("migration", "web", "worker"):
-        given = {setting.removesuffix("_FILE") for setting in services[name]["environment"]}
+        given = {setting.removesuffix("_FILE") for setting in services()[name]["environment"]}
         assert given >= SETTINGS
+
+
+def test_the_procfile_names_the_programs_that_containers_run() -> None:
+    programs = Path(sys.executable).parent
+    check = [programs / "honcho", "check"]
+    checked = subprocess.run(check, cwd=ROOT, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr
+    named = parse_procfile((ROOT / "Procfile").read_text()).processes
+    commands = {name: shlex.split(command) for name, command in named.items()}
+    in_containers = {"release": "migration", "web": "web", "worker": "worker"}
+    assert commands == {
+        name: services()[service]["command"] for name, service in in_containers.items()
+    }
+    assert all(shutil.which(program, path=str(programs)) for program, *_ in commands.values())

@@ -6,6 +6,7 @@ Exits with 1 if so. Where no list of holes can be reached, that is said, and not
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,8 @@ COMMAND = ("-m", "pip_audit", "--disable-pip", "--progress-spinner", "off", "--f
 ANSWER_SECONDS = 5
 # One question for each package, most of them answered from a cache.
 PATIENCE_SECONDS = 90
+# What it says of a list that does not answer; some errors it leaves to Python to tell.
+OF_NETWORK = re.compile(r"vulnerability feed|not redirecting properly|requests\.exceptions\.\w+:")
 
 
 class Unreachable(Exception):
@@ -29,9 +32,17 @@ def read_holes(requirements: Path) -> list[str]:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     except subprocess.TimeoutExpired:
         raise Unreachable("no answer in time") from None
-    if not done.stdout.strip():
-        raise Unreachable((done.stderr.strip().splitlines() or ["no answer"])[-1])
-    return holes_in(json.loads(done.stdout)["dependencies"])
+    return holes_in(packages_in(done.stdout, done.stderr))
+
+
+def packages_in(answer: str, errors: str) -> list[dict[str, Any]]:
+    """What pip-audit has to say. Raises `Unreachable` only if the network was to blame."""
+    if answer.strip():
+        packages: list[dict[str, Any]] = json.loads(answer)["dependencies"]
+        return packages
+    if OF_NETWORK.search(errors):
+        raise Unreachable(errors.strip().splitlines()[-1])
+    raise RuntimeError(f"pip-audit failed: {errors}")
 
 
 def holes_in(packages: list[dict[str, Any]]) -> list[str]:
