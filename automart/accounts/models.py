@@ -21,9 +21,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
+from automart.api.fields import LONGEST_EMAIL
 from automart.db import BigId, Model, fold, utcnow
 
-LONGEST_EMAIL = 254
 LONGEST_NAME = 100
 LONGEST_CLIENT_ID = 50
 

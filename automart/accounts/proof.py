@@ -16,8 +16,9 @@ from sqlalchemy import select
 
 from automart.accounts import audit, throttle
 from automart.accounts.logins import hash_of
-from automart.accounts.models import LONGEST_CLIENT_ID, LONGEST_EMAIL, Client, User
+from automart.accounts.models import LONGEST_CLIENT_ID, Client, User
 from automart.accounts.passwords import hash_password, is_right, needs_rehash
+from automart.api.fields import LONGEST_EMAIL
 from automart.db import db, end_read, fold, transaction
 from automart.errors import Unauthenticated
 

@@ -8,25 +8,14 @@ from urllib.parse import urlsplit
 
 from marshmallow import ValidationError, fields, validate
 
-from automart.accounts.models import LONGEST_EMAIL, LONGEST_NAME, Client, ClientKind
+from automart.accounts.models import LONGEST_NAME, Client, ClientKind
 from automart.accounts.passwords import LONGEST, SHORTEST, what_is_wrong
 from automart.api import PageQuery, Schema
-from automart.api.fields import Flag, QueryText, Text, UtcTime
+from automart.api.fields import EmailAddress, Flag, QueryText, Text, UtcTime
 
 GRANTABLE_SCOPES = ("catalogue", "metrics")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 LONGEST_URI = 2000
-
-
-class EmailAddress(Text):
-    """An e-mail address."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(max_length=LONGEST_EMAIL, **kwargs)
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        address = super()._deserialize(value, *args, **kwargs)
-        return validate.Email()(address)
 
 
 class NewPassword(fields.String):

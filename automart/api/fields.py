@@ -11,6 +11,8 @@ from marshmallow import ValidationError, fields, validate
 
 from automart.db import LARGEST_ID
 
+LONGEST_EMAIL = 254
+
 # Control characters, and surrogates, which no encoding of a database can hold.
 _UNPRINTABLE = {"Cc", "Cs"}
 _RFC_3339 = re.compile(
@@ -49,6 +51,16 @@ class Text(QueryText):
         if not cleaned:
             raise ValidationError("Must not be blank.")
         return cleaned
+
+
+class EmailAddress(Text):
+    """An e-mail address."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=LONGEST_EMAIL, metadata={"format": "email"}, **kwargs)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        return validate.Email()(super()._deserialize(value, *args, **kwargs))
 
 
 class Id(fields.Integer):

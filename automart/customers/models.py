@@ -8,11 +8,11 @@ from typing import Any
 from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
+from automart.api.fields import LONGEST_EMAIL
 from automart.customers.folding import search_text
 from automart.db import BigId, Model, utcnow
 
 LONGEST_NAME = 50
-LONGEST_EMAIL = 254
 LONGEST_PHONE = 50
 TOKEN_BYTES = 16
 TOKEN_LENGTH = 2 * TOKEN_BYTES

@@ -8,8 +8,8 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate
 
 from automart.api import PageQuery, Schema, absolute_url
-from automart.api.fields import Text, UtcTime, clean
-from automart.customers.models import LONGEST_EMAIL, LONGEST_NAME, LONGEST_PHONE, Customer
+from automart.api.fields import LONGEST_EMAIL, EmailAddress, Text, UtcTime, clean
+from automart.customers.models import LONGEST_NAME, LONGEST_PHONE, Customer
 from automart.customers.photos import LARGEST_UPLOAD
 
 # A form has boundaries and headers around its file.
@@ -30,16 +30,6 @@ class PersonName(Text):
         if all(unicodedata.category(character).startswith(_INVISIBLE) for character in name):
             raise ValidationError("Must not be blank.")
         return name
-
-
-class EmailAddress(Text):
-    """An e-mail address."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(max_length=LONGEST_EMAIL, metadata={"format": "email"}, **kwargs)
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        return validate.Email()(super()._deserialize(value, *args, **kwargs))
 
 
 class SearchText(fields.String):

@@ -23,12 +23,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
+from automart.api.fields import LONGEST_EMAIL
 from automart.catalogue.models import LONGEST_NAME, VehicleMake
 from automart.db import BigId, Model, fold, utcnow
 from automart.inventory.columns import MoneyColumn
 
 LONGEST_TEXT = 200
-LONGEST_EMAIL = 254
 FIRST_YEAR = 1901
 PRICE_LIMIT = 10_000_000
 """Prices are below it, so that no total is beyond what a JSON number tells to the cent."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 from marshmallow import ValidationError, fields, validate
 
 from automart.api import PageQuery, Query, Schema
-from automart.api.fields import Id, QueryId, QueryInteger, QueryText, Text
+from automart.api.fields import EmailAddress, Id, QueryId, QueryInteger, QueryText, Text
 from automart.catalogue.models import LONGEST_NAME
 from automart.db import utcnow
 from automart.inventory.fields import Instant, Money, Price, QueryPrice, Vin
 from automart.inventory.models import (
     FIRST_YEAR,
-    LONGEST_EMAIL,
     LONGEST_TEXT,
     BookingStatus,
     CarStatus,
@@ -29,14 +28,6 @@ def not_after_next_year(year: int) -> None:
 
 def whole_name() -> QueryText:
     return QueryText(load_default=None, metadata={"description": "The whole name, in any case."})
-
-
-class Email(Text):
-    """An e-mail address."""
-
-    def __init__(self, **kwargs: object) -> None:
-        super().__init__(max_length=LONGEST_EMAIL, **kwargs)
-        self.validators.append(validate.Email())
 
 
 class DealerSchema(Schema):
@@ -98,7 +89,7 @@ class BookingValues(Schema):
         metadata={"description": "Whose name and e-mail are filled in, unless they are sent."},
     )
     customer_name = Text(max_length=LONGEST_TEXT)
-    customer_email = Email()
+    customer_email = EmailAddress()
     start_datetime = Instant(required=True)
     end_datetime = Instant(required=True, metadata={"description": "After the start."})
 

@@ -121,6 +121,13 @@ def test_headers_are_documented_where_they_are(document: dict[str, Any]) -> None
             assert status != "202" or "Retry-After" in headers
 
 
+def test_an_address_is_said_to_be_one_wherever_it_is_checked(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    for name in ("NewUser", "UserChanges", "Customer", "BookingValues", "BookingChanges"):
+        (told,) = (v for k, v in schemas[name]["properties"].items() if k.endswith("email"))
+        assert (told["format"], told["maxLength"]) == ("email", 254), name
+
+
 def test_a_query_knows_no_null_and_assumes_none(document: dict[str, Any]) -> None:
     for _, _, operation in operations(document):
         for parameter in operation["parameters"]:
