@@ -104,7 +104,9 @@ class FactorySchema(Schema):
         dump_only=True, metadata={"description": "Counted by the server."}
     )
     chart_data = fields.Nested(
-        ChartSchema, dump_only=True, metadata={"description": "Only if it was asked for."}
+        ChartSchema,
+        dump_only=True,
+        metadata={"description": "Only if it was asked for.", "optional": True},
     )
 
 
