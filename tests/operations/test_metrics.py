@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import psutil
 import requests
 from flask import Flask
 from flask.testing import FlaskClient
@@ -32,7 +31,7 @@ from tests.support.processes import until
 from tests.support.purchases import make_office, make_purchase
 from tests.support.setup import application
 from tests.support.sync import add_models
-from tests.support.web import web_running
+from tests.support.web import gunicorn_running
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -195,10 +194,11 @@ def test_numbers_of_dead_processes_are_used_again() -> None:
 def test_all_processes_count_together_also_the_dead(settings: Settings, app: Flask) -> None:
     token = people.token_of(app, people.make_user(is_admin=True))
     headers = {"Authorization": f"Bearer {token}"}
-    with web_running(settings, processes=2, threads=2) as url:
+    with gunicorn_running(settings, "--threads", "2") as gunicorn:
+        master = gunicorn.master
 
         def fetched(path: str) -> str:
-            return requests.get(url + path, headers=headers, timeout=30).text
+            return requests.get(gunicorn.url + path, headers=headers, timeout=30).text
 
         def told(name: str, **labels: str) -> float:
             return value(parsed(fetched("/metrics")), name, **labels)
@@ -211,9 +211,6 @@ def test_all_processes_count_together_also_the_dead(settings: Settings, app: Fla
         for _ in range(30):
             fetched("/health/live")
         assert answered() - before == 30
-        master = next(
-            process for process in psutil.Process().children() if "gunicorn" in process.cmdline()
-        )
         for worker in master.children():
             os.kill(worker.pid, signal.SIGKILL)
         until(lambda: len(master.children()) == 2)
