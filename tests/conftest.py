@@ -34,7 +34,8 @@ from tests.support.emptying import SharedDatabase, may_be_emptied
 from tests.support.report import Report
 from tests.support.setup import application, make_settings, migrate
 
-DATABASES = ("sqlite", "postgresql")
+# Coverage is measured once: it makes a test take half as long again.
+DATABASES = ("sqlite", pytest.param("postgresql", marks=pytest.mark.no_cover))
 
 # A busy machine is slow, and a run says the same when it is repeated.
 hypothesis.settings.register_profile(

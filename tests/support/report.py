@@ -26,7 +26,9 @@ class Report:
             terminalreporter.write_line(f"{name}: {told or 'nothing'}")
         coverage = self._config.pluginmanager.getplugin("_cov")
         if coverage is not None and getattr(coverage, "cov_total", None) is not None:
-            terminalreporter.write_line(f"Coverage with branches: {coverage.cov_total:.1f} %")
+            terminalreporter.write_line(
+                f"Coverage with branches (PostgreSQL's tests left out): {coverage.cov_total:.1f} %"
+            )
 
 
 def _database_of(node_id: str) -> str:
