@@ -6,9 +6,11 @@ A few run each time, always the same. `CUSTOMER_SEQUENCES=1000` runs so many new
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
@@ -26,6 +28,7 @@ from automart.customers.folding import unaccented
 from automart.customers.models import LoosePhoto
 from automart.db import db
 from tests.customers.pictures import files_in, jpeg, upload
+from tests.support.people import make_user, signed_in
 
 SEQUENCES = int(os.environ.get("CUSTOMER_SEQUENCES", "10"))
 STEPS = 15
@@ -44,11 +47,12 @@ PICKS = st.integers(0, 1000)
 class Requests(RuleBasedStateMachine):
     """What the API is asked, and what it must answer."""
 
-    client: FlaskClient
-    photos: Path
+    log_in: ClassVar[Callable[[], FlaskClient]]
+    photos: ClassVar[Path]
 
     def __init__(self) -> None:
         super().__init__()
+        self.client = self.log_in()  # anew: a token lives for 15 minutes
         self.known: dict[int, dict[str, Any]] = {}
         self.gone: list[int] = []
         self.dead_urls: list[str] = []
@@ -221,9 +225,10 @@ def _matches(customer: dict[str, Any], folded: str) -> bool:
     return folded in name or folded in unaccented(customer["email"] or "")
 
 
-def test_sequences_of_requests_agree_with_the_model(as_user: FlaskClient, photos: Path) -> None:
-    db.session.commit()
-    Requests.client, Requests.photos = as_user, photos
+def test_sequences_of_requests_agree_with_the_model(app: Flask, photos: Path) -> None:
+    user = make_user()
+    Requests.log_in = staticmethod(lambda: signed_in(app, user))
+    Requests.photos = photos
     run_state_machine_as_test(
         Requests,
         settings=hypothesis_settings(
