@@ -20,7 +20,7 @@ from automart.catalogue.samples import add_samples
 from automart.db import transaction
 from sandbox.office import Offices
 from tests.hosts.callers import MAKES
-from tests.support.inventory import day, iso, make_car, make_customer
+from tests.support.inventory import booking_body, day, make_car
 from tests.support.people import make_user
 from tests.support.purchases import HONDA, client_of, make_manufacturer, make_signing_office, sale
 from tests.support.storm.house import Machine
@@ -37,7 +37,6 @@ class Parties:
     office: Machine
     maker: Machine
     car: int
-    customer: int
 
 
 def make_parties(app: Flask, offices: Offices) -> Parties:
@@ -49,7 +48,6 @@ def make_parties(app: Flask, offices: Offices) -> Parties:
         office=Machine(app, client_of(office)),
         maker=Machine(app, client_of(make_manufacturer(HONDA))),
         car=make_car().id,
-        customer=make_customer().id,
     )
 
 
@@ -111,12 +109,7 @@ class Caller(threading.Thread):
 
     def _book(self) -> None:
         start = random.randrange(DAYS)
-        body = {
-            "car_id": self._parties.car,
-            "customer_id": self._parties.customer,
-            "start": iso(day(start)),
-            "end": iso(day(start + 1)),
-        }
+        body = booking_body(self._parties.car, day(start), day(start + 1))
         self._send("booking", self._parties.person, "POST", "/v1/bookings", json=body)
 
     def _sell(self) -> None:
