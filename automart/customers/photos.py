@@ -51,6 +51,7 @@ MOST_FAILURES = 3
 DELETES_FOR = 2.0
 
 TOO_MANY = "Too many photos are being uploaded."
+BUSY = "Photos cannot be decoded at the moment."
 
 # A large picture takes a processor and much memory: one at a time in each process. Those that wait
 # for it have some of the process's threads, and leave the others to other requests.
@@ -166,7 +167,8 @@ def _run_program(content: bytes) -> bytes:
             command, input=content, capture_output=True, timeout=DECODED_WITHIN, check=False
         )
     except subprocess.TimeoutExpired:
-        raise Invalid.field(FIELD, "Decoding it takes too long.") from None
+        # It is killed when it has used 20 seconds of a processor: it has hardly had one.
+        raise Unavailable(BUSY) from None
     if done.returncode == 0:
         return done.stdout
     if done.returncode == REFUSED:
@@ -177,7 +179,7 @@ def _run_program(content: bytes) -> bytes:
     told = done.stderr[-500:].decode(errors="replace")
     if done.returncode > 0:
         log.error("photo_program_failed", status=done.returncode, told=told)
-        raise Unavailable("Photos cannot be decoded at the moment.")
+        raise Unavailable(BUSY)
     log.warning("photo_program_killed", signal=-done.returncode, told=told)
     raise Invalid.field(FIELD, "Decoding it takes too much time or memory.")
 

@@ -145,6 +145,15 @@ class TestWhatIsRefused:
         assert int(response.headers["Retry-After"]) > 0
         assert "photo_program_failed" in caplog.text
 
+    def test_a_host_that_is_too_busy_to_decode_is_not_the_photos_fault(
+        self, as_user: FlaskClient, ada: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(making, "DECODED_WITHIN", 0)
+        response = upload(as_user, ada["id"], jpeg())
+        assert response.status_code == 503
+        assert int(response.headers["Retry-After"]) > 0
+        assert upload(as_user, ada["id"], b"").status_code == 422
+
     @pytest.mark.parametrize("taken", ["_line", "_program"])
     def test_an_upload_is_not_in_memory_before_its_turn(
         self, app: Flask, monkeypatch: pytest.MonkeyPatch, taken: str
