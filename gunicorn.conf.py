@@ -54,8 +54,13 @@ class Connection(gthread.TConn):
     thread must have come to its next line, or else a connection is closed that was to be kept.
     """
 
+    worker = None
+
     def wait_for_data(self, timeout):
-        return super().wait_for_data(min(timeout, 0.02))
+        if super().wait_for_data(min(timeout, 0.02)):
+            return True
+        # A worker that is about to end closes what it would hand to the poller.
+        return not self.worker.alive and super().wait_for_data(timeout)
 
 
 gthread.TConn = Connection
@@ -74,6 +79,7 @@ def pre_fork(server, worker):
 
 
 def post_fork(_server, worker):
+    Connection.worker = worker
     metrics.count_in_files(worker.slot)
 
 

@@ -11,6 +11,7 @@ from automart.catalogue.models import SyncOutcome, VehicleMake, VehicleModel
 from automart.db import db, transaction
 from jobs import running
 from sandbox import Catalogue, Fault
+from tests.support.processes import until
 from tests.support.sync import (
     add_makes,
     add_models,
@@ -381,6 +382,7 @@ class TestWhileASyncRuns:
 
         run_jobs()
 
+        until(lambda: cancelled)  # the job may end before the answer is here
         assert cancelled[0].status_code == 200
         assert cancelled[0].json["state"] == "cancelled"
         job = client.get(url).json
