@@ -64,6 +64,7 @@ def _run(database_url: str, nhtsa_url: str, seconds: float) -> None:
 def _watch(web: Gunicorn, worker: WorkerProcesses, seconds: float) -> None:
     began = time.monotonic()
     for look in range(1, LOOKS + 1):
+        # Nothing is waited for: these are the moments at which the memory is read.
         time.sleep(max(0.0, began + seconds * look / LOOKS - time.monotonic()))
         minutes = (time.monotonic() - began) / 60
         told = f"web {_memory(web.master)} · worker {_memory(worker.supervisor)}"

@@ -85,7 +85,9 @@ class _Response(HTTPResponse):
         """Read the head, past those of interim answers: as many as `MOST_BYTES` has room for."""
         super().begin()
         while self.status in _INTERIM:
-            self.headers = None  # type: ignore[assignment]  # or else it takes the head for read
+            # `begin` takes a head for read while there are headers. typeshed does not know that they
+            # are None before.
+            self.headers = None  # type: ignore[assignment]
             super().begin()
 
 

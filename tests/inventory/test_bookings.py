@@ -233,7 +233,7 @@ class TestMoving:
         self, as_user: FlaskClient, monkeypatch: pytest.MonkeyPatch, method: str, changes: Any
     ) -> None:
         if db.engine.dialect.name == "sqlite":
-            pytest.skip("On SQLite there is no other writer at the same moment.")
+            pytest.skip("SQLite lets one write at a time: nobody can move it at the same moment.")
         other, car = make_car(), make_car()
         booking = make_booking(car, 0, 1)
         locked_car, locked = service._locked_car, list[int]()
