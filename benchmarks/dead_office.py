@@ -6,7 +6,6 @@ this process. The dead office's events are due all the time, and its webhook ans
 
 from __future__ import annotations
 
-import logging
 import tempfile
 import time
 from collections.abc import Iterator
@@ -27,7 +26,7 @@ from automart.purchases.models import (
     RegionalOffice,
     WebhookDelivery,
 )
-from benchmarks.support import databases
+from benchmarks.support import databases, partners_app
 from sandbox.office import Offices
 from sandbox.office_faults import OfficeFault
 from tests.support.processes import until, worker_running
@@ -38,8 +37,6 @@ from tests.support.purchases import (
     make_signing_office,
     move,
 )
-from tests.support.redis_server import RedisServer
-from tests.support.setup import application, make_settings
 
 EVENTS = 10_000
 CHANGES = 50
@@ -62,14 +59,7 @@ def measure(database_url: str, events: int) -> Iterator[tuple[int, list[float]]]
     """The seconds from each change to its receipt, without and with `events` undelivered."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        redis = stack.enter_context(RedisServer())
-        settings = make_settings(
-            database_url, redis_url=redis.url, instance=folder, webhook_allow_private=True
-        )
-        app = stack.enter_context(application(settings))
-        stack.enter_context(app.app_context())
-        logging.disable(logging.WARNING)
-        stack.callback(logging.disable, logging.NOTSET)
+        _app, settings, _redis = stack.enter_context(partners_app(database_url, folder))
         offices = stack.enter_context(Offices())
         ensure_catalogue()
         lively, _ = make_signing_office(webhook_url=offices.url("lively"))

@@ -16,12 +16,10 @@ from pathlib import Path
 import psutil
 
 from benchmarks.mixed_load import make_parties, mixed_load
-from benchmarks.support import databases, vpic
+from benchmarks.support import databases, partners_app, vpic
 from sandbox import Catalogue
 from sandbox.office import Offices
 from tests.support.processes import WorkerProcesses, worker_running
-from tests.support.redis_server import RedisServer
-from tests.support.setup import application, make_settings
 from tests.support.web import Gunicorn, gunicorn_running
 
 MINUTES = 30
@@ -42,17 +40,10 @@ def _run(database_url: str, nhtsa_url: str, seconds: float) -> None:
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="memory-"))
         stack.callback(shutil.rmtree, folder)
-        redis = stack.enter_context(RedisServer())
-        offices = stack.enter_context(Offices())
-        settings = make_settings(
-            database_url,
-            redis_url=redis.url,
-            instance=folder,
-            nhtsa_url=nhtsa_url,
-            webhook_allow_private=True,
+        app, settings, _redis = stack.enter_context(
+            partners_app(database_url, folder, nhtsa_url=nhtsa_url)
         )
-        app = stack.enter_context(application(settings))
-        stack.enter_context(app.app_context())
+        offices = stack.enter_context(Offices())
         parties = make_parties(app, offices)
         worker = stack.enter_context(worker_running(settings))
         web = stack.enter_context(gunicorn_running(settings, "--max-requests", "0"))

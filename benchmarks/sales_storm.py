@@ -7,7 +7,6 @@ and says nothing of speed.
 
 from __future__ import annotations
 
-import logging
 import shutil
 import tempfile
 import time
@@ -21,9 +20,7 @@ from sqlalchemy import select
 
 from automart.db import db
 from automart.purchases.models import Purchase
-from benchmarks.support import databases
-from tests.support.redis_server import RedisServer
-from tests.support.setup import application, make_settings
+from benchmarks.support import databases, partners_app
 from tests.support.storm.changes import Changes
 from tests.support.storm.house import House, open_house
 from tests.support.storm.sales import Sales
@@ -49,14 +46,7 @@ def main(sales: str = str(SALES), only: str = "", seed: str | None = None) -> No
 def _storms(database_url: str, count: int, random: Random) -> None:
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="storm-"))  # with the logs, for when it fails
-        redis = stack.enter_context(RedisServer())
-        settings = make_settings(
-            database_url, redis_url=redis.url, instance=folder, webhook_allow_private=True
-        )
-        app = stack.enter_context(application(settings))
-        stack.enter_context(app.app_context())
-        logging.disable(logging.WARNING)
-        stack.callback(logging.disable, logging.NOTSET)
+        app, settings, redis = stack.enter_context(partners_app(database_url, folder))
         house = stack.enter_context(open_house(app, settings, redis, random))
         happens = house.misfortunes
         for_all = [

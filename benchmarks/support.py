@@ -10,16 +10,19 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from flask import Flask
 
 from automart.background import Job
 from automart.catalogue.models import VehicleMake, VehicleModel
 from automart.catalogue.service import request_sync
+from automart.config import Settings
 from automart.db import db, transaction
 from jobs import runner
 from sandbox import Catalogue
 from tests.support import postgresql
+from tests.support.redis_server import RedisServer
 from tests.support.setup import application, make_settings, migrate
 
 ROOT = Path(__file__).parent.parent
@@ -78,9 +81,35 @@ def quiet_app(database_url: str, nhtsa_url: str, rate: float = 0.0) -> Iterator[
             nhtsa_url=nhtsa_url,
             nhtsa_requests_per_second=rate,
         )
-        with application(settings) as app, app.app_context():
-            logging.disable(logging.WARNING)
+        with _quiet(settings) as app:
             yield app
+
+
+@contextmanager
+def partners_app(
+    database_url: str, folder: Path, **values: Any
+) -> Iterator[tuple[Flask, Settings, RedisServer]]:
+    """The same with a Redis of its own, and with settings for processes of which the partners are
+    on this machine. The processes log in `folder`; `values` are more settings."""
+    with RedisServer() as redis:
+        settings = make_settings(
+            database_url,
+            redis_url=redis.url,
+            instance=folder,
+            webhook_allow_private=True,
+            **values,
+        )
+        with _quiet(settings) as app:
+            yield app, settings, redis
+
+
+@contextmanager
+def _quiet(settings: Settings) -> Iterator[Flask]:
+    with application(settings) as app, app.app_context():
+        logging.disable(logging.WARNING)
+        try:
+            yield app
+        finally:
             logging.disable(logging.NOTSET)
 
 

@@ -85,8 +85,8 @@ class _Response(HTTPResponse):
         """Read the head, past those of interim answers: as many as `MOST_BYTES` has room for."""
         super().begin()
         while self.status in _INTERIM:
-            # `begin` takes a head for read while there are headers. typeshed does not know that they
-            # are None before.
+            # `begin` takes a head for read while there are headers. That they are None before it
+            # has, typeshed does not know.
             self.headers = None  # type: ignore[assignment]
             super().begin()
 
