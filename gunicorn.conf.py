@@ -5,7 +5,9 @@ It listens at 127.0.0.1:8000, or at port PORT of all addresses where a platform 
 
 import os
 import resource
+import selectors
 import sys
+from functools import partial
 
 import gunicorn.glogging
 from gunicorn.workers import gthread
@@ -34,7 +36,6 @@ class Logger(gunicorn.glogging.Logger):
 logger_class = Logger
 
 workers = settings.web_concurrency
-worker_class = "gthread"
 # A slow client keeps a thread for as long as it takes; 200 of them must leave some for the others.
 threads = 128
 # A worker that may open no more files dies of the next caller: it takes fewer than that, and of the
@@ -54,16 +55,34 @@ class Connection(gthread.TConn):
     thread must have come to its next line, or else a connection is closed that was to be kept.
     """
 
-    worker = None
-
     def wait_for_data(self, timeout):
-        if super().wait_for_data(min(timeout, 0.02)):
-            return True
-        # A worker that is about to end closes what it would hand to the poller.
-        return not self.worker.alive and super().wait_for_data(timeout)
+        return super().wait_for_data(min(timeout, 0.02))
 
 
 gthread.TConn = Connection
+
+
+class Worker(gthread.ThreadWorker):
+    """Hears, also when it is about to end, the callers whom it has accepted.
+
+    Gunicorn's own closes those connections that have said nothing yet: their requests, which may
+    be on their way, would fail.
+    """
+
+    def finish_request(self, conn, fs):
+        silent = gthread._DEFER  # noqa: SLF001  gunicorn has no public name for this answer
+        if fs.cancelled() or fs.exception() or fs.result() is not silent:
+            super().finish_request(conn, fs)
+            return
+        conn.sock.setblocking(False)
+        conn.set_timeout()
+        self.pending_conns.append(conn)
+        self.poller.register(
+            conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn)
+        )
+
+
+worker_class = Worker
 
 # Whatever a library may leak does not grow for ever, and not all processes start anew at once.
 max_requests = 20_000
@@ -79,7 +98,6 @@ def pre_fork(server, worker):
 
 
 def post_fork(_server, worker):
-    Connection.worker = worker
     metrics.count_in_files(worker.slot)
 
 

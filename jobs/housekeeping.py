@@ -94,7 +94,8 @@ def start_nightly_sync(settings: Settings, now: datetime) -> None:
             job = request_sync(None, approve_deletions=False, owner=SCHEDULER)
         except SyncRunning:
             return  # it starts when that one has ended
-        log.info("nightly_sync_submitted", job_id=str(job.id))
+        if job.owner == SCHEDULER:  # and not an equal one, for which it waits too
+            log.info("nightly_sync_submitted", job_id=str(job.id))
 
 
 def keep(app: Flask, stop: threading.Event) -> None:
