@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Self
 from urllib.parse import quote, unquote
 
 from standardwebhooks.webhooks import (
@@ -45,7 +44,7 @@ class Received:
         return self.headers.get("webhook-id")
 
 
-class Offices:
+class Offices(Server):
     """Any number of offices, each under its name. Methods may be called any time, from any thread.
 
     An office takes a webhook (200) and refuses one whose signature is wrong (401), until it is
@@ -54,32 +53,12 @@ class Offices:
     """
 
     def __init__(self, port: int = 0, host: str = "127.0.0.1") -> None:
+        super().__init__(host, port)
         self.orders = OrderBook[OfficeOrder]()
         self._secrets: dict[str, tuple[Webhook, ...]] = {}
         self._log: list[Received] = []
         self._log_lock = threading.Lock()
         self._control = control(self)
-        self._server = Server(self._answer, host, port)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.stop()
-
-    def start(self) -> None:
-        """Listen, after a `stop` at the same port again. Raises OSError if the port is taken."""
-        self._server.start()
-
-    def stop(self) -> None:
-        """Close the port and all connections, also those still waiting for an answer."""
-        self._server.stop()
-
-    @property
-    def origin(self) -> str:
-        """Scheme, host and port. Known once it was started."""
-        return f"http://{self._server.host}:{self._server.port}"
 
     def url(self, office: str) -> str:
         """What an office's `webhook_url` has to be set to. Known once it was started."""
@@ -138,7 +117,7 @@ class Offices:
         with self._log_lock:
             self._log = [one for one in self._log if office not in (None, one.office)]
 
-    def _answer(self, incoming: Incoming) -> Reply:
+    def answer(self, incoming: Incoming) -> Reply:
         path = incoming.target.partition("?")[0]
         if path.startswith(PREFIX):
             return self._control.answer(incoming)

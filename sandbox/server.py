@@ -5,11 +5,12 @@ import contextlib
 import re
 import socket
 import threading
+from abc import ABC, abstractmethod
 from asyncio.trsock import TransportSocket
 from collections.abc import Callable
 from enum import Enum
 from http import HTTPStatus
-from typing import NamedTuple, cast
+from typing import NamedTuple, Self, cast
 
 JSON = "application/json; charset=utf-8"
 HTML = "text/html"
@@ -63,16 +64,31 @@ def render(status: int, content_type: str, body: bytes, *headers: str) -> Reply:
     return Reply(status, "\r\n".join([*head, "\r\n"]).encode() + body)
 
 
-class Server:
-    """Serves what `answer` returns, which is called in the server's thread and must not block."""
+class Server(ABC):
+    """Serves what `answer` returns, in a thread of its own. Port 0 takes any free port."""
 
-    def __init__(self, answer: Callable[[Incoming], Reply], host: str, port: int) -> None:
-        self.answer = answer
+    def __init__(self, host: str, port: int) -> None:
         self.host = host
         self.port = port  # after `start` the true one, where 0 was asked for
         self.connections: set[_Connection] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+
+    @abstractmethod
+    def answer(self, incoming: Incoming) -> Reply:
+        """The answer to a request. Called in the server's thread: it must not block."""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port. Known once it was started."""
+        return f"http://{self.host}:{self.port}"
 
     def start(self) -> None:
         """Listen, after a `stop` at the same port again. Raises OSError if the port is taken."""

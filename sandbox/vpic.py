@@ -1,7 +1,7 @@
 """A fake of NHTSA's vPIC API, on a real port."""
 
 import time
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from sandbox.catalogue import Catalogue
 from sandbox.control import PREFIX
@@ -22,7 +22,7 @@ class Request(NamedTuple):
     status: int | None
 
 
-class Vpic:
+class Vpic(Server):
     """Answers like vPIC until it is ordered to misbehave. Its methods may be called any time.
 
     Serves the sample catalogue unless another one is given; port 0 takes any free port.
@@ -31,31 +31,11 @@ class Vpic:
     def __init__(
         self, data: Catalogue | None = None, port: int = 0, host: str = "127.0.0.1"
     ) -> None:
+        super().__init__(host, port)
         self.orders = OrderBook[VpicOrder]()
         self._log: list[Request] = []
         self._control = control(self)
-        self._server = Server(self._answer, host, port)
         self.serve(data or Catalogue.sample())
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.stop()
-
-    def start(self) -> None:
-        """Listen, after a `stop` at the same port again. Raises OSError if the port is taken."""
-        self._server.start()
-
-    def stop(self) -> None:
-        """Close the port and all connections, also those still waiting for an answer."""
-        self._server.stop()
-
-    @property
-    def origin(self) -> str:
-        """Scheme, host and port. Known once it was started."""
-        return f"http://{self._server.host}:{self._server.port}"
 
     @property
     def url(self) -> str:
@@ -110,7 +90,7 @@ class Vpic:
         """Begin the list of requests anew."""
         self._log = []
 
-    def _answer(self, incoming: Incoming) -> Reply:
+    def answer(self, incoming: Incoming) -> Reply:
         if incoming.target.startswith(PREFIX):
             return self._control.answer(incoming)
         page = self._page(incoming)

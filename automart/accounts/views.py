@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from flask.views import MethodView
 from sqlalchemy import select
 
@@ -24,21 +22,20 @@ from automart.accounts.schemas import (
     with_secret,
 )
 from automart.api import (
+    Answer,
     Blueprint,
     PageQuery,
+    Values,
     absolute_url,
     check_version,
-    etag_of,
     idempotent,
     page_of,
     paginate,
+    secret_headers,
 )
 from automart.db import get_or_404, transaction
 
 blp = Blueprint("accounts", __name__, url_prefix="/v1", description="Users, clients, audit trail")
-
-Answer = tuple[Any, int, dict[str, str]]
-NOT_STORED = {"Cache-Control": "no-store"}
 
 
 @blp.route("/users")
@@ -46,7 +43,7 @@ class Users(MethodView):
     @requires(ADMIN)
     @blp.arguments(PageQuery, location="query")
     @blp.response(200, page_of(UserSchema))
-    def get(self, query: dict[str, Any]) -> dict[str, Any]:
+    def get(self, query: Values) -> Values:
         """List users."""
         return paginate(select(User), User.id, query)
 
@@ -55,7 +52,7 @@ class Users(MethodView):
     @blp.arguments(NewUserSchema)
     @blp.response(201, UserSchema)
     @blp.alt_response(409, "CONFLICT")
-    def post(self, values: dict[str, Any]) -> Answer:
+    def post(self, values: Values) -> Answer:
         """Add a user."""
         values = service.with_hashed_password(values)
         with transaction():
@@ -77,7 +74,7 @@ class UserById(MethodView):
     @blp.response(200, UserSchema)
     @blp.alt_response(404, "NOT_FOUND")
     @blp.alt_response(409, "CONFLICT")
-    def patch(self, changes: dict[str, Any], user_id: int) -> User:
+    def patch(self, changes: Values, user_id: int) -> User:
         """Change a user. What they may no longer do, they may not do from their next request on."""
         changes = service.with_hashed_password(changes)
         with transaction():
@@ -111,7 +108,7 @@ class Me(MethodView):
     @blp.response(200, UserSchema)
     @blp.alt_response(404, "NOT_FOUND")
     @blp.alt_response(429, "TOO_MANY_REQUESTS")
-    def patch(self, changes: dict[str, Any]) -> User:
+    def patch(self, changes: Values) -> User:
         """Change one's name, or one's password, which needs the present one."""
         current_password = changes.pop("current_password", None)
         if "password" in changes:
@@ -130,20 +127,20 @@ class Clients(MethodView):
     @requires(ADMIN)
     @blp.arguments(PageQuery, location="query")
     @blp.response(200, page_of(ClientSchema))
-    def get(self, query: dict[str, Any]) -> dict[str, Any]:
+    def get(self, query: Values) -> Values:
         """List clients, those of offices and manufacturers and the built-in ones included."""
         return paginate(select(Client), Client.id, query)
 
     @requires(ADMIN)
     @blp.arguments(NewClientSchema)
     @blp.response(201, ClientWithSecretSchema)
-    def post(self, values: dict[str, Any]) -> Answer:
+    def post(self, values: Values) -> Answer:
         """Add a machine (`service`) or an application. The secret is shown only now."""
         with transaction():
             client, secret = service.create_client(values)
         location = {"Location": absolute_url("accounts.ClientById", client_id=client.id)}
         shown = with_secret(client, secret)
-        return shown, 201, location | NOT_STORED | etag_of(client, ClientSchema)
+        return shown, 201, location | secret_headers(client, ClientSchema)
 
 
 @blp.route("/clients/<client_id>")
@@ -160,7 +157,7 @@ class ClientById(MethodView):
     @blp.response(200, ClientSchema)
     @blp.alt_response(404, "NOT_FOUND")
     @blp.alt_response(409, "CONFLICT")
-    def patch(self, changes: dict[str, Any], client_id: str) -> Client:
+    def patch(self, changes: Values, client_id: str) -> Client:
         """Change a client. A scope that it loses, it has lost from its next request on."""
         with transaction():
             client = service.client_or_404(client_id, lock=True)
@@ -191,7 +188,7 @@ class ClientSecret(MethodView):
         with transaction():
             client = service.client_or_404(client_id, lock=True)
             secret = service.rotate_secret(client)
-        return with_secret(client, secret), 200, NOT_STORED | etag_of(client, ClientSchema)
+        return with_secret(client, secret), 200, secret_headers(client, ClientSchema)
 
 
 @blp.route("/audit-events")
@@ -199,7 +196,7 @@ class AuditEvents(MethodView):
     @requires(ADMIN)
     @blp.arguments(AuditQuery, location="query")
     @blp.response(200, page_of(AuditEventSchema))
-    def get(self, query: dict[str, Any]) -> dict[str, Any]:
+    def get(self, query: Values) -> Values:
         """List what concerns rights, newest first: logins, users, clients, secrets, keys."""
         events = select(AuditEvent)
         if query["kind"] is not None:

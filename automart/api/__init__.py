@@ -16,14 +16,16 @@ from automart.api.documents import Api, Blueprint, create_api
 from automart.api.idempotency import IdempotencyKey, forget_old_keys, idempotent
 from automart.api.pages import paginate, paginate_by
 from automart.api.schemas import PageQuery, ProblemSchema, Query, Schema, page_of
+from automart.api.types import Answer, Values
 from automart.api.urls import absolute_url
-from automart.api.versions import check_version, etag_of
+from automart.api.versions import check_version, secret_headers
 
 __all__ = [
     "ADMIN",
     "ANY",
     "USER",
     "Access",
+    "Answer",
     "Api",
     "Blueprint",
     "Caller",
@@ -32,12 +34,12 @@ __all__ = [
     "ProblemSchema",
     "Query",
     "Schema",
+    "Values",
     "absolute_url",
     "check_that_access_is_stated",
     "check_version",
     "create_api",
     "current_caller",
-    "etag_of",
     "forget_old_keys",
     "guard_blueprint",
     "idempotent",
@@ -46,4 +48,5 @@ __all__ = [
     "paginate_by",
     "public",
     "requires",
+    "secret_headers",
 ]

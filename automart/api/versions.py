@@ -31,9 +31,10 @@ def check_version(thing: Model, schema: type[Schema]) -> None:
         raise VersionMismatch("It has changed since you read it. Read it again.")
 
 
-def etag_of(thing: Model, schema: type[Schema]) -> dict[str, str]:
-    """The `ETag` header of an answer that shows more of `thing` than a GET would: its secret."""
-    return {"ETag": quote_etag(_version_of(thing, schema))}
+def secret_headers(thing: Model, schema: type[Schema]) -> dict[str, str]:
+    """The headers of an answer that shows a secret beside what a GET of `thing` shows: nobody may
+    store it, and its `ETag` is that of the GET."""
+    return {"Cache-Control": "no-store", "ETag": quote_etag(_version_of(thing, schema))}
 
 
 def version_response(response: Response) -> Response:

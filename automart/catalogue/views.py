@@ -8,7 +8,16 @@ from flask.views import MethodView
 from sqlalchemy import select
 
 from automart.accounts.auth import ADMIN, ANY, requires
-from automart.api import Blueprint, absolute_url, check_version, idempotent, page_of, paginate
+from automart.api import (
+    Answer,
+    Blueprint,
+    Values,
+    absolute_url,
+    check_version,
+    idempotent,
+    page_of,
+    paginate,
+)
 from automart.background import Job
 from automart.background.schemas import JobSchema
 from automart.background.waiting import accepted, can_wait
@@ -27,15 +36,13 @@ from automart.db import db, fold, get_or_404, transaction
 
 blp = Blueprint("catalogue", __name__, url_prefix="/v1", description="Vehicle makes and models")
 
-Answer = tuple[Any, int, dict[str, str]]
-
 
 @blp.route("/makes")
 class Makes(MethodView):
     @requires(ANY)
     @blp.arguments(MakeQuery, location="query")
     @blp.response(200, page_of(MakeSchema))
-    def get(self, query: dict[str, Any]) -> dict[str, Any]:
+    def get(self, query: Values) -> Values:
         """List makes."""
         makes = select(VehicleMake)
         if query["name"] is not None:
@@ -47,7 +54,7 @@ class Makes(MethodView):
     @blp.arguments(MakeSchema)
     @blp.response(201, MakeSchema)
     @blp.alt_response(409, "CONFLICT")
-    def post(self, values: dict[str, Any]) -> Answer:
+    def post(self, values: Values) -> Answer:
         """Add a make under NHTSA's id. The next sync brings its models."""
         with transaction():
             make = VehicleMake(**values)
@@ -69,7 +76,7 @@ class MakeById(MethodView):
     @blp.response(200, MakeSchema)
     @blp.alt_response(404, "NOT_FOUND")
     @blp.alt_response(409, "CONFLICT")
-    def patch(self, changes: dict[str, Any], make_id: int) -> VehicleMake:
+    def patch(self, changes: Values, make_id: int) -> VehicleMake:
         """Rename a make."""
         with transaction():
             make = get_or_404(VehicleMake, make_id, lock=True)
@@ -95,7 +102,7 @@ class ModelsOfMake(MethodView):
     @blp.arguments(ModelOfMakeQuery, location="query")
     @blp.response(200, page_of(ModelSchema))
     @blp.alt_response(404, "NOT_FOUND")
-    def get(self, query: dict[str, Any], make_id: int) -> dict[str, Any]:
+    def get(self, query: Values, make_id: int) -> Values:
         """List the models of a make."""
         make = get_or_404(VehicleMake, make_id)
         models = select(VehicleModel).where(VehicleModel.make_id == make.id)
@@ -107,7 +114,7 @@ class Models(MethodView):
     @requires(ANY)
     @blp.arguments(ModelQuery, location="query")
     @blp.response(200, page_of(ModelSchema))
-    def get(self, query: dict[str, Any]) -> dict[str, Any]:
+    def get(self, query: Values) -> Values:
         """List models."""
         models = select(VehicleModel)
         if query["make_id"] is not None:
@@ -135,7 +142,7 @@ class VehicleSyncs(MethodView):
     @blp.arguments(VehicleSyncRequest, required=False)
     @blp.response(202, JobSchema)
     @blp.alt_response(409, "CONFLICT")
-    def post(self, asked: dict[str, Any]) -> tuple[Job, int, Any]:
+    def post(self, asked: Values) -> tuple[Job, int, Any]:
         """Bring models in step with NHTSA, in the background. Poll the job for what changed."""
         with transaction():
             job = service.request_sync(**asked)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 from flask import Response, g, request
 from flask.views import MethodView
@@ -14,7 +13,9 @@ from sqlalchemy.exc import IntegrityError
 
 from automart.accounts.auth import USER, authenticate, current_caller, public, requires
 from automart.api import (
+    Answer,
     Blueprint,
+    Values,
     absolute_url,
     check_version,
     idempotent,
@@ -31,8 +32,6 @@ from automart.errors import NotFound
 blp = Blueprint("customers", __name__, url_prefix="/v1/customers", description="Customers")
 photo_blp = Blueprint("photos", __name__, url_prefix="/v1/photos", description="Photos")
 
-Answer = tuple[Any, int, dict[str, str]]
-
 WEBP = "image/webp"
 PHOTO_HEADERS = {
     "Content-Disposition": 'inline; filename="photo.webp"',
@@ -48,7 +47,7 @@ class Customers(MethodView):
     @requires(USER)
     @blp.arguments(CustomerQuery, location="query")
     @blp.response(200, page_of(CustomerSchema))
-    def get(self, query: dict[str, Any]) -> dict[str, Any]:
+    def get(self, query: Values) -> Values:
         """List customers, or find some."""
         if not query["q"]:
             return paginate(select(Customer), Customer.id, query)
@@ -58,7 +57,7 @@ class Customers(MethodView):
     @idempotent
     @blp.arguments(CustomerSchema)
     @blp.response(201, CustomerSchema)
-    def post(self, values: dict[str, Any]) -> Answer:
+    def post(self, values: Values) -> Answer:
         """Add a customer."""
         me = current_caller().user_id
         with _signing():
@@ -82,7 +81,7 @@ class CustomerById(MethodView):
     @blp.arguments(CustomerChanges)
     @blp.response(200, CustomerSchema)
     @blp.alt_response(404, "NOT_FOUND")
-    def patch(self, changes: dict[str, Any], customer_id: int) -> Customer:
+    def patch(self, changes: Values, customer_id: int) -> Customer:
         """Change the fields that are sent and leave the others."""
         with _signing():
             customer = _to_change(customer_id)
@@ -109,7 +108,7 @@ class PhotoOfCustomer(MethodView):
     @blp.alt_response(404, "NOT_FOUND")
     @blp.alt_response(413, "REQUEST_ENTITY_TOO_LARGE")
     @blp.alt_response(503, "SERVICE_UNAVAILABLE")
-    def put(self, files: dict[str, Any], customer_id: int) -> Customer:
+    def put(self, files: Values, customer_id: int) -> Customer:
         """Give the customer a photo, instead of the present one if there is one.
 
         JPEG, PNG or WebP by content, at most 5,000,000 bytes and 40 megapixels; of an animation the

@@ -10,7 +10,16 @@ from flask.views import MethodView
 from sqlalchemy import Select, select
 
 from automart.accounts.auth import USER, requires
-from automart.api import Blueprint, absolute_url, check_version, idempotent, page_of, paginate
+from automart.api import (
+    Answer,
+    Blueprint,
+    Values,
+    absolute_url,
+    check_version,
+    idempotent,
+    page_of,
+    paginate,
+)
 from automart.db import db, fold, get_or_404, transaction, utcnow
 from automart.inventory import calendar, service
 from automart.inventory.fields import LAST_INSTANT
@@ -33,8 +42,6 @@ from automart.inventory.schemas import (
 
 blp = Blueprint("inventory", __name__, url_prefix="/v1", description="Dealers, cars, bookings")
 
-Values = dict[str, Any]
-Answer = tuple[Any, int, dict[str, str]]
 
 JSON = "application/json"
 ICALENDAR = "text/calendar"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from flask import Response, request
 from flask.views import MethodView
@@ -11,7 +10,16 @@ from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
 from automart.accounts.auth import USER, requires
-from automart.api import Blueprint, absolute_url, check_version, idempotent, page_of, paginate
+from automart.api import (
+    Answer,
+    Blueprint,
+    Values,
+    absolute_url,
+    check_version,
+    idempotent,
+    page_of,
+    paginate,
+)
 from automart.db import db, fold, get_or_404, transaction
 from automart.errors import FIELDS_ARE_WRONG, Invalid, VersionMismatch
 from automart.production import chart, picture, service
@@ -38,9 +46,6 @@ from automart.production.schemas import (
 blp = Blueprint(
     "production", __name__, url_prefix="/v1", description="Factories and the sprockets they make"
 )
-
-Values = dict[str, Any]
-Answer = tuple[Any, int, dict[str, str]]
 
 
 @blp.route("/locations")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from flask.views import MethodView
 from sqlalchemy import select
 
@@ -12,13 +10,15 @@ from automart.accounts.auth import ADMIN, requires
 from automart.accounts.models import Client
 from automart.accounts.schemas import ClientSchema, with_secret
 from automart.api import (
+    Answer,
     Blueprint,
+    Values,
     absolute_url,
     check_version,
-    etag_of,
     idempotent,
     page_of,
     paginate,
+    secret_headers,
 )
 from automart.db import db, get_or_404, transaction
 from automart.purchases import deliveries, partners, service, signing
@@ -35,10 +35,6 @@ from automart.purchases.schemas import (
 )
 
 blp = Blueprint("partners", __name__, url_prefix="/v1", description="Offices and manufacturers")
-
-Values = dict[str, Any]
-Answer = tuple[Any, int, dict[str, str]]
-NOT_STORED = {"Cache-Control": "no-store"}
 
 
 @blp.route("/regional-offices")
@@ -205,10 +201,9 @@ def _with_secret(
     office: RegionalOffice, secret: str, status: int, headers: dict[str, str]
 ) -> Answer:
     shown = OfficeSchema().dump(office) | {"webhook_secret": secret}
-    return shown, status, headers | NOT_STORED | etag_of(office, OfficeSchema)
+    return shown, status, headers | secret_headers(office, OfficeSchema)
 
 
 def _created(client: Client, secret: str) -> Answer:
     location = {"Location": absolute_url("accounts.ClientById", client_id=client.id)}
-    headers = location | NOT_STORED | etag_of(client, ClientSchema)
-    return with_secret(client, secret), 201, headers
+    return with_secret(client, secret), 201, location | secret_headers(client, ClientSchema)

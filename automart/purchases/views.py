@@ -8,7 +8,7 @@ from flask.views import MethodView
 from sqlalchemy import select
 
 from automart.accounts.auth import USER, requires
-from automart.api import Blueprint, idempotent, page_of, paginate
+from automart.api import Blueprint, Values, idempotent, page_of, paginate
 from automart.background import Job
 from automart.background.schemas import JobSchema
 from automart.background.waiting import accepted, can_wait
@@ -27,8 +27,6 @@ from automart.purchases.schemas import (
 )
 
 blp = Blueprint("purchases", __name__, url_prefix="/v1", description="Sales and their making")
-
-Values = dict[str, Any]
 
 
 @blp.route("/sales-webhook")
