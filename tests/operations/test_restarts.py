@@ -39,7 +39,7 @@ def callers(url: str) -> Iterator[Counter[int | str]]:
         try:
             return requests.get(url, timeout=120).status_code
         except requests.RequestException as error:
-            return type(error).__name__
+            return repr(error)
 
     def ask_again_and_again() -> None:
         while not enough.is_set():
