@@ -12,12 +12,14 @@ import tempfile
 import time
 from collections.abc import Collection
 from pathlib import Path
+from weakref import WeakSet
 
 from flask import Flask, Response, g, request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # prometheus-client's name for it
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -62,13 +64,22 @@ def measure_requests(app: Flask) -> None:
 
 def measure_connections(engine: Engine) -> None:
     """Count the connections of `engine`."""
-    for name, state, change in (
-        ("connect", "open", 1),
-        ("close", "open", -1),
-        ("checkout", "in_use", 1),
-        ("checkin", "in_use", -1),
-    ):
-        _count_on(engine, name, state, change)
+    in_use: WeakSet[ConnectionPoolEntry] = WeakSet()
+
+    def count_checkout(_connection: object, entry: ConnectionPoolEntry, _proxy: object) -> None:
+        in_use.add(entry)
+        CONNECTIONS.labels("in_use").inc()
+
+    def count_checkin(_connection: object, entry: ConnectionPoolEntry) -> None:
+        # One that could not be connected anew is checked in without having been checked out.
+        if entry in in_use:
+            in_use.remove(entry)
+            CONNECTIONS.labels("in_use").dec()
+
+    event.listen(engine, "connect", lambda *_: CONNECTIONS.labels("open").inc())
+    event.listen(engine, "close", lambda *_: CONNECTIONS.labels("open").dec())
+    event.listen(engine, "checkout", count_checkout)
+    event.listen(engine, "checkin", count_checkin)
 
 
 def counted() -> CollectorRegistry:
@@ -106,10 +117,3 @@ def count_in_files(slot: int) -> None:
 def forget_process(parent: int, slot: int) -> None:
     """Have the connections of a process no longer count, for it has ended."""
     mark_process_dead(f"{parent}-{slot}")  # type: ignore[no-untyped-call]
-
-
-def _count_on(engine: Engine, name: str, state: str, change: int) -> None:
-    def count(*_: object) -> None:
-        CONNECTIONS.labels(state).inc(change)
-
-    event.listen(engine, name, count)

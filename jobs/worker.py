@@ -12,7 +12,9 @@ import rq
 import structlog
 from flask import Flask
 from redis.backoff import ConstantBackoff
+from redis.client import Pipeline
 from redis.retry import Retry
+from rq import worker_registration
 from setproctitle import setproctitle
 from sqlalchemy.orm import configure_mappers
 from werkzeug.utils import import_string
@@ -46,6 +48,16 @@ class _Worker(rq.worker.BaseWorker):
 
     def procline(self, message: str) -> None:
         setproctitle(f"automart worker: {self._queue}: {message}")
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
+        """Also register anew with a Redis that was emptied. RQ registers once, at the start."""
+        super().heartbeat(timeout, pipeline)
+        if self.connection.sismember(self.redis_workers_keys, self.key):
+            return
+        with self.connection.pipeline() as registration:
+            registration.hset(self.key, mapping=self.serialize())
+            worker_registration.register(self, registration)
+            registration.execute()
 
     def subscribe(self) -> None:
         """Listen to no commands: RQ would do so in a thread, beside which nothing may fork."""

