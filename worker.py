@@ -3,6 +3,11 @@
 Any number may run, on any number of hosts. SIGTERM ends it within 20 seconds.
 """
 
+# ruff: noqa: E402 - Ctrl-C may come during the other imports
+from automart.interrupts import end_at_interrupt
+
+end_at_interrupt()
+
 import sys
 from typing import Annotated
 

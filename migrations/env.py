@@ -1,7 +1,9 @@
 """Alembic's environment: `flask --app wsgi db …`."""
 
 import warnings
+from typing import Any
 
+import click
 from alembic import context
 from flask import current_app
 
@@ -32,7 +34,20 @@ def include_object(
 warnings.filterwarnings("ignore", "autogenerate skipping metadata-specified expression-based index")
 
 
+def is_command(name: str) -> bool:
+    """Return whether this is `flask db NAME`, and not a call from the application or a test."""
+    command = click.get_current_context(silent=True)
+    return command is not None and command.info_name == name
+
+
 def run() -> None:
+    applied: list[str] = []
+
+    def report(*, step: Any, **_: object) -> None:
+        applied.append(step.up_revision_id)
+        if is_command("upgrade"):
+            click.echo(f"{step.up_revision_id}: {step.up_revision.doc}")
+
     with database.engine.connect() as connection:
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
@@ -46,10 +61,13 @@ def run() -> None:
             include_object=include_object,
             compare_server_default=True,
             transaction_per_migration=True,
+            on_version_apply=report,
         )
         with context.begin_transaction():
             context.run_migrations()
         connection.commit()
+    if is_command("upgrade") and not applied:
+        click.echo("The database has the newest schema already.")
 
 
 if context.is_offline_mode():

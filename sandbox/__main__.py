@@ -1,6 +1,11 @@
 """Command line of the sandbox: `python -m sandbox --help`."""
 
 import signal
+
+# Ctrl-C may come during the other imports, when there is nothing to clean up.
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -114,7 +119,12 @@ def _catalogue(data: Path | None, all_makes: Path | None) -> Catalogue:
 def _run(server: Vpic | Offices, told: Callable[[], str]) -> None:
     # Blocked before the server's thread starts, which inherits it, so that only this thread
     # gets the signals, and gets them as soon as they come.
-    ends = {signal.SIGINT, signal.SIGTERM}
+    # Those that were ignored from the start, as in the background of a script, stay ignored.
+    ends = {
+        number
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     try:
         server.start()

@@ -19,6 +19,7 @@ from automart.commands.application import check_schema, opened
 from automart.commands.errors import CommandError
 from automart.db import db, transaction
 from automart.errors import FIELDS_ARE_WRONG, Invalid
+from automart.interrupts import interrupts_raised
 from automart.purchases import signing
 from automart.sealing import CannotUnseal
 
@@ -147,7 +148,8 @@ def _flat(messages: Any) -> list[str]:
 
 def _password() -> str:
     if sys.stdin.isatty():
-        return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
+        with interrupts_raised():  # echo is turned on again
+            return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
     return sys.stdin.readline().rstrip("\r\n")
 
 

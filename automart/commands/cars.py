@@ -8,7 +8,7 @@ from automart.commands.application import check_schema, opened
 from automart.commands.csv_imports import FileArgument, Importer, KeepGood, import_file
 from automart.inventory.csv_files import add_cars, read_cars
 
-cars_app = typer.Typer(help="Cars.", no_args_is_help=True)
+cars_app = typer.Typer(help="Cars, as CSV in.", no_args_is_help=True)
 
 
 @cars_app.callback()

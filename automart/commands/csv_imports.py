@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 
 from automart.csvfiles import PART, Line, NotReadable, in_parts, text_of
 from automart.db import transaction
+from automart.interrupts import interrupts_raised
 
 FAILED = 1
 IN_PART = 3
@@ -59,7 +60,8 @@ def progress_bar(console: Console) -> Iterator[Progress]:
         TaskProgressColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    bar = Progress(*columns, console=console, disable=not console.is_terminal)
+    with interrupts_raised(), bar as progress:
         yield progress
 
 

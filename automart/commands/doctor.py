@@ -58,9 +58,10 @@ Findings = Iterator[Finding]
 
 
 def doctor() -> None:
-    """Check settings, database, schema, Redis, workers, NHTSA, photo storage and clocks.
+    """Check all that Automart needs, and say what to do where it is not well.
 
-    Needs no running web. A note is worth a thought; exit status 1 means that something is bad.
+    These are settings, database, schema, Redis, workers, NHTSA, photo storage and clocks. The web
+    need not run. A note is worth a thought; exit status 1 means that something is bad.
     """
     settings = Settings.from_environment(log_format="console")
     is_well = True

@@ -1,13 +1,9 @@
-"""What goes wrong in a command is told in words, with an exit status, and without a traceback."""
+"""What a command prints, and the status that it exits with, when something goes wrong."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import typer
 from redis import RedisError
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from typer.core import TyperGroup
 
 from automart.config import SettingsError
 from automart.errors import DomainError, Invalid
@@ -19,26 +15,20 @@ USAGE = 2
 
 
 class CommandError(Exception):
-    """A command cannot do what it was asked for; the message is for whoever typed it."""
+    """A command cannot do what it was asked for; the message is for the user."""
 
 
 TOLD = (CommandError, SettingsError, DomainError, NhtsaError, DBAPIError, RedisError, OSError)
-"""The errors that `explain` can tell. All others are mistakes of ours, and keep their traceback."""
+"""The errors that `explain` knows. All others are faults of ours, and keep their traceback."""
 
 
-class Commands(TyperGroup):
-    """A group of commands, those mounted below it included, whose errors are told."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except TOLD as error:
-            typer.echo(f"Error: {explain(error)}", err=True)
-            raise typer.Exit(USAGE if isinstance(error, Invalid) else FAILED) from None
+def status_of(error: Exception) -> int:
+    """Return the exit status after one of the errors that are `TOLD`."""
+    return USAGE if isinstance(error, Invalid) else FAILED
 
 
 def explain(error: Exception) -> str:
-    """What to tell about one of the errors that are `TOLD`."""
+    """Return one sentence about one of the errors that are `TOLD`."""
     if isinstance(error, DomainError):
         details = [each["detail"] for each in error.members.get("errors", ())]
         return " ".join(details) or error.detail

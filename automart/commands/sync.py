@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Annotated
 
 import typer
@@ -17,6 +16,7 @@ from automart.commands.errors import CommandError
 from automart.commands.outcome import tell_outcome
 from automart.commands.watching import watch
 from automart.db import transaction, utcnow
+from automart.interrupts import Endings
 
 OWNER = "command line"
 STEPS = "makes"
@@ -48,11 +48,11 @@ def sync(
     with opened():
         check_schema()
         job = order_sync(console, make, approve_deletions=approve_deletions)
-        try:
-            job = watch(job.id, console, STEPS, stop=threading.Event())
-        except KeyboardInterrupt:
+        with Endings() as stop:
+            job = watch(job.id, console, STEPS, stop=stop)
+        if not job.state.has_ended:
             console.print(_goes_on(job), highlight=False, soft_wrap=True)
-            raise typer.Exit(STOPPED_WATCHING) from None
+            raise typer.Exit(STOPPED_WATCHING)
         status = tell_outcome(console, job)
     raise typer.Exit(status)
 

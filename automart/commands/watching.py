@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 import uuid
 from types import TracebackType
@@ -23,6 +22,12 @@ WORKER_EXPECTED_WITHIN = 5.0
 
 NO_WORKER = "No worker has taken the job yet. Start one: python worker.py (or: automart up)."
 NO_REDIS = "Redis cannot be reached. The job is kept, and starts when Redis and a worker are there."
+
+
+class Stop(Protocol):
+    """Says when to stop: an event, or `automart.interrupts.Endings`."""
+
+    def wait(self, timeout: float) -> bool: ...
 
 
 class Display(Protocol):
@@ -100,12 +105,12 @@ def watch(
     console: Console,
     noun: str,
     *,
-    stop: threading.Event,
+    stop: Stop,
     worker_expected_within: float = WORKER_EXPECTED_WITHIN,
 ) -> Job:
-    """Show the job's progress until it has ended, or until `stop` is set. Answers how it stands.
+    """Show the progress of a job until it has ended or `stop` is set. Return the job.
 
-    If no worker has taken it after so many seconds, it says what to do about that.
+    If no worker has taken it after `worker_expected_within` seconds, say what to do about that.
     """
     hint_at = time.monotonic() + worker_expected_within
     with display_on(console, noun) as display:

@@ -166,7 +166,7 @@ def test_every_process_learns_of_new_keys(
     db.session.rollback()
     with serving(settings, free_port()) as url:
         before = requests.post(f"{url}/login", json=body, timeout=60).json()["access_token"]
-        command = [sys.executable, "-m", "automart.cli", "keys", "rotate"]
+        command = [sys.executable, "-m", "automart", "keys", "rotate"]
         subprocess.run(
             command + ["--at-once"] * at_once,
             env=environment(settings),

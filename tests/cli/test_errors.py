@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from redis import ConnectionError as RedisConnectionError
 from sqlalchemy import text
 
 from automart import create_app
+from automart.cli import COMMANDS, load
 from automart.commands.errors import explain
 from automart.db import db, transaction
 from tests.cli.conftest import Run, type_in
@@ -86,10 +90,31 @@ class TestOpenApi:
 
 
 class TestHelp:
-    @pytest.mark.parametrize("command", ["up", "sync", "makes", "openapi"])
-    def test_each_command_is_listed_and_has_help(self, command: str) -> None:
-        assert command in type_in("--help").stdout
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_what_is_listed_about_a_command_is_the_beginning_of_its_help(
+        self, command: str
+    ) -> None:
+        _, summary = COMMANDS[command]
+        own = load(command).help
+        assert " ".join(own.split()).startswith(summary.removesuffix("."))
         assert type_in(command, "--help").exit_code == 0
 
-    def test_the_version_is_told(self) -> None:
+    def test_the_version_is_printed(self) -> None:
         assert type_in("--version").stdout == f"{version('automart')}\n"
+
+    @pytest.mark.parametrize("arguments", [["--version"], ["--help"]])
+    def test_the_command_line_imports_no_library_that_takes_long(
+        self, arguments: list[str]
+    ) -> None:
+        script = f"""
+import atexit, sys
+sys.argv[1:] = {arguments}
+atexit.register(lambda: print(sorted({{name.partition(".")[0] for name in sys.modules}})))
+from automart.__main__ import main
+main()
+"""
+        ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+        imported = set(ast.literal_eval(ran.stdout.splitlines()[-1]))
+        assert "automart" in imported
+        assert not imported & {"flask", "sqlalchemy", "redis", "requests", "marshmallow", "jobs"}

@@ -22,7 +22,7 @@ class Program:
 
     def __init__(self, arguments: Sequence[str], folder: Path, env: Mapping[str, str]) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "automart.cli", *arguments],
+            [sys.executable, "-m", "automart", *arguments],
             cwd=folder,
             env=clean_environment() | dict(env),
             stdout=subprocess.PIPE,

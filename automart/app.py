@@ -1,0 +1,139 @@
+"""The application: the one place where the parts meet."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+from flask import Flask
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+from automart.accounts.auth import init_auth, token_subject
+from automart.accounts.login_views import blp as login_views
+from automart.accounts.oauth_views import blp as oauth_views
+from automart.accounts.views import blp as account_views
+from automart.api import check_that_access_is_stated, create_api
+from automart.background.queues import connect
+from automart.background.views import blp as job_views
+from automart.browsers import let_in_origins, protect_browsers
+from automart.catalogue.views import blp as catalogue_views
+from automart.config import Settings
+from automart.customers.views import blp as customer_views
+from automart.customers.views import photo_blp as photo_views
+from automart.db import db, end_session, migrate, prepare_engine
+from automart.inventory.views import blp as inventory_views
+from automart.metrics import measure_connections, measure_requests
+from automart.operations.dashboard import init_dashboard
+from automart.operations.health import init_health
+from automart.operations.metrics_views import blp as metrics_views
+from automart.operations.views import blp as health_views
+from automart.problems import register_error_handlers
+from automart.production.views import blp as production_views
+from automart.proxies import TrustedProxies
+from automart.purchases.delivery_views import blp as delivery_views
+from automart.purchases.partner_views import blp as partner_views
+from automart.purchases.schemas import STATE_CHANGED
+from automart.purchases.views import blp as purchase_views
+from automart.purchases.webhook_document import STATE_CHANGED_POST
+from automart.ratelimits import limit_requests
+from automart.schema import MIGRATIONS
+from automart.storage import init_storage
+from automart.telemetry import configure_logging, trace_requests
+
+LARGEST_BODY = 1_000_000
+# Logging in has limits of its own, and whoever looks whether we live is not sent away.
+UNLIMITED = frozenset(
+    {"login.LoginPage", "docs", "docs_asset", "health.Live", "health.Ready", "health.Health"}
+)
+DESCRIPTION = "The back office of a car business: catalogue, and what will come to stand on it."
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Return the application. `settings` come from the environment unless they are given.
+
+    Raises `SettingsError` that names every wrong setting.
+    """
+    settings = settings or Settings.from_environment()
+    configure_logging(settings.log_format)
+    app = Flask("automart", instance_path=str(settings.instance), static_folder=None)
+    app.config.update(
+        SECRET_KEY=settings.secret_key,
+        SECRET_KEY_FALLBACKS=list(settings.secret_key_fallbacks),
+        SQLALCHEMY_DATABASE_URI=settings.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS=_engine_options(settings),
+        SESSION_COOKIE_NAME="automart_session",
+        SESSION_COOKIE_SAMESITE="Lax",
+        MAX_CONTENT_LENGTH=LARGEST_BODY,
+        TRAP_HTTP_EXCEPTIONS=False,
+    )
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.extensions["settings"] = settings
+    app.extensions["redis"] = connect(settings.redis_url)
+    _open_database(app, settings)
+    init_auth(app)
+    init_storage(app, settings)
+    init_health(app, settings)
+    trace_requests(app)
+    measure_requests(app)
+    protect_browsers(app)
+    let_in_origins(app, settings.cors_origins)
+    limit_requests(
+        app, settings.rate_limit, app.extensions["redis"], token_subject, exempt=UNLIMITED
+    )
+    register_error_handlers(app)
+    api = create_api(app, title="Automart", version=version("automart"), description=DESCRIPTION)
+    for views in (
+        login_views,
+        oauth_views,
+        account_views,
+        job_views,
+        catalogue_views,
+        customer_views,
+        photo_views,
+        inventory_views,
+        partner_views,
+        purchase_views,
+        delivery_views,
+        production_views,
+        health_views,
+        metrics_views,
+    ):
+        api.register_blueprint(views)
+    api.describe_webhook(STATE_CHANGED, STATE_CHANGED_POST)
+    init_dashboard(app)
+    check_that_access_is_stated(app)
+    app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/api": app.wsgi_app})  # type: ignore[method-assign]
+    app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
+    return app
+
+
+def _open_database(app: Flask, settings: Settings) -> None:
+    if settings.is_sqlite:
+        settings.instance.mkdir(parents=True, exist_ok=True)
+    db.init_app(app)
+    migrate.init_app(app, db, directory=str(MIGRATIONS))
+    app.teardown_appcontext(end_session)  # before Flask-SQLAlchemy's own, which was there first
+    with app.app_context():
+        prepare_engine(db.engine)
+        measure_connections(db.engine)
+
+
+def _engine_options(settings: Settings) -> dict[str, Any]:
+    # Parameters may be personal or secret, and would stand in the log with each error.
+    options: dict[str, Any] = {"hide_parameters": True}
+    if settings.is_sqlite:
+        return options
+    return options | {
+        # A host that is cut off must not make requests hang for TCP's own patience.
+        "connect_args": {
+            "connect_timeout": 5,
+            "tcp_user_timeout": 15_000,
+            # The same while an answer is waited for, when nothing is sent.
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 2,
+        },
+        "pool_pre_ping": True,
+        # Who waits for a connection for so long is told to come again.
+        "pool_timeout": 10,
+    }
