@@ -13,7 +13,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -40,6 +40,12 @@ def interrupts_raised() -> Iterator[None]:
     finally:
         if was_default:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+class Stop(Protocol):
+    """Says when to stop: an event, or `Endings`."""
+
+    def wait(self, timeout: float) -> bool: ...
 
 
 class Endings:

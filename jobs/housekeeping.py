@@ -4,8 +4,6 @@ expire, the nightly sync starts. Any number may run, one works.
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -32,13 +30,16 @@ from automart.catalogue.service import SyncRunning, request_sync
 from automart.config import Settings
 from automart.customers import photos
 from automart.db import db, transaction, utcnow
+from automart.interrupts import Endings, Stop
 from automart.purchases import deliveries, signing
+from jobs.pulse import Pulse
 
 log = structlog.get_logger(__name__)
 
 ROUND_SECONDS = 0.5
 LEASE = timedelta(seconds=15)
 LEASE_RENEWED_EVERY = 5.0
+CHORE_MAY_TAKE = 300.0
 SCHEDULER = "schedule"
 # A nightly sync that could not start in time (no worker ran) starts late, but not by day.
 NIGHTLY_MAY_BE_LATE_BY = timedelta(hours=1)
@@ -98,7 +99,7 @@ def start_nightly_sync(settings: Settings, now: datetime) -> None:
             log.info("nightly_sync_submitted", job_id=str(job.id))
 
 
-def keep(app: Flask, stop: threading.Event) -> None:
+def keep(app: Flask, stop: Stop, pulse: Pulse) -> None:
     """Do the chores, while no other process does, until `stop` is set."""
     settings: Settings = app.extensions["settings"]
     todo = chores(settings)
@@ -106,6 +107,7 @@ def keep(app: Flask, stop: threading.Event) -> None:
     held_until = 0.0
     while not stop.wait(ROUND_SECONDS):
         now = time.monotonic()
+        pulse.beat()
         try:
             with app.app_context():
                 if now >= held_until:
@@ -114,15 +116,13 @@ def keep(app: Flask, stop: threading.Event) -> None:
                         continue
                     held_until = now + LEASE_RENEWED_EVERY
                 for chore in todo:
+                    pulse.beat(CHORE_MAY_TAKE)
                     chore.do_if_due(now)
         except SQLAlchemyError as error:
             log.warning("housekeeping_without_database", error=str(error))
 
 
-def main() -> None:
-    """Keep house until SIGTERM."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # From a thread: the main thread may be holding the event's lock when the signal comes.
-        signal.signal(number, lambda *_: threading.Thread(target=stop.set).start())
-    keep(create_app(), stop)
+def main(pulse: Pulse) -> None:
+    """Keep house until a signal ends it."""
+    with Endings() as stop:
+        keep(create_app(), stop, pulse)

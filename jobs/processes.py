@@ -1,4 +1,4 @@
-"""Processes that must not outlive whoever looks after them.
+"""Processes that another one looks after.
 
 `python -m jobs.processes PARENT COMMAND…` becomes COMMAND, tied to the process PARENT.
 """
@@ -9,15 +9,34 @@ import ctypes
 import os
 import signal
 import sys
+from dataclasses import dataclass
 
 _PR_SET_PDEATHSIG = 1
+SHORTEST_PAUSE = 0.5
+LONGEST_PAUSE = 10.0
+# A process that lived for so long was not broken from the start.
+HEALTHY_AFTER = 30.0
+
+
+@dataclass
+class Restarts:
+    """How long to wait before a process that ended is started again."""
+
+    early_ends: int = 0
+    """How many times in a row it ended soon after its start."""
+
+    def pause_after(self, lived: float) -> float:
+        """Count the end of a process that lived for so many seconds. Return the pause: each time
+        that a process ends early, it is twice as long."""
+        self.early_ends = 0 if lived > HEALTHY_AFTER else self.early_ends + 1
+        return float(min(SHORTEST_PAUSE * 2**self.early_ends, LONGEST_PAUSE))
 
 
 def end_with_parent(parent: int) -> None:
     """Have the kernel send SIGTERM to this process when `parent` dies, be it by kill -9.
 
-    Linux alone can do that. Elsewhere an orphan works on until it is told to stop, which does no
-    harm: its lease and its claims are its own.
+    Only Linux can do that. Elsewhere an orphan works on until it is ended, which does no harm:
+    its lease and its claims are its own.
     """
     if sys.platform != "linux":
         return

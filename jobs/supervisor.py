@@ -1,4 +1,4 @@
-"""Keeps the processes of a worker alive: a dead one is started again.
+"""Keeps the processes of a worker alive: one that died or hangs is started again.
 
 All are forks of this process, which has imported everything and begun nothing: they start at once,
 and share the memory of what is imported.
@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.process import BaseProcess
 
@@ -21,19 +21,19 @@ import structlog
 from setproctitle import setproctitle
 
 from automart.background.kinds import Queue
+from automart.interrupts import ENDINGS, Endings
 from jobs import housekeeping, worker
-from jobs.processes import end_with_parent
+from jobs.processes import Restarts, end_with_parent
+from jobs.pulse import Pulse
 
 log = structlog.get_logger(__name__)
 
 # Offices that hang hold up others only when there are more of them than processes.
 PROCESSES = {Queue.WEBHOOKS: 2}
-ENDINGS = (signal.SIGTERM, signal.SIGINT)
 PATIENCE_SECONDS = 18
-SHORTEST_PAUSE = 0.5
-LONGEST_PAUSE = 10.0
-# A process that lived for so long was not broken from the start.
-HEALTHY_AFTER = 30.0
+ROUND_SECONDS = 0.1
+# Whoever did not run for so long, as when its machine was suspended, cannot judge others.
+LONGEST_ROUND = 5.0
 
 
 @dataclass
@@ -41,30 +41,37 @@ class Child:
     """A process that is to run all the time."""
 
     name: str
-    work: Callable[[], None]
+    work: Callable[[Pulse], None]
     process: BaseProcess | None = None
     started: float = 0.0
-    pause: float = SHORTEST_PAUSE
+    pause: float = 0.0
+    restarts: Restarts = field(default_factory=Restarts)
+    pulse: Pulse = field(default_factory=Pulse)
 
     def look_after(self) -> None:
-        """Start it if it does not run; the next try after a longer pause if it died young."""
+        """Start it if it does not run. Kill it if it hangs: the next round starts it again."""
         now = time.monotonic()
         if self.process is not None and self.process.exitcode is not None:
             code, self.process = self.process.exitcode, None
-            lived = now - self.started
-            self.pause = (
-                SHORTEST_PAUSE if lived > HEALTHY_AFTER else min(self.pause * 2, LONGEST_PAUSE)
-            )
+            self.pause = self.restarts.pause_after(now - self.started)
             log.warning("process_ended", name=self.name, code=code, restart_in=self.pause)
             self.started = now
-        if self.process is None and (not self.started or now >= self.started + self.pause):
-            fork = multiprocessing.get_context("fork")
-            self.process = fork.Process(target=_begin, args=(os.getpid(), self))
-            # A signal that came before the child heeds it would be lost.
-            signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
-            self.process.start()
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDINGS)
-            self.started = now
+        if self.process is None and now >= self.started + self.pause:
+            self._start()
+        elif self.process is not None and self.pulse.is_overdue:
+            log.warning("process_hangs", name=self.name, pid=self.process.pid)
+            self.process.kill()
+            self.process.join()
+
+    def _start(self) -> None:
+        fork = multiprocessing.get_context("fork")
+        self.process = fork.Process(target=_begin, args=(os.getpid(), self))
+        self.pulse.beat()
+        # A signal that came before the child heeds it would be lost.
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
+        self.process.start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDINGS)
+        self.started = time.monotonic()
 
 
 def _begin(parent: int, child: Child) -> None:
@@ -76,17 +83,16 @@ def _begin(parent: int, child: Child) -> None:
     end_with_parent(parent)
     setproctitle(f"automart worker: {child.name}")
     try:
-        child.work()
+        child.work(child.pulse)
     except Exception:
         log.exception("process_failed", name=child.name)
         sys.exit(1)
 
 
 class Supervisor:
-    """Runs workers for `queues`, and housekeeping, until SIGTERM or SIGINT."""
+    """Runs workers for `queues`, and housekeeping, until a signal ends it."""
 
     def __init__(self, queues: Sequence[Queue]) -> None:
-        self._stop = False
         self._children = [
             Child("housekeeping", housekeeping.main),
             *(
@@ -98,18 +104,21 @@ class Supervisor:
 
     def run(self) -> None:
         """Return when all processes have ended, at most 20 seconds after the signal."""
-        for number in ENDINGS:
-            signal.signal(number, self._request_stop)
-        worker.import_jobs()
-        gc.freeze()  # collecting would touch what is shared, and so make it everyone's own
-        while not self._stop:
-            for child in self._children:
-                child.look_after()
-            time.sleep(0.1)
-        self._end()
+        with Endings() as stop:
+            worker.import_jobs()
+            gc.freeze()  # collecting would touch what is shared, and so make it everyone's own
+            last = time.monotonic()
+            while not stop.wait(ROUND_SECONDS):
+                self._grant_time(time.monotonic() - last)
+                last = time.monotonic()
+                for child in self._children:
+                    child.look_after()
+            self._end()
 
-    def _request_stop(self, *_: object) -> None:
-        self._stop = True
+    def _grant_time(self, round_took: float) -> None:
+        if round_took > LONGEST_ROUND:
+            for child in self._children:
+                child.pulse.beat()
 
     def _end(self) -> None:
         running = [child.process for child in self._children if child.process is not None]

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from automart.background import Job, JobState
 from automart.commands.errors import CommandError
 from automart.db import db, end_read
+from automart.interrupts import Stop
 
 POLLED_EVERY = 0.2
 # A worker that is there takes a job within a fraction of this.
@@ -22,12 +23,6 @@ WORKER_EXPECTED_WITHIN = 5.0
 
 NO_WORKER = "No worker has taken the job yet. Start one: python worker.py (or: automart up)."
 NO_REDIS = "Redis cannot be reached. The job is kept, and starts when Redis and a worker are there."
-
-
-class Stop(Protocol):
-    """Says when to stop: an event, or `automart.interrupts.Endings`."""
-
-    def wait(self, timeout: float) -> bool: ...
 
 
 class Display(Protocol):

@@ -210,3 +210,33 @@ def test_the_parts_of_a_worker_do_not_outlive_it(settings):
         worker.kill_supervisor()
 
         until(lambda: not any(is_alive(part) for part in parts))
+
+
+class TestAProcessThatHangs:
+    """It is stopped, as by `kill -STOP`: it lives, and does nothing."""
+
+    PATCH = """
+from jobs import pulse, worker
+pulse.SILENCE_ALLOWED = 4
+pulse.BEATS_EVERY = 0.5
+worker.LOOKED_AFTER_EVERY = worker._Worker.dequeue_timeout = 1
+"""
+
+    @pytest.fixture
+    def worker(self, settings):
+        with worker_running(settings, patch=self.PATCH) as worker:
+            yield worker
+
+    def test_is_replaced(self, client, worker):
+        hanging = worker.rq_worker("short")
+        hanging.suspend()
+        until(lambda: not is_alive(hanging))
+        assert worker.rq_worker("short").pid != hanging.pid
+        assert "process_hangs" in worker.log.read_text()
+
+    def test_gives_up_its_job_to_another(self, client, models, worker):
+        url = client.post(SYNCS).json["url"]
+        until(in_the_middle)
+        worker.horse().suspend()
+        assert_as_if_undisturbed(client, models, url)
+        assert "job_hangs" in worker.log.read_text()

@@ -47,10 +47,12 @@ def until(found: Callable[[], T], seconds: float = 180) -> T:
 
 
 class WorkerProcesses:
-    """A `worker.py` with everything below it."""
+    """A `worker.py` with everything below it. `patch` is Python code that it runs first."""
 
-    def __init__(self, settings: Settings, *arguments: str) -> None:
-        self._command = [sys.executable, str(ROOT / "worker.py"), *arguments]
+    def __init__(self, settings: Settings, *arguments: str, patch: str = "") -> None:
+        run = f"import runpy\nrunpy.run_path({str(ROOT / 'worker.py')!r}, run_name='__main__')"
+        program = f"{patch}\n{run}"
+        self._command = [sys.executable, "-c", program, *arguments]
         self._settings = settings
         self.log = settings.instance / "worker.log"
         self._spawn()
@@ -114,8 +116,10 @@ class WorkerProcesses:
 
 
 @contextmanager
-def worker_running(settings: Settings, *arguments: str) -> Iterator[WorkerProcesses]:
-    worker = WorkerProcesses(settings, *arguments)
+def worker_running(
+    settings: Settings, *arguments: str, patch: str = ""
+) -> Iterator[WorkerProcesses]:
+    worker = WorkerProcesses(settings, *arguments, patch=patch)
     try:
         yield worker
     finally:
