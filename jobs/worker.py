@@ -97,7 +97,7 @@ class InlineWorker(_Worker, rq.SimpleWorker):
 
 
 class ForkingWorker(_Worker, rq.Worker):
-    """Runs each job in a fork, which heeds SIGTERM, ends with its parent and is killed if it hangs."""
+    """Runs each job in a fork, which heeds SIGTERM, ends with its parent, is killed if it hangs."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

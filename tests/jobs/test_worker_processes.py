@@ -212,6 +212,7 @@ def test_the_parts_of_a_worker_do_not_outlive_it(settings):
         until(lambda: not any(is_alive(part) for part in parts))
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 class TestAProcessThatHangs:
     """It is stopped, as by `kill -STOP`: it lives, and does nothing."""
 
