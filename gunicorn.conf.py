@@ -14,9 +14,11 @@ from gunicorn.workers import gthread
 
 from automart import metrics
 from automart.config import Settings, SettingsError
+from automart.interrupts import end_at_interrupt
 from automart.schema import SchemaTooOld, check_before_start
 from automart.telemetry import configure_logging
 
+end_at_interrupt()  # until gunicorn has handlers of its own
 try:
     settings = Settings.from_environment()
 except SettingsError as error:
@@ -115,4 +117,7 @@ def on_starting(_server):
     except SchemaTooOld as error:
         sys.exit(str(error))
     # Where the processes count for Prometheus; it goes with the master.
-    metrics.open_folder()
+    try:
+        metrics.open_folder()
+    except OSError as error:
+        sys.exit(f"Cannot make a temporary folder: {error.strerror}.")

@@ -8,13 +8,14 @@ from automart.interrupts import end_at_interrupt
 
 end_at_interrupt()
 
+import os
 import sys
 from typing import Annotated
 
 import typer
 
 from automart.background.kinds import Queue
-from automart.config import Settings, SettingsError
+from automart.config import PRIVATE_UMASK, Settings, SettingsError
 from automart.schema import SchemaTooOld, check_before_start
 from automart.telemetry import configure_logging
 from jobs.supervisor import Supervisor
@@ -24,6 +25,7 @@ def main(
     queue: Annotated[Queue | None, typer.Argument(help="The only queue to serve.")] = None,
 ) -> None:
     """Work on background jobs until SIGTERM or Ctrl-C."""
+    os.umask(PRIVATE_UMASK)
     try:
         settings = Settings.from_environment()
     except SettingsError as error:

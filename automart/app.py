@@ -17,7 +17,7 @@ from automart.background.queues import connect
 from automart.background.views import blp as job_views
 from automart.browsers import let_in_origins, protect_browsers
 from automart.catalogue.views import blp as catalogue_views
-from automart.config import Settings
+from automart.config import Settings, SettingsError
 from automart.customers.views import blp as customer_views
 from automart.customers.views import photo_blp as photo_views
 from automart.db import db, end_session, migrate, prepare_engine
@@ -109,7 +109,10 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 def _open_database(app: Flask, settings: Settings) -> None:
     if settings.is_sqlite:
-        settings.instance.mkdir(parents=True, exist_ok=True)
+        try:
+            settings.instance.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(f"Cannot make {settings.instance}: {error.strerror}.") from None
     db.init_app(app)
     migrate.init_app(app, db, directory=str(MIGRATIONS))
     app.teardown_appcontext(end_session)  # before Flask-SQLAlchemy's own, which was there first

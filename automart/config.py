@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import secrets
@@ -20,7 +21,11 @@ from limits import RateLimitItem, parse_many
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+# Database and photos are personal data: no other user of the machine may read them.
+PRIVATE_UMASK = 0o077
 REDIS_SOCKET = "redis.sock"
+# The kernel takes 108 bytes on Linux, 104 on macOS.
+LONGEST_SOCKET_PATH = 100
 
 
 class SettingsError(Exception):
@@ -56,8 +61,11 @@ class Settings:
 
     @property
     def redis_socket(self) -> Path:
-        """Where `automart up` puts a Redis of its own, if no other one is named."""
-        return self.instance / REDIS_SOCKET
+        """Where `automart up` puts a Redis of its own, if no other one is named.
+
+        It is in `instance`, or in a folder of this user in /tmp if that path is too long.
+        """
+        return _redis_socket(self.instance)
 
     @property
     def wants_embedded_redis(self) -> bool:
@@ -86,7 +94,7 @@ class Settings:
             "instance": instance,
             "database_url": database_url,
             "redis_url": read(
-                env.str, "REDIS_URL", _url_of_socket(instance / REDIS_SOCKET), _redis_url
+                env.str, "REDIS_URL", _url_of_socket(_redis_socket(instance)), _redis_url
             ),
             "secret_key": read(env.str, "SECRET_KEY", ""),
             "secret_key_fallbacks": read(env.str, "SECRET_KEY_FALLBACKS", (), _secrets),
@@ -148,20 +156,30 @@ def _told_together(mistakes: dict[str, list[str]]) -> str:
 
 
 def _kept_secret(database_url: str, instance: Path, mistakes: dict[str, list[str]]) -> str:
-    """Whoever tries Automart on SQLite needs no secret of their own: one is made and kept."""
+    """Return the secret that is kept in `instance`. With SQLite one is made if there is none."""
     if "DATABASE_URL" in mistakes or not database_url.startswith("sqlite"):
         told = "Required, except with SQLite. Make one with: openssl rand -base64 48"
         mistakes["SECRET_KEY"] = [told]
         return ""
     path = instance / "secret_key"
-    instance.mkdir(parents=True, exist_ok=True)
+    try:
+        if not path.exists():
+            _make_secret(path)
+        return path.read_text().strip()
+    except OSError as error:
+        told = f"Not set, and {path} cannot be used: {error.strerror}."
+        mistakes["SECRET_KEY"] = [told]
+        return ""
+
+
+def _make_secret(path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Two processes may start at once: exactly one creates the file, and it appears with content.
-    with tempfile.NamedTemporaryFile("w", dir=instance, prefix=".secret_key.") as draft:
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".secret_key.") as draft:
         draft.write(secrets.token_urlsafe(48))
         draft.flush()
         with contextlib.suppress(FileExistsError):
             os.link(draft.name, path)
-    return path.read_text().strip()
 
 
 def _secrets(value: str) -> tuple[str, ...]:
@@ -180,6 +198,15 @@ def _database_url(value: str) -> str:
     if url.drivername == "sqlite" and url.database in (None, "", ":memory:"):
         raise ValueError("Must name a file: several processes share the database.")
     return url.render_as_string(hide_password=False)
+
+
+def _redis_socket(instance: Path) -> Path:
+    path = instance / REDIS_SOCKET
+    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+        return path
+    digest = hashlib.sha256(os.fsencode(instance)).hexdigest()[:16]
+    # Not TMPDIR, which may differ between the processes that are to meet there.
+    return Path(f"/tmp/automart-{os.getuid()}-{digest}") / REDIS_SOCKET  # noqa: S108
 
 
 def _url_of_socket(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,19 +12,21 @@ from flask import Flask
 
 from automart import create_app, schema
 from automart.commands.errors import CommandError
-from automart.config import Settings
+from automart.config import PRIVATE_UMASK, Settings
 from automart.db import db
 
 
 @contextmanager
 def opened(settings: Settings | None = None) -> Iterator[Flask]:
-    """An application context over the database that the environment names, or `settings`."""
+    """Give an application context. `settings` come from the environment unless they are given."""
+    umask = os.umask(PRIVATE_UMASK)
     app = create_app(settings or Settings.from_environment(log_format="console"))
     try:
         with app.app_context(), _quiet("automart"):
             yield app
     finally:
         close(app)
+        os.umask(umask)
 
 
 def close(app: Flask) -> None:

@@ -39,6 +39,8 @@ def explain(error: Exception) -> str:
         return f"The database cannot be used: {_first_line(error.orig)}"
     if isinstance(error, RedisError):
         return f"Redis cannot be used: {_first_line(error)}"
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}."
     return str(error)
 
 

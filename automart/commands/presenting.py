@@ -23,17 +23,14 @@ WORKER_STARTS_WITHIN = 30.0
 
 
 class Presenter(threading.Thread):
-    """Waits until the web answers, tells where things are, and, if asked to, shows a sync."""
+    """Waits until the web answers, prints where things are, and shows a sync if `sync` is set."""
 
-    def __init__(
-        self, app: Flask, screen: Screen, url: str, stop: threading.Event, *, sync: bool
-    ) -> None:
+    def __init__(self, app: Flask, screen: Screen, url: str, *, sync: bool) -> None:
         super().__init__(name="presenter", daemon=True)
         self._app = app
         self._screen = screen
         self._url = url
-        # Named so because threads have a `_stop` of their own.
-        self._told_to_stop = stop
+        self.stop = threading.Event()
         self._wants_sync = sync
 
     def join(self, timeout: float | None = JOINED_WITHIN) -> None:
@@ -42,14 +39,14 @@ class Presenter(threading.Thread):
 
     def run(self) -> None:
         while not self._web_answers():
-            if self._told_to_stop.wait(ASKED_EVERY):
+            if self.stop.wait(ASKED_EVERY):
                 return
         self._tell_where()
         if self._wants_sync:
             self._sync()
 
     def _web_answers(self) -> bool:
-        connection = http.client.HTTPConnection(urlsplit(self._url).netloc, timeout=5)
+        connection = http.client.HTTPConnection(urlsplit(self._url).netloc, timeout=1)
         try:
             connection.request("GET", "/health/live")
             connection.getresponse()
@@ -75,7 +72,7 @@ class Presenter(threading.Thread):
                     job.id,
                     self._screen,
                     STEPS,
-                    stop=self._told_to_stop,
+                    stop=self.stop,
                     worker_expected_within=WORKER_STARTS_WITHIN,
                 )
         except TOLD as error:

@@ -9,7 +9,7 @@ import sys
 from rich.console import Console
 from rich.text import Text
 
-STYLES = {"web": "cyan", "worker": "magenta", "sandbox": "yellow"}
+STYLES = {"web": "cyan", "worker": "magenta", "sandbox": "yellow", "redis": "red"}
 WIDTH = max(len(name) for name in STYLES)
 
 

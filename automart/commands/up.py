@@ -2,50 +2,36 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
-import signal
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 
 from automart import create_app
-from automart.commands.embedded_redis import embedded_redis
-from automart.commands.errors import CommandError
+from automart.commands.embedded_redis import EmbeddedRedis
+from automart.commands.folder import held
+from automart.commands.listening import EVERYWHERE, HOST, Address, free_port
 from automart.commands.preparation import prepare
 from automart.commands.presenting import Presenter
 from automart.commands.processes import Processes
 from automart.commands.screen import Screen
 from automart.config import Settings
+from automart.interrupts import Endings
 from jobs.nhtsa import NhtsaClient, NhtsaError
 
-HOST = "127.0.0.1"
-EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing listens there unless it is asked to
 ROOT = Path(__file__).parent.parent.parent
-ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SANDBOX_PORT = 8100
+LOOKED_AFTER_EVERY = 0.1
 
 # Asked for to see whether NHTSA can be reached. A cold answer takes eight seconds.
 PROBED_MAKE = 474
 PROBE_SECONDS = 8.0
-
-
-class Address(NamedTuple):
-    """Where the API listens."""
-
-    host: str
-    port: int
-
-    @property
-    def url(self) -> str:
-        """How this machine's own programs reach it."""
-        return f"http://{HOST if self.host == EVERYWHERE else self.host}:{self.port}"
 
 
 def up(
@@ -54,13 +40,13 @@ def up(
     ] = 8000,
     host: Annotated[
         str,
-        typer.Option(help=f"Whom it listens to: this machine only, or all with {EVERYWHERE}."),
+        typer.Option(help=f"Who can reach it: this machine only, or all with {EVERYWHERE}."),
     ] = HOST,
     sync: Annotated[
         bool,
         typer.Option(
             "--sync",
-            help="Then sync the catalogue before your eyes; against the sandbox, if NHTSA "
+            help="Then sync the catalogue and show the result; against the sandbox, if NHTSA "
             "cannot be reached.",
         ),
     ] = False,
@@ -68,44 +54,60 @@ def up(
     """Start Automart here: database, Redis, web and worker. Ctrl-C stops everything.
 
     The data is kept in the folder `instance`; the next start goes on with it. A Redis is brought
-    along unless REDIS_URL names one.
+    along unless REDIS_URL names one. A part that ends by itself is started again.
     """
     settings = Settings.from_environment(log_format="console")
     address = Address(host, port)
-    if not settings.public_url and host != EVERYWHERE:
+    if not settings.public_url and not address.is_everywhere:
         settings = replace(settings, public_url=address.url)
     screen = Screen()
-    with _until_told_to_end(screen):
-        ended = _run(settings, screen, address, sync=sync)
-        raise CommandError(f"The {ended} has ended by itself. Its last lines say why.")
+    with Endings() as stop:
+        _run(settings, screen, address, stop, sync=sync)
+        screen.say("Stopped. The data is kept; the next start goes on with it.")
 
 
-def _run(settings: Settings, screen: Screen, address: Address, *, sync: bool) -> str:
+def _run(
+    settings: Settings, screen: Screen, address: Address, stop: Endings, *, sync: bool
+) -> None:
+    """Return when all has been stopped. Raises `CommandError` if a part cannot be kept running."""
     with ExitStack() as stack:
-        stack.enter_context(_alone(settings.instance))
-        _check(address)
+        tell_well = stack.enter_context(held(settings.instance))
+        listener = stack.enter_context(address.listen())
+        redis = None
         if settings.wants_embedded_redis:
-            stack.enter_context(embedded_redis(settings))
-            screen.say(f"Redis listens at {settings.redis_socket}")
+            redis = stack.enter_context(EmbeddedRedis(settings, screen.tell))
+            screen.say(f"Redis listens at {redis.socket}")
         app = create_app(settings)
         prepare(app, screen)
-        stop = threading.Event()
-        presenter = Presenter(app, screen, address.url, stop, sync=sync)
+        if stop.is_set():
+            return
+        presenter = Presenter(app, screen, address.url, sync=sync)
         stack.callback(presenter.join)
         processes = stack.enter_context(Processes(screen.tell))
-        stack.callback(_announce_end, screen, stop)
-        _start(processes, settings, screen, address, sync=sync)
+        stack.callback(_announce_end, screen, presenter)
+        _start(processes, settings, screen, listener, stop, sync=sync)
         presenter.start()
-        return processes.wait()
+        while not stop.wait(LOOKED_AFTER_EVERY):
+            processes.look_after()
+            if redis is not None:
+                redis.look_after()
+            if processes.are_well and (redis is None or redis.is_well):
+                tell_well()
 
 
-def _announce_end(screen: Screen, stop: threading.Event) -> None:
-    stop.set()
+def _announce_end(screen: Screen, presenter: Presenter) -> None:
+    presenter.stop.set()
     screen.say("Stopping …")
 
 
 def _start(
-    processes: Processes, settings: Settings, screen: Screen, address: Address, *, sync: bool
+    processes: Processes,
+    settings: Settings,
+    screen: Screen,
+    listener: socket.socket,
+    stop: Endings,
+    *,
+    sync: bool,
 ) -> None:
     env = os.environ | {
         "LOG_FORMAT": settings.log_format,
@@ -114,85 +116,50 @@ def _start(
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
     }
     gunicorn = ["-m", "gunicorn", "--config", str(ROOT / "gunicorn.conf.py")]
-    processes.start("web", [*gunicorn, "--bind", "{}:{}".format(*address), "wsgi:app"], env)
+    bind = f"fd://{listener.fileno()}"
+    processes.start("web", [*gunicorn, "--bind", bind, "wsgi:app"], env, [listener.fileno()])
     # The web never asks NHTSA, and starts meanwhile.
-    if sync and not _nhtsa_answers(settings, screen):
-        sandbox_port = _free_port()
-        env["NHTSA_URL"] = f"http://{HOST}:{sandbox_port}/api"
-        processes.start("sandbox", ["-m", "sandbox", "vpic", "--port", str(sandbox_port)], env)
-    processes.start("worker", [str(ROOT / "worker.py")], env)
+    if sync and not _nhtsa_answers(settings, screen, stop):
+        port = free_port(SANDBOX_PORT)
+        url = f"http://{HOST}:{port}"
+        screen.say(f"The sandbox listens at {url}")
+        env["NHTSA_URL"] = f"{url}/api"
+        processes.start("sandbox", ["-m", "sandbox", "vpic", "--port", str(port)], env)
+    if not stop.is_set():
+        processes.start("worker", [str(ROOT / "worker.py")], env)
 
 
-def _nhtsa_answers(settings: Settings, screen: Screen) -> bool:
+def _nhtsa_answers(settings: Settings, screen: Screen, stop: Endings) -> bool:
+    """Ask NHTSA for a make. False also if `stop` is set meanwhile."""
     screen.say(f"Asking {settings.nhtsa_url} whether it is there …")
-    client = NhtsaClient(settings.nhtsa_url, rate=0, connections=1, give_up_after=PROBE_SECONDS)
-    try:
-        with client:
-            client.models(PROBED_MAKE)
-    except NhtsaError as error:
-        screen.say(f"NHTSA cannot be reached: {error}", style="bold yellow")
+    why_not = _probe(settings.nhtsa_url, stop)
+    if why_not and not stop.is_set():
+        screen.say(f"NHTSA cannot be reached: {why_not}", style="bold yellow")
         screen.say(
             "The sync runs against the sandbox, which plays NHTSA with data of its own.",
             style="bold yellow",
         )
-        return False
-    return True
+    return why_not is None
 
 
-@contextmanager
-def _until_told_to_end(screen: Screen) -> Iterator[None]:
-    """Ends quietly when Ctrl-C or SIGTERM comes, or when the terminal is closed."""
+def _probe(url: str, stop: Endings) -> str | None:
+    """Return why NHTSA cannot be asked, None if it answers. Takes `PROBE_SECONDS` at most.
 
-    def end(*_: object) -> None:
-        # What is being ended is not interrupted again.
-        for number in ENDINGS:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
+    A thread asks: nothing else ends the search for a host name when there is no network.
+    """
+    found: list[str | None] = []
+    asking = threading.Thread(target=lambda: found.append(_ask(url)), daemon=True)
+    asking.start()
+    deadline = time.monotonic() + PROBE_SECONDS
+    while asking.is_alive() and time.monotonic() < deadline and not stop.wait(LOOKED_AFTER_EVERY):
+        pass
+    return found[0] if found else f"No answer within {PROBE_SECONDS:g} seconds."
 
-    before = {number: signal.signal(number, end) for number in ENDINGS}
+
+def _ask(url: str) -> str | None:
     try:
-        yield
-    except KeyboardInterrupt:
-        screen.say("Stopped. The data is kept; the next start goes on with it.")
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _alone(instance: Path) -> Iterator[None]:
-    """Hold the folder. Raises `CommandError` if another `automart up` does."""
-    instance.mkdir(parents=True, exist_ok=True)
-    with (instance / "up.lock").open("a+") as file:
-        try:
-            # Not inherited by children, and gone with this process, however it ends.
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EAGAIN):
-                raise
-            file.seek(0)
-            raise CommandError(
-                f"Automart runs in this folder already, as process {file.read()}."
-            ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
-
-
-def _check(address: Address) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(address)
-        except OSError as error:
-            raise CommandError(
-                f"Cannot listen on port {address.port}: {error.strerror}. "
-                "Name another one: automart up --port NUMBER"
-            ) from None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+        with NhtsaClient(url, rate=0, connections=1, give_up_after=PROBE_SECONDS) as client:
+            client.models(PROBED_MAKE)
+    except NhtsaError as error:
+        return str(error)
+    return None

@@ -56,6 +56,9 @@ class Program:
         self._reader.join(PATIENCE)
         return status
 
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children()
+
     def descendants(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
 
