@@ -167,7 +167,10 @@ def _kept_secret(database_url: str, instance: Path, mistakes: dict[str, list[str
             _make_secret(path)
         return path.read_text().strip()
     except OSError as error:
-        told = f"Not set, and {path} cannot be used: {error.strerror}."
+        told = (
+            f"Not set, and {path} cannot be used: {error.strerror}. "
+            "Set it, or start in a folder that this user may write to."
+        )
         mistakes["SECRET_KEY"] = [told]
         return ""
 

@@ -3,6 +3,7 @@ anything is started, and a web process that is started again finds its socket op
 
 from __future__ import annotations
 
+import errno
 import socket
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ HOST = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing listens there unless it is asked to
 EVERYWHERE_IPV6 = "::"
 BACKLOG = 2048
+_PORT_ERRORS = (errno.EADDRINUSE, errno.EACCES)
 
 
 class Address(NamedTuple):
@@ -42,15 +44,13 @@ class Address(NamedTuple):
                 backlog=BACKLOG,
                 dualstack_ipv6=self.host == EVERYWHERE_IPV6 and socket.has_dualstack_ipv6(),
             )
-        except socket.gaierror as error:
-            raise CommandError(
-                f"Cannot listen at {self.host}: {error.strerror}. Name another one: "
-                f"automart up --host {HOST}"
-            ) from None
         except OSError as error:
+            other = "--port NUMBER" if error.errno in _PORT_ERRORS else f"--host {HOST}"
+            # Python adds the address to the text of some of these errors.
+            reason = str(error.strerror).partition(" (")[0]
             raise CommandError(
-                f"Cannot listen on port {self.port} of {self.host}: {error.strerror}. "
-                "Name another one: automart up --port NUMBER"
+                f"Cannot listen on port {self.port} of {self.host}: {reason}. "
+                f"Name another one: automart up {other}"
             ) from None
 
 

@@ -1,0 +1,57 @@
+"""Where `automart up` listens, and what it says if it cannot."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from automart.commands.errors import CommandError
+from automart.commands.listening import EVERYWHERE, Address, free_port
+from tests.support.programs import free_port as any_port
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:81"),
+        (EVERYWHERE, "http://127.0.0.1:81"),
+        ("::1", "http://[::1]:81"),
+        ("::", "http://[::1]:81"),
+        ("cars.example", "http://cars.example:81"),
+    ],
+)
+def test_its_url_works_on_this_machine(host: str, url: str) -> None:
+    assert Address(host, 81).url == url
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "::", "localhost"])
+def test_it_listens_at_every_kind_of_host(host: str) -> None:
+    port = any_port()
+    with Address(host, port).listen():
+        target = {"::": "127.0.0.1"}.get(host, host)
+        socket.create_connection((target, port), timeout=10).close()
+
+
+def test_a_taken_port_is_reported_with_what_to_do() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(
+            CommandError, match=rf"port {port} of .*: Address already in use\. .*--port"
+        ):
+            Address("127.0.0.1", port).listen()
+
+
+@pytest.mark.parametrize("host", ["203.0.113.9", "no such host"])
+def test_an_address_of_another_machine_is_reported_with_what_to_do(host: str) -> None:
+    with pytest.raises(
+        CommandError, match=r"^Cannot listen on .*[a-z]\. Name .* --host 127\.0\.0\.1$"
+    ):
+        Address(host, 81).listen()
+
+
+def test_a_preferred_port_is_taken_if_it_is_free() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        assert free_port(taken) != taken
+    assert free_port(taken) == taken
