@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import time
@@ -99,6 +100,8 @@ class EmbeddedRedis:
         self._client.close()
         self._program.terminate()
         self._program.wait(time.monotonic() + ORPHAN_ENDS_WITHIN)
+        with contextlib.suppress(OSError):  # `instance` is not empty, and stays
+            self.socket.parent.rmdir()
 
     def _answers(self) -> bool:
         try:

@@ -163,6 +163,8 @@ class TestUp:
         with up(folder, port, env) as program:
             program.wait_for("Redis listens at /tmp/automart-")
             end(program, signal.SIGINT)
+        socket_path = re.findall(r"Redis listens at (\S+)", program.output)
+        assert not Path(socket_path[0]).parent.exists()
 
     def _names_itself_as_it_was_called(self, port: int) -> None:
         url = f"http://127.0.0.1:{port}/.well-known/oauth-authorization-server"
