@@ -49,8 +49,10 @@ def configure_logging(log_format: str) -> None:
     )
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
     # Each outbound request and each RQ heartbeat would be a line that nobody reads.
-    for name in ("urllib3", "rq.worker", "werkzeug", "alembic"):
+    for name in ("rq.worker", "werkzeug", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # Its warnings about malformed headers quote the URL, and a webhook's may hold a secret.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     structlog.configure(
         processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,

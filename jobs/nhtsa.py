@@ -14,9 +14,9 @@ from typing import Any, Self
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
 
 from automart.api.fields import clean
+from automart.api.retry_after import parse_retry_after
 from automart.catalogue.models import LONGEST_NAME
 from automart.db import LARGEST_ID
 from jobs.pace import Pace
@@ -148,18 +148,8 @@ def _check_status(response: requests.Response) -> None:
         f"NHTSA answered {status} {response.reason or ''}".strip() + ".",
         is_shut_out=status == HTTPStatus.FORBIDDEN,
         is_passing=status in _RETRIED or status >= HTTPStatus.INTERNAL_SERVER_ERROR,
-        retry_after=_retry_after(response.headers.get("Retry-After")),
+        retry_after=parse_retry_after(response.headers.get("Retry-After"), time.time()),
     )
-
-
-def _retry_after(header: str | None) -> float | None:
-    """Seconds, from a number or a date (RFC 9110 §10.2.3); None if absent or unreadable."""
-    if header is None:
-        return None
-    try:
-        return Retry().parse_retry_after(header)
-    except urllib3.exceptions.InvalidHeader:
-        return None
 
 
 def _body(response: requests.Response, deadline: float) -> bytes:

@@ -17,7 +17,7 @@ from automart.purchases import deliveries, service
 from automart.purchases.deliveries import Outcome
 from automart.purchases.models import LONGEST_ERROR, WebhookDelivery
 from automart.purchases.schemas import PurchaseSchema
-from jobs import outbound
+from jobs.http import client
 from jobs.running import Run, Stopping
 from jobs.webhooks import WebhookRequest, request_for
 
@@ -112,13 +112,13 @@ def _post(request: WebhookRequest, at: datetime) -> Outcome:
     if not request.is_signed:
         return Outcome(at, error="There is no secret to sign with.")
     try:
-        answer = outbound.post(
+        response = client.post(
             request.url,
             body=request.body,
             headers=request.headers,
             allow_private=settings.webhook_allow_private,
             timeout=ANSWER_WITHIN_SECONDS,
         )
-    except outbound.NotDelivered as error:
+    except client.NotDelivered as error:
         return Outcome(at, request.url, error=str(error)[:LONGEST_ERROR])
-    return Outcome(at, request.url, answer.status, answer.text, answer.retry_after)
+    return Outcome(at, request.url, response.status, response.text, response.retry_after)

@@ -17,6 +17,8 @@ from automart.background import Job
 from automart.catalogue.models import VehicleMake
 from automart.db import db, transaction
 from automart.telemetry import configure_logging
+from jobs.http.client import post
+from tests.support.peers import Peer, answering
 
 Lines = Callable[[], list[dict[str, Any]]]
 
@@ -75,6 +77,15 @@ class TestRequestIds:
 
 
 class TestLogs:
+    def test_the_url_of_a_webhook_is_not_logged_when_its_response_is_malformed(
+        self, lines: Lines
+    ) -> None:
+        assert lines() == []
+        with Peer(answering(b"HTTP/1.1 200 OK\r\nno header\r\n\r\n")) as peer:
+            url = f"http://127.0.0.1:{peer.port}/secret"
+            assert post(url, body=b"", headers={}, allow_private=True).status == 200
+        assert lines() == []
+
     def test_each_request_is_one_line_with_its_id(self, client: FlaskClient, lines: Lines) -> None:
         assert lines() == []
         client.get("/api/v1/makes?name=secret", headers={"X-Request-ID": "abc"})

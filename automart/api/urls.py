@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import socket
+from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Any
 
 from flask import current_app, request, url_for
@@ -12,8 +15,10 @@ from automart.config import Settings
 from automart.db import LARGEST_ID
 from automart.errors import Malformed
 
-# A host to which we may post: a name, or an address without its brackets.
+# The syntax of a host, without the brackets of an IPv6 address.
 HOST = re.compile(r"(?!\.+\Z)[0-9A-Za-z._~:%-]{1,254}")
+_LABEL = re.compile(r"[0-9A-Za-z_]([0-9A-Za-z_-]{0,61}[0-9A-Za-z_])?")
+_NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 
 
 class IdConverter(IntegerConverter):
@@ -24,6 +29,27 @@ class IdConverter(IntegerConverter):
 
     def __init__(self, map: Map) -> None:
         super().__init__(map, max=LARGEST_ID)
+
+
+def can_be_host(text: str) -> bool:
+    """Return whether a connection could ever be made to this host: a name or an IP address.
+
+    A name whose last label is a number is an IPv4 address, in any form that inet_aton reads.
+    """
+    if ":" in text:
+        return _is_valid(ip_address, text)
+    labels = text.removesuffix(".").split(".")
+    if not HOST.fullmatch(text) or not all(map(_LABEL.fullmatch, labels)):
+        return False
+    return not _NUMBER.fullmatch(labels[-1]) or _is_valid(socket.inet_aton, text)
+
+
+def _is_valid(parse: Callable[[str], object], text: str) -> bool:
+    try:
+        parse(text)
+    except (ValueError, OSError):
+        return False
+    return True
 
 
 def url_root() -> str:

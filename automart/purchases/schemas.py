@@ -11,7 +11,7 @@ from automart.accounts.models import LONGEST_NAME as LONGEST_CLIENT_NAME
 from automart.accounts.schemas import ClientWithSecretSchema
 from automart.api import PageQuery, Schema
 from automart.api.fields import Flag, Id, QueryId, QueryText, Text, UtcTime
-from automart.api.urls import HOST
+from automart.api.urls import can_be_host
 from automart.catalogue.models import LONGEST_NAME as LONGEST_MODEL_NAME
 from automart.purchases.models import (
     LONGEST_NAME,
@@ -36,7 +36,7 @@ class WebhookUrl(Text):
         url = super()._deserialize(value, *args, **kwargs)
         try:
             parts = urlsplit(url)
-            has_host = HOST.fullmatch(parts.hostname or "") is not None
+            has_host = can_be_host(parts.hostname or "")
             is_good = parts.scheme in ("http", "https") and has_host and parts.port != 0
         except ValueError:  # no port, no IPv6 address
             is_good = False

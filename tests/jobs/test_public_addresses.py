@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.addresses import why_not_public
+from jobs.http.public_addresses import why_not_public
 
 REFUSED = [
     "0.0.0.0/8",
@@ -16,6 +16,7 @@ REFUSED = [
     "100.64.0.0/10",
     "127.0.0.0/8",
     "169.254.0.0/16",
+    "168.63.129.16/32",
     "172.16.0.0/12",
     "192.0.0.0/24",
     "192.0.2.0/24",
@@ -64,6 +65,7 @@ def test_a_network_is_refused_from_its_first_address_to_its_last(network: str) -
         ("169.254.169.254", "a link-local address"),
         ("10.1.2.3", "a private address"),
         ("172.31.255.255", "a private address"),
+        ("168.63.129.16", "an address of Azure's hosts"),
         ("100.100.100.200", "a carrier's private address"),
         ("255.255.255.255", "the broadcast address"),
         ("::1", "a loopback address"),
@@ -92,6 +94,8 @@ def test_the_log_is_told_what_an_address_is(address: str, kind: str) -> None:
         "11.0.0.0",
         "100.63.255.255",
         "100.128.0.0",
+        "168.63.129.15",
+        "168.63.129.17",
         "172.15.255.255",
         "172.32.0.0",
         "192.167.255.255",

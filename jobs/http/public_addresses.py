@@ -1,8 +1,8 @@
-"""Which addresses lie on the public internet.
+"""Which addresses are on the public internet.
 
-`ipaddress.is_global` is not asked: it differs between the versions of Python that we run on, and
-takes for global what leads elsewhere, such as 6to4. What counts is written here instead, after
-IANA's registries of special-purpose addresses; a range that is in doubt is not public.
+`ipaddress.is_global` is not used: it differs between Python versions, and is true of addresses that
+lead elsewhere, such as 6to4. This table follows IANA's registries of special-purpose addresses, and
+adds what cloud providers use for their own services. A range in doubt is not public.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ _SPECIAL_IPV4: Mapping[IPv4Network, str] = {
         "10.0.0.0/8": "a private address",
         "100.64.0.0/10": "a carrier's private address",
         "127.0.0.0/8": "a loopback address",
+        "168.63.129.16/32": "an address of Azure's hosts",
         "169.254.0.0/16": "a link-local address",
         "172.16.0.0/12": "a private address",
         "192.0.0.0/24": "an address reserved for protocols",
@@ -35,10 +36,10 @@ _SPECIAL_IPV4: Mapping[IPv4Network, str] = {
     }.items()
 }
 
-# What of IPv6 has been given out as global unicast. Everything beyond it is refused, known or not.
+# The part of IPv6 that is assigned as global unicast. Everything else is refused, known or not.
 _GLOBAL_IPV6 = IPv6Network("2000::/3")
 
-# Those that carry an IPv4 address are refused whatever it is: nobody needs them to be reached.
+# Addresses that embed an IPv4 address are refused whatever it is: no receiver needs them.
 _SPECIAL_IPV6: Mapping[IPv6Network, str] = {
     IPv6Network(network): kind
     for network, kind in {
@@ -63,7 +64,7 @@ _SPECIAL_IPV6: Mapping[IPv6Network, str] = {
 
 
 def why_not_public(address: str) -> str | None:
-    """What keeps an address from being public, as in "10.0.0.1 is …"; None if it is public."""
+    """Return what kind of special address this is ("a private address"), None if it is public."""
     if "%" in address:
         return "an address within one network interface"
     parsed = ip_address(address)

@@ -1,0 +1,1 @@
+"""Outbound HTTP of webhooks: to public addresses only, within one deadline."""
