@@ -32,8 +32,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.orm import DeclarativeBase, registry
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, registry
 from sqlalchemy.types import TypeDecorator
 
 from automart.errors import NotFound
@@ -62,6 +63,10 @@ POSTGRESQL_SETTINGS = {
 
 # SQLite gives out row ids only to columns of the type INTEGER, which holds 64 bits there.
 BigId = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def utcnow() -> datetime:
+    return datetime.now(UTC)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -101,6 +106,23 @@ class Model(DeclarativeBase):
             setattr(self, name, value)
 
 
+def time_of_creation(context: DefaultExecutionContext) -> datetime:
+    """Return the `created_at` of the row that is inserted: a default for its `updated_at`."""
+    # SQLAlchemy leaves this one method untyped.
+    created_at: datetime = context.get_current_parameters()["created_at"]  # type: ignore[no-untyped-call]
+    return created_at
+
+
+class Timestamped:
+    """Adds the times of creation and of the last change. Of a new row both are the same."""
+
+    # After the table's own columns. SQLAlchemy computes defaults in this order.
+    created_at: Mapped[datetime] = mapped_column(default=utcnow, sort_order=1)
+    updated_at: Mapped[datetime] = mapped_column(
+        default=time_of_creation, onupdate=utcnow, sort_order=2
+    )
+
+
 db = SQLAlchemy(
     model_class=Model,
     session_options={"expire_on_commit": False},
@@ -112,10 +134,6 @@ _turns: WeakKeyDictionary[Engine, Lock] = WeakKeyDictionary()
 ModelT = TypeVar("ModelT", bound=Model)
 ItemT = TypeVar("ItemT")
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
-
-
-def utcnow() -> datetime:
-    return datetime.now(UTC)
 
 
 def fold(text: str) -> str:

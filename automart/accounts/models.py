@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
 from automart.api.fields import LONGEST_EMAIL
-from automart.db import BigId, Model, fold, utcnow
+from automart.db import BigId, Model, Timestamped, fold, utcnow
 
 LONGEST_NAME = 100
 LONGEST_CLIENT_ID = 50
@@ -34,7 +34,7 @@ LOGIN_CLIENT = "login"
 BUILT_IN_CLIENTS = frozenset({DOCS_CLIENT, LOGIN_CLIENT})
 
 
-class User(Model):
+class User(Timestamped, Model):
     """A person. The database itself keeps the last active admin (see the migration)."""
 
     __tablename__ = "user_account"
@@ -61,8 +61,6 @@ class User(Model):
     password_hash: Mapped[str] = mapped_column(String(200))
     is_admin: Mapped[bool] = mapped_column(Boolean, default=False)
     is_active: Mapped[bool] = mapped_column(Boolean, default=True)
-    created_at: Mapped[datetime] = mapped_column(default=utcnow)
-    updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
 
     @validates("email")
     def _fold_email(self, _key: str, email: str) -> str:
@@ -81,7 +79,7 @@ class ClientKind(enum.StrEnum):
     """A program by which people act: it has no secret, and redirect addresses."""
 
 
-class Client(Model):
+class Client(Timestamped, Model):
     """A machine, or an application that people use."""
 
     __tablename__ = "client"
@@ -108,8 +106,6 @@ class Client(Model):
     scopes: Mapped[list[str]] = mapped_column(JSON(none_as_null=True), default=list)
     redirect_uris: Mapped[list[str]] = mapped_column(JSON(none_as_null=True), default=list)
     is_active: Mapped[bool] = mapped_column(Boolean, default=True)
-    created_at: Mapped[datetime] = mapped_column(default=utcnow)
-    updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
 
     @property
     def caller_id(self) -> str:

@@ -40,7 +40,6 @@ def add(lines: Iterable[Line]) -> int:
                 line.values["first_name"], line.values["last_name"], line.values["email"]
             ),
             "created_at": now,
-            "updated_at": now,
         }
         for line in lines
     ]

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column, validates
 
 from automart.api.fields import LONGEST_EMAIL
 from automart.customers.folding import search_text
-from automart.db import BigId, Model, utcnow
+from automart.db import BigId, Model, Timestamped, utcnow
 
 LONGEST_NAME = 50
 LONGEST_PHONE = 50
@@ -18,7 +18,7 @@ TOKEN_BYTES = 16
 TOKEN_LENGTH = 2 * TOKEN_BYTES
 
 
-class Customer(Model):
+class Customer(Timestamped, Model):
     """A person who buys or rents. `search_text` is kept in step by the row itself."""
 
     __tablename__ = "customer"
@@ -59,8 +59,6 @@ class Customer(Model):
     updated_by: Mapped[int | None] = mapped_column(
         ForeignKey("user_account.id", ondelete="SET NULL")
     )
-    created_at: Mapped[datetime] = mapped_column(default=utcnow)
-    updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
 
     @validates("first_name", "last_name", "email")
     def _fold(self, changed: str, value: str | None) -> str | None:

@@ -25,7 +25,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from automart.api.fields import LONGEST_EMAIL
 from automart.catalogue.models import LONGEST_NAME, VehicleMake
-from automart.db import BigId, Model, fold, utcnow
+from automart.db import BigId, Model, Timestamped, fold, time_of_creation, utcnow
 from automart.inventory.columns import MoneyColumn
 
 LONGEST_TEXT = 200
@@ -105,6 +105,11 @@ class Car(Model):
         _status_column(CarStatus), default=CarStatus.AVAILABLE
     )
     dealer_id: Mapped[int] = mapped_column(ForeignKey("dealer.id", ondelete="RESTRICT"))
+    # Null only of what the release before these columns adds while both run.
+    created_at: Mapped[datetime] = mapped_column(default=utcnow, nullable=True, sort_order=1)
+    updated_at: Mapped[datetime] = mapped_column(
+        default=time_of_creation, onupdate=utcnow, nullable=True, sort_order=2
+    )
 
     make: Mapped[VehicleMake] = relationship(lazy="joined", innerjoin=True)
 
@@ -123,7 +128,7 @@ class BookingStatus(enum.StrEnum):
     CANCELLED = "cancelled"
 
 
-class Booking(Model):
+class Booking(Timestamped, Model):
     """A car for a customer, from `start_datetime` up to and without `end_datetime`.
 
     `daily_price` is the car's, as it was at booking. `car_id` and `customer_id` are null once the
@@ -172,8 +177,6 @@ class Booking(Model):
     total_price: Mapped[Decimal] = mapped_column(MoneyColumn(16))
     uid: Mapped[uuid.UUID] = mapped_column(Uuid, default=uuid.uuid4)
     revision: Mapped[int] = mapped_column(Integer, default=0)
-    created_at: Mapped[datetime] = mapped_column(default=utcnow)
-    updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
 
     @validates("customer_email")
     def _fold_email(self, _key: str, email: str | None) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from marshmallow import ValidationError, fields, validate
 
 from automart.api import PageQuery, Query, Schema
-from automart.api.fields import EmailAddress, Id, QueryId, QueryInteger, QueryText, Text
+from automart.api.fields import EmailAddress, Id, QueryId, QueryInteger, QueryText, Text, UtcTime
 from automart.catalogue.models import LONGEST_NAME
 from automart.db import utcnow
 from automart.inventory.fields import Instant, Money, Price, QueryPrice, Vin
@@ -64,6 +64,8 @@ class CarSchema(Schema):
     vin = Vin(required=True)
     status = fields.Enum(CarStatus, by_value=True, load_default=CarStatus.AVAILABLE)
     dealer_id = Id(required=True)
+    created_at = UtcTime(dump_only=True)
+    updated_at = UtcTime(dump_only=True)
 
 
 class CarChanges(CarSchema):
@@ -121,7 +123,8 @@ class BookingSchema(Schema):
         required=True,
         metadata={"description": "The car's price as it was at booking, for every started 24 h."},
     )
-    created_at = Instant(required=True)
+    created_at = UtcTime(required=True)
+    updated_at = UtcTime(required=True)
 
 
 class BookingQuery(PageQuery):

@@ -28,7 +28,7 @@ from automart.accounts.models import LONGEST_CLIENT_ID
 from automart.background.models import state_column
 from automart.catalogue.models import LONGEST_NAME as LONGEST_MODEL_NAME
 from automart.catalogue.models import VehicleMake
-from automart.db import BigId, Model, utcnow
+from automart.db import BigId, Model, Timestamped, utcnow
 
 LONGEST_NAME = 200
 LONGEST_URL = 2000
@@ -149,7 +149,7 @@ _FOLLOWERS = {
 }
 
 
-class Purchase(Model):
+class Purchase(Timestamped, Model):
     """A car that an office has sold and a manufacturer makes. `car_model` is the catalogue's
     spelling at that time."""
 
@@ -186,8 +186,6 @@ class Purchase(Model):
     state: Mapped[PurchaseState] = mapped_column(
         state_column(PurchaseState), default=PurchaseState.ORDERED
     )
-    created_at: Mapped[datetime] = mapped_column(default=utcnow)
-    updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
 
     make: Mapped[VehicleMake] = relationship(lazy="joined", innerjoin=True)
     history: Mapped[list[PurchaseChange]] = relationship(

@@ -72,7 +72,6 @@ def record_sale(
         "car_model": car_model,
         "state": PurchaseState.ORDERED,
         "created_at": now,
-        "updated_at": now,
     }
     fresh = insert(_PURCHASE).values(values).on_conflict_do_nothing().returning(_PURCHASE.c.id)
     purchase_id = db.session.scalar(fresh)

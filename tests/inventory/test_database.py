@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import flask_migrate
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -91,3 +92,14 @@ class TestDoubleBookings:
     def test_it_refuses_what_no_booking_is(self, app: Flask, values: dict[str, Any]) -> None:
         with pytest.raises(IntegrityError):
             make_booking(make_car(), **values)
+
+
+def test_cars_from_before_0007_get_the_time_of_the_migration(
+    app: Flask, as_user: FlaskClient
+) -> None:
+    booking = make_booking(make_car())
+    flask_migrate.downgrade(revision="0006")
+    flask_migrate.upgrade()
+    car = as_user.get(f"/v1/cars/{booking.car_id}").json
+    assert car["created_at"] == car["updated_at"] is not None
+    assert as_user.get(f"/v1/bookings/{booking.id}").json["car_id"] == car["id"]

@@ -130,6 +130,11 @@ def without(body: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in body.items() if name not in names}
 
 
+def timeless(body: dict[str, Any]) -> dict[str, Any]:
+    """`body` without the time of its last change."""
+    return without(body, "updated_at")
+
+
 def pointers(response: Any) -> set[str]:
     """The places in a body that was refused with 422."""
     assert response.status_code == 422, response.get_data(as_text=True)
