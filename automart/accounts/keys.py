@@ -1,4 +1,4 @@
-"""The keys that sign access tokens: in the database, private halves sealed, replaced at will."""
+"""The keys that sign access tokens: in the database, private halves encrypted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sqlalchemy import delete, or_, select, update
 
 from automart.accounts.models import SigningKey
 from automart.db import db, delete_in_parts, transaction, utcnow
-from automart.sealing import CannotUnseal, reseal, seal, unseal
+from automart.encryption import CannotDecrypt, Rotation, decrypt, encrypt, rotate_rows
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +52,7 @@ class KeyRing:
                 _add_key()
             self._read(at_least_every=0)
         if self._signing is None:
-            raise CannotUnseal("There is no key to sign with.")
+            raise CannotDecrypt("There is no key to sign with.")
         return self._signing
 
     def published(self) -> list[dict[str, Any]]:
@@ -101,13 +101,12 @@ def rotate(*, at_once: bool = False) -> str:
     return kid
 
 
-def reseal_keys() -> int:
-    """Put all private keys under the present `SECRET_KEY`. Answers how many."""
+def rotate_encryption() -> Rotation:
+    """Encrypt all private keys under the current `SECRET_KEY`."""
     with transaction():
-        keys = list(db.session.scalars(select(SigningKey)))
-        for key in keys:
-            key.sealed_private_key = reseal(key.sealed_private_key)
-    return len(keys)
+        keys = db.session.scalars(select(SigningKey).order_by(SigningKey.kid).with_for_update())
+        named = ((f"signing key {key.kid}", key) for key in keys)
+        return rotate_rows(named, "sealed_private_key")
 
 
 def forget_old_keys() -> int:
@@ -121,8 +120,8 @@ def _add_key() -> str:
     parameters: KeyParameters = {"kid": kid, "use": "sig", "alg": ALGORITHM}
     key = ECKey.generate_key("P-256", parameters=parameters, private=True)
     public = dict(key.as_dict(private=False))
-    sealed = seal(key.as_pem(private=True))
-    db.session.add(SigningKey(kid=kid, public_jwk=public, sealed_private_key=sealed))
+    encrypted = encrypt(key.as_pem(private=True))
+    db.session.add(SigningKey(kid=kid, public_jwk=public, sealed_private_key=encrypted))
     return kid
 
 
@@ -130,9 +129,9 @@ def _private_key(row: SigningKey) -> ECKey | None:
     if row.retired_at is not None:
         return None
     try:
-        pem = unseal(row.sealed_private_key)
-    except CannotUnseal as error:
+        pem = decrypt(row.sealed_private_key)
+    except CannotDecrypt as error:
         # Its tokens are still verified, and a new key is made: nobody is locked out.
-        log.warning("signing_key_sealed_under_another_secret", kid=row.kid, error=str(error))
+        log.warning("signing_key_encrypted_under_another_secret", kid=row.kid, error=str(error))
         return None
     return ECKey.import_key(pem, {"kid": row.kid, "use": "sig", "alg": ALGORITHM})

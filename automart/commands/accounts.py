@@ -16,12 +16,17 @@ from automart.accounts import audit, keys, service
 from automart.accounts.models import Client, ClientKind, User
 from automart.accounts.schemas import NewClientSchema, NewUserSchema
 from automart.commands.application import check_schema, opened
-from automart.commands.errors import CommandError
 from automart.db import db, transaction
 from automart.errors import FIELDS_ARE_WRONG, Invalid
 from automart.interrupts import interrupts_raised
 from automart.purchases import signing
-from automart.sealing import CannotUnseal
+
+IN_PART = 3
+UNDECRYPTABLE_ADVICE = (
+    "Name the SECRET_KEY that they were encrypted under in SECRET_KEY_FALLBACKS and run this again."
+    " If it is lost, replace them: signing keys with `automart keys rotate`, webhook secrets with"
+    " POST /v1/regional-offices/ID/rotate-webhook-secret."
+)
 
 users_app = typer.Typer(no_args_is_help=True, help="The people who may use Automart.")
 clients_app = typer.Typer(no_args_is_help=True, help="The machines and applications.")
@@ -111,19 +116,23 @@ def rotate_keys(
     typer.echo(f"Tokens are signed with the key {kid} from now on.")
 
 
-@keys_app.command("reseal")
-def reseal_keys() -> None:
-    """After SECRET_KEY was replaced: put all secrets under the new one, so that the old may go."""
+@keys_app.command("rotate-encryption")
+def rotate_encryption() -> None:
+    """Encrypt stored secrets under a new SECRET_KEY. Exit status 3: some could not be decrypted."""
     with opened():
         check_schema()
-        try:
-            count = keys.reseal_keys()
-            webhook_secrets = signing.reseal_secrets()
-        except CannotUnseal as error:
-            raise CommandError(str(error)) from None
+        signing_keys = keys.rotate_encryption()
+        webhook_secrets = signing.rotate_encryption()
     typer.echo(
-        f"{count} keys and {webhook_secrets} webhook secrets are under the present SECRET_KEY."
+        f"{signing_keys.rotated} signing keys and {webhook_secrets.rotated} webhook secrets are"
+        " encrypted under the current SECRET_KEY."
     )
+    undecryptable = signing_keys.undecryptable + webhook_secrets.undecryptable
+    for name in undecryptable:
+        typer.echo(f"Cannot be decrypted: {name}", err=True)
+    if undecryptable:
+        typer.echo(UNDECRYPTABLE_ADVICE, err=True)
+        raise typer.Exit(IN_PART)
 
 
 def _checked(schema: Schema, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,8 +10,8 @@ import structlog
 from sqlalchemy import or_, select, update
 
 from automart.db import db, delete_in_parts, transaction, utcnow
+from automart.encryption import CannotDecrypt, Rotation, decrypt, encrypt, rotate_rows
 from automart.purchases.models import WebhookSecret
-from automart.sealing import CannotUnseal, reseal, seal, unseal
 
 log = structlog.get_logger(__name__)
 
@@ -32,15 +32,15 @@ def rotate(regional_office_id: int) -> str:
     )
     db.session.execute(active.values(retired_at=now))
     secret = PREFIX + base64.b64encode(secrets.token_bytes(BYTES)).decode()
-    sealed = seal(secret.encode())
+    encrypted = encrypt(secret.encode())
     db.session.add(
-        WebhookSecret(regional_office_id=regional_office_id, sealed=sealed, created_at=now)
+        WebhookSecret(regional_office_id=regional_office_id, sealed=encrypted, created_at=now)
     )
     return secret
 
 
 def good_secrets(regional_office_id: int) -> list[str]:
-    """What a delivery is signed with now, the newest first; what cannot be unsealed is left out."""
+    """Return the secrets that sign now, newest first, without those that cannot be decrypted."""
     good = or_(
         WebhookSecret.retired_at.is_(None),
         WebhookSecret.retired_at > utcnow() - GOOD_AFTER_RETIREMENT,
@@ -50,16 +50,17 @@ def good_secrets(regional_office_id: int) -> list[str]:
         .where(WebhookSecret.regional_office_id == regional_office_id, good)
         .order_by(WebhookSecret.id.desc())
     )
-    return list(filter(None, map(_unsealed, db.session.scalars(rows))))
+    return list(filter(None, map(_decrypted, db.session.scalars(rows))))
 
 
-def reseal_secrets() -> int:
-    """Put all secrets under the present `SECRET_KEY`. Answers how many."""
+def rotate_encryption() -> Rotation:
+    """Encrypt all webhook secrets under the current `SECRET_KEY`."""
     with transaction():
-        rows = list(db.session.scalars(select(WebhookSecret)))
-        for row in rows:
-            row.sealed = reseal(row.sealed)
-    return len(rows)
+        rows = db.session.scalars(
+            select(WebhookSecret).order_by(WebhookSecret.id).with_for_update()
+        )
+        named = ((f"webhook secret of office {row.regional_office_id}", row) for row in rows)
+        return rotate_rows(named, "sealed")
 
 
 def forget_old_secrets() -> int:
@@ -68,13 +69,13 @@ def forget_old_secrets() -> int:
     return delete_in_parts(WebhookSecret, old)
 
 
-def _unsealed(row: WebhookSecret) -> str | None:
+def _decrypted(row: WebhookSecret) -> str | None:
     try:
-        return unseal(row.sealed).decode()
-    except CannotUnseal as error:
+        return decrypt(row.sealed).decode()
+    except CannotDecrypt as error:
         # What is made after SECRET_KEY was lost signs alone.
         log.warning(
-            "webhook_secret_sealed_under_another_secret",
+            "webhook_secret_encrypted_under_another_secret",
             regional_office_id=row.regional_office_id,
             error=str(error),
         )

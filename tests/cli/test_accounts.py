@@ -10,6 +10,7 @@ from automart.cli import app as command_line
 from automart.db import db
 from tests.cli.conftest import Run
 from tests.support.people import PASSWORD
+from tests.support.purchases import make_signing_office
 
 
 def piped(text: str, *arguments: str) -> Result:
@@ -64,15 +65,29 @@ class TestClients:
 
 @pytest.mark.usefixtures("app")
 class TestKeys:
-    def test_rotate_and_reseal(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_rotate(self, run: Run) -> None:
         for _ in range(2):
             assert run("keys", "rotate").exit_code == 0
         retired = sorted(key.retired_at is not None for key in db.session.query(SigningKey))
         assert retired == [False, True]
-        assert run("keys", "reseal").stdout == (
-            "2 keys and 0 webhook secrets are under the present SECRET_KEY.\n"
+        assert run("keys", "rotate-encryption").stdout == (
+            "2 signing keys and 0 webhook secrets are encrypted under the current SECRET_KEY.\n"
         )
+
+    def test_one_secret_that_cannot_be_decrypted_does_not_stop_the_rotation(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run("keys", "rotate")
+        office, _ = make_signing_office(webhook_url="https://office.example/")
+        lost = db.session.query(SigningKey).one().kid
         monkeypatch.setenv("SECRET_KEY", "another")
-        result = run("keys", "reseal")
-        assert result.exit_code == 1
-        assert "SECRET_KEY_FALLBACKS" in result.stderr
+        run("keys", "rotate")
+        for _ in range(2):
+            result = run("keys", "rotate-encryption")
+            assert result.exit_code == 3
+            assert result.stdout.startswith("1 signing keys and 0 webhook secrets are encrypted")
+            assert result.stderr.splitlines()[:2] == [
+                f"Cannot be decrypted: signing key {lost}",
+                f"Cannot be decrypted: webhook secret of office {office.id}",
+            ]
+            assert "SECRET_KEY_FALLBACKS" in result.stderr

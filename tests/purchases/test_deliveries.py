@@ -22,6 +22,7 @@ from automart.background.kinds import Queue
 from automart.background.queues import waiting_ids
 from automart.background.upkeep import MESSAGE_LOST_AFTER, dispatch_lost, requeue_orphans
 from automart.db import db, transaction, utcnow
+from automart.encryption import encrypt
 from automart.purchases import deliveries
 from automart.purchases.deliveries import Outcome
 from automart.purchases.models import (
@@ -31,7 +32,6 @@ from automart.purchases.models import (
     WebhookDelivery,
     WebhookSecret,
 )
-from automart.sealing import seal
 from jobs import runner
 from sandbox.office import Offices, Received
 from sandbox.office_faults import OfficeFault
@@ -402,7 +402,7 @@ class TestFailing:
     ) -> None:
         with transaction():
             for secret in db.session.query(WebhookSecret):
-                secret.sealed = seal(b"not base64")
+                secret.sealed = encrypt(b"not base64")
         for _ in range(2):
             move(make_purchase(office), S.CANCELLED)
         deliver()
