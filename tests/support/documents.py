@@ -1,0 +1,166 @@
+"""Runs the commands of a document in one shell, and compares what they print with what it shows.
+
+A block of `console` is run: lines that begin with "$ " are commands, and what follows is their
+output, in which "…" stands for any text. A block of `sh` is not run: it needs root, a network,
+containers or a cluster.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shlex
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+PATIENCE = 120.0
+BLOCK = re.compile(r"^```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+PROMPT = "$ "
+HEREDOC = re.compile(r"<<-?'?([A-Z]+)'?")
+
+# What differs from run to run, and what stands for it in a comparison.
+VARIABLE = (
+    (r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", "UUID"),
+    (r"(?:\bmsg_|\b)[0-9a-f]{32}\b", "ID"),
+    (r"whsec_[A-Za-z0-9+/=]+", "WHSEC"),
+    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+(?:Z|\+00:00)", "TIME"),
+    (r'("client_secret": ?")[^"]+', r"\1SECRET"),
+    (r'("next_cursor": ?")[^"]+', r"\1CURSOR"),
+    (r'("(?:last_)?at": ?)\d+(?:\.\d+)?', r"\1TIME"),
+    (r"(Password +)\S+", r"\1PASSWORD"),
+    (r"\S+/redis\.sock", "FOLDER/redis.sock"),
+    (r'": ', '":'),
+    (r", ", ","),
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command of a document, and the output that is shown for it."""
+
+    command: str
+    output: str
+    place: str
+
+
+def steps(path: Path) -> list[Step]:
+    """Return the commands of a document in their order."""
+    text = path.read_text(encoding="utf-8")
+    found = []
+    for block in BLOCK.finditer(text):
+        first = text.count("\n", 0, block.start(1)) + 1
+        found += _steps_of(block[1].splitlines(), f"{path.name}:", first)
+    return found
+
+
+def _steps_of(lines: list[str], name: str, first: int) -> Iterator[Step]:
+    number = 0
+    while number < len(lines):
+        place = f"{name}{first + number}"
+        assert lines[number].startswith(PROMPT), f"{place}: output without a command"
+        command = [lines[number].removeprefix(PROMPT)]
+        number += 1
+        while not _is_whole("\n".join(command)):
+            command.append(lines[number])
+            number += 1
+        output = []
+        while number < len(lines) and not lines[number].startswith(PROMPT):
+            output.append(lines[number])
+            number += 1
+        yield Step("\n".join(command), "\n".join(output), place)
+
+
+def _is_whole(command: str) -> bool:
+    heredoc = HEREDOC.search(command)
+    if heredoc:
+        return command.splitlines()[-1] == heredoc[1]
+    return not command.endswith("\\")
+
+
+def is_shown(shown: str, printed: str) -> bool:
+    """Whether a command printed what the document shows, ids, times and blank lines aside."""
+    parts = [re.escape(part) for part in _comparable(shown).split("…")]
+    return re.fullmatch(r"[\s\S]*?".join(parts), _comparable(printed)) is not None
+
+
+def _comparable(text: str) -> str:
+    for pattern, replacement in VARIABLE:
+        text = re.sub(pattern, replacement, text)
+    return "\n".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+class Shell:
+    """One bash that runs commands one after another: variables and functions stay."""
+
+    def __init__(self, process: subprocess.Popen[str], folder: Path) -> None:
+        self._process = process
+        self._script = folder / "command.sh"
+        self._mark = f"ended-{secrets.token_hex(8)}"
+
+    def run(self, command: str) -> tuple[int, str]:
+        """Run a command. Return its exit status, and all that it printed."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._script.write_text(f"{command}\n", encoding="utf-8")
+        self._process.stdin.write(f". {shlex.quote(str(self._script))} </dev/null; printf '\\n{self._mark} %s\\n' $?\n")
+        self._process.stdin.flush()
+        printed = []
+        for line in self._process.stdout:
+            if line.startswith(self._mark):
+                return int(line.split()[1]), "".join(printed)
+            printed.append(line)
+        raise AssertionError(f"The shell ended during: {command}\n{''.join(printed)}")
+
+
+@contextmanager
+def shell(folder: Path, scratch: Path, env: Mapping[str, str]) -> Iterator[Shell]:
+    """A bash in `folder`. At the end, or after too long, nothing that it started runs any more."""
+    process = subprocess.Popen(
+        ["bash", "--noprofile", "--norc"],
+        cwd=folder,
+        env=dict(env),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+    def end() -> None:
+        os.killpg(process.pid, signal.SIGKILL)
+
+    limit = threading.Timer(PATIENCE, end)
+    limit.start()
+    try:
+        yield Shell(process, scratch)
+    finally:
+        limit.cancel()
+        end()
+        process.communicate()
+
+
+def run(found: list[Step], bash: Shell, stand_ins: Mapping[str, str]) -> None:
+    """Run commands and fail at the first that prints something else than the document shows.
+
+    `stand_ins` has what a test cannot take as it stands, such as a port, and what it takes instead.
+    """
+    for step in found:
+        command = replaced(step.command, stand_ins)
+        status, printed = bash.run(command)
+        printed = replaced(printed, {new: old for old, new in stand_ins.items()})
+        assert status == 0, f"{step.place}: exit status {status} of {command}\n{printed}"
+        assert is_shown(step.output, printed), (
+            f"{step.place}: {command}\n--- shown\n{step.output}\n--- printed\n{printed}"
+        )
+
+
+def replaced(text: str, stand_ins: Mapping[str, str]) -> str:
+    for old, new in stand_ins.items():
+        text = text.replace(old, new)
+    return text
