@@ -47,7 +47,9 @@ def test_the_tour_prints_what_the_documents_show(folder: Path, tmp_path: Path) -
 
 
 def port_of_sandbox(up: Program) -> str:
-    (port,) = re.findall(r"^The sandbox listens at http://127\.0\.0\.1:(\d+)$", up.output, re.M)
+    (port,) = re.findall(
+        r"^The sandbox listens at http://127\.0\.0\.1:(\d+)$", up.output, re.MULTILINE
+    )
     return str(port)
 
 

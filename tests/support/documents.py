@@ -108,7 +108,9 @@ class Shell:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._script.write_text(f"{command}\n", encoding="utf-8")
-        self._process.stdin.write(f". {shlex.quote(str(self._script))} </dev/null; printf '\\n{self._mark} %s\\n' $?\n")
+        self._process.stdin.write(
+            f". {shlex.quote(str(self._script))} </dev/null; printf '\\n{self._mark} %s\\n' $?\n"
+        )
         self._process.stdin.flush()
         printed = []
         for line in self._process.stdout:
