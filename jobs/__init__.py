@@ -1,1 +1,1 @@
-"""What the worker runs. The only home of outbound HTTP."""
+"""The jobs that workers run, and the processes that run them."""
