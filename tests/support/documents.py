@@ -49,11 +49,13 @@ class Step:
     place: str
 
 
-def steps(path: Path) -> list[Step]:
-    """Return the commands of a document in their order."""
+def steps(path: Path, heading: str = "") -> list[Step]:
+    """Return the commands of a document, or of its section of this heading, in their order."""
     text = path.read_text(encoding="utf-8")
+    start = text.index(f"\n## {heading}\n") if heading else 0
+    end = text.find("\n## ", start + 1) if heading else -1
     found = []
-    for block in BLOCK.finditer(text):
+    for block in BLOCK.finditer(text, start, end if end >= 0 else len(text)):
         first = text.count("\n", 0, block.start(1)) + 1
         found += _steps_of(block[1].splitlines(), f"{path.name}:", first)
     return found
