@@ -16,14 +16,14 @@ from automart import metrics
 from automart.config import Settings, SettingsError
 from automart.interrupts import end_at_interrupt
 from automart.schema import SchemaTooOld, check_before_start
-from automart.telemetry import configure_logging
+from automart.telemetry import start_logging
 
 end_at_interrupt()  # until gunicorn has handlers of its own
 try:
     settings = Settings.from_environment()
 except SettingsError as error:
     sys.exit(str(error))
-configure_logging(settings.log_format)
+start_logging(settings)
 
 
 class Logger(gunicorn.glogging.Logger):
@@ -38,6 +38,7 @@ class Logger(gunicorn.glogging.Logger):
 logger_class = Logger
 
 workers = settings.web_concurrency
+bind = f"0.0.0.0:{settings.port}" if settings.port else "127.0.0.1:8000"
 # A slow client keeps a thread for as long as it takes; 200 of them must leave some for the others.
 threads = 128
 # A worker that may open no more files dies of the next caller: it takes fewer than that, and of the

@@ -17,7 +17,7 @@ import typer
 from automart.background.kinds import Queue
 from automart.config import PRIVATE_UMASK, Settings, SettingsError
 from automart.schema import SchemaTooOld, check_before_start
-from automart.telemetry import configure_logging
+from automart.telemetry import start_logging
 from jobs.supervisor import Supervisor
 
 
@@ -30,7 +30,7 @@ def main(
         settings = Settings.from_environment()
     except SettingsError as error:
         sys.exit(str(error))
-    configure_logging(settings.log_format)
+    start_logging(settings)
     try:
         check_before_start(settings)
     except SchemaTooOld as error:

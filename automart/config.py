@@ -1,4 +1,4 @@
-"""Settings from the environment: read once, typed and checked, all mistakes told together."""
+"""Settings from the environment: read once, typed and checked, all mistakes reported together."""
 
 from __future__ import annotations
 
@@ -8,24 +8,33 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import time
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from difflib import get_close_matches
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Any, cast
-from urllib.parse import quote, urlsplit
+from typing import Annotated, Any, get_origin, get_type_hints
+from urllib.parse import quote
 
-from environs import EnvValidationError, FileAwareEnv
-from limits import RateLimitItem, parse_many
+from dotenv import dotenv_values  # environs reads `.env` with it
+from environs import FileAwareEnv
+from limits import RateLimitItem
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+
+from automart import setting_values as parse
 
 # Database and photos are personal data: no other user of the machine may read them.
 PRIVATE_UMASK = 0o077
 REDIS_SOCKET = "redis.sock"
 # The kernel takes 108 bytes on Linux, 104 on macOS.
 LONGEST_SOCKET_PATH = 100
+# Of a SECRET_KEY the length alone is checked.
+MAY_CONTAIN_ANYTHING = ("SECRET_KEY", "SECRET_KEY_FALLBACKS")
+COMMENT = re.compile(r"(^|\s)#")
+# Alike enough to be a misspelling. TEST_DATABASE_URL is not.
+SIMILARITY = 0.85
+OUR_PREFIXES = ("NHTSA_", "VEHICLE_SYNC")
 
 
 class SettingsError(Exception):
@@ -34,26 +43,32 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a deployment decides. `README.md` explains each under the same name in capitals."""
+    """What a deployment decides. `README.md` explains each under the same name in capitals.
+
+    Each annotation names the function that parses the value.
+    """
 
     instance: Path
-    database_url: str = field(repr=False)
-    redis_url: str = field(repr=False)
-    secret_key: str = field(repr=False)
-    secret_key_fallbacks: tuple[str, ...] = field(repr=False, default=())
-    public_url: str | None = None
-    nhtsa_url: str = "https://vpic.nhtsa.dot.gov/api"
-    nhtsa_requests_per_second: float = 3.0
-    vehicle_sync_at: time | None = None
-    photo_storage: str | None = None
-    aws_access_key_id: str | None = field(repr=False, default=None)
-    aws_secret_access_key: str | None = field(repr=False, default=None)
-    rate_limit: tuple[RateLimitItem, ...] = ()
-    cors_origins: tuple[str, ...] = ()
-    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
-    webhook_allow_private: bool = False
-    log_format: str = "json"
-    web_concurrency: int = 2
+    database_url: Annotated[str, parse.database_url] = field(repr=False)
+    redis_url: Annotated[str, parse.redis_url] = field(repr=False)
+    secret_key: Annotated[str, parse.secret_key] = field(repr=False)
+    secret_key_fallbacks: Annotated[tuple[str, ...], parse.secrets] = field(repr=False, default=())
+    public_url: Annotated[str | None, parse.web_url] = None
+    nhtsa_url: Annotated[str, parse.web_url] = "https://vpic.nhtsa.dot.gov/api"
+    nhtsa_requests_per_second: Annotated[float, parse.pace] = 3.0
+    vehicle_sync_at: Annotated[time | None, parse.time_of_day] = None
+    photo_storage: Annotated[str | None, parse.photo_storage] = None
+    aws_access_key_id: Annotated[str | None, str] = field(repr=False, default=None)
+    aws_secret_access_key: Annotated[str | None, str] = field(repr=False, default=None)
+    rate_limit: Annotated[tuple[RateLimitItem, ...], parse.rate_limits] = ()
+    cors_origins: Annotated[tuple[str, ...], parse.origins] = ()
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], parse.networks] = ()
+    webhook_allow_private: Annotated[bool, parse.yes_or_no] = False
+    log_format: Annotated[str, parse.one_of("json", "console")] = "json"
+    port: Annotated[int | None, parse.port] = None
+    web_concurrency: Annotated[int, parse.processes] = 2
+    warnings: tuple[str, ...] = field(repr=False, compare=False, default=())
+    """What is suspicious about the environment, in sentences."""
 
     @property
     def is_sqlite(self) -> bool:
@@ -72,107 +87,108 @@ class Settings:
         return self.redis_url == _url_of_socket(self.redis_socket)
 
     @classmethod
-    def from_environment(
-        cls, folder: Path | None = None, *, log_format: str | None = None
-    ) -> Settings:
+    def names(cls) -> dict[str, Callable[[str], Any]]:
+        """Return the environment variables of all settings, and what parses their values."""
+        hints = get_type_hints(cls, include_extras=True)
+        return {
+            name.upper(): hint.__metadata__[0]
+            for name, hint in hints.items()
+            if get_origin(hint) is Annotated
+        }
+
+    @classmethod
+    def from_environment(cls, folder: Path | None = None, **defaults: Any) -> Settings:
         """Read the environment, and `.env` in `folder` (default: the current one) beneath it.
 
-        `log_format` holds unless LOG_FORMAT is set. Raises `SettingsError` that names every wrong
-        setting.
+        `defaults` are used for settings that are not set. Raises `SettingsError` that names every
+        wrong setting.
         """
         folder = folder or Path.cwd()
-        env = FileAwareEnv(eager=False, strip_whitespace=True)
-        env.read_env(folder / ".env", recurse=False)
-        mistakes: dict[str, list[str]] = {}
-        read = _reader(env, mistakes)
         instance = (folder / "instance").resolve()
-
-        database_url = read(
-            env.str, "DATABASE_URL", f"sqlite:///{instance}/automart.sqlite", _database_url
-        )
-        values: dict[str, Any] = {
+        defaults = {
             "instance": instance,
-            "database_url": database_url,
-            "redis_url": read(
-                env.str, "REDIS_URL", _url_of_socket(_redis_socket(instance)), _redis_url
-            ),
-            "secret_key": read(env.str, "SECRET_KEY", ""),
-            "secret_key_fallbacks": read(env.str, "SECRET_KEY_FALLBACKS", (), _secrets),
-            "public_url": read(env.str, "PUBLIC_URL", None, _web_url),
-            "nhtsa_url": read(env.str, "NHTSA_URL", cls.nhtsa_url, _web_url),
-            "nhtsa_requests_per_second": read(
-                env.float, "NHTSA_REQUESTS_PER_SECOND", cls.nhtsa_requests_per_second, _pace
-            ),
-            "vehicle_sync_at": read(env.str, "VEHICLE_SYNC_AT", None, _time_of_day),
-            "photo_storage": read(
-                env.str, "PHOTO_STORAGE", None, lambda value: _photo_storage(value, folder)
-            ),
-            "aws_access_key_id": read(env.str, "AWS_ACCESS_KEY_ID", None),
-            "aws_secret_access_key": read(env.str, "AWS_SECRET_ACCESS_KEY", None),
-            "rate_limit": read(env.str, "RATE_LIMIT", (), _rate_limits),
-            "cors_origins": read(env.str, "CORS_ORIGINS", (), _origins),
-            "trusted_proxies": read(env.str, "TRUSTED_PROXIES", (), _networks),
-            "webhook_allow_private": read(env.str, "WEBHOOK_ALLOW_PRIVATE", False, _yes_or_no),
-            "log_format": read(
-                env.str, "LOG_FORMAT", log_format or cls.log_format, _one_of("json", "console")
-            ),
-            "web_concurrency": read(env.int, "WEB_CONCURRENCY", cls.web_concurrency, _processes),
+            "database_url": f"sqlite:///{instance}/automart.sqlite",
+            "redis_url": _url_of_socket(_redis_socket(instance)),
+        } | defaults
+        reader = _Reader(folder)
+        found = {name.lower(): reader.read(name, check) for name, check in cls.names().items()}
+        values: dict[str, Any] = defaults | {
+            name: value for name, value in found.items() if value is not None
         }
+        _complete(values, folder, reader.mistakes)
+        if reader.mistakes:
+            raise SettingsError(_all_in_one(reader.mistakes))
+        warnings = (*reader.warnings, *_misspellings(reader.variables, cls.names()))
+        return cls(warnings=warnings, **values)
+
+
+class _Reader:
+    """Reads the variables of one environment, and collects what is wrong with them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.mistakes: dict[str, str] = {}
+        self.warnings: list[str] = []
+        self._env = FileAwareEnv(strip_whitespace=True)
+        self.variables = set(os.environ)
         try:
-            env.seal()
-        except EnvValidationError as error:
-            told = cast("dict[str, list[str]]", error.error_messages)
-            for name, messages in told.items():
-                mistakes.setdefault(name, []).extend(messages)
-        if not values["secret_key"] and "SECRET_KEY" not in mistakes:
-            values["secret_key"] = _kept_secret(database_url, instance, mistakes)
-        if mistakes:
-            raise SettingsError(_told_together(mistakes))
-        return cls(**values)
+            self._env.read_env(folder / ".env", recurse=False)
+            self.variables |= dotenv_values(folder / ".env").keys()
+        except (OSError, UnicodeError) as error:
+            self.mistakes[".env"] = _reason(error)
 
-
-def _reader(env: FileAwareEnv, mistakes: dict[str, list[str]]) -> Callable[..., Any]:
-    def read(
-        parser: Callable[..., Any],
-        name: str,
-        default: Any,
-        check: Callable[[Any], Any] | None = None,
-    ) -> Any:
+    def read(self, name: str, parser: Callable[[str], Any]) -> Any:
+        """Return the value of `name`; None if it is not set, or wrong."""
         try:
-            if not env.str(name, "").strip():  # many a way to start a process cannot unset
-                return default
-            value = parser(name)
-            return value if value is None or check is None else check(value)
-        except ValueError as error:
-            mistakes.setdefault(name, []).append(str(error))
-            return default
+            text = self._env.str(name, "").strip()
+            # An empty variable counts as absent: often it cannot be unset. An empty file does not.
+            if text:
+                self._look_for_comment(name, text)
+                return parser(text)
+            if self._env.str(f"{name}_FILE", ""):
+                self.mistakes[name] = f"The file that {name}_FILE names is empty."
+        except (ValueError, OSError) as error:
+            self.mistakes[name] = _reason(error)
+        return None
 
-    return read
+    def _look_for_comment(self, name: str, text: str) -> None:
+        if not COMMENT.search(text):
+            return
+        if name not in MAY_CONTAIN_ANYTHING:
+            raise ValueError("Contains a comment (#). Put comments on lines of their own.")
+        self.warnings.append(
+            f"{name} contains a #. If that begins a comment, put it on a line of its own."
+        )
 
 
-def _told_together(mistakes: dict[str, list[str]]) -> str:
-    lines = [f"  {name}: {' '.join(messages)}" for name, messages in sorted(mistakes.items())]
-    return "\n".join(["These settings are wrong:", *lines])
+def _complete(values: dict[str, Any], folder: Path, mistakes: dict[str, str]) -> None:
+    """Add what depends on other settings or on the folder."""
+    storage = values.get("photo_storage")
+    if storage and "://" not in storage:
+        values["photo_storage"] = str((folder / storage).resolve())
+    is_known = "DATABASE_URL" not in mistakes
+    is_sqlite = is_known and values["database_url"].startswith("sqlite")
+    if "secret_key" not in values and "SECRET_KEY" not in mistakes:
+        if is_sqlite:
+            _use_kept_secret(values, values["instance"], mistakes)
+        else:
+            told = "Required, except with SQLite. Make one with: openssl rand -base64 48"
+            mistakes["SECRET_KEY"] = told
+    if is_known and not is_sqlite and not values.get("public_url"):
+        told = (
+            "Required, except with SQLite: the address that clients use, like https://cars.example"
+        )
+        mistakes.setdefault("PUBLIC_URL", told)
 
 
-def _kept_secret(database_url: str, instance: Path, mistakes: dict[str, list[str]]) -> str:
-    """Return the secret that is kept in `instance`. With SQLite one is made if there is none."""
-    if "DATABASE_URL" in mistakes or not database_url.startswith("sqlite"):
-        told = "Required, except with SQLite. Make one with: openssl rand -base64 48"
-        mistakes["SECRET_KEY"] = [told]
-        return ""
+def _use_kept_secret(values: dict[str, Any], instance: Path, mistakes: dict[str, str]) -> None:
+    """Use the secret that is kept in `instance`. It is made if there is none."""
     path = instance / "secret_key"
     try:
         if not path.exists():
             _make_secret(path)
-        return path.read_text().strip()
-    except OSError as error:
-        told = (
-            f"Not set, and {path} cannot be used: {error.strerror}. "
-            "Set it, or start in a folder that this user may write to."
-        )
-        mistakes["SECRET_KEY"] = [told]
-        return ""
+        values["secret_key"] = parse.secret_key(path.read_text().strip())
+    except (OSError, ValueError) as error:
+        mistakes["SECRET_KEY"] = f"Not set, and {path} cannot be used: {_reason(error)}"
 
 
 def _make_secret(path: Path) -> None:
@@ -185,22 +201,31 @@ def _make_secret(path: Path) -> None:
             os.link(draft.name, path)
 
 
-def _secrets(value: str) -> tuple[str, ...]:
-    return tuple(value.split())
+def _misspellings(names: Iterable[str], known: Iterable[str]) -> Iterable[str]:
+    """Yield a warning for each of `names` that is no setting but looks like one."""
+    known = set(known)
+    for name in sorted(names):
+        stem = name.removesuffix("_FILE")
+        if stem in known:
+            continue
+        similar = get_close_matches(stem.upper(), known, n=1, cutoff=SIMILARITY)
+        if similar and not stem.startswith("AWS_"):  # AWS's tools have many of their own
+            yield f"{name} is not a setting. Did you mean {similar[0]}?"
+        elif stem.startswith(OUR_PREFIXES):
+            yield f"{name} is not a setting."
 
 
-def _database_url(value: str) -> str:
-    try:
-        url = make_url(value)
-    except (ArgumentError, ValueError):  # whose messages may quote the password
-        raise ValueError("Not a database URL.") from None
-    if url.drivername in ("postgres", "postgresql"):
-        url = url.set(drivername="postgresql+psycopg")
-    if url.drivername not in ("sqlite", "postgresql+psycopg"):
-        raise ValueError("Must start with postgresql:// or sqlite:///.")
-    if url.drivername == "sqlite" and url.database in (None, "", ":memory:"):
-        raise ValueError("Must name a file: several processes share the database.")
-    return url.render_as_string(hide_password=False)
+def _all_in_one(mistakes: dict[str, str]) -> str:
+    lines = [f"  {name}: {message}" for name, message in sorted(mistakes.items())]
+    return "\n".join(["These settings are wrong:", *lines])
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"{error.strerror}: {error.filename}."
+    if isinstance(error, UnicodeError):
+        return "Is not UTF-8 text."
+    return str(error)
 
 
 def _redis_socket(instance: Path) -> Path:
@@ -214,95 +239,3 @@ def _redis_socket(instance: Path) -> Path:
 
 def _url_of_socket(path: Path) -> str:
     return f"unix://{quote(str(path))}"
-
-
-def _redis_url(value: str) -> str:
-    if urlsplit(value).scheme not in ("redis", "rediss", "unix"):
-        raise ValueError("Must start with redis://, rediss:// or unix://.")
-    return value
-
-
-def _web_url(value: str) -> str:
-    with contextlib.suppress(ValueError):  # whose messages may quote a password
-        parts = urlsplit(value)
-        more = parts.query or parts.fragment or parts.username is not None or parts.port == 0
-        if parts.scheme in ("http", "https") and parts.hostname and not more:
-            return value.rstrip("/")
-    raise ValueError("Must be an http or https URL without user or query.")
-
-
-def _pace(value: float) -> float:
-    if not 0 <= value <= 1000:
-        raise ValueError("Must be a number from 0 (unpaced) to 1000.")
-    return value
-
-
-def _processes(value: int) -> int:
-    if not 1 <= value <= 1000:
-        raise ValueError("Must be a number of processes from 1 to 1000.")
-    return value
-
-
-def _time_of_day(value: str) -> time:
-    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
-        raise ValueError("Must be a time of day in UTC like 03:30, or empty.")
-    return time.fromisoformat(value)
-
-
-def _photo_storage(value: str, folder: Path) -> str | None:
-    if not value:
-        return None
-    if "://" not in value:
-        return str((folder / value).resolve())
-    parts = urlsplit(value)
-    more = parts.query or parts.fragment or "@" in parts.netloc or ":" in parts.netloc
-    if parts.scheme != "s3" or not parts.netloc or more:
-        raise ValueError("Must be a folder, or s3://bucket/prefix.")
-    return value
-
-
-def _rate_limits(value: str) -> tuple[RateLimitItem, ...]:
-    try:
-        limits = tuple(sorted(parse_many(value)))
-    except ValueError:
-        raise ValueError("Must be like 100/minute, or several: 10/second;1000/hour.") from None
-    if any(limit.amount < 1 for limit in limits):
-        raise ValueError("Must let at least one request pass.")
-    return limits
-
-
-def _origins(value: str) -> tuple[str, ...]:
-    """Origins (RFC 6454), as browsers send them: no path, and no port that goes without saying."""
-    for origin in _listed(value):
-        if not re.fullmatch(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[1-9]\d{0,4})?", origin):
-            raise ValueError("Must be origins like https://shop.example, separated by commas.")
-    return _listed(value)
-
-
-def _networks(value: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    try:
-        return tuple(ip_network(network) for network in _listed(value))
-    except ValueError:
-        raise ValueError(
-            "Must be addresses or networks like 10.0.0.0/8, separated by commas."
-        ) from None
-
-
-def _listed(value: str) -> tuple[str, ...]:
-    return tuple(value.replace(",", " ").split())
-
-
-def _yes_or_no(value: str) -> bool:
-    known = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-    if value.lower() not in known:
-        raise ValueError("Must be 1 or 0.")
-    return known[value.lower()]
-
-
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def check(value: str) -> str:
-        if value not in choices:
-            raise ValueError(f"Must be one of: {', '.join(choices)}.")
-        return value
-
-    return check

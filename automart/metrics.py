@@ -26,6 +26,9 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 _own = CollectorRegistry()
+# Where the environment names a folder for files, prometheus-client would write there, also in
+# programs that nobody asks for numbers. Only `count_in_files` decides that.
+values.ValueClass = values.MutexValue
 
 # Each has labels, so that nothing is written before `count_in_files` has said where.
 REQUESTS = Counter(
@@ -84,7 +87,7 @@ def measure_connections(engine: Engine) -> None:
 
 def counted() -> CollectorRegistry:
     """What was counted, here or by all processes that count in files."""
-    if _FOLDER not in os.environ:
+    if values.ValueClass is values.MutexValue:
         return _own
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]

@@ -13,6 +13,8 @@ import structlog
 from flask import Flask, Response, g, request
 from structlog.typing import EventDict, Processor
 
+from automart.config import Settings
+
 log = structlog.get_logger(__name__)
 
 _DETAIL = re.compile(r"\nDETAIL: .*?(?=\n\n|\n\[SQL|\n(HINT|CONTEXT|QUERY): |\Z)", re.DOTALL)
@@ -59,6 +61,13 @@ def configure_logging(log_format: str) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+
+
+def start_logging(settings: Settings) -> None:
+    """Configure the logging of a server, and log what is suspicious about its settings."""
+    configure_logging(settings.log_format)
+    for warning in settings.warnings:
+        log.warning("suspicious_setting", detail=warning)
 
 
 def _without_values(_logger: Any, _method: str, event: EventDict) -> EventDict:

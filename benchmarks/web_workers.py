@@ -84,6 +84,7 @@ def web(kind: list[str], url: str, folder: Path) -> Iterator[int]:
     command = [sys.executable, "-m", "gunicorn", "wsgi:app", "--bind", f"127.0.0.1:{port}"]
     command += ["--config", str(ROOT / "gunicorn.conf.py"), "--workers", "2", "--worker-class"]
     env = clean_environment() | {"DATABASE_URL": url, "SECRET_KEY": SECRET}
+    env["PUBLIC_URL"] = make_settings(url, instance=folder).public_url or ""
     env["PYTHONPATH"] = os.pathsep.join([str(ROOT), *sys.path[1:]])
     with (folder / "web.log").open("ab") as log:
         process = subprocess.Popen([*command, *kind], env=env, cwd=folder, stdout=log, stderr=log)

@@ -7,9 +7,8 @@ import socket
 import threading
 import time
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -56,10 +55,9 @@ def up(
     The data is kept in the folder `instance`; the next start goes on with it. A Redis is brought
     along unless REDIS_URL names one. A part that ends by itself is started again.
     """
-    settings = Settings.from_environment(log_format="console")
     address = Address(host, port)
-    if not settings.public_url and not address.is_everywhere:
-        settings = replace(settings, public_url=address.url)
+    own_url: dict[str, Any] = {} if address.is_everywhere else {"public_url": address.url}
+    settings = Settings.from_environment(log_format="console", **own_url)
     screen = Screen()
     with Endings() as stop:
         _run(settings, screen, address, stop, sync=sync)

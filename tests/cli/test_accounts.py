@@ -80,7 +80,7 @@ class TestKeys:
         run("keys", "rotate")
         office, _ = make_signing_office(webhook_url="https://office.example/")
         lost = db.session.query(SigningKey).one().kid
-        monkeypatch.setenv("SECRET_KEY", "another")
+        monkeypatch.setenv("SECRET_KEY", "another secret than the one of the tests")
         run("keys", "rotate")
         for _ in range(2):
             result = run("keys", "rotate-encryption")

@@ -20,7 +20,7 @@ from automart.commands.errors import explain
 from automart.db import db, transaction
 from tests.cli.conftest import Run, type_in
 from tests.support.programs import free_port
-from tests.support.setup import make_settings
+from tests.support.setup import SECRET, make_settings
 
 
 @pytest.fixture
@@ -58,7 +58,8 @@ class TestErrors:
     def test_a_database_that_is_down_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
         url = f"postgresql://someone:hidden@127.0.0.1:{free_port()}/automart"
         monkeypatch.setenv("DATABASE_URL", url)
-        monkeypatch.setenv("SECRET_KEY", "needed on PostgreSQL")
+        monkeypatch.setenv("SECRET_KEY", SECRET)
+        monkeypatch.setenv("PUBLIC_URL", "http://localhost")
         result = type_in("sync")
         assert result.exit_code == 1
         assert result.stderr.startswith("Error: The database cannot be used: connection")

@@ -33,6 +33,7 @@ def run(app: Flask, settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DATABASE_URL", settings.database_url)
     monkeypatch.setenv("SECRET_KEY", settings.secret_key)
+    monkeypatch.setenv("PUBLIC_URL", settings.public_url or "")
     monkeypatch.setenv("REDIS_URL", settings.redis_url)
 
     def run(*arguments: str) -> Result:

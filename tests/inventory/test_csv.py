@@ -31,6 +31,7 @@ def environment(app: Flask, settings: Settings, monkeypatch: pytest.MonkeyPatch)
     """What the command reads, and a dealer 1."""
     monkeypatch.setenv("DATABASE_URL", settings.database_url)
     monkeypatch.setenv("SECRET_KEY", settings.secret_key)
+    monkeypatch.setenv("PUBLIC_URL", settings.public_url or "")
     monkeypatch.setenv("REDIS_URL", settings.redis_url)
     monkeypatch.chdir(settings.instance)
     add_catalogue()

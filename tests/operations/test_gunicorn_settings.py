@@ -27,3 +27,34 @@ def test_a_process_takes_no_more_connections_than_it_may_open_files(
         program, cwd=tmp_path, env=clean_environment(), capture_output=True, text=True
     )
     assert done.stdout.split() == [str(connections), str(allowed), str(allowed)], done.stderr
+
+
+@pytest.mark.parametrize("program", [("gunicorn",), ("python", "-m", "gunicorn", "--preload")])
+def test_wrong_settings_end_it_with_one_message(program: tuple[str, ...], tmp_path: Path) -> None:
+    wrong = {"PORT": "http", "SECRET_KEY": "x", "RATE_LIMIT": "often"}
+    if program == ("gunicorn",):
+        wrong |= {"WEB_CONCURRENCY": "two"}  # which gunicorn's own program would not survive
+    name, *options = program
+    done = subprocess.run(
+        [Path(sys.executable).parent / name, *options, "wsgi:app"],
+        cwd=ROOT,
+        env=clean_environment() | wrong | {"DATABASE_URL": f"sqlite:///{tmp_path}/a.sqlite"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    first, *lines = done.stderr.splitlines()
+    assert first == "These settings are wrong:"
+    assert [line.split(":")[0].strip() for line in lines] == sorted(wrong)
+
+
+def test_an_empty_number_of_processes_counts_as_absent(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [Path(sys.executable).parent / "gunicorn", "--version"],
+        cwd=tmp_path,
+        env=clean_environment() | {"WEB_CONCURRENCY": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")

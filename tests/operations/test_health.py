@@ -23,7 +23,7 @@ from automart.operations.health import Probe
 from automart.schema import SchemaTooOld, check_before_start, check_schema
 from tests.support.http import assert_problem
 from tests.support.programs import ROOT, clean_environment, free_port
-from tests.support.setup import application, make_settings
+from tests.support.setup import SECRET, application, make_settings
 
 NOWHERE = "unix:///nowhere/redis.sock"
 HEALTH = ("/health", "/health/ready", "/api/health/ready")
@@ -178,7 +178,7 @@ class TestStarting:
         env = clean_environment() | {
             "DATABASE_URL": f"sqlite:///{tmp_path}/empty.sqlite",
             "REDIS_URL": NOWHERE,
-            "SECRET_KEY": "s",
+            "SECRET_KEY": SECRET,
             "PORT": str(free_port()),
         }
         ended = subprocess.run(

@@ -27,6 +27,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "DATABASE_URL": settings.database_url,
         "REDIS_URL": settings.redis_url,
         "SECRET_KEY": settings.secret_key,
+        "PUBLIC_URL": settings.public_url or "",
         "NHTSA_URL": settings.nhtsa_url,
         "NHTSA_REQUESTS_PER_SECOND": str(settings.nhtsa_requests_per_second),
         "WEBHOOK_ALLOW_PRIVATE": "1" if settings.webhook_allow_private else "0",

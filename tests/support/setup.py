@@ -60,8 +60,10 @@ def application(settings: Settings) -> Iterator[Flask]:
 
 def make_settings(database_url: str, **values: Any) -> Settings:
     """Settings of a test: unpaced, with logs that a person reads."""
-    defaults = {
+    defaults: dict[str, Any] = {
         "redis_url": "unix:///nowhere/redis.sock",
+        # Required with PostgreSQL. Flask's test client asks this host.
+        "public_url": None if database_url.startswith("sqlite") else "http://localhost",
         "secret_key": SECRET,
         "nhtsa_requests_per_second": 0.0,
         "log_format": "console",

@@ -1,0 +1,143 @@
+"""What the values of settings may be. Each function parses one kind, or raises `ValueError` with a
+message for the person who set it. No message repeats a value that may hold a password.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable
+from datetime import time
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from urllib.parse import urlsplit
+
+from limits import RateLimitItem, parse_many
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+SHORTEST_SECRET = 32
+
+
+def secret_key(value: str) -> str:
+    if len(value) < SHORTEST_SECRET:
+        raise ValueError(
+            f"Must have at least {SHORTEST_SECRET} characters. Make one: openssl rand -base64 48"
+        )
+    return value
+
+
+def secrets(value: str) -> tuple[str, ...]:
+    return tuple(value.split())
+
+
+def database_url(value: str) -> str:
+    try:
+        url = make_url(value)
+    except (ArgumentError, ValueError):  # whose messages may quote the password
+        raise ValueError("Not a database URL.") from None
+    if url.drivername in ("postgres", "postgresql"):
+        url = url.set(drivername="postgresql+psycopg")
+    if url.drivername not in ("sqlite", "postgresql+psycopg"):
+        raise ValueError("Must start with postgresql:// or sqlite:///.")
+    if url.drivername == "sqlite" and url.database in (None, "", ":memory:"):
+        raise ValueError("Must name a file: several processes share the database.")
+    return url.render_as_string(hide_password=False)
+
+
+def redis_url(value: str) -> str:
+    if urlsplit(value).scheme not in ("redis", "rediss", "unix"):
+        raise ValueError("Must start with redis://, rediss:// or unix://.")
+    return value
+
+
+def web_url(value: str) -> str:
+    with contextlib.suppress(ValueError):  # whose messages may quote a password
+        parts = urlsplit(value)
+        more = parts.query or parts.fragment or parts.username is not None or parts.port == 0
+        if parts.scheme in ("http", "https") and parts.hostname and not more:
+            return value.rstrip("/")
+    raise ValueError("Must be an http or https URL without user or query.")
+
+
+def pace(value: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 <= float(value) <= 1000:
+            return float(value)
+    raise ValueError("Must be a number from 0 (unpaced) to 1000.")
+
+
+def processes(value: str) -> int:
+    return _whole(value, 1000, "Must be a number of processes from 1 to 1000.")
+
+
+def port(value: str) -> int:
+    return _whole(value, 65535, "Must be a port from 1 to 65535.")
+
+
+def _whole(value: str, largest: int, refusal: str) -> int:
+    if re.fullmatch(r"[0-9]{1,5}", value) and 1 <= int(value) <= largest:
+        return int(value)
+    raise ValueError(refusal)
+
+
+def time_of_day(value: str) -> time:
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+        raise ValueError("Must be a time of day in UTC like 03:30, or empty.")
+    return time.fromisoformat(value)
+
+
+def photo_storage(value: str) -> str:
+    if "://" not in value:
+        return value
+    parts = urlsplit(value)
+    more = parts.query or parts.fragment or "@" in parts.netloc or ":" in parts.netloc
+    if parts.scheme != "s3" or not parts.netloc or more:
+        raise ValueError("Must be a folder, or s3://bucket/prefix.")
+    return value
+
+
+def rate_limits(value: str) -> tuple[RateLimitItem, ...]:
+    try:
+        limits = tuple(sorted(parse_many(value)))
+    except ValueError:
+        raise ValueError("Must be like 100/minute, or several: 10/second;1000/hour.") from None
+    if any(limit.amount < 1 for limit in limits):
+        raise ValueError("Must let at least one request pass.")
+    return limits
+
+
+def origins(value: str) -> tuple[str, ...]:
+    """Origins (RFC 6454), as browsers send them: no path, and no port that goes without saying."""
+    for origin in listed(value):
+        if not re.fullmatch(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[1-9]\d{0,4})?", origin):
+            raise ValueError("Must be origins like https://shop.example, separated by commas.")
+    return listed(value)
+
+
+def networks(value: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        return tuple(ip_network(network) for network in listed(value))
+    except ValueError:
+        raise ValueError(
+            "Must be addresses or networks like 10.0.0.0/8, separated by commas."
+        ) from None
+
+
+def listed(value: str) -> tuple[str, ...]:
+    return tuple(value.replace(",", " ").split())
+
+
+def yes_or_no(value: str) -> bool:
+    known = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    if value.lower() not in known:
+        raise ValueError("Must be 1 or 0.")
+    return known[value.lower()]
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if value not in choices:
+            raise ValueError(f"Must be one of: {', '.join(choices)}.")
+        return value
+
+    return check
