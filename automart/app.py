@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
@@ -40,12 +41,17 @@ from automart.schema import MIGRATIONS
 from automart.storage import init_storage
 from automart.telemetry import configure_logging, trace_requests
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
 LARGEST_BODY = 1_000_000
 # Logging in has limits of its own, and whoever looks whether we live is not sent away.
 UNLIMITED = frozenset(
     {"login.LoginPage", "docs", "docs_asset", "health.Live", "health.Ready", "health.Health"}
 )
-DESCRIPTION = "The back office of a car business: catalogue, and what will come to stand on it."
+DESCRIPTION = (
+    "REST API for a car business: catalogue, customers, rentals, purchases and production."
+)
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -102,9 +108,19 @@ def create_app(settings: Settings | None = None) -> Flask:
     api.describe_webhook(STATE_CHANGED, STATE_CHANGED_POST)
     init_dashboard(app)
     check_that_access_is_stated(app)
-    app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/api": app.wsgi_app})  # type: ignore[method-assign]
+    app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/api": _mounted(app.wsgi_app)})  # type: ignore[method-assign]
     app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     return app
+
+
+def _mounted(app: WSGIApplication) -> WSGIApplication:
+    """Return `app` such that the path of the mount itself, `/api`, is its root."""
+
+    def call(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        environ["PATH_INFO"] = environ["PATH_INFO"] or "/"
+        return app(environ, start_response)
+
+    return call
 
 
 def _open_database(app: Flask, settings: Settings) -> None:

@@ -26,7 +26,7 @@ def main() -> int:
 
 def trouble_of_web() -> str | None:
     """Return why the web is not well."""
-    port = int(os.environ.get("PORT", "8000"))
+    port = int(os.environ.get("PORT") or 8000)
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
     try:
         connection.request("GET", "/health/live")

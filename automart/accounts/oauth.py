@@ -53,7 +53,7 @@ from automart.accounts.tokens import (
     issuer,
     verify_access_token,
 )
-from automart.api.urls import url_root
+from automart.api.urls import origin, url_root
 from automart.db import affected, db, utcnow
 from automart.errors import Unauthenticated
 
@@ -398,8 +398,12 @@ def what_is_malformed() -> OAuth2Error | None:
 
 
 def _redirect_uris_of_docs() -> list[str]:
-    root = url_root()
-    return [f"{root}{prefix}/docs/oauth2-redirect.html" for prefix in ("", "/api")]
+    # At a loopback name the page is sent back to its own host, never to another port.
+    return [
+        f"{root}{prefix}/docs/oauth2-redirect.html"
+        for root in (url_root(), origin())
+        for prefix in ("", "/api")
+    ]
 
 
 def _active_user(user_id: int | None) -> User | None:

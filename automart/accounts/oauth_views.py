@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from authlib.oauth2.rfc6749.errors import InvalidRequestError, OAuth2Error
-from flask import Response, g, make_response, redirect, request, url_for
+from flask import Response, current_app, g, make_response, redirect, request, url_for
 from flask.views import MethodView
 
 from automart.accounts.auth import session_caller
@@ -25,6 +25,7 @@ from automart.accounts.schemas import (
 )
 from automart.accounts.tokens import issuer
 from automart.api import Blueprint, absolute_url, public
+from automart.config import Settings
 from automart.db import get_or_404, transaction
 
 blp = Blueprint("oauth", __name__, description="OAuth 2 for machines and applications")
@@ -43,6 +44,12 @@ _AUTHORIZATION_PARAMETERS = [
         ("scope", False),
     )
 ]
+
+
+def _cached_if_host_is_fixed() -> dict[str, str]:
+    """Without PUBLIC_URL the metadata repeat the Host header: no cache may give them to others."""
+    settings: Settings = current_app.extensions["settings"]
+    return CACHED if settings.public_url else {"Cache-Control": "no-store"}
 
 
 def _form(schema: type[Any]) -> dict[str, Any]:
@@ -127,7 +134,7 @@ class ServerMetadata(MethodView):
             "authorization_response_iss_parameter_supported": True,
             "service_documentation": absolute_url("docs"),
         }
-        return metadata, 200, CACHED
+        return metadata, 200, _cached_if_host_is_fixed()
 
 
 @blp.route("/.well-known/jwks.json")

@@ -7,6 +7,7 @@ import secrets
 from http import HTTPStatus
 from threading import Lock
 from typing import Any
+from urllib.parse import urlsplit
 
 import flask_smorest
 from flask import (
@@ -14,10 +15,10 @@ from flask import (
     Response,
     jsonify,
     make_response,
+    redirect,
     render_template,
     request,
     send_from_directory,
-    url_for,
 )
 from flask_smorest.utils import prepare_response
 from swagger_ui import core as swagger_ui
@@ -26,8 +27,16 @@ from automart.api.access import Access, public
 from automart.api.bodies import StrictParser
 from automart.api.fields import Flag, Id, Number, QueryFlag, QueryInteger, QueryText, UtcTime
 from automart.api.pages import link_to_next_page
+from automart.api.paths import init_paths
 from automart.api.schemas import PageQuery, ProblemSchema
-from automart.api.urls import IdConverter, absolute_url, refuse_malformed_host, url_root
+from automart.api.urls import (
+    IdConverter,
+    absolute_url,
+    is_at_loopback,
+    is_at_public_host,
+    origin,
+    refuse_malformed_host,
+)
 from automart.api.versions import version_response
 from automart.db import LARGEST_ID
 
@@ -141,12 +150,12 @@ class Api(flask_smorest.Api):
 
     @public
     def _openapi_json(self) -> Response:
-        """Serve the document, whose addresses begin where the client came in."""
+        """Serve the document. Its URLs are relative to this host, and keep the client's prefix."""
         document = copy.deepcopy(self.document())
         schemes = document["components"]["securitySchemes"]
         flow = schemes["oauth2"]["flows"]["authorizationCode"]
-        root = url_root() + request.script_root
-        document["servers"] = [{"url": root}]
+        root = urlsplit(origin()).path + request.script_root
+        document["servers"] = [{"url": root or "/"}]
         flow["authorizationUrl"] = f"{root}/oauth/authorize"
         flow["tokenUrl"] = flow["refreshUrl"] = f"{root}/oauth/token"
         return jsonify(document)
@@ -198,6 +207,7 @@ def create_api(app: Flask, *, title: str, version: str, description: str) -> Api
     for name, scheme in SECURITY_SCHEMES.items():
         api.spec.components.security_scheme(name, copy.deepcopy(scheme))
     api.ma_plugin.converter.add_attribute_function(_without_null_default)
+    init_paths(app)
     app.add_url_rule("/docs", "docs", _docs)
     app.add_url_rule("/docs/<path:name>", "docs_asset", _docs_asset)
     return api
@@ -205,17 +215,16 @@ def create_api(app: Flask, *, title: str, version: str, description: str) -> Api
 
 @public
 def _docs() -> Response:
+    if not is_at_loopback() and not is_at_public_host():
+        # At this host nobody could log in.
+        response = make_response(redirect(absolute_url("docs")))
+        response.headers["Cache-Control"] = "no-store"
+        return response
     nonce = secrets.token_urlsafe(16)
-    page = render_template(
-        "docs.html",
-        spec_url=url_for("api-docs.openapi_json"),
-        redirect_url=absolute_url("docs_asset", name=OAUTH_REDIRECT),
-        nonce=nonce,
-    )
-    response = make_response(page)
+    response = make_response(render_template("docs.html", nonce=nonce))
     response.headers["Content-Security-Policy"] = (
         f"default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self' 'unsafe-inline';"
-        f" img-src 'self' data:; font-src 'self'; connect-src 'self' {url_root()};"
+        f" img-src 'self' data:; font-src 'self'; connect-src 'self';"
         " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     return response

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import current_app, request, url_for
 from werkzeug.routing import IntegerConverter, Map
@@ -56,6 +57,33 @@ def url_root() -> str:
     """Scheme and host of every absolute URL: `PUBLIC_URL`, or what the client asked for."""
     settings: Settings = current_app.extensions["settings"]
     return settings.public_url or request.host_url.rstrip("/")
+
+
+def origin() -> str:
+    """Return the URL root to which a client comes back: the host that it asked for if that is a
+    name of this machine, for tokens and sessions are kept by the browser for that name alone; else
+    the same as `url_root`."""
+    return request.host_url.rstrip("/") if is_at_loopback() else url_root()
+
+
+def is_at_loopback() -> bool:
+    """Return whether the client asked for `localhost`, `127.0.0.1` or another such name."""
+    try:
+        name = urlsplit(f"//{request.host}").hostname or ""
+    except ValueError:
+        return False
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")
+
+
+def is_at_public_host() -> bool:
+    """Return whether the client asked for the host of `PUBLIC_URL`, or there is no such setting."""
+    public = urlsplit(url_root().lower())
+    default_port = {"http": ":80", "https": ":443"}[public.scheme]
+    name = public.netloc.removesuffix(default_port)
+    return request.host.lower() in (name, name + default_port)
 
 
 def refuse_malformed_host() -> None:

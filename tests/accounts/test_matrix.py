@@ -30,6 +30,8 @@ REGISTRY = "<queue_name>/<registry_name>"
 
 MATRIX: dict[str, dict[str, frozenset[str]]] = (
     {
+        "/": {"GET": PUBLIC},
+        "/v1": {"GET": PUBLIC},
         "/docs": {"GET": PUBLIC},
         "/docs/<path:name>": {"GET": PUBLIC},
         "/openapi.json": {"GET": PUBLIC},

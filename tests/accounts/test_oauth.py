@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from flask.testing import FlaskClient
 
 from automart.accounts.models import AuditEvent, AuthorizationCode, Client, ClientKind, Login, User
 from automart.accounts.service import create_application
+from automart.config import Settings
 from automart.db import db, transaction
 from tests.accounts.pages import (
     CALLBACK,
@@ -19,12 +21,14 @@ from tests.accounts.pages import (
     authorize_url,
     code_for,
     exchange,
+    hidden_fields,
     log_in,
     me,
     refresh,
     sent_back,
 )
 from tests.support.people import PASSWORD
+from tests.support.setup import application
 
 
 @pytest.fixture
@@ -131,19 +135,41 @@ class TestAuthorize:
             db.session.get_one(Client, front).is_active = False
         assert error_of(browser.get(authorize_url(front))) == "invalid_client"
 
+    @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1:8000", "[::1]:8000"])
+    def test_the_docs_can_log_in_at_every_loopback_name(
+        self, settings: Settings, make_user: Callable[..., User], host: str
+    ) -> None:
+        user = make_user()
+        own = f"http://{host}/docs/oauth2-redirect.html"
+        with application(replace(settings, public_url="https://shop.example")) as app:
+            browser = app.test_client()
+            at_host = {"base_url": f"http://{host}"}
+            page = browser.get("/login", **at_host).get_data(as_text=True)
+            form = hidden_fields(page) | {"email": user.email, "password": PASSWORD}
+            assert browser.post("/login", data=form, **at_host).status_code == 303
+            back = browser.get(authorize_url("docs", redirect_uri=own), **at_host)
+            code = sent_back(back)["code"]
+            tokens = exchange(browser, "docs", code, redirect_uri=own).get_json()
+            assert me(browser, tokens["access_token"]) == 200
+            for foreign in (own.replace("8000", "9000"), own.replace("docs", "x", 1)):
+                refused = browser.get(authorize_url("docs", redirect_uri=foreign), **at_host)
+                assert error_of(refused) == "invalid_request"
+            elsewhere = browser.get(authorize_url("docs", redirect_uri=own))
+            assert "code" not in elsewhere.headers.get("Location", "")
+
     @pytest.mark.parametrize("prefix", ["", "/api"])
     def test_the_docs_can_log_in(
         self, client: FlaskClient, browser: FlaskClient, prefix: str
     ) -> None:
         page = client.get(f"{prefix}/docs").get_data(as_text=True)
         address = f"http://localhost{prefix}/docs/oauth2-redirect.html"
-        assert f'oauth2RedirectUrl: "{address}"' in page
+        assert 'oauth2RedirectUrl: absolute("docs/oauth2-redirect.html")' in page
         assert 'clientId: "docs"' in page
         with client.get(f"{prefix}/docs/oauth2-redirect.html") as response:
             assert response.status_code == 200
         document = client.get(f"{prefix}/openapi.json").get_json()
         flow = document["components"]["securitySchemes"]["oauth2"]["flows"]["authorizationCode"]
-        assert flow["authorizationUrl"] == f"http://localhost{prefix}/oauth/authorize"
+        assert flow["authorizationUrl"] == f"{prefix}/oauth/authorize"
         response = browser.get(prefix + authorize_url("docs", redirect_uri=address))
         code = sent_back(response)["code"]
         tokens = exchange(client, "docs", code, redirect_uri=address).get_json()

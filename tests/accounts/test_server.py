@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -101,7 +102,9 @@ def test_a_standard_client_completes_every_grant_found_by_discovery_alone(
     with transaction():
         front = create_application("Front end", [CALLBACK]).id
     end_read()
-    with serving(settings, free_port()) as url:
+    port = free_port()
+    named = replace(settings, public_url=f"http://127.0.0.1:{port}")
+    with serving(named, port) as url:
         server = discover(url)
 
         person = OAuth2Session(

@@ -9,6 +9,7 @@ from contextlib import closing
 from contextvars import Context
 from html.parser import HTMLParser
 from typing import Any
+from urllib.parse import urljoin
 
 import hypothesis
 import pytest
@@ -73,6 +74,11 @@ def conforms(api: BaseSchema, signed: dict[str, str]) -> Callable[..., Any]:
 
 def test_it_is_a_valid_openapi_3_1_document(api: BaseSchema) -> None:
     assert api.raw_schema["openapi"].startswith("3.1.")
+    # The specification allows relative URLs everywhere; its JSON Schema does not, of OAuth's.
+    flow = api.raw_schema["components"]["securitySchemes"]["oauth2"]["flows"]["authorizationCode"]
+    for name in ("authorizationUrl", "tokenUrl", "refreshUrl"):
+        assert flow[name].startswith("/oauth/")
+        flow[name] = f"http://localhost{flow[name]}"
     api.validate()
 
 
@@ -139,7 +145,7 @@ def test_a_query_knows_no_null_and_assumes_none(document: dict[str, Any]) -> Non
 @pytest.mark.parametrize("prefix", ["", "/api"])
 def test_its_paths_begin_where_the_client_came_in(client: FlaskClient, prefix: str) -> None:
     document = client.get(f"{prefix}/openapi.json").json
-    assert document["servers"] == [{"url": f"http://localhost{prefix}"}]
+    assert document["servers"] == [{"url": prefix or "/"}]
 
 
 @pytest.mark.parametrize("part", range(PARTS))
@@ -221,13 +227,12 @@ class Assets(HTMLParser):
 def test_the_docs_and_all_they_load_come_from_here(client: FlaskClient, prefix: str) -> None:
     response = client.get(f"{prefix}/docs")
     assert response.mimetype == "text/html"
-    assert "//" not in response.text.replace("http://localhost/", "/")
-    assert f'url: "{prefix}/openapi.json"' in response.text
+    assert "//" not in response.text
+    assert 'fetch("openapi.json")' in response.text
     assets = Assets(response.text).urls
     assert len(assets) == 3
     for url in assets:
-        assert url.startswith(f"{prefix}/docs/")
-        with closing(client.get(url)) as asset:
+        with closing(client.get(urljoin(f"{prefix}/docs", url))) as asset:
             assert asset.status_code == 200
             assert len(asset.data) > 500
             assert not re.search(rb"(url\(|@import )['\"]?(https?:)?//", asset.data)

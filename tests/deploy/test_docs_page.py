@@ -24,11 +24,13 @@ EMAIL = "ann@example.com"
 PATIENCE = 30_000
 
 
-@pytest.fixture
-def settings(sqlite_template: Path, redis_url: str, tmp_path: Path) -> Settings:
+@pytest.fixture(params=[None, "http://127.0.0.1:9"], ids=["any host", "another loopback name"])
+def settings(
+    request: pytest.FixtureRequest, sqlite_template: Path, redis_url: str, tmp_path: Path
+) -> Settings:
     shutil.copy(sqlite_template, tmp_path / "automart.sqlite")
     url = f"sqlite:///{tmp_path}/automart.sqlite"
-    return make_settings(url, redis_url=redis_url, instance=tmp_path)
+    return make_settings(url, redis_url=redis_url, instance=tmp_path, public_url=request.param)
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ def url(settings: Settings) -> Iterator[str]:
         make_user(email=EMAIL, is_admin=True)
         assert queues.push([(uuid.uuid4(), Kind.VEHICLE_SYNC, 60)])
     with web_running(settings, processes=1, threads=8) as url:
-        yield url
+        yield url.replace("127.0.0.1", "localhost")
 
 
 @pytest.fixture
