@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -111,12 +112,31 @@ class Unavailable(DomainError):
         super().__init__(detail, headers={"Retry-After": str(retry_after)})
 
 
+# Python before 3.13 has the phrases of RFC 2616 for these. Titles and the names in the OpenAPI
+# document are those of RFC 9110, whichever Python runs.
+_PHRASES = {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+}
+
 FIELDS_ARE_WRONG = "The request is well-formed, but its values are not acceptable."
+
+
+def status_phrase(status: int) -> str:
+    """Return the reason phrase of a status (RFC 9110 §15)."""
+    return _PHRASES.get(status) or HTTPStatus(status).phrase
+
+
+def status_name(status: int) -> str:
+    """Return the name of a status in the OpenAPI document, such as `NOT_FOUND`."""
+    return re.sub(r"\W+", "_", status_phrase(status).replace("'", "")).upper()
 
 
 def problem(status: int, detail: str | None, **members: Any) -> dict[str, Any]:
     """A problem object (RFC 9457 §3.1)."""
-    title = HTTPStatus(status).phrase
+    title = status_phrase(status)
     return {
         "type": "about:blank",
         "title": title,

@@ -66,7 +66,7 @@ class LoginPage(MethodView):
     @blp.alt_response(400, "BAD_REQUEST")
     @blp.alt_response(401, "UNAUTHORIZED")
     @blp.alt_response(415, "UNSUPPORTED_MEDIA_TYPE")
-    @blp.alt_response(422, HTTPStatus(422).name)
+    @blp.alt_response(422, "UNPROCESSABLE_CONTENT")
     @blp.alt_response(429, "TOO_MANY_REQUESTS")
     def post(self) -> Response:
         """Log in with e-mail and password, or with a client's id and secret, and get tokens."""

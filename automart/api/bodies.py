@@ -102,7 +102,10 @@ def parse_json(body: bytes) -> Any:
         raise Malformed("The JSON is nested too deeply.") from None
     except UnicodeDecodeError:
         raise Malformed("The body is not valid UTF-8.") from None
-    except ValueError as error:  # a JSONDecodeError is one
+    except json.JSONDecodeError as error:  # its text depends on the version of Python
+        where = f"line {error.lineno}, column {error.colno}"
+        raise Malformed(f"The body is not valid JSON: there is an error at {where}.") from None
+    except ValueError as error:
         raise Malformed(f"The body is not valid JSON: {error}.") from None
 
 

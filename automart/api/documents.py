@@ -39,6 +39,7 @@ from automart.api.urls import (
 )
 from automart.api.versions import version_response
 from automart.db import LARGEST_ID
+from automart.errors import status_name, status_phrase
 
 OAUTH_REDIRECT = "oauth2-redirect.html"
 PROBLEM_JSON = "application/problem+json"
@@ -169,9 +170,9 @@ class Api(flask_smorest.Api):
     def _register_responses(self) -> None:
         for status in HTTPStatus:
             if status >= 400:
-                response = {"description": status.phrase, "schema": self.ERROR_SCHEMA}
+                response = {"description": status_phrase(status), "schema": self.ERROR_SCHEMA}
                 prepare_response(response, self.spec, PROBLEM_JSON)
-                self.spec.components.response(status.name, response, lazy=True)
+                self.spec.components.response(status_name(status), response, lazy=True)
         default = {"description": "A problem (RFC 9457)", "schema": self.ERROR_SCHEMA}
         prepare_response(default, self.spec, PROBLEM_JSON)
         self.spec.components.response("DEFAULT_ERROR", default, lazy=True)
@@ -284,9 +285,17 @@ def _document_conventions(
         parameters.append(IF_MATCH)
         errors |= {400, 412}
     for error in errors:
-        responses.setdefault(error, HTTPStatus(error).name)
+        responses.setdefault(error, status_name(error))
+    _rename_statuses(responses)
     _document_headers(responses, info, is_list=is_list)
     return doc
+
+
+def _rename_statuses(responses: dict[Any, Any]) -> None:
+    """Replace the names that flask-smorest took from Python: they depend on its version."""
+    for status, response in responses.items():
+        if isinstance(response, str) and status != "default":
+            responses[status] = status_name(int(status))
 
 
 def _document_access(doc: dict[str, Any], info: dict[str, Any]) -> None:

@@ -106,7 +106,7 @@ class PhotoOfCustomer(MethodView):
     @blp.arguments(PhotoUpload, location="files")
     @blp.response(200, CustomerSchema)
     @blp.alt_response(404, "NOT_FOUND")
-    @blp.alt_response(413, "REQUEST_ENTITY_TOO_LARGE")
+    @blp.alt_response(413, "CONTENT_TOO_LARGE")
     @blp.alt_response(503, "SERVICE_UNAVAILABLE")
     def put(self, files: Values, customer_id: int) -> Customer:
         """Give the customer a photo, instead of the present one if there is one.

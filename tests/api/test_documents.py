@@ -95,6 +95,19 @@ def test_every_reference_leads_somewhere_and_every_component_is_used(
     assert references == components
 
 
+def test_responses_have_the_names_of_rfc_9110_whichever_python_runs(
+    document: dict[str, Any],
+) -> None:
+    names = {"413": "CONTENT_TOO_LARGE", "422": "UNPROCESSABLE_CONTENT", "404": "NOT_FOUND"}
+    found = {
+        (status, response["$ref"].rpartition("/")[2])
+        for _, _, operation in operations(document)
+        for status, response in operation["responses"].items()
+        if status in names and "$ref" in response
+    }
+    assert found == set(names.items())
+
+
 def test_every_operation_says_what_it_does_and_how_it_fails(document: dict[str, Any]) -> None:
     for path, method, operation in operations(document):
         assert operation["summary"], (path, method)

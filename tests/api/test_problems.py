@@ -16,6 +16,7 @@ from sqlalchemy.engine import make_url
 from automart.catalogue.models import VehicleMake, VehicleModel
 from automart.config import Settings
 from automart.db import db, transaction
+from automart.errors import problem
 from tests.support import postgresql
 from tests.support.catalogue import HONDA, add_make
 from tests.support.http import assert_problem
@@ -33,6 +34,21 @@ def test_an_unknown_url_is_404(client: FlaskClient, subtests: pytest.Subtests) -
     for path in UNKNOWN:
         with subtests.test(path=path):
             assert_problem(client.get(path), 404)
+
+
+@pytest.mark.parametrize(
+    ("status", "title"),
+    [
+        (404, "Not Found"),
+        (413, "Content Too Large"),
+        (414, "URI Too Long"),
+        (416, "Range Not Satisfiable"),
+        (418, "I'm a Teapot"),
+        (422, "Unprocessable Content"),
+    ],
+)
+def test_titles_are_the_phrases_of_rfc_9110_whichever_python_runs(status: int, title: str) -> None:
+    assert problem(status, None)["title"] == title
 
 
 def test_a_method_that_is_not_offered_is_405_and_those_that_are_offered_are_named(
