@@ -11,13 +11,13 @@ RUN python -m venv --without-pip /venv
 COPY requirements/base.txt requirements/
 # Wheels only: nothing is compiled, and no package's own script runs.
 RUN python -m pip --python /venv/bin/python install \
-        --require-hashes --only-binary :all: --requirement requirements/base.txt
+        --require-hashes --no-deps --only-binary :all: --requirement requirements/base.txt
 COPY pyproject.toml README.md LICENSE gunicorn.conf.py wsgi.py worker.py ./
 COPY automart automart
 COPY jobs jobs
 COPY sandbox sandbox
 COPY migrations migrations
-COPY deploy/healthcheck.py deploy/
+COPY deploy/healthcheck.py deploy/checkout.py deploy/
 # Editable: migrations and gunicorn's settings are found beside the packages, in /app.
 RUN python -m pip --python /venv/bin/python install --no-deps --editable . \
     && /venv/bin/python -m compileall -q automart jobs sandbox migrations

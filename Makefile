@@ -1,32 +1,32 @@
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
-INSTALLED := .venv/installed
 MANIFESTS = $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml))
 COMPOSE := docker compose
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
-.PHONY: help install run test check check-deploy format bench schema lock clean
+.PHONY: help install tools python run test check check-deploy format bench schema lock clean
 .PHONY: build secrets up migrate-up stop
 
 help: ## Tell what there is to make
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-install: $(INSTALLED) ## Make .venv with everything
+install: python ## Make .venv with what runs
+	@"$(PYTHON)" deploy/install.py
 
-$(INSTALLED): requirements/dev.txt pyproject.toml
+tools: python ## Make .venv with what runs, and what tests and checks need
+	@"$(PYTHON)" deploy/install.py --dev
+
+python:
 	@test -n "$(PYTHON)" || { echo "Automart needs Python 3.11, 3.12 or 3.13: make PYTHON=/path/to/python3.13"; exit 1; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
-	@touch $@
 
 run: install ## Start Automart here, and sync the catalogue before your eyes
 	$(BIN)/automart up --sync
 
-test: install ## Run all tests, on SQLite, and on PostgreSQL if there is one
+test: tools ## Run all tests, on SQLite, and on PostgreSQL if there is one
 	$(BIN)/pytest -n 4 --dist worksteal --cov --cov-report=term:skip-covered
 
-check: install ## Lint, types, import contracts, migrations
+check: tools ## Lint, types, import contracts, migrations
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -35,7 +35,7 @@ check: install ## Lint, types, import contracts, migrations
 	$(BIN)/python -m tests.support.schema --check
 	$(MAKE) --no-print-directory check-deploy
 
-check-deploy: install ## Lint what deploys: image, compose, Kubernetes, workflows; known holes of packages
+check-deploy: tools ## Lint what deploys: image, compose, Kubernetes, workflows; known holes of packages
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/yamllint --strict .github deploy compose.yaml .pre-commit-config.yaml .yamllint.yaml
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml
@@ -44,21 +44,20 @@ check-deploy: install ## Lint what deploys: image, compose, Kubernetes, workflow
 	$(BIN)/kubernetes-validate --strict --quiet $(MANIFESTS)
 	$(BIN)/python -m tests.support.audit
 
-format: install ## Format the code
+format: tools ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: install ## Measure what must be fast, side by side
+bench: tools ## Measure what must be fast, side by side
 	$(BIN)/python -m benchmarks
 
-schema: install ## Write docs/schema.md, the picture of the tables, from the models
+schema: tools ## Write docs/schema.md, the picture of the tables, from the models
 	$(BIN)/python -m tests.support.schema
 
-lock: install ## Compile the requirements files from pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-		--no-emit-index-url pyproject.toml -o requirements/base.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-		--no-emit-index-url --group dev pyproject.toml -o requirements/dev.txt
+# The tools of development limit some packages that also run in production: one version for both.
+lock: tools ## Compile the requirements files from pyproject.toml
+	$(LOCK) --group dev pyproject.toml -o requirements/dev.txt
+	$(LOCK) --constraint requirements/dev.txt pyproject.toml -o requirements/base.txt
 
 build: ## Build the container image
 	$(COMPOSE) build
