@@ -64,6 +64,7 @@ class Stage:
         _run("mount", "-t", "overlay", "overlay", "-o", options, str(self.root))
         _run("mount", "-t", "tmpfs", "tmpfs", str(self.root / "tmp"))
         _run("mount", "--bind", "/dev", str(self.root / "dev"))
+        _run("mount", "-t", "tmpfs", "-o", "mode=1777", "tmpfs", str(self.root / "dev" / "shm"))
         _run("mount", "-t", "proc", "proc", str(self.root / "proc"))
         for path in python.parents:  # for users who are not root, in this stage alone
             (self.root / path.relative_to("/")).chmod(0o755)
