@@ -1,9 +1,13 @@
 """The WSGI application: `gunicorn wsgi:app`, `flask --app wsgi …`."""
 
 import os
+import sys
 
 from automart import create_app
-from automart.config import PRIVATE_UMASK
+from automart.config import PRIVATE_UMASK, SettingsError
 
 os.umask(PRIVATE_UMASK)
-app = create_app()
+try:
+    app = create_app()
+except SettingsError as error:
+    sys.exit(str(error))

@@ -6,6 +6,8 @@ from typing import Any
 import click
 from alembic import context
 from flask import current_app
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import OperationalError
 
 from automart.db import Model, UtcDateTime
 
@@ -40,6 +42,18 @@ def is_command(name: str) -> bool:
     return command is not None and command.info_name == name
 
 
+def connect() -> Connection:
+    """Connect to the database. A command ends with one sentence if that fails."""
+    try:
+        return database.engine.connect()
+    except OperationalError as error:
+        command = click.get_current_context(silent=True)
+        if command is None or command.parent is None or command.parent.info_name != "db":
+            raise
+        reason = str(error.orig).partition("\n")[0]
+        raise click.ClickException(f"The database cannot be used: {reason}") from None
+
+
 def run() -> None:
     applied: list[str] = []
 
@@ -48,7 +62,7 @@ def run() -> None:
         if is_command("upgrade"):
             click.echo(f"{step.up_revision_id}: {step.up_revision.doc}")
 
-    with database.engine.connect() as connection:
+    with connect() as connection:
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
             connection.commit()

@@ -27,6 +27,11 @@ def init_paths(app: Flask) -> None:
     app.add_url_rule("/v1", "index_of_v1", _index)
 
 
+def prefers_page() -> bool:
+    """Return whether the client would rather have a page than JSON, as browsers do."""
+    return request.accept_mimetypes.best_match([JSON, HTML]) == HTML
+
+
 def _settle_slashes() -> Response | None:
     # `request.path` has a single slash at its beginning, whatever was sent.
     if request.environ.get("PATH_INFO", "").startswith("//"):
@@ -52,7 +57,7 @@ def _exists(path: str) -> bool:
 @public
 def _index() -> Response:
     """Send browsers to `/docs`, and give everyone else links."""
-    if request.accept_mimetypes.best_match([JSON, HTML]) == HTML:
+    if prefers_page():
         response = make_response(redirect(origin() + url_for("docs"), HTTPStatus.SEE_OTHER))
     else:
         response = jsonify(

@@ -18,6 +18,7 @@ from rq_dashboard import web
 from werkzeug.exceptions import HTTPException
 
 from automart.api import ADMIN, Access, guard_blueprint
+from automart.api.paths import prefers_page
 from automart.errors import Forbidden, NotFound, Unavailable
 
 NAME = web.blueprint.name
@@ -74,7 +75,7 @@ def init_dashboard(app: Flask) -> None:
 
 def _ask_people_to_log_in() -> Response | None:
     """Send a person without a session to the login page, and back."""
-    is_page = request.accept_mimetypes.best == HTML and "Authorization" not in request.headers
+    is_page = prefers_page() and "Authorization" not in request.headers
     if request.blueprint != NAME or not is_page or current_app.extensions["session_caller"]():
         return None
     where = request.script_root + request.full_path.removesuffix("?")

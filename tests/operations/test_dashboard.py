@@ -17,7 +17,11 @@ from tests.support import people
 from tests.support.http import assert_problem
 from tests.support.setup import application
 
-BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+# As Chromium sends it.
+BROWSER = {
+    "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,"
+    "image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7"
+}
 PAGES = (
     *("/rq/", "/rq/0/view/workers", "/rq/0/view/jobs"),
     "/rq/0/view/jobs/long/failed/8/asc/1",

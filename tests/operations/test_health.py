@@ -192,3 +192,25 @@ class TestStarting:
         assert ended.returncode == 1
         assert "The database has no schema. Run: flask --app wsgi db upgrade" in ended.stderr
         assert "Traceback" not in ended.stderr
+
+    @pytest.mark.parametrize(
+        ("wrong", "told"),
+        [
+            ({"PORT": "http"}, "These settings are wrong:\n  PORT: Must be a port"),
+            ({"DATABASE_URL": "sqlite:////nowhere/x.sqlite"}, "Error: The database cannot be used"),
+        ],
+    )
+    def test_a_migration_fails_in_one_sentence(
+        self, tmp_path: Path, wrong: dict[str, str], told: str
+    ) -> None:
+        ended = subprocess.run(
+            [sys.executable, "-m", "flask", "--app", "wsgi", "db", "upgrade"],
+            cwd=tmp_path,
+            env=clean_environment() | wrong,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert ended.returncode == 1
+        assert ended.stderr.startswith(told)
+        assert "Traceback" not in ended.stderr
