@@ -17,7 +17,7 @@ from automart.catalogue.models import VehicleMake, VehicleModel
 from automart.config import Settings
 from automart.db import db, transaction
 from automart.errors import problem
-from tests.support import postgresql
+from tests.support import people, postgresql
 from tests.support.catalogue import HONDA, add_make
 from tests.support.http import assert_problem
 from tests.support.setup import application
@@ -91,11 +91,12 @@ def test_a_malformed_host_header_is_400(client: FlaskClient, subtests: pytest.Su
 
 
 @pytest.mark.parametrize("host", ["shop.example", "shop.example:8080", "[::1]:8000", "127.0.0.1"])
-def test_links_are_made_with_the_host_that_was_asked(client: FlaskClient, host: str) -> None:
-    add_make()
-    response = client.post(
-        "/v1/makes", json={"id": 1, "name": "Aston Martin"}, headers={"Host": host}
-    )
+def test_links_are_made_with_the_host_that_was_asked(settings: Settings, host: str) -> None:
+    with application(replace(settings, public_url=None)) as app:
+        with app.app_context():
+            client = people.signed_in(app, people.make_user(is_admin=True))
+        make = {"id": 1, "name": "Aston Martin"}
+        response = client.post("/v1/makes", json=make, headers={"Host": host})
     assert response.headers["Location"] == f"http://{host}/v1/makes/1"
 
 

@@ -84,7 +84,7 @@ class TestReading:
 
     def test_what_can_be_no_id_is_404(self, client: FlaskClient, subtests: pytest.Subtests) -> None:
         add_make(1, "Honda")
-        for text in ("0", "-1", "01", "+1", "1.0", "1e0", "x", "", "%D9%A1", "1%20", "9" * 5000):
+        for text in ("0", "-1", "01", "+1", "1.0", "1e0", "x", "%D9%A1", "1%20", "9" * 5000):
             with subtests.test(text):
                 for method in ("GET", "PATCH", "DELETE"):
                     assert_problem(client.open(f"/v1/makes/{text}", method=method, json={}), 404)
