@@ -1,4 +1,4 @@
-"""The last lines of a run: what ran on which database, and the branch coverage."""
+"""The last lines of a run: results by database, reasons for skips, and the coverage."""
 
 from __future__ import annotations
 
@@ -13,17 +13,22 @@ class Report:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._counts: dict[str, Counter[str]] = {name: Counter() for name in NAMES}
+        self._reasons: Counter[str] = Counter()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call" or report.outcome != "passed":
             self._counts[_database_of(report.nodeid)][report.outcome] += 1
+        if report.skipped and isinstance(report.longrepr, tuple):
+            self._reasons[report.longrepr[2].removeprefix("Skipped: ")] += 1
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("what ran on which database")
         for key, name in NAMES.items():
-            told = ", ".join(f"{n} {outcome}" for outcome, n in sorted(self._counts[key].items()))
-            terminalreporter.write_line(f"{name}: {told or 'nothing'}")
+            counts = ", ".join(f"{n} {outcome}" for outcome, n in sorted(self._counts[key].items()))
+            terminalreporter.write_line(f"{name}: {counts or 'nothing'}")
+        for reason, count in self._reasons.most_common():
+            terminalreporter.write_line(f"Skipped, {count} times: {reason}")
         coverage = self._config.pluginmanager.getplugin("_cov")
         if coverage is not None and getattr(coverage, "cov_total", None) is not None:
             terminalreporter.write_line(
