@@ -12,11 +12,11 @@ from functools import partial
 import gunicorn.glogging
 from gunicorn.workers import gthread
 
-from automart import metrics
-from automart.config import Settings, SettingsError
-from automart.interrupts import end_at_interrupt
-from automart.schema import SchemaTooOld, check_before_start
-from automart.telemetry import start_logging
+from automart.core import metrics
+from automart.core.config import Settings, SettingsError
+from automart.core.interrupts import end_at_interrupt
+from automart.core.logging import start_logging
+from automart.core.schema_version import SchemaTooOld, check_before_start
 
 end_at_interrupt()  # until gunicorn has handlers of its own
 try:

@@ -4,7 +4,7 @@ Any number may run, on any number of hosts. SIGTERM ends it within 20 seconds.
 """
 
 # ruff: noqa: E402 - Ctrl-C may come during the other imports
-from automart.interrupts import end_at_interrupt
+from automart.core.interrupts import end_at_interrupt
 
 end_at_interrupt()
 
@@ -15,9 +15,9 @@ from typing import Annotated
 import typer
 
 from automart.background.kinds import Queue
-from automart.config import PRIVATE_UMASK, Settings, SettingsError
-from automart.schema import SchemaTooOld, check_before_start
-from automart.telemetry import start_logging
+from automart.core.config import PRIVATE_UMASK, Settings, SettingsError
+from automart.core.logging import start_logging
+from automart.core.schema_version import SchemaTooOld, check_before_start
 from jobs.supervisor import Supervisor
 
 

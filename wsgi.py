@@ -4,7 +4,7 @@ import os
 import sys
 
 from automart import create_app
-from automart.config import PRIVATE_UMASK, SettingsError
+from automart.core.config import PRIVATE_UMASK, SettingsError
 
 os.umask(PRIVATE_UMASK)
 try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from flask import Flask
 
-    from automart.config import Settings
+    from automart.core.config import Settings
 
 
 def create_app(settings: Settings | None = None) -> Flask:

@@ -1,6 +1,6 @@
 """The command `automart`, also as `python -m automart`."""
 
-from automart.interrupts import end_at_interrupt
+from automart.core.interrupts import end_at_interrupt
 
 
 def main() -> None:

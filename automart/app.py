@@ -9,36 +9,36 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from automart.accounts.auth import init_auth, token_subject
-from automart.accounts.login_views import blp as login_views
-from automart.accounts.oauth_views import blp as oauth_views
 from automart.accounts.views import blp as account_views
-from automart.api import check_that_access_is_stated, create_api
 from automart.background.queues import connect
 from automart.background.views import blp as job_views
-from automart.browsers import let_in_origins, protect_browsers
 from automart.catalogue.views import blp as catalogue_views
-from automart.config import Settings, SettingsError
+from automart.core.config import Settings, SettingsError
+from automart.core.db import db, end_session, migrate, prepare_engine
+from automart.core.logging import configure_logging, trace_requests
+from automart.core.metrics import measure_connections, measure_requests
+from automart.core.schema_version import MIGRATIONS
+from automart.core.storage import init_storage
 from automart.customers.views import blp as customer_views
 from automart.customers.views import photo_blp as photo_views
-from automart.db import db, end_session, migrate, prepare_engine
 from automart.inventory.views import blp as inventory_views
-from automart.metrics import measure_connections, measure_requests
-from automart.operations.dashboard import init_dashboard
+from automart.oauth.authentication import init_auth, token_subject
+from automart.oauth.login_views import blp as login_views
+from automart.oauth.views import blp as oauth_views
 from automart.operations.health import init_health
 from automart.operations.metrics_views import blp as metrics_views
+from automart.operations.rq_dashboard import init_dashboard
 from automart.operations.views import blp as health_views
 from automart.partners.views import blp as partner_views
-from automart.problems import register_error_handlers
 from automart.production.views import blp as production_views
-from automart.proxies import TrustedProxies
 from automart.purchases.events import STATE_CHANGED_OPERATION
 from automart.purchases.schemas import STATE_CHANGED
 from automart.purchases.views import blp as purchase_views
-from automart.ratelimits import limit_requests
-from automart.schema import MIGRATIONS
-from automart.storage import init_storage
-from automart.telemetry import configure_logging, trace_requests
+from automart.web import check_that_access_is_stated, create_api
+from automart.web.error_handlers import register_error_handlers
+from automart.web.rate_limits import limit_requests
+from automart.web.security_headers import let_in_origins, protect_browsers
+from automart.web.trusted_proxies import TrustedProxies
 from automart.webhooks.views import blp as webhook_views
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import os
 import runpy
 import sys
 
-from automart.config import Settings, SettingsError
-from automart.interrupts import end_at_interrupt
+from automart.core.config import Settings, SettingsError
+from automart.core.interrupts import end_at_interrupt
 
 NAME = "WEB_CONCURRENCY"
 

@@ -22,8 +22,8 @@ from sqlalchemy import Select, func, select, text
 from sqlalchemy.engine import Connection
 
 from automart import create_app
-from automart.config import Settings
-from automart.db import db
+from automart.core.config import Settings
+from automart.core.db import db
 from automart.inventory import service
 from automart.inventory.models import Booking, BookingStatus, Car, CarStatus
 from tests.support import postgresql

@@ -18,9 +18,9 @@ from sqlalchemy.dialects import postgresql as dialect
 from sqlalchemy.engine import URL
 
 from automart import create_app
+from automart.core.db import db, utcnow
 from automart.customers import search
 from automart.customers.folding import search_text, unaccented
-from automart.db import db, utcnow
 from tests.conftest import make_settings
 from tests.support import postgresql
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import insert
 
-from automart.db import db, transaction, utcnow
+from automart.core.db import db, transaction, utcnow
 from automart.partners.models import RegionalOffice
 from automart.purchases.events import state_changed
 from automart.purchases.models import Purchase, PurchaseChange, PurchaseState

@@ -15,7 +15,7 @@ from rich.table import Table
 from sqlalchemy import text
 
 from automart import create_app
-from automart.db import db
+from automart.core.db import db
 from automart.production.models import Factory
 from tests.conftest import make_settings, migrate
 from tests.support import charts, people, postgresql

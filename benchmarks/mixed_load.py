@@ -16,8 +16,8 @@ import requests
 from flask import Flask
 from PIL import Image
 
-from automart.catalogue.samples import add_samples
-from automart.db import transaction
+from automart.catalogue.seed import add_samples
+from automart.core.db import transaction
 from sandbox.office import Offices
 from tests.hosts.callers import MAKES
 from tests.support.inventory import booking_body, day, make_car

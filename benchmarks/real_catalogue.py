@@ -12,7 +12,7 @@ from pathlib import Path
 
 from automart.background import Job
 from automart.catalogue.models import VehicleMake
-from automart.db import db, transaction
+from automart.core.db import db, transaction
 from benchmarks.support import databases, quiet_app, sync, vpic
 from sandbox import Catalogue
 from tests.support.sync import stored_models

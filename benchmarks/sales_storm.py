@@ -18,7 +18,7 @@ from random import Random, randrange
 
 from sqlalchemy import select
 
-from automart.db import db
+from automart.core.db import db
 from automart.purchases.models import Purchase
 from benchmarks.support import databases, partners_app
 from tests.support.storm.changes import Changes

@@ -17,8 +17,8 @@ from flask import Flask
 from automart.background import Job
 from automart.catalogue.models import VehicleMake, VehicleModel
 from automart.catalogue.service import request_sync
-from automart.config import Settings
-from automart.db import db, transaction
+from automart.core.config import Settings
+from automart.core.db import db, transaction
 from jobs import runner
 from sandbox import Catalogue
 from tests.support import postgresql

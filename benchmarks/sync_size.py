@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from automart.background import Job
-from automart.db import db
+from automart.core.db import db
 from benchmarks.support import add_makes, databases, empty_catalogue, quiet_app, vpic
 from jobs import runner
 from sandbox import Catalogue

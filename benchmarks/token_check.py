@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from flask import Flask
 
-from automart.accounts import auth
-from automart.accounts.tokens import VerifiedTokens, verify_access_token
+from automart.oauth import authentication
+from automart.oauth.tokens import VerifiedTokens, verify_access_token
 from benchmarks.support import databases, quiet_app
 from tests.support.people import make_user, token_of
 
@@ -36,11 +36,11 @@ def _measure(name: str, app: Flask) -> None:
             app.extensions["verified_tokens"] = VerifiedTokens()
             verify_access_token(token)
 
-        whole = _cpu(auth.authenticate)
-        known = _cpu(lambda: verify_access_token(auth._bearer_token()))  # noqa: SLF001
+        whole = _cpu(authentication.authenticate)
+        known = _cpu(lambda: verify_access_token(authentication._bearer_token()))  # noqa: SLF001
         unknown = _cpu(first)
         login_id = verify_access_token(token).login_id
-        read = _cpu(lambda: auth._caller(login_id))  # noqa: SLF001
+        read = _cpu(lambda: authentication._caller(login_id))  # noqa: SLF001
     print(f"{name}: a known token {known:.1f} µs, an unknown one {unknown:.0f} µs")
     print(f"{name}: the read of the row {read:.0f} µs, both together {whole:.0f} µs")
 

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import requests
 
-from automart.catalogue.samples import add_samples
-from automart.db import transaction
+from automart.catalogue.seed import add_samples
+from automart.core.db import transaction
 from tests.support import people, postgresql
 from tests.support.programs import ROOT, clean_environment, free_port
 from tests.support.setup import SECRET, application, make_settings, migrate

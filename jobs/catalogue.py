@@ -8,18 +8,17 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from http import HTTPStatus
 
 import structlog
-from flask import current_app
 
-from automart.background.claims import Claim
+from automart.background.leases import JobLease
 from automart.background.models import Job
 from automart.catalogue import sync
 from automart.catalogue.models import OutcomeState
-from automart.catalogue.sync import Turn
-from automart.config import Settings
-from automart.db import db, transaction
-from automart.errors import problem
-from jobs.nhtsa import NhtsaClient, NhtsaError
-from jobs.running import Run, Stopping
+from automart.catalogue.nhtsa import NhtsaClient, NhtsaError
+from automart.catalogue.sync import PendingMake
+from automart.core.config import current_settings
+from automart.core.db import db, transaction
+from automart.core.errors import problem
+from jobs.context import Requeue, Run
 
 log = structlog.get_logger(__name__)
 
@@ -38,13 +37,13 @@ def vehicle_sync(run: Run, make_ids: Sequence[int] | None, approve_deletions: bo
     """
     _line_up(run.claim, make_ids)
     shut_out = 0
-    settings: Settings = current_app.extensions["settings"]
+    settings = current_settings()
     with NhtsaClient(
         settings.nhtsa_url,
         rate=settings.nhtsa_requests_per_second,
         connections=CONNECTIONS,
     ) as client:
-        for turn, answer in _answers(client, sync.turns(run.claim.job_id), run.stopping):
+        for turn, answer in _answers(client, sync.pending_makes(run.claim.job_id), run.stopping):
             _record(run.claim, turn, answer, approved=approve_deletions)
             is_shut_out = isinstance(answer, NhtsaError) and answer.is_shut_out
             shut_out = shut_out + 1 if is_shut_out else 0
@@ -54,21 +53,21 @@ def vehicle_sync(run: Run, make_ids: Sequence[int] | None, approve_deletions: bo
     _conclude(run.claim)
 
 
-def _line_up(claim: Claim, make_ids: Sequence[int] | None) -> None:
+def _line_up(claim: JobLease, make_ids: Sequence[int] | None) -> None:
     with transaction():
         job = db.session.get_one(Job, claim.job_id)
         if job.total is None:
-            claim.expect(sync.line_up(claim.job_id, make_ids))
+            claim.expect(sync.enqueue_makes(claim.job_id, make_ids))
 
 
 def _answers(
-    client: NhtsaClient, turns: Iterable[Turn], stopping: threading.Event
-) -> Iterator[tuple[Turn, Answer]]:
+    client: NhtsaClient, pending_makes: Iterable[PendingMake], stopping: threading.Event
+) -> Iterator[tuple[PendingMake, Answer]]:
     """NHTSA's answers as they arrive, a few asked for ahead. Raises `Stopping`."""
     pool = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="nhtsa")
     try:
-        asked: dict[Future[Answer], Turn] = {}
-        for turn in turns:
+        asked: dict[Future[Answer], PendingMake] = {}
+        for turn in pending_makes:
             asked[pool.submit(_ask, client, turn)] = turn
             if len(asked) >= AHEAD:
                 yield from _arrived(asked, stopping)
@@ -79,18 +78,18 @@ def _answers(
 
 
 def _arrived(
-    asked: dict[Future[Answer], Turn], stopping: threading.Event
-) -> Iterator[tuple[Turn, Answer]]:
+    asked: dict[Future[Answer], PendingMake], stopping: threading.Event
+) -> Iterator[tuple[PendingMake, Answer]]:
     done: set[Future[Answer]] = set()
     while not done:
         if stopping.is_set():
-            raise Stopping
+            raise Requeue
         done, _ = wait(asked, timeout=STOP_SEEN_WITHIN, return_when=FIRST_COMPLETED)
     for future in done:
         yield asked.pop(future), future.result()
 
 
-def _ask(client: NhtsaClient, turn: Turn) -> Answer:
+def _ask(client: NhtsaClient, turn: PendingMake) -> Answer:
     try:
         models = client.models(turn.make_id)
         if not models and turn.has_models:
@@ -101,24 +100,24 @@ def _ask(client: NhtsaClient, turn: Turn) -> Answer:
     return models
 
 
-def _record(claim: Claim, turn: Turn, answer: Answer, *, approved: bool) -> None:
+def _record(claim: JobLease, turn: PendingMake, answer: Answer, *, approved: bool) -> None:
     # After a power failure the job would find this make without outcome, and ask again.
     with transaction(may_be_repeated=True):
         claim.advance()
         if isinstance(answer, NhtsaError):
             log.warning("make_failed", make_id=turn.make_id, reason=str(answer))
-            sync.conclude(claim.job_id, turn.make_id, OutcomeState.FAILED, reason=str(answer))
+            sync.record_outcome(claim.job_id, turn.make_id, OutcomeState.FAILED, reason=str(answer))
         else:
             sync.apply(claim.job_id, turn, answer, approved=approved)
 
 
-def _give_up(claim: Claim, reason: str) -> None:
+def _give_up(claim: JobLease, reason: str) -> None:
     log.error("sync_given_up", reason=reason)
     with transaction():
-        claim.advance(sync.give_up(claim.job_id, reason))
+        claim.advance(sync.fail_remaining(claim.job_id, reason))
 
 
-def _conclude(claim: Claim) -> None:
+def _conclude(claim: JobLease) -> None:
     with transaction():
         result = sync.summary(claim.job_id)
         failed = result["makes_failed"]

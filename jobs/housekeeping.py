@@ -16,10 +16,8 @@ from sqlalchemy import exists, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from automart import create_app
-from automart.accounts.upkeep import forget_old_accounts_data
-from automart.api import forget_old_keys
 from automart.background import Job, Kind
-from automart.background.upkeep import (
+from automart.background.maintenance import (
     dispatch_due,
     dispatch_lost,
     expire_jobs,
@@ -27,10 +25,12 @@ from automart.background.upkeep import (
     requeue_orphans,
 )
 from automart.catalogue.service import SyncRunning, request_sync
-from automart.config import Settings
+from automart.core.config import Settings
+from automart.core.db import db, transaction, utcnow
+from automart.core.interrupts import Endings, Stop
 from automart.customers import photos
-from automart.db import db, transaction, utcnow
-from automart.interrupts import Endings, Stop
+from automart.oauth.maintenance import forget_old_accounts_data
+from automart.web import forget_old_keys
 from automart.webhooks import maintenance as webhooks
 from jobs.pulse import Pulse
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from sqlalchemy.exc import IntegrityError
 
-from automart.db import transaction
-from automart.errors import Conflict
+from automart.core.db import transaction
+from automart.core.errors import Conflict
 from automart.purchases import service
 from automart.purchases.schemas import PurchaseSchema
-from jobs.running import Run
+from jobs.context import Run
 
 
 def purchase_recording(

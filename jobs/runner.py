@@ -12,12 +12,12 @@ from rq.timeouts import JobTimeoutException
 from sqlalchemy.exc import DBAPIError
 from werkzeug.utils import import_string
 
-from automart.background.claims import Claim, ClaimLost, claim
 from automart.background.kinds import Kind
+from automart.background.leases import JobLease, LeaseLost, claim
 from automart.background.models import Job
-from automart.db import db, may_be_better_soon, transaction
-from automart.errors import DomainError, problem
-from jobs.running import Run, Stopping, renewed, stopping
+from automart.core.db import db, is_transient, transaction
+from automart.core.errors import DomainError, problem
+from jobs.context import Requeue, Run, renewed, stopping
 
 log = structlog.get_logger(__name__)
 
@@ -39,23 +39,23 @@ def run(job_id: str) -> None:
     db.session.remove()
 
 
-def _perform(held: Claim, job: Job) -> None:
+def _perform(held: JobLease, job: Job) -> None:
     function: Callable[..., None] = import_string(Kind.named(job.kind).function)
     try:
         function(Run(held, stopping), **job.arguments)
         log.info("job_ended")
-    except Stopping:
+    except Requeue:
         with transaction():
-            held.hand_back()
+            held.requeue()
         log.info("job_handed_back")
-    except ClaimLost:
+    except LeaseLost:
         log.warning("job_taken_away")
     except DomainError as error:
         _fail(held, error.as_problem())
     except JobTimeoutException:
         _fail(held, _problem(f"It took longer than its limit of {job.time_limit} seconds."))
     except Exception as error:
-        if isinstance(error, DBAPIError) and may_be_better_soon(error):
+        if isinstance(error, DBAPIError) and is_transient(error):
             # Nothing can be recorded. The lease runs out, and the job goes on.
             log.exception("job_lost_database")
         else:
@@ -63,12 +63,12 @@ def _perform(held: Claim, job: Job) -> None:
         raise  # RQ lists it among the failed jobs, with the traceback
 
 
-def _fail(held: Claim, error: dict[str, Any]) -> None:
+def _fail(held: JobLease, error: dict[str, Any]) -> None:
     log.error("job_failed", detail=error["detail"], exc_info=error["status"] >= 500)
     try:
         with transaction():
             held.fail(error)
-    except ClaimLost:
+    except LeaseLost:
         log.warning("job_taken_away")
 
 

@@ -21,9 +21,9 @@ import structlog
 from setproctitle import setproctitle
 
 from automart.background.kinds import Queue
-from automart.interrupts import ENDINGS, Endings
-from jobs import housekeeping, worker
-from jobs.processes import Restarts, end_with_parent
+from automart.core.interrupts import ENDINGS, Endings
+from automart.core.parent_death import Restarts, end_with_parent
+from jobs import housekeeping, rq_workers
 from jobs.pulse import Pulse
 
 log = structlog.get_logger(__name__)
@@ -96,7 +96,7 @@ class Supervisor:
         self._children = [
             Child("housekeeping", housekeeping.main),
             *(
-                Child(queue, partial(worker.serve, queue))
+                Child(queue, partial(rq_workers.serve, queue))
                 for queue in queues
                 for _ in range(PROCESSES.get(queue, 1))
             ),
@@ -105,7 +105,7 @@ class Supervisor:
     def run(self) -> None:
         """Return when all processes have ended, at most 20 seconds after the signal."""
         with Endings() as stop:
-            worker.import_jobs()
+            rq_workers.import_jobs()
             gc.freeze()  # collecting would touch what is shared, and so make it everyone's own
             last = time.monotonic()
             while not stop.wait(ROUND_SECONDS):

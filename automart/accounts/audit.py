@@ -10,8 +10,8 @@ import structlog
 from flask import has_request_context, request
 
 from automart.accounts.models import AuditEvent
-from automart.api.access import current_caller_id
-from automart.db import db, delete_in_parts, utcnow
+from automart.core.db import db, delete_in_batches, utcnow
+from automart.web.authorization import current_caller_id
 
 log = structlog.get_logger(__name__)
 
@@ -60,4 +60,4 @@ def record(
 
 def forget_old_events() -> int:
     """Delete the events that are no longer kept. Answers how many."""
-    return delete_in_parts(AuditEvent, AuditEvent.at < utcnow() - KEPT_FOR)
+    return delete_in_batches(AuditEvent, AuditEvent.at < utcnow() - KEPT_FOR)

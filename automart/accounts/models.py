@@ -21,8 +21,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
-from automart.api.fields import LONGEST_EMAIL
-from automart.db import BigId, Model, Timestamped, fold, utcnow
+from automart.core.db import BigId, Model, Timestamped, casefold_key, utcnow
+from automart.web.fields import LONGEST_EMAIL
 
 LONGEST_NAME = 100
 LONGEST_CLIENT_ID = 50
@@ -64,7 +64,7 @@ class User(Timestamped, Model):
 
     @validates("email")
     def _fold_email(self, _key: str, email: str) -> str:
-        self.email_folded = fold(email)
+        self.email_folded = casefold_key(email)
         return email
 
     @property

@@ -10,8 +10,8 @@ from marshmallow import ValidationError, fields, validate
 
 from automart.accounts.models import LONGEST_NAME, Client, ClientKind
 from automart.accounts.passwords import LONGEST, SHORTEST, what_is_wrong
-from automart.api import PageQuery, Schema
-from automart.api.fields import EmailAddress, Flag, QueryText, Text, UtcTime
+from automart.web import PageQuery, Schema
+from automart.web.fields import EmailAddress, Flag, QueryText, Text, UtcTime
 
 GRANTABLE_SCOPES = ("catalogue", "metrics")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")

@@ -9,16 +9,16 @@ from typing import Any
 from flask import request
 from sqlalchemy import exists, select
 
-from automart.accounts import audit, throttle
+from automart.accounts import audit, login_throttle
 from automart.accounts.audit import Event
-from automart.accounts.logins import end_logins_of_client, end_logins_of_user, hash_of
+from automart.accounts.credentials import find_client
 from automart.accounts.models import Client, ClientKind, User
 from automart.accounts.passwords import hash_password, is_right
-from automart.accounts.proof import find_client
 from automart.accounts.schemas import GRANTABLE_SCOPES
-from automart.api.access import current_caller
-from automart.db import db, end_read, transaction
-from automart.errors import Conflict, Invalid, NotFound
+from automart.accounts.sessions import end_logins_of_client, end_logins_of_user, hash_of
+from automart.core.db import db, release_connection, transaction
+from automart.core.errors import Conflict, Invalid, NotFound
+from automart.web.authorization import current_caller
 
 FIRST_ADMIN_EMAIL = "admin@localhost"
 # What is written of a change into the audit trail; of the rest, that it was changed.
@@ -69,14 +69,14 @@ def check_current_password(user: User, password: str | None) -> None:
     if password is None:
         raise Invalid.field("current_password", "Needed for a new password.")
     with transaction():
-        attempt = throttle.begin_attempt(user.email_folded, request.remote_addr)
+        attempt = login_throttle.begin_attempt(user.email_folded, request.remote_addr)
     if not is_right(password, user.password_hash):
         with transaction():
             audit.record(Event.LOGIN_FAILED, subject=user.caller_id)
         raise Invalid.field("current_password", "This is not your password.")
     with transaction():
         attempt.succeed()
-    end_read()
+    release_connection()
 
 
 def change_myself(user: User, changes: Mapping[str, Any]) -> None:

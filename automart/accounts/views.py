@@ -6,7 +6,6 @@ from flask.views import MethodView
 from sqlalchemy import select
 
 from automart.accounts import service
-from automart.accounts.auth import ADMIN, USER, current_caller, requires
 from automart.accounts.models import AuditEvent, Client, User
 from automart.accounts.schemas import (
     AuditEventSchema,
@@ -21,19 +20,23 @@ from automart.accounts.schemas import (
     UserSchema,
     with_secret,
 )
-from automart.api import (
+from automart.core.db import get_or_404, transaction
+from automart.web import (
+    ADMIN,
+    USER,
     Answer,
     Blueprint,
     PageQuery,
     Values,
     absolute_url,
     check_version,
+    current_caller,
     idempotent,
     page_of,
     paginate,
+    requires,
     secret_headers,
 )
-from automart.db import get_or_404, transaction
 
 blp = Blueprint("accounts", __name__, url_prefix="/v1", description="Users, clients, audit trail")
 
@@ -64,7 +67,6 @@ class Users(MethodView):
 class UserById(MethodView):
     @requires(ADMIN)
     @blp.response(200, UserSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     def get(self, user_id: int) -> User:
         """Read a user."""
         return get_or_404(User, user_id)
@@ -72,7 +74,6 @@ class UserById(MethodView):
     @requires(ADMIN)
     @blp.arguments(UserChanges)
     @blp.response(200, UserSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     @blp.alt_response(409, "CONFLICT")
     def patch(self, changes: Values, user_id: int) -> User:
         """Change a user. What they may no longer do, they may not do from their next request on."""
@@ -85,7 +86,6 @@ class UserById(MethodView):
 
     @requires(ADMIN)
     @blp.response(204)
-    @blp.alt_response(404, "NOT_FOUND")
     @blp.alt_response(409, "CONFLICT")
     def delete(self, user_id: int) -> None:
         """Delete a user. What they have made stays."""
@@ -106,7 +106,6 @@ class Me(MethodView):
     @requires(USER)
     @blp.arguments(MyChanges)
     @blp.response(200, UserSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     @blp.alt_response(429, "TOO_MANY_REQUESTS")
     def patch(self, changes: Values) -> User:
         """Change one's name, or one's password, which needs the present one."""
@@ -147,7 +146,6 @@ class Clients(MethodView):
 class ClientById(MethodView):
     @requires(ADMIN)
     @blp.response(200, ClientSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     def get(self, client_id: str) -> Client:
         """Read a client."""
         return service.client_or_404(client_id)
@@ -155,7 +153,6 @@ class ClientById(MethodView):
     @requires(ADMIN)
     @blp.arguments(ClientChanges)
     @blp.response(200, ClientSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     @blp.alt_response(409, "CONFLICT")
     def patch(self, changes: Values, client_id: str) -> Client:
         """Change a client. A scope that it loses, it has lost from its next request on."""
@@ -167,7 +164,6 @@ class ClientById(MethodView):
 
     @requires(ADMIN)
     @blp.response(204)
-    @blp.alt_response(404, "NOT_FOUND")
     @blp.alt_response(409, "CONFLICT")
     def delete(self, client_id: str) -> None:
         """Delete a client. Its tokens are dead at once."""
@@ -181,7 +177,6 @@ class ClientById(MethodView):
 class ClientSecret(MethodView):
     @requires(ADMIN)
     @blp.response(200, ClientWithSecretSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     @blp.alt_response(409, "CONFLICT")
     def post(self, client_id: str) -> Answer:
         """Give a machine a new secret, shown only now. The old one is dead, and its tokens too."""

@@ -11,7 +11,7 @@ import uuid6
 from sqlalchemy import CheckConstraint, Enum, Index, Integer, String, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from automart.db import Model, utcnow
+from automart.core.db import Model, utcnow
 
 
 class JobState(enum.StrEnum):

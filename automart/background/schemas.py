@@ -6,10 +6,10 @@ from typing import Any
 
 from marshmallow import fields, validate
 
-from automart.api import PageQuery, Schema, absolute_url
-from automart.api.fields import UtcTime
 from automart.background.kinds import KIND_NAMES
 from automart.background.models import Job, JobState
+from automart.web import PageQuery, Schema, absolute_url
+from automart.web.fields import UtcTime
 
 
 def job_url(job: Job) -> str:

@@ -9,13 +9,13 @@ from typing import Any
 from sqlalchemy import Select, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from automart.api.access import current_caller, current_caller_id
 from automart.background.kinds import Kind
 from automart.background.models import Job, JobState
 from automart.background.queues import push
-from automart.db import after_commit, db, transaction, utcnow
-from automart.errors import Conflict, NotFound
-from automart.telemetry import current_request_id
+from automart.core.db import after_commit, db, transaction, utcnow
+from automart.core.errors import Conflict, NotFound
+from automart.core.logging import current_request_id
+from automart.web.authorization import current_caller, current_caller_id
 
 DEFAULT_TIME_LIMIT = 120
 

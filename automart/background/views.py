@@ -8,12 +8,12 @@ from typing import Any
 
 from flask.views import MethodView
 
-from automart.api import ANY, Blueprint, page_of, paginate, requires
 from automart.background import service
 from automart.background.models import Job
+from automart.background.prefer_wait import POLL_AFTER
 from automart.background.schemas import JobQuery, JobSchema
-from automart.background.waiting import POLL_AFTER
-from automart.db import transaction
+from automart.core.db import transaction
+from automart.web import ANY, Blueprint, page_of, paginate, requires
 
 RETRY_AFTER = {
     "Retry-After": {
@@ -44,7 +44,6 @@ class Jobs(MethodView):
 class JobById(MethodView):
     @requires(ANY)
     @blp.response(200, JobSchema, headers=RETRY_AFTER)
-    @blp.alt_response(404, "NOT_FOUND")
     def get(self, job_id: uuid.UUID) -> tuple[Job, int, Mapping[str, str]]:
         """Poll a job. While it has not ended, `Retry-After` says when to ask again."""
         job = service.visible_job(job_id)
@@ -55,7 +54,6 @@ class JobById(MethodView):
 class JobCancellation(MethodView):
     @requires(ANY)
     @blp.response(200, JobSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     @blp.alt_response(409, "CONFLICT")
     def post(self, job_id: uuid.UUID) -> Job:
         """End a vehicle sync at once. What it has written stays."""

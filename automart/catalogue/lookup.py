@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import case, select
 
 from automart.catalogue.models import VehicleMake, VehicleModel
-from automart.db import db, fold
-from automart.errors import Invalid
+from automart.core.db import casefold_key, db
+from automart.core.errors import Invalid
 
 
 def find_model(
@@ -22,7 +22,7 @@ def find_model(
 
     Names are found whatever their case. Raises `Invalid` that points to the field.
     """
-    found = select(VehicleMake).where(VehicleMake.name_folded == fold(brand))
+    found = select(VehicleMake).where(VehicleMake.name_folded == casefold_key(brand))
     if keep:
         found = found.with_for_update(read=True, key_share=True)
     make = db.session.scalar(found)
@@ -31,7 +31,7 @@ def find_model(
     # NHTSA has models whose names differ in nothing but case: the one that was meant comes first.
     name = db.session.scalar(
         select(VehicleModel.name)
-        .where(VehicleModel.make_id == make.id, VehicleModel.name_folded == fold(model))
+        .where(VehicleModel.make_id == make.id, VehicleModel.name_folded == casefold_key(model))
         .order_by(case((VehicleModel.name == model, 0), else_=1), VehicleModel.id)
         .limit(1)
     )

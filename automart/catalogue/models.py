@@ -10,7 +10,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, String, Uuid
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from automart.background.models import state_column
-from automart.db import BigId, Model, fold
+from automart.core.db import BigId, Model, casefold_key
 
 LONGEST_NAME = 255
 
@@ -38,7 +38,7 @@ class VehicleMake(Model):
 
     @validates("name")
     def _fold_name(self, _key: str, name: str) -> str:
-        self.name_folded = fold(name)
+        self.name_folded = casefold_key(name)
         return name
 
 
@@ -63,7 +63,7 @@ class VehicleModel(Model):
 
     @validates("name")
     def _fold_name(self, _key: str, name: str) -> str:
-        self.name_folded = fold(name)
+        self.name_folded = casefold_key(name)
         return name
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from marshmallow import fields, validate
 
-from automart.api import PageQuery, Schema
-from automart.api.fields import Flag, Id, QueryId, QueryText, Text, UtcTime
 from automart.catalogue.models import LONGEST_NAME
+from automart.web import PageQuery, Schema
+from automart.web.fields import Flag, Id, QueryId, QueryText, Text, UtcTime
 
 MOST_MAKES_OF_A_SYNC = 50_000
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from flask import current_app
 from sqlalchemy import func, select
 
 from automart import background
-from automart.api import absolute_url
 from automart.background.service import active_job
 from automart.catalogue.models import VehicleMake
-from automart.config import Settings
-from automart.db import db, in_parts
-from automart.errors import FIELDS_ARE_WRONG, Conflict, Invalid
+from automart.core.config import current_settings
+from automart.core.db import db, in_parts
+from automart.core.errors import FIELDS_ARE_WRONG, Conflict, Invalid
+from automart.web import absolute_url
 
 SINGLETON = "vehicle_sync"
 # A list of ids is checked in parts that any database takes as parameters of one statement.
@@ -82,7 +81,7 @@ def _check_known(make_ids: Sequence[int]) -> None:
 
 def _time_limit(wanted: Sequence[int] | None) -> int:
     """Three times what the pace alone would take: answers may be slow, and some are asked twice."""
-    settings: Settings = current_app.extensions["settings"]
+    settings = current_settings()
     count = (
         len(wanted) if wanted is not None else db.session.scalar(select(func.count(VehicleMake.id)))
     )

@@ -12,7 +12,7 @@ from sqlalchemy import UpdateBase, bindparam, delete, exists, func, literal, sel
 from sqlalchemy import insert as plain_insert
 
 from automart.catalogue.models import OutcomeState, SyncOutcome, VehicleMake, VehicleModel
-from automart.db import affected, db, fold, in_parts, insert, table_of, utcnow
+from automart.core.db import casefold_key, db, in_parts, insert, rowcount, table_of, utcnow
 
 PART = 500
 READ_AHEAD = 200
@@ -48,7 +48,7 @@ GONE = "The make was deleted while the sync ran."
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class PendingMake:
     """A make that waits for its turn."""
 
     make_id: int
@@ -87,7 +87,7 @@ def reason_to_hold(stored: Mapping[int, str], fetched: Mapping[int, str]) -> str
     return None
 
 
-def line_up(job_id: uuid.UUID, make_ids: Sequence[int] | None) -> int:
+def enqueue_makes(job_id: uuid.UUID, make_ids: Sequence[int] | None) -> int:
     """Give each make to sync its place, in the present transaction. Answers how many."""
     columns = (
         "job_id",
@@ -114,7 +114,7 @@ def line_up(job_id: uuid.UUID, make_ids: Sequence[int] | None) -> int:
     return _count(job_id, OutcomeState.PENDING)
 
 
-def turns(job_id: uuid.UUID) -> Iterator[Turn]:
+def pending_makes(job_id: uuid.UUID) -> Iterator[PendingMake]:
     """The makes whose turn is yet to come, by their ids. Leaves no transaction open."""
     last = 0
     has_models = exists().where(VehicleModel.make_id == SyncOutcome.make_id)
@@ -128,24 +128,26 @@ def turns(job_id: uuid.UUID) -> Iterator[Turn]:
         if not rows:
             return
         for row in rows:
-            yield Turn(*row)
+            yield PendingMake(*row)
         last = rows[-1].make_id
 
 
-def apply(job_id: uuid.UUID, turn: Turn, fetched: Mapping[int, str], *, approved: bool) -> None:
+def apply(
+    job_id: uuid.UUID, turn: PendingMake, fetched: Mapping[int, str], *, approved: bool
+) -> None:
     """Write the differences for one make and its outcome, in the present transaction."""
     stored = _lock_and_read(turn.make_id)
     if stored is None:
-        conclude(job_id, turn.make_id, OutcomeState.FAILED, reason=GONE)
+        record_outcome(job_id, turn.make_id, OutcomeState.FAILED, reason=GONE)
         return
     reason = None if approved else reason_to_hold(stored, fetched)
     if reason is not None:
         gone = sum(i not in fetched for i in stored)
-        conclude(job_id, turn.make_id, OutcomeState.HELD, would_delete=gone, reason=reason)
+        record_outcome(job_id, turn.make_id, OutcomeState.HELD, would_delete=gone, reason=reason)
         return
     difference = Difference.between(stored, fetched)
     _write(turn.make_id, difference)
-    conclude(
+    record_outcome(
         job_id,
         turn.make_id,
         OutcomeState.UNCHANGED if difference.is_empty else OutcomeState.UPDATED,
@@ -155,17 +157,17 @@ def apply(job_id: uuid.UUID, turn: Turn, fetched: Mapping[int, str], *, approved
     )
 
 
-def conclude(job_id: uuid.UUID, make_id: int, state: OutcomeState, **values: Any) -> None:
+def record_outcome(job_id: uuid.UUID, make_id: int, state: OutcomeState, **values: Any) -> None:
     """Record what became of a make, in the present transaction."""
     found = {"of_job": job_id, "of_make": make_id, "state": state}
     db.session.execute(_CONCLUDE, NOTHING | values | found)
 
 
-def give_up(job_id: uuid.UUID, reason: str) -> int:
+def fail_remaining(job_id: uuid.UUID, reason: str) -> int:
     """Fail all makes whose turn is yet to come, in the present transaction. Answers how many."""
     pending = (SyncOutcome.job_id == job_id, SyncOutcome.state == OutcomeState.PENDING)
     failed = update(SyncOutcome).where(*pending).values(state=OutcomeState.FAILED, reason=reason)
-    return affected(failed)
+    return rowcount(failed)
 
 
 def summary(job_id: uuid.UUID) -> dict[str, Any]:
@@ -192,7 +194,7 @@ def _write(make_id: int, difference: Difference) -> None:
     changed = {**difference.created, **difference.renamed}
     if changed:
         models = [
-            {"id": ident, "make_id": make_id, "name": name, "name_folded": fold(name)}
+            {"id": ident, "make_id": make_id, "name": name, "name_folded": casefold_key(name)}
             for ident, name in changed.items()
         ]
         db.session.execute(_upsert(db.engine.dialect.name), models)

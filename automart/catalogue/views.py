@@ -7,20 +7,9 @@ from typing import Any
 from flask.views import MethodView
 from sqlalchemy import select
 
-from automart.accounts.auth import ADMIN, ANY, requires
-from automart.api import (
-    Answer,
-    Blueprint,
-    Values,
-    absolute_url,
-    check_version,
-    idempotent,
-    page_of,
-    paginate,
-)
 from automart.background import Job
+from automart.background.prefer_wait import accepted, can_wait
 from automart.background.schemas import JobSchema
-from automart.background.waiting import accepted, can_wait
 from automart.catalogue import service
 from automart.catalogue.models import VehicleMake, VehicleModel
 from automart.catalogue.schemas import (
@@ -32,7 +21,20 @@ from automart.catalogue.schemas import (
     ModelSchema,
     VehicleSyncRequest,
 )
-from automart.db import db, fold, get_or_404, transaction
+from automart.core.db import casefold_key, db, get_or_404, transaction
+from automart.web import (
+    ADMIN,
+    ANY,
+    Answer,
+    Blueprint,
+    Values,
+    absolute_url,
+    check_version,
+    idempotent,
+    page_of,
+    paginate,
+    requires,
+)
 
 blp = Blueprint("catalogue", __name__, url_prefix="/v1", description="Vehicle makes and models")
 
@@ -46,7 +48,7 @@ class Makes(MethodView):
         """List makes."""
         makes = select(VehicleMake)
         if query["name"] is not None:
-            makes = makes.where(VehicleMake.name_folded == fold(query["name"]))
+            makes = makes.where(VehicleMake.name_folded == casefold_key(query["name"]))
         return paginate(makes, VehicleMake.id, query)
 
     @requires(ADMIN, scope="catalogue")
@@ -66,7 +68,6 @@ class Makes(MethodView):
 class MakeById(MethodView):
     @requires(ANY)
     @blp.response(200, MakeSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     def get(self, make_id: int) -> VehicleMake:
         """Read a make."""
         return get_or_404(VehicleMake, make_id)
@@ -74,7 +75,6 @@ class MakeById(MethodView):
     @requires(ADMIN, scope="catalogue")
     @blp.arguments(MakeChanges)
     @blp.response(200, MakeSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     @blp.alt_response(409, "CONFLICT")
     def patch(self, changes: Values, make_id: int) -> VehicleMake:
         """Rename a make."""
@@ -86,7 +86,6 @@ class MakeById(MethodView):
 
     @requires(ADMIN, scope="catalogue")
     @blp.response(204)
-    @blp.alt_response(404, "NOT_FOUND")
     @blp.alt_response(409, "CONFLICT")
     def delete(self, make_id: int) -> None:
         """Delete a make together with its models."""
@@ -101,7 +100,6 @@ class ModelsOfMake(MethodView):
     @requires(ANY)
     @blp.arguments(ModelOfMakeQuery, location="query")
     @blp.response(200, page_of(ModelSchema))
-    @blp.alt_response(404, "NOT_FOUND")
     def get(self, query: Values, make_id: int) -> Values:
         """List the models of a make."""
         make = get_or_404(VehicleMake, make_id)
@@ -120,7 +118,7 @@ class Models(MethodView):
         if query["make_id"] is not None:
             models = models.where(VehicleModel.make_id == query["make_id"])
         if query["name"] is not None:
-            models = models.where(VehicleModel.name_folded == fold(query["name"]))
+            models = models.where(VehicleModel.name_folded == casefold_key(query["name"]))
         return paginate(models, VehicleModel.id, query)
 
 
@@ -128,7 +126,6 @@ class Models(MethodView):
 class ModelById(MethodView):
     @requires(ANY)
     @blp.response(200, ModelSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     def get(self, model_id: int) -> VehicleModel:
         """Read a model."""
         return get_or_404(VehicleModel, model_id)

@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
-from automart.api.fields import LONGEST_EMAIL
+from automart.core.db import BigId, Model, Timestamped, utcnow
 from automart.customers.folding import search_text
-from automart.db import BigId, Model, Timestamped, utcnow
+from automart.web.fields import LONGEST_EMAIL
 
 LONGEST_NAME = 50
 LONGEST_PHONE = 50
@@ -72,7 +72,7 @@ class Customer(Timestamped, Model):
         return value
 
 
-class LoosePhoto(Model):
+class OrphanedPhoto(Model):
     """A photo file that no customer has: on its way in, or, `is_doomed`, on its way out.
 
     The row is there before the file is, and goes after it: a file without a customer is found here,

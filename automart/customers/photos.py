@@ -27,10 +27,10 @@ import structlog
 from sqlalchemy import delete, exists, func, or_, select, update
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from automart.customers.models import TOKEN_BYTES, TOKEN_LENGTH, Customer, LoosePhoto
-from automart.db import affected, after_commit, db, end_read, transaction, utcnow
-from automart.errors import Invalid, NotFound, Unavailable, UnsupportedMediaType
-from automart.storage import NotStored, current_storage
+from automart.core.db import after_commit, db, release_connection, rowcount, transaction, utcnow
+from automart.core.errors import Invalid, NotFound, Unavailable, UnsupportedMediaType
+from automart.core.storage import NotStored, current_storage
+from automart.customers.models import TOKEN_BYTES, TOKEN_LENGTH, Customer, OrphanedPhoto
 
 log = structlog.get_logger(__name__)
 
@@ -77,7 +77,7 @@ def _place() -> Iterator[None]:
     if not _line.acquire(blocking=False):
         raise Unavailable(TOO_MANY)
     try:
-        end_read()  # nothing is held open while it waits and decodes
+        release_connection()  # nothing is held open while it waits and decodes
         if not _program.acquire(timeout=A_PLACE_WITHIN):
             raise Unavailable(TOO_MANY)
         try:
@@ -94,7 +94,7 @@ def stored(webp: bytes) -> Iterator[str]:
     given it to a customer."""
     token = secrets.token_hex(TOKEN_BYTES)
     with transaction():
-        db.session.add(LoosePhoto(token=token))
+        db.session.add(OrphanedPhoto(token=token))
     try:
         current_storage().put(_key(token), webp)
         yield token
@@ -106,8 +106,8 @@ def stored(webp: bytes) -> Iterator[str]:
 def give(customer: Customer, token: str) -> None:
     """Let `customer` have the photo `token` instead of its present one, if any, which goes once the
     transaction is committed. Call it with the customer's row locked."""
-    loose = delete(LoosePhoto).where(LoosePhoto.token == token, ~LoosePhoto.is_doomed)
-    if not affected(loose):
+    loose = delete(OrphanedPhoto).where(OrphanedPhoto.token == token, ~OrphanedPhoto.is_doomed)
+    if not rowcount(loose):
         raise Unavailable("Storing the photo took too long.")
     take_from(customer)
     customer.photo_token = token
@@ -118,7 +118,7 @@ def take_from(customer: Customer) -> None:
     token = customer.photo_token
     if token is None:
         return
-    db.session.add(LoosePhoto(token=token, is_doomed=True))
+    db.session.add(OrphanedPhoto(token=token, is_doomed=True))
     customer.photo_token = None
     after_commit(partial(_delete_now, token))
 
@@ -137,25 +137,25 @@ def _is_given(token: str) -> bool:
     if not TOKEN.fullmatch(token):
         return False  # with a NUL in it, say, which a database would not compare
     found = db.session.scalar(select(exists().where(Customer.photo_token == token)))
-    end_read()
+    release_connection()
     return bool(found)
 
 
 def delete_loose() -> int:
     """Delete files that no customer has, for some seconds at most: other chores wait for it.
     Answers how many; the rest waits for the next call."""
-    is_late = LoosePhoto.created_at < utcnow() - GRACE
-    loose = select(LoosePhoto.token).where(or_(LoosePhoto.is_doomed, is_late))
+    is_late = OrphanedPhoto.created_at < utcnow() - GRACE
+    loose = select(OrphanedPhoto.token).where(or_(OrphanedPhoto.is_doomed, is_late))
     # In no order: no file that cannot be deleted stands before others each time.
     tokens = list(db.session.scalars(loose.order_by(func.random()).limit(BATCH)))
-    end_read()
+    release_connection()
     if not tokens:
         return 0
     with transaction():
         db.session.execute(
-            update(LoosePhoto).where(LoosePhoto.token.in_(tokens)).values(is_doomed=True)
+            update(OrphanedPhoto).where(OrphanedPhoto.token.in_(tokens)).values(is_doomed=True)
         )
-        doomed = select(LoosePhoto.token).where(LoosePhoto.token.in_(tokens))
+        doomed = select(OrphanedPhoto.token).where(OrphanedPhoto.token.in_(tokens))
         tokens = list(db.session.scalars(doomed))
     return _delete_doomed(tokens)
 
@@ -190,13 +190,13 @@ def _key(token: str) -> str:
 
 def _drop(token: str) -> None:
     """Delete a file unless a customer was given it after all."""
-    loose = update(LoosePhoto).where(LoosePhoto.token == token).values(is_doomed=True)
+    loose = update(OrphanedPhoto).where(OrphanedPhoto.token == token).values(is_doomed=True)
     with transaction():
-        if not affected(loose):
+        if not rowcount(loose):
             if db.session.scalar(select(exists().where(Customer.photo_token == token))):
                 return
             # `delete_loose` was here, and before the file was.
-            db.session.add(LoosePhoto(token=token, is_doomed=True))
+            db.session.add(OrphanedPhoto(token=token, is_doomed=True))
     _delete_now(token)
 
 
@@ -215,7 +215,7 @@ def _delete_doomed(tokens: list[str]) -> int:
             failed += 1
         else:
             with transaction():
-                deleted += affected(delete(LoosePhoto).where(LoosePhoto.token == token))
+                deleted += rowcount(delete(OrphanedPhoto).where(OrphanedPhoto.token == token))
         # So many, and it is not the file, it is the storage.
         if failed == MOST_FAILURES or time.monotonic() >= end:
             break

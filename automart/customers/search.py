@@ -8,9 +8,9 @@ from sqlalchemy import ColumnElement, Select, Text, cast, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, array
 from sqlalchemy.orm import aliased
 
+from automart.core.db import db
 from automart.customers.folding import unaccented
 from automart.customers.models import Customer
-from automart.db import db
 
 # So many rows are looked through in less time than an index needs for a common query.
 NEAR = 2_000

@@ -11,23 +11,27 @@ from flask.views import MethodView
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from automart.accounts.auth import USER, authenticate, current_caller, public, requires
-from automart.api import (
+from automart.core.db import db, get_or_404, transaction
+from automart.core.errors import NotFound
+from automart.customers import photos, search
+from automart.customers.models import TOKEN_LENGTH, Customer
+from automart.customers.schemas import CustomerChanges, CustomerQuery, CustomerSchema, PhotoUpload
+from automart.oauth.authentication import authenticate
+from automart.web import (
+    USER,
     Answer,
     Blueprint,
     Values,
     absolute_url,
     check_version,
+    current_caller,
     idempotent,
     page_of,
     paginate,
     paginate_by,
+    public,
+    requires,
 )
-from automart.customers import photos, search
-from automart.customers.models import TOKEN_LENGTH, Customer
-from automart.customers.schemas import CustomerChanges, CustomerQuery, CustomerSchema, PhotoUpload
-from automart.db import db, get_or_404, transaction
-from automart.errors import NotFound
 
 blp = Blueprint("customers", __name__, url_prefix="/v1/customers", description="Customers")
 photo_blp = Blueprint("photos", __name__, url_prefix="/v1/photos", description="Photos")
@@ -72,7 +76,6 @@ class Customers(MethodView):
 class CustomerById(MethodView):
     @requires(USER)
     @blp.response(200, CustomerSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     def get(self, customer_id: int) -> Customer:
         """Read a customer."""
         return get_or_404(Customer, customer_id)
@@ -80,7 +83,6 @@ class CustomerById(MethodView):
     @requires(USER)
     @blp.arguments(CustomerChanges)
     @blp.response(200, CustomerSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     def patch(self, changes: Values, customer_id: int) -> Customer:
         """Change the fields that are sent and leave the others."""
         with _signing():
@@ -91,7 +93,6 @@ class CustomerById(MethodView):
 
     @requires(USER)
     @blp.response(204)
-    @blp.alt_response(404, "NOT_FOUND")
     def delete(self, customer_id: int) -> None:
         """Delete a customer together with the photo."""
         with transaction():
@@ -105,7 +106,6 @@ class PhotoOfCustomer(MethodView):
     @requires(USER)
     @blp.arguments(PhotoUpload, location="files")
     @blp.response(200, CustomerSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     @blp.alt_response(413, "CONTENT_TOO_LARGE")
     @blp.alt_response(503, "SERVICE_UNAVAILABLE")
     def put(self, files: Values, customer_id: int) -> Customer:
@@ -125,7 +125,6 @@ class PhotoOfCustomer(MethodView):
 
     @requires(USER)
     @blp.response(204)
-    @blp.alt_response(404, "NOT_FOUND")
     def delete(self, customer_id: int) -> None:
         """Delete the photo of a customer. `If-Match` is about the customer."""
         with _signing():
@@ -139,7 +138,6 @@ class PhotoOfCustomer(MethodView):
 @photo_blp.route(f"/<string(length={TOKEN_LENGTH}):token>")
 @public
 @photo_blp.response(200, {"type": "string", "format": "binary"}, content_type=WEBP)
-@photo_blp.alt_response(404, "NOT_FOUND")
 def photo(token: str) -> Response:
     """Load a photo. Its URL is a customer's `photo_url`, for as long as the photo is theirs."""
     response = Response(photos.content_of(token), mimetype=WEBP, headers=PHOTO_HEADERS)

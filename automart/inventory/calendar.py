@@ -9,12 +9,12 @@ from typing import Any
 from icalendar import Calendar, Event
 from sqlalchemy import select
 
-from automart.db import db
+from automart.core.db import db
 from automart.inventory.models import DAY, Booking, Car
 from automart.inventory.service import IS_CONFIRMED, check_query_order
 
 PRODUCT = "-//Automart//Cars//EN"
-UNTOLD_SPAN = 365 * DAY
+DEFAULT_SPAN = 365 * DAY
 SECOND = timedelta(seconds=1)
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
-from automart.api.fields import Text, UtcTime
 from automart.inventory.models import PRICE_LIMIT
+from automart.web.fields import Text, UtcTime
 
 # A day within what Python can hold: a database may answer in any offset.
 FIRST_INSTANT = datetime.min.replace(tzinfo=UTC) + timedelta(days=1)

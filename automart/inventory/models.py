@@ -23,10 +23,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
-from automart.api.fields import LONGEST_EMAIL
 from automart.catalogue.models import LONGEST_NAME, VehicleMake
-from automart.db import BigId, Model, Timestamped, fold, time_of_creation, utcnow
+from automart.core.db import BigId, Model, Timestamped, casefold_key, time_of_creation, utcnow
 from automart.inventory.columns import MoneyColumn
+from automart.web.fields import LONGEST_EMAIL
 
 LONGEST_TEXT = 200
 FIRST_YEAR = 1901
@@ -119,7 +119,7 @@ class Car(Model):
 
     @validates("model")
     def _fold_model(self, _key: str, model: str) -> str:
-        self.model_folded = fold(model)
+        self.model_folded = casefold_key(model)
         return model
 
 
@@ -180,7 +180,7 @@ class Booking(Timestamped, Model):
 
     @validates("customer_email")
     def _fold_email(self, _key: str, email: str | None) -> str | None:
-        self.customer_email_folded = None if email is None else fold(email)
+        self.customer_email_folded = None if email is None else casefold_key(email)
         return email
 
     @property

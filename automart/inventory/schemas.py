@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from marshmallow import ValidationError, fields, validate
 
-from automart.api import PageQuery, Query, Schema
-from automart.api.fields import EmailAddress, Id, QueryId, QueryInteger, QueryText, Text, UtcTime
 from automart.catalogue.models import LONGEST_NAME
-from automart.db import utcnow
+from automart.core.db import utcnow
 from automart.inventory.fields import Instant, Money, Price, QueryPrice, Vin
 from automart.inventory.models import (
     FIRST_YEAR,
@@ -15,6 +13,8 @@ from automart.inventory.models import (
     BookingStatus,
     CarStatus,
 )
+from automart.web import PageQuery, Query, Schema
+from automart.web.fields import EmailAddress, Id, QueryId, QueryInteger, QueryText, Text, UtcTime
 
 LAST_YEAR = 9999
 

@@ -13,13 +13,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, exists, func, literal_column, select
 
-from automart.api.fields import rfc3339
 from automart.catalogue.lookup import find_model
 from automart.catalogue.models import VehicleMake
+from automart.core.db import casefold_key, db, get_or_404, utcnow
+from automart.core.errors import FIELDS_ARE_WRONG, Conflict, Invalid, NotFound
 from automart.customers.models import Customer
-from automart.db import db, fold, get_or_404, utcnow
-from automart.errors import FIELDS_ARE_WRONG, Conflict, Invalid, NotFound
 from automart.inventory.models import Booking, BookingStatus, Car, CarStatus, Dealer
+from automart.web.fields import rfc3339
 
 # Indexes of confirmed bookings are used only where the word stands in the statement itself.
 IS_CONFIRMED = Booking.status == literal_column("'confirmed'")
@@ -191,7 +191,7 @@ def available_cars(start: datetime, end: datetime) -> Select[Any]:
 
 def of_brand(brand: str) -> ColumnElement[bool]:
     """Whether a car is of the make with this name, in any case."""
-    make = select(VehicleMake.id).where(VehicleMake.name_folded == fold(brand))
+    make = select(VehicleMake.id).where(VehicleMake.name_folded == casefold_key(brand))
     return Car.make_id == make.scalar_subquery()
 
 
@@ -220,11 +220,15 @@ def _describe(car: Car, values: Mapping[str, Any]) -> None:
     is_new = car.make_id is None
     brand = values.pop("brand", None if is_new else car.brand)
     model = values.pop("model", car.model)
-    if is_new or fold(brand) != car.make.name_folded or model != car.model:
+    if is_new or casefold_key(brand) != car.make.name_folded or model != car.model:
         try:
             car.make, car.model = find_model(brand, model)
         except Invalid:
-            if is_new or fold(brand) != car.make.name_folded or fold(model) != car.model_folded:
+            if (
+                is_new
+                or casefold_key(brand) != car.make.name_folded
+                or casefold_key(model) != car.model_folded
+            ):
                 raise
     dealer_id = values.get("dealer_id", car.dealer_id)
     if dealer_id != car.dealer_id and not _is_kept(Dealer, dealer_id):

@@ -9,18 +9,7 @@ from flask import Response, request
 from flask.views import MethodView
 from sqlalchemy import Select, select
 
-from automart.accounts.auth import USER, requires
-from automart.api import (
-    Answer,
-    Blueprint,
-    Values,
-    absolute_url,
-    check_version,
-    idempotent,
-    page_of,
-    paginate,
-)
-from automart.db import db, fold, get_or_404, transaction, utcnow
+from automart.core.db import casefold_key, db, get_or_404, transaction, utcnow
 from automart.inventory import calendar, service
 from automart.inventory.fields import LAST_INSTANT
 from automart.inventory.models import Booking, Car, Dealer
@@ -38,6 +27,18 @@ from automart.inventory.schemas import (
     DealerChanges,
     DealerQuery,
     DealerSchema,
+)
+from automart.web import (
+    USER,
+    Answer,
+    Blueprint,
+    Values,
+    absolute_url,
+    check_version,
+    idempotent,
+    page_of,
+    paginate,
+    requires,
 )
 
 blp = Blueprint("inventory", __name__, url_prefix="/v1", description="Dealers, cars, bookings")
@@ -73,7 +74,6 @@ class Dealers(MethodView):
 class DealerById(MethodView):
     @requires(USER)
     @blp.response(200, DealerSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     def get(self, dealer_id: int) -> Dealer:
         """Read a dealer."""
         return get_or_404(Dealer, dealer_id)
@@ -81,7 +81,6 @@ class DealerById(MethodView):
     @requires(USER)
     @blp.arguments(DealerChanges(partial=True))
     @blp.response(200, DealerSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     def patch(self, changes: Values, dealer_id: int) -> Dealer:
         """Change the fields that are sent and leave the others."""
         with transaction():
@@ -92,7 +91,6 @@ class DealerById(MethodView):
 
     @requires(USER)
     @blp.response(204)
-    @blp.alt_response(404, "NOT_FOUND")
     @blp.alt_response(409, "CONFLICT")
     def delete(self, dealer_id: int) -> None:
         """Delete a dealer that has no cars."""
@@ -133,7 +131,6 @@ class Cars(MethodView):
 class CarById(MethodView):
     @requires(USER)
     @blp.response(200, CarSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     def get(self, car_id: int) -> Car:
         """Read a car."""
         return get_or_404(Car, car_id)
@@ -141,7 +138,6 @@ class CarById(MethodView):
     @requires(USER)
     @blp.arguments(CarSchema)
     @blp.response(200, CarSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     @blp.alt_response(409, "CONFLICT")
     def put(self, values: Values, car_id: int) -> Car:
         """Replace everything that can be written. Brand and model are checked if they change."""
@@ -150,7 +146,6 @@ class CarById(MethodView):
     @requires(USER)
     @blp.arguments(CarChanges(partial=True))
     @blp.response(200, CarSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     @blp.alt_response(409, "CONFLICT")
     def patch(self, changes: Values, car_id: int) -> Car:
         """Change the fields that are sent and leave the others."""
@@ -158,7 +153,6 @@ class CarById(MethodView):
 
     @requires(USER)
     @blp.response(204)
-    @blp.alt_response(404, "NOT_FOUND")
     @blp.alt_response(409, "CONFLICT")
     def delete(self, car_id: int) -> None:
         """Delete a car without confirmed bookings to come. Its other bookings stay, without it."""
@@ -173,7 +167,6 @@ class CalendarOfCar(MethodView):
     @requires(USER)
     @blp.arguments(CalendarQuery, location="query")
     @blp.response(200, CalendarSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     @blp.doc(responses={200: {"content": {ICALENDAR: {"schema": {"type": "string"}}}}})
     def get(self, query: Values, car_id: int) -> Answer | Response:
         """Tell when a car is busy and when it is free; or, as text/calendar, its bookings.
@@ -202,7 +195,7 @@ class Bookings(MethodView):
         if query["car_id"] is not None:
             bookings = bookings.where(Booking.car_id == query["car_id"])
         if query["customer_email"] is not None:
-            folded = fold(query["customer_email"])
+            folded = casefold_key(query["customer_email"])
             bookings = bookings.where(Booking.customer_email_folded == folded)
         if query["status"] is not None:
             bookings = bookings.where(Booking.status == query["status"])
@@ -226,7 +219,6 @@ class Bookings(MethodView):
 class BookingById(MethodView):
     @requires(USER)
     @blp.response(200, BookingSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     def get(self, booking_id: int) -> Booking:
         """Read a booking. Cancelled ones stay readable."""
         return get_or_404(Booking, booking_id)
@@ -234,7 +226,6 @@ class BookingById(MethodView):
     @requires(USER)
     @blp.arguments(BookingChanges(partial=True))
     @blp.response(200, BookingSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     @blp.alt_response(409, "CONFLICT")
     def patch(self, changes: Values, booking_id: int) -> Booking:
         """Move a booking, or change its customer. A day costs what it did at booking."""
@@ -246,7 +237,6 @@ class BookingById(MethodView):
 
     @requires(USER)
     @blp.response(204)
-    @blp.alt_response(404, "NOT_FOUND")
     @blp.alt_response(409, "CONFLICT")
     def delete(self, booking_id: int) -> None:
         """Cancel a booking: its dates are free again, and it stays readable."""
@@ -274,7 +264,7 @@ def _filtered(cars: Select[Any], query: Values) -> Select[Any]:
     if query["brand"] is not None:
         cars = cars.where(service.of_brand(query["brand"]))
     if query["model"] is not None:
-        cars = cars.where(Car.model_folded == fold(query["model"]))
+        cars = cars.where(Car.model_folded == casefold_key(query["model"]))
     if query["dealer_id"] is not None:
         cars = cars.where(Car.dealer_id == query["dealer_id"])
     return cars
@@ -294,7 +284,7 @@ def _asked_range(query: Values) -> tuple[datetime, datetime]:
     if start is None:
         start = utcnow().replace(hour=0, minute=0, second=0, microsecond=0)
     if end is None:
-        span = calendar.UNTOLD_SPAN
+        span = calendar.DEFAULT_SPAN
         end = min(start, LAST_INSTANT - span) + span
     return start, end
 

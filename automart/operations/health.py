@@ -14,8 +14,8 @@ import structlog
 from flask import Flask, current_app
 from sqlalchemy.exc import SQLAlchemyError
 
-from automart.config import Settings
-from automart.schema import SchemaState, impatient_engine, schema_state, tell_if_newer
+from automart.core.config import Settings
+from automart.core.schema_version import SchemaState, impatient_engine, schema_state, tell_if_newer
 
 log = structlog.get_logger(__name__)
 

@@ -12,9 +12,9 @@ from prometheus_client.core import InfoMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from automart import metrics
-from automart.api import ADMIN, Blueprint, requires
-from automart.operations.state import PARTS
+from automart.core import metrics
+from automart.operations.collectors import PARTS
+from automart.web import ADMIN, Blueprint, requires
 
 blp = Blueprint("metrics", __name__, description="Metrics for Prometheus")
 

@@ -7,9 +7,9 @@ from typing import Any
 from flask.views import MethodView
 from marshmallow import fields, validate
 
-from automart.api import Blueprint, Schema, public
-from automart.errors import Unavailable
+from automart.core.errors import Unavailable
 from automart.operations import health
+from automart.web import Blueprint, Schema, public
 
 blp = Blueprint("health", __name__, url_prefix="/health", description="Whether it can serve")
 

@@ -6,9 +6,9 @@ from marshmallow import fields, validate
 
 from automart.accounts.models import LONGEST_NAME as LONGEST_CLIENT_NAME
 from automart.accounts.schemas import ClientWithSecretSchema
-from automart.api import PageQuery, Schema, changes_of
-from automart.api.fields import Flag, Id, Text
 from automart.partners.models import LONGEST_NAME
+from automart.web import PageQuery, Schema, changes_of
+from automart.web.fields import Flag, Id, Text
 from automart.webhooks.schemas import WebhookUrl
 
 MOST_MAKES = 100

@@ -10,11 +10,10 @@ from sqlalchemy.exc import IntegrityError
 
 from automart.accounts import service as accounts
 from automart.accounts.models import Client
-from automart.api.access import current_caller
 from automart.background import Job, JobState, Kind
 from automart.catalogue.models import VehicleMake
-from automart.db import db, fold, lock_or_404
-from automart.errors import Conflict, Forbidden, Invalid, NotFound
+from automart.core.db import casefold_key, db, lock_or_404
+from automart.core.errors import Conflict, Forbidden, Invalid, NotFound
 from automart.partners.models import (
     MANUFACTURER_SCOPE,
     OFFICE_SCOPE,
@@ -23,6 +22,7 @@ from automart.partners.models import (
     RegionalOffice,
     manufacturer_make,
 )
+from automart.web.authorization import current_caller
 from automart.webhooks import service as webhooks
 
 # A field of an office, and what it is called on the office's webhook endpoint.
@@ -146,7 +146,7 @@ def current_make_id(brand: str) -> int:
     own_makes = select(VehicleMake).where(VehicleMake.id.in_(current_make_ids()))
     # Compared here: not every text in a path can be sent to the database.
     make_ids = {make.name_folded: make.id for make in db.session.scalars(own_makes)}
-    make_id = make_ids.get(fold(brand.strip()))
+    make_id = make_ids.get(casefold_key(brand.strip()))
     if make_id is None:
         raise NotFound(f"You have no make {brand}.")
     return make_id

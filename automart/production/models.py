@@ -7,7 +7,7 @@ from typing import TypedDict
 from sqlalchemy import BigInteger, CheckConstraint, Double, ForeignKey, Index, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
-from automart.db import BigId, Model, fold
+from automart.core.db import BigId, Model, casefold_key
 
 LONGEST_NAME = 100
 LONGEST_ADDRESS = 200
@@ -55,7 +55,7 @@ class Location(Model):
 
     @validates("postal_code")
     def _fold_postal_code(self, _key: str, postal_code: str) -> str:
-        self.postal_code_folded = fold(postal_code)
+        self.postal_code_folded = casefold_key(postal_code)
         return postal_code
 
 
@@ -168,7 +168,7 @@ class ChartBlock(Model):
     """The extremes of `POINTS_OF_A_BLOCK` points, so that a long chart is thinned without reading
     each of them. Block n has the points from n * 64 to n * 64 + 63; an unfinished one has no row.
 
-    Each extreme is packed with the number of its point (see `automart.production.chart`).
+    Each extreme is packed with the number of its point (see `automart.production.charts.series`).
     """
 
     __tablename__ = "chart_block"

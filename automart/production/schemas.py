@@ -8,8 +8,6 @@ from __future__ import annotations
 from iso3166 import countries
 from marshmallow import fields, validate
 
-from automart.api import PageQuery, Query, Schema
-from automart.api.fields import Id, Number, QueryFlag, QueryId, QueryInteger, Text, UtcTime
 from automart.production.models import (
     LARGEST_MEASURE,
     LONGEST_ADDRESS,
@@ -20,6 +18,8 @@ from automart.production.models import (
     MOST_SPROCKETS,
     MOST_TEETH,
 )
+from automart.web import PageQuery, Query, Schema
+from automart.web.fields import Id, Number, QueryFlag, QueryId, QueryInteger, Text, UtcTime
 
 FEWEST_POINTS = 10
 MOST_POINTS = 1_000

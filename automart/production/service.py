@@ -13,9 +13,9 @@ from typing import Any
 from sqlalchemy import exists, select
 from sqlalchemy.orm import InstrumentedAttribute
 
-from automart.db import ModelT, db
-from automart.errors import Conflict, Invalid
-from automart.production import chart
+from automart.core.db import ModelT, db
+from automart.core.errors import Conflict, Invalid
+from automart.production.charts import series
 from automart.production.models import Factory, Location, Sprocket, SprocketType
 
 TOO_SMALL = "The outside diameter must be at least the pitch diameter."
@@ -48,7 +48,7 @@ def create_factory(values: Mapping[str, Any], *, at: int | None = None) -> Facto
     )
     db.session.add(factory)
     db.session.flush()
-    chart.record(factory, at=at)
+    series.record(factory, at=at)
     return factory
 
 
@@ -60,7 +60,7 @@ def change_factory(factory: Factory, changes: Mapping[str, Any], *, at: int | No
         factory.location = _referred(Location, "location_id", rest.pop("location_id"))
     factory.update(rest)
     if factory.sprocket_production_goal != goal:
-        chart.record(factory, at=at)
+        series.record(factory, at=at)
 
 
 def create_sprocket(values: Mapping[str, Any], *, at: int | None = None) -> Sprocket:
@@ -128,7 +128,7 @@ def _check_diameters(kind: SprocketType, sent: Mapping[str, Any]) -> None:
 
 def _count(factory: Factory, difference: int, at: int | None) -> None:
     factory.sprocket_production_actual += difference
-    chart.record(factory, at=at)
+    series.record(factory, at=at)
 
 
 def _lock_factories(*ids: int) -> dict[int, Factory]:

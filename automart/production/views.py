@@ -9,20 +9,10 @@ from flask.views import MethodView
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
-from automart.accounts.auth import USER, requires
-from automart.api import (
-    Answer,
-    Blueprint,
-    Values,
-    absolute_url,
-    check_version,
-    idempotent,
-    page_of,
-    paginate,
-)
-from automart.db import db, fold, get_or_404, transaction
-from automart.errors import FIELDS_ARE_WRONG, Invalid, VersionMismatch
-from automart.production import chart, picture, service
+from automart.core.db import casefold_key, db, get_or_404, transaction
+from automart.core.errors import FIELDS_ARE_WRONG, Invalid, VersionMismatch
+from automart.production import service
+from automart.production.charts import series, svg
 from automart.production.models import Factory, Location, Sprocket, SprocketType
 from automart.production.schemas import (
     MOST_POINTS,
@@ -42,6 +32,18 @@ from automart.production.schemas import (
     SprocketTypeQuery,
     SprocketTypeSchema,
 )
+from automart.web import (
+    USER,
+    Answer,
+    Blueprint,
+    Values,
+    absolute_url,
+    check_version,
+    idempotent,
+    page_of,
+    paginate,
+    requires,
+)
 
 blp = Blueprint(
     "production", __name__, url_prefix="/v1", description="Factories and the sprockets they make"
@@ -57,7 +59,7 @@ class Locations(MethodView):
         """List locations."""
         locations = select(Location)
         if query["postal_code"] is not None:
-            folded = fold(query["postal_code"])
+            folded = casefold_key(query["postal_code"])
             locations = locations.where(Location.postal_code_folded == folded)
         return paginate(locations, Location.id, query)
 
@@ -79,7 +81,6 @@ class Locations(MethodView):
 class LocationById(MethodView):
     @requires(USER)
     @blp.response(200, LocationSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     def get(self, location_id: int) -> Location:
         """Read a location."""
         return get_or_404(Location, location_id)
@@ -87,7 +88,6 @@ class LocationById(MethodView):
     @requires(USER)
     @blp.arguments(LocationChanges(partial=True))
     @blp.response(200, LocationSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     def patch(self, changes: Values, location_id: int) -> Location:
         """Change the fields that are sent and leave the others."""
         with transaction():
@@ -98,7 +98,6 @@ class LocationById(MethodView):
 
     @requires(USER)
     @blp.response(204)
-    @blp.alt_response(404, "NOT_FOUND")
     @blp.alt_response(409, "CONFLICT")
     def delete(self, location_id: int) -> None:
         """Delete a location that has no factories."""
@@ -133,7 +132,6 @@ class SprocketTypes(MethodView):
 class SprocketTypeById(MethodView):
     @requires(USER)
     @blp.response(200, SprocketTypeSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     def get(self, sprocket_type_id: int) -> SprocketType:
         """Read a sprocket type."""
         return get_or_404(SprocketType, sprocket_type_id)
@@ -141,7 +139,6 @@ class SprocketTypeById(MethodView):
     @requires(USER)
     @blp.arguments(SprocketTypeChanges(partial=True))
     @blp.response(200, SprocketTypeSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     def patch(self, changes: Values, sprocket_type_id: int) -> SprocketType:
         """Change the fields that are sent and leave the others."""
         with transaction():
@@ -152,7 +149,6 @@ class SprocketTypeById(MethodView):
 
     @requires(USER)
     @blp.response(204)
-    @blp.alt_response(404, "NOT_FOUND")
     @blp.alt_response(409, "CONFLICT")
     def delete(self, sprocket_type_id: int) -> None:
         """Delete a type of which there are no sprockets."""
@@ -193,7 +189,6 @@ class FactoryById(MethodView):
     @requires(USER)
     @blp.arguments(FactoryQuery, location="query")
     @blp.response(200, FactorySchema)
-    @blp.alt_response(404, "NOT_FOUND")
     def get(self, query: Values, factory_id: int) -> Factory:
         """Read a factory, with its chart if wanted."""
         factory = get_or_404(Factory, factory_id)
@@ -204,7 +199,6 @@ class FactoryById(MethodView):
     @requires(USER)
     @blp.arguments(FactoryChanges(partial=True))
     @blp.response(200, FactorySchema)
-    @blp.alt_response(404, "NOT_FOUND")
     def patch(self, changes: Values, factory_id: int) -> Factory:
         """Change the fields that are sent and leave the others. A new goal is charted."""
         with transaction():
@@ -215,7 +209,6 @@ class FactoryById(MethodView):
 
     @requires(USER)
     @blp.response(204)
-    @blp.alt_response(404, "NOT_FOUND")
     @blp.alt_response(409, "CONFLICT")
     def delete(self, factory_id: int) -> None:
         """Delete a factory that has no sprockets, together with its chart."""
@@ -230,8 +223,7 @@ class FactoryChart(MethodView):
     @requires(USER)
     @blp.arguments(ChartQuery, location="query")
     @blp.response(200, ChartSchema)
-    @blp.doc(responses={200: {"content": {picture.SVG: {"schema": {"type": "string"}}}}})
-    @blp.alt_response(404, "NOT_FOUND")
+    @blp.doc(responses={200: {"content": {svg.SVG: {"schema": {"type": "string"}}}}})
     def get(self, query: Values, factory_id: int) -> Answer | Response:
         """Read a factory's chart, as data or (`Accept: image/svg+xml`) as a picture."""
         start, end = query["start"], query["end"]
@@ -239,11 +231,11 @@ class FactoryChart(MethodView):
             error = {"detail": "Must not be before `from`.", "parameter": "to"}
             raise Invalid(FIELDS_ARE_WRONG, errors=[error])
         factory = get_or_404(Factory, factory_id)
-        span = chart.between(factory, start, end)
-        points = chart.read([span], query["points"])[factory.id]
+        span = series.between(factory, start, end)
+        points = series.read([span], query["points"])[factory.id]
         if not _wants_picture():
-            return chart.as_data(points), 200, {"Vary": "Accept"}
-        response = Response(picture.draw(factory.name, points, start, end), mimetype=picture.SVG)
+            return series.as_data(points), 200, {"Vary": "Accept"}
+        response = Response(svg.draw(factory.name, points, start, end), mimetype=svg.SVG)
         response.headers["Vary"] = "Accept"
         response.add_etag()
         response.make_conditional(request)
@@ -279,7 +271,6 @@ class Sprockets(MethodView):
 class SprocketById(MethodView):
     @requires(USER)
     @blp.response(200, SprocketSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     def get(self, sprocket_id: int) -> Sprocket:
         """Read a sprocket."""
         return get_or_404(Sprocket, sprocket_id)
@@ -287,7 +278,6 @@ class SprocketById(MethodView):
     @requires(USER)
     @blp.arguments(SprocketChanges(partial=True))
     @blp.response(200, SprocketSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     def patch(self, changes: Values, sprocket_id: int) -> Sprocket:
         """Change the fields that are sent and leave the others. Moved, it counts elsewhere."""
         with transaction():
@@ -298,7 +288,6 @@ class SprocketById(MethodView):
 
     @requires(USER)
     @blp.response(204)
-    @blp.alt_response(404, "NOT_FOUND")
     def delete(self, sprocket_id: int) -> None:
         """Delete a sprocket. It counts no more."""
         with transaction():
@@ -308,9 +297,9 @@ class SprocketById(MethodView):
 
 
 def _show_charts(factories: Sequence[Factory]) -> None:
-    charts = chart.read([chart.whole(factory) for factory in factories], MOST_POINTS)
+    charts = series.read([series.whole(factory) for factory in factories], MOST_POINTS)
     for factory in factories:
-        factory.show_chart(chart.as_data(charts[factory.id]))
+        factory.show_chart(series.as_data(charts[factory.id]))
 
 
 def _check_version(factory: Factory) -> None:
@@ -326,4 +315,4 @@ def _check_version(factory: Factory) -> None:
 def _wants_picture() -> bool:
     """Whether a picture is preferred (RFC 9110 §12.5.1) to data, which are the default."""
     accepted = request.accept_mimetypes
-    return accepted.quality(picture.SVG) > accepted.quality("application/json")
+    return accepted.quality(svg.SVG) > accepted.quality("application/json")

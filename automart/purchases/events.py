@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from automart.api.fields import rfc3339
 from automart.purchases.models import Purchase, PurchaseChange
 from automart.purchases.schemas import STATE_CHANGED, StateChangedEvent
+from automart.web.fields import rfc3339
 from automart.webhooks.deliveries import Event
 from automart.webhooks.openapi import webhook_operation
 

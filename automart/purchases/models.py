@@ -15,7 +15,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from automart.background.models import state_column
 from automart.catalogue.models import LONGEST_NAME as LONGEST_MODEL_NAME
 from automart.catalogue.models import VehicleMake
-from automart.db import BigId, Model, Timestamped, utcnow
+from automart.core.db import BigId, Model, Timestamped, utcnow
 
 LONGEST_ORDER_NUMBER = 100
 

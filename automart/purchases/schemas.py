@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from marshmallow import INCLUDE, fields, validate
 
-from automart.api import PageQuery, Schema
-from automart.api.fields import Id, QueryText, Text, UtcTime
 from automart.catalogue.models import LONGEST_NAME as LONGEST_MODEL_NAME
 from automart.purchases.models import LONGEST_ORDER_NUMBER, PurchaseState
+from automart.web import PageQuery, Schema
+from automart.web.fields import Id, QueryText, Text, UtcTime
 
 STATE_CHANGED = "purchase.state_changed"
 

@@ -9,16 +9,16 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, false, or_, select, true, union_all
 
 from automart import background
-from automart.api import paginate_by
-from automart.api.access import current_caller
 from automart.catalogue.lookup import find_model
 from automart.catalogue.models import VehicleMake
-from automart.db import db, fold, for_update, insert, table_of, utcnow
-from automart.errors import Conflict, Forbidden, NotFound
+from automart.core.db import casefold_key, db, for_update, insert, table_of, utcnow
+from automart.core.errors import Conflict, Forbidden, NotFound
 from automart.partners.models import OFFICE_SCOPE
 from automart.partners.service import current_make_ids, current_office_id, keep_office
 from automart.purchases.events import state_changed
 from automart.purchases.models import Purchase, PurchaseChange, PurchaseState
+from automart.web import paginate_by
+from automart.web.authorization import current_caller
 from automart.webhooks.deliveries import enqueue_delivery
 from automart.webhooks.service import lock_endpoint_of
 
@@ -179,18 +179,20 @@ def _find_purchase(office_id: int, order_number: str) -> Purchase | None:
 
 def _is_of_brand(brand: str) -> ColumnElement[bool]:
     """Whether the make of a purchase has this name, regardless of case."""
-    make = select(VehicleMake.id).where(VehicleMake.name_folded == fold(brand))
+    make = select(VehicleMake.id).where(VehicleMake.name_folded == casefold_key(brand))
     return Purchase.make_id == make.scalar_subquery()
 
 
 def _can_be_make_of(purchase: Purchase, brand: str) -> bool:
     """Return whether a brand is the make of a purchase, or unknown: makes can be renamed."""
-    named = db.session.scalar(select(VehicleMake.id).where(VehicleMake.name_folded == fold(brand)))
+    named = db.session.scalar(
+        select(VehicleMake.id).where(VehicleMake.name_folded == casefold_key(brand))
+    )
     return named in (None, purchase.make_id)
 
 
 def _check_same_car(purchase: Purchase, is_of_make: bool, car_model: str) -> None:
-    if is_of_make and fold(purchase.car_model) == fold(car_model):
+    if is_of_make and casefold_key(purchase.car_model) == casefold_key(car_model):
         return
     car = f"{purchase.brand} {purchase.car_model}"
     raise Conflict(

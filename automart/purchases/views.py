@@ -7,13 +7,11 @@ from typing import Any
 from flask.views import MethodView
 from sqlalchemy import select
 
-from automart.accounts.auth import USER, requires
-from automart.api import Blueprint, Values, idempotent, page_of, paginate
 from automart.background import Job
+from automart.background.prefer_wait import accepted, can_wait
 from automart.background.schemas import JobSchema
-from automart.background.waiting import accepted, can_wait
-from automart.db import transaction
-from automart.errors import Invalid
+from automart.core.db import transaction
+from automart.core.errors import Invalid
 from automart.partners.models import MANUFACTURER_SCOPE, OFFICE_SCOPE
 from automart.partners.service import current_make_id
 from automart.purchases import service
@@ -26,6 +24,7 @@ from automart.purchases.schemas import (
     SaleSchema,
     StateChange,
 )
+from automart.web import USER, Blueprint, Values, idempotent, page_of, paginate, requires
 
 blp = Blueprint("purchases", __name__, url_prefix="/v1", description="Purchases and their states")
 
@@ -56,7 +55,6 @@ class VehiclesForManufacturing(MethodView):
     @requires(scope=MANUFACTURER_SCOPE)
     @blp.arguments(OrderedVehiclesQuery, location="query")
     @blp.response(200, page_of(OrderedVehicleSchema))
-    @blp.alt_response(404, "NOT_FOUND")
     def get(self, query: Values, brand: str) -> Values:
         """List the ordered vehicles of one of your makes, oldest first."""
         ordered = select(Purchase).where(
@@ -70,7 +68,6 @@ class UpdateStateWebhook(MethodView):
     @requires(scope=MANUFACTURER_SCOPE)
     @blp.arguments(StateChange)
     @blp.response(200, PurchaseSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     @blp.alt_response(409, "CONFLICT")
     def post(self, change: Values, purchase_id: int) -> Purchase:
         """Update a purchase's state and notify its regional office.
@@ -100,7 +97,6 @@ class Purchases(MethodView):
 class PurchaseById(MethodView):
     @requires(USER, scope=(OFFICE_SCOPE, MANUFACTURER_SCOPE))
     @blp.response(200, PurchaseSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     def get(self, purchase_id: int) -> Purchase:
         """Get a purchase."""
         return service.get_purchase(purchase_id)

@@ -17,9 +17,9 @@ from sqlalchemy.orm import aliased, lazyload
 
 from automart import background
 from automart.background.service import ensure_due
-from automart.db import db, utcnow
-from automart.errors import Conflict
-from automart.telemetry import current_request_id
+from automart.core.db import db, utcnow
+from automart.core.errors import Conflict
+from automart.core.logging import current_request_id
 from automart.webhooks.models import (
     DeliveryAttempt,
     DeliveryState,

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from sqlalchemy import select
 
-from automart.db import db, delete_in_parts, transaction, utcnow
+from automart.core.db import db, delete_in_batches, transaction, utcnow
 from automart.webhooks.deliveries import ensure_job
 from automart.webhooks.models import DeliveryState, WebhookDelivery, WebhookSecret
 from automart.webhooks.service import lock_endpoint
@@ -35,11 +35,11 @@ def resume_stalled_endpoints() -> int:
 
 def expire_deliveries() -> int:
     """Delete deliveries that ended more than 30 days ago. Return their number."""
-    return delete_in_parts(WebhookDelivery, WebhookDelivery.ended_at < utcnow() - KEPT_FOR)
+    return delete_in_batches(WebhookDelivery, WebhookDelivery.ended_at < utcnow() - KEPT_FOR)
 
 
 def expire_secrets() -> int:
     """Delete retired secrets that no longer sign. Return their number."""
-    return delete_in_parts(
+    return delete_in_batches(
         WebhookSecret, WebhookSecret.retired_at < utcnow() - VALID_AFTER_RETIREMENT
     )

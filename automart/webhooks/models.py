@@ -10,7 +10,7 @@ from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Index, Integer, Str
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from automart.background.models import state_column
-from automart.db import BigId, Model, utcnow
+from automart.core.db import BigId, Model, utcnow
 
 LONGEST_URL = 2000
 LONGEST_SUBJECT = 100

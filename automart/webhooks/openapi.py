@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from automart.api import Schema
+from automart.web import Schema
 
 
 def _header(name: str, description: str, *, required: bool = True) -> dict[str, Any]:

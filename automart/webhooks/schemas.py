@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 from marshmallow import ValidationError, fields
 
-from automart.api import PageQuery, Schema
-from automart.api.fields import QueryId, Text, UtcTime
-from automart.api.urls import can_be_host
+from automart.web import PageQuery, Schema
+from automart.web.fields import QueryId, Text, UtcTime
+from automart.web.urls import can_be_host
 from automart.webhooks.models import LONGEST_URL, DeliveryState
 
 

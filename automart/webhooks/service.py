@@ -9,8 +9,8 @@ import structlog
 from sqlalchemy import select, update
 
 from automart.accounts import audit
-from automart.db import db, for_update, lock_or_404, utcnow
-from automart.errors import NotFound
+from automart.core.db import db, for_update, lock_or_404, utcnow
+from automart.core.errors import NotFound
 from automart.webhooks import signing
 from automart.webhooks.models import DeliveryState, WebhookDelivery, WebhookEndpoint
 

@@ -11,8 +11,8 @@ import structlog
 from sqlalchemy import or_, select, update
 from standardwebhooks import Webhook
 
-from automart.db import db, for_update, transaction, utcnow
-from automart.encryption import CannotDecrypt, Rotation, decrypt, encrypt, rotate_rows
+from automart.core.db import db, for_update, transaction, utcnow
+from automart.core.encryption import CannotDecrypt, Rotation, decrypt, encrypt, rotate_rows
 from automart.webhooks.models import WebhookEndpoint, WebhookSecret
 
 log = structlog.get_logger(__name__)

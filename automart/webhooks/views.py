@@ -8,12 +8,11 @@ from flask.views import MethodView
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
-from automart.accounts.auth import ADMIN, requires
-from automart.api import Blueprint, Values, idempotent, page_of, paginate
 from automart.background import Job
+from automart.background.prefer_wait import accepted, can_wait
 from automart.background.schemas import JobSchema
-from automart.background.waiting import accepted, can_wait
-from automart.db import get_or_404, transaction
+from automart.core.db import get_or_404, transaction
+from automart.web import ADMIN, Blueprint, Values, idempotent, page_of, paginate, requires
 from automart.webhooks import deliveries
 from automart.webhooks.models import WebhookDelivery, WebhookEndpoint
 from automart.webhooks.schemas import DeliveryQuery, DeliverySchema
@@ -43,7 +42,6 @@ class WebhookDeliveries(MethodView):
 class WebhookDeliveryById(MethodView):
     @requires(ADMIN)
     @blp.response(200, DeliverySchema)
-    @blp.alt_response(404, "NOT_FOUND")
     def get(self, delivery_id: int) -> WebhookDelivery:
         """Get a webhook delivery with its attempts."""
         return get_or_404(WebhookDelivery, delivery_id)
@@ -55,7 +53,6 @@ class Redelivery(MethodView):
     @can_wait
     @idempotent
     @blp.response(202, JobSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     @blp.alt_response(409, "CONFLICT")
     def post(self, delivery_id: int) -> tuple[Job, int, Any]:
         """Restart a delivery under the same `webhook-id`.

@@ -26,7 +26,7 @@ from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 from urllib3.util.ssl_ import create_urllib3_context
 
-from automart.api.urls import HOST
+from automart.web.urls import HOST
 from jobs.http.public_addresses import why_not_public
 from jobs.http.response import WebhookResponse, read_response
 from jobs.http.transport import Deadline, Transport

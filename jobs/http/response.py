@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
-from automart.api.retry_after import parse_retry_after
+from automart.web.retry_after import parse_retry_after
 
 LONGEST_TEXT = 2048
 

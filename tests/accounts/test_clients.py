@@ -20,8 +20,8 @@ from automart.accounts.models import (
     LoginThrottle,
     User,
 )
-from automart.accounts.upkeep import forget_old_accounts_data
-from automart.db import db, transaction
+from automart.core.db import db, transaction
+from automart.oauth.maintenance import forget_old_accounts_data
 from tests.support.http import assert_problem, pointers
 from tests.support.people import PASSWORD, make_client, signed_in
 

@@ -10,11 +10,11 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from automart.accounts.login_throttle import ACCOUNT
 from automart.accounts.models import Login, User
 from automart.accounts.service import create_application
-from automart.accounts.throttle import ACCOUNT
-from automart.db import db, transaction
-from tests.accounts.pages import CALLBACK, code_for, exchange, log_in, me, refresh
+from automart.core.db import db, transaction
+from tests.oauth.pages import CALLBACK, code_for, exchange, log_in, me, refresh
 from tests.support.http import at_once
 from tests.support.people import PASSWORD, signed_in
 

@@ -9,10 +9,10 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from automart.accounts.login_throttle import ACCOUNT
 from automart.accounts.models import User
 from automart.accounts.passwords import LONGEST, SHORTEST, common_passwords, what_is_wrong
-from automart.accounts.throttle import ACCOUNT
-from automart.db import db
+from automart.core.db import db
 from tests.support.http import assert_problem, pointers
 from tests.support.people import PASSWORD, signed_in, token_of, with_token
 

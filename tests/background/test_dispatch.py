@@ -9,11 +9,10 @@ import pytest
 import redis
 import rq
 
-from automart.background import Job, JobState, Kind, submit, upkeep
-from automart.background.claims import claim
+from automart.background import Job, JobState, Kind, maintenance, submit
 from automart.background.kinds import Queue
-from automart.background.queues import connect, push, waiting_ids
-from automart.background.upkeep import (
+from automart.background.leases import claim
+from automart.background.maintenance import (
     KEPT_FOR,
     MESSAGE_LOST_AFTER,
     dispatch_due,
@@ -21,7 +20,8 @@ from automart.background.upkeep import (
     expire_jobs,
     hold_lease,
 )
-from automart.db import db, transaction, utcnow
+from automart.background.queues import connect, push, waiting_ids
+from automart.core.db import db, transaction, utcnow
 from tests.support.sync import the_job
 
 
@@ -191,7 +191,7 @@ class TestLease:
 
 
 def test_old_jobs_are_deleted_few_at_a_time_and_all(app, monkeypatch):
-    monkeypatch.setattr(upkeep, "EXPIRED_AT_ONCE", 2)
+    monkeypatch.setattr(maintenance, "EXPIRED_AT_ONCE", 2)
     now = utcnow()
     with transaction():
         for days in (1, 29, 31, 32, 33, 34, 400):

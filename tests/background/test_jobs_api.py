@@ -11,11 +11,11 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from automart.background import Job, Kind, waiting
-from automart.background.claims import Claim, claim
+from automart.background import Job, Kind, prefer_wait
+from automart.background.leases import JobLease, claim
 from automart.background.service import submit
-from automart.db import transaction
-from automart.errors import problem
+from automart.core.db import transaction
+from automart.core.errors import problem
 from tests.support.catalogue import HONDA, add_make
 from tests.support.http import assert_problem, at_once, parameters
 
@@ -27,7 +27,7 @@ def job(app: Flask) -> Job:
 
 
 @pytest.fixture
-def held(job: Job) -> Claim:
+def held(job: Job) -> JobLease:
     """The claim to `job`, which runs."""
     started = claim(job.id)
     assert started is not None
@@ -65,7 +65,7 @@ class TestPolling:
         }
 
     def test_a_running_job_shows_how_far_it_is(
-        self, client: FlaskClient, job: Job, held: Claim
+        self, client: FlaskClient, job: Job, held: JobLease
     ) -> None:
         with transaction():
             held.expect(11)
@@ -78,7 +78,7 @@ class TestPolling:
         assert response.json["attempts"] == 1
 
     def test_a_job_that_succeeded_shows_its_result_and_need_not_be_asked_again(
-        self, client: FlaskClient, job: Job, held: Claim
+        self, client: FlaskClient, job: Job, held: JobLease
     ) -> None:
         with transaction():
             held.succeed({"makes_unchanged": 9})
@@ -89,7 +89,9 @@ class TestPolling:
         assert response.json["error"] is None
         assert response.json["finished_at"] >= response.json["started_at"]
 
-    def test_a_job_that_failed_shows_why(self, client: FlaskClient, job: Job, held: Claim) -> None:
+    def test_a_job_that_failed_shows_why(
+        self, client: FlaskClient, job: Job, held: JobLease
+    ) -> None:
         with transaction():
             held.fail(problem(502, "NHTSA did not answer."))
         response = client.get(f"/jobs/{job.id}")
@@ -130,7 +132,7 @@ class TestListing:
         assert client.get("/jobs").json["items"] == [client.get(f"/jobs/{job.id}").json]
 
     def test_they_are_filtered_by_kind_and_state(
-        self, client: FlaskClient, job: Job, held: Claim
+        self, client: FlaskClient, job: Job, held: JobLease
     ) -> None:
         queued = add_job()
         assert [j["id"] for j in client.get("/jobs?state=queued").json["items"]] == [str(queued.id)]
@@ -157,13 +159,13 @@ class TestCancelling:
         assert claim(job.id) is None
 
     def test_a_running_job_is_cancelled_at_once(
-        self, client: FlaskClient, job: Job, held: Claim
+        self, client: FlaskClient, job: Job, held: JobLease
     ) -> None:
         assert client.post(f"/jobs/{job.id}/cancel").json["state"] == "cancelled"
         assert client.get(f"/jobs/{job.id}").json["attempts"] == 1
 
     def test_a_job_that_has_ended_is_a_conflict(
-        self, client: FlaskClient, job: Job, held: Claim
+        self, client: FlaskClient, job: Job, held: JobLease
     ) -> None:
         with transaction():
             held.succeed(None)
@@ -189,7 +191,7 @@ class TestCancelling:
 def busy() -> Iterator[None]:
     """All places to wait in are taken."""
     with ExitStack() as stack:
-        while stack.enter_context(waiting._a_place()):
+        while stack.enter_context(prefer_wait._a_place()):
             pass
         yield
 

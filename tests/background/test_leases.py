@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from flask import Flask
 
-from automart.background.upkeep import hold_lease
+from automart.background.maintenance import hold_lease
 
 MINUTE = timedelta(minutes=1)
 OVER = timedelta(seconds=-1)

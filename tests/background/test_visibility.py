@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 
 from automart.accounts.models import Client, User
 from automart.background import Job
-from automart.db import db, transaction
+from automart.core.db import db, transaction
 from tests.support import people
 
 

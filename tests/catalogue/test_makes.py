@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from automart.catalogue.models import VehicleModel
-from automart.db import db
+from automart.core.db import db
 from tests.support.catalogue import HONDA, HONDAS, add_make
 from tests.support.http import assert_problem, at_once, parameters, pointers
 

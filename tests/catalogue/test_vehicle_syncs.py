@@ -8,8 +8,8 @@ import pytest
 
 from automart.background import Job
 from automart.catalogue.models import SyncOutcome, VehicleMake, VehicleModel
-from automart.db import db, transaction
-from jobs import running
+from automart.core.db import db, transaction
+from jobs import context
 from sandbox import Catalogue, Fault
 from tests.support.processes import until
 from tests.support.sync import (
@@ -396,7 +396,7 @@ class TestWhileASyncRuns:
         add_models({make_id: {} for make_id in makes})
         vpic.serve(catalogue_of(makes))
         url = client.post(SYNCS).json["url"]
-        when_asked(30, running.stopping.set)
+        when_asked(30, context.stopping.set)
 
         run_jobs()
         handed_back = client.get(url).json

@@ -13,8 +13,8 @@ from typer.testing import CliRunner, Result
 
 from automart.background import Job, JobState
 from automart.cli import app as command_line
-from automart.config import Settings
-from automart.db import db, end_read
+from automart.core.config import Settings
+from automart.core.db import db, release_connection
 from jobs import runner
 from tests.support.processes import environment
 
@@ -68,6 +68,6 @@ class working:  # noqa: N801 - reads as the verb that it is
         while not self._stop.wait(LOOKED_EVERY):
             with self._app.app_context():
                 found = list(db.session.scalars(queued))
-                end_read()
+                release_connection()
                 for job_id in found:
                     self._work(job_id)

@@ -7,7 +7,7 @@ from typer.testing import CliRunner, Result
 
 from automart.accounts.models import AuditEvent, Client, SigningKey, User
 from automart.cli import app as command_line
-from automart.db import db
+from automart.core.db import db
 from tests.cli.conftest import Run
 from tests.support.people import PASSWORD
 from tests.support.purchases import make_signing_office

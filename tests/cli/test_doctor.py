@@ -12,10 +12,10 @@ from rq import Worker
 from sqlalchemy import text
 
 from automart.background.kinds import Queue
-from automart.background.upkeep import hold_lease
-from automart.commands import doctor
-from automart.config import Settings
-from automart.db import db, transaction
+from automart.background.maintenance import hold_lease
+from automart.cli import doctor
+from automart.core.config import Settings
+from automart.core.db import db, transaction
 from tests.cli.conftest import Run, type_in
 
 DOWN = {"DATABASE_URL": "postgresql://x:hidden@127.0.0.1:1/x", "REDIS_URL": "redis://127.0.0.1:1"}

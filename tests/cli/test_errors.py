@@ -16,8 +16,8 @@ from sqlalchemy import text
 
 from automart import create_app
 from automart.cli import COMMANDS, load
-from automart.commands.errors import explain
-from automart.db import db, transaction
+from automart.cli.errors import explain
+from automart.core.db import db, transaction
 from tests.cli.conftest import Run, type_in
 from tests.support.programs import free_port
 from tests.support.setup import SECRET, make_settings

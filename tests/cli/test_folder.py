@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from automart.commands.folder import held
+from automart.cli.folder import held
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from automart.commands.errors import CommandError
-from automart.commands.listening import EVERYWHERE, Address, free_port
+from automart.cli.errors import CommandError
+from automart.cli.listening import EVERYWHERE, Address, free_port
 from tests.support.programs import free_port as any_port
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import func, select
 
-from automart.catalogue.importing import PART
+from automart.catalogue.make_import import PART
 from automart.catalogue.models import VehicleMake
-from automart.db import db
+from automart.core.db import db
 from sandbox import Catalogue, Fault, Vpic
 from tests.cli.conftest import Run, type_in
 

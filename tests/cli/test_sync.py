@@ -18,11 +18,11 @@ from automart.background import Job, JobState
 from automart.background.service import cancel
 from automart.catalogue.models import VehicleMake, VehicleModel
 from automart.catalogue.service import request_sync
-from automart.commands.outcome import SyncExit, tell_outcome
-from automart.commands.sync import order_sync
-from automart.commands.watching import NO_REDIS, NO_WORKER, Bar, Lines, watch
-from automart.config import Settings
-from automart.db import db, get_or_404, transaction
+from automart.cli.job_progress import NO_REDIS, NO_WORKER, Bar, Lines, watch
+from automart.cli.sync import order_sync
+from automart.cli.sync_report import SyncExit, tell_outcome
+from automart.core.config import Settings
+from automart.core.db import db, get_or_404, transaction
 from sandbox import Fault, Vpic
 from tests.cli.conftest import Run, type_in, working
 from tests.support.processes import environment

@@ -14,7 +14,7 @@ import psutil
 import pytest
 import requests
 
-from automart.commands.listening import EVERYWHERE
+from automart.cli.listening import EVERYWHERE
 from sandbox import Vpic
 from tests.support.programs import PATIENCE, Program, automart, free_port
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from flask import Flask
 
-from automart.config import Settings
-from automart.db import db, transaction
+from automart.core.config import Settings
+from automart.core.db import db, transaction
 from automart.partners import service as partners
 from automart.partners.models import RegionalOffice
 from automart.purchases.models import PurchaseState

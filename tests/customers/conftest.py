@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from automart.config import Settings
+from automart.core.config import Settings
 
 
 @pytest.fixture

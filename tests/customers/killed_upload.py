@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from automart import create_app
+from automart.core.storage import Storage
 from automart.customers import photos
-from automart.storage import Storage
 from tests.conftest import make_settings
 from tests.customers.pictures import jpeg, upload
 from tests.support import people

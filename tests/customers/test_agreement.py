@@ -24,9 +24,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from automart.core.db import db
 from automart.customers.folding import unaccented
-from automart.customers.models import LoosePhoto
-from automart.db import db
+from automart.customers.models import OrphanedPhoto
 from tests.customers.pictures import files_in, jpeg, upload
 from tests.support.people import make_user, signed_in
 
@@ -67,7 +67,7 @@ class Requests(RuleBasedStateMachine):
             assert self.client.delete(f"/v1/customers/{customer_id}").status_code == 204
         db.session.rollback()
         assert files_in(self.photos) == []
-        assert db.session.query(LoosePhoto).count() == 0
+        assert db.session.query(OrphanedPhoto).count() == 0
 
     @rule(first=NAMES, last=NAMES, email=EMAILS)
     def create(self, first: str, last: str, email: str | None) -> None:

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from typer.testing import CliRunner
 
-from automart.commands.customers import customers_app
-from automart.config import Settings
-from automart.csvfiles import defused, restored
-from automart.customers import csv_files
-from automart.customers.csv_files import EXPORTED
+from automart.cli.customers import customers_app
+from automart.core.config import Settings
+from automart.core.csv_import import defused, restored
+from automart.core.db import db, transaction
+from automart.customers import csv as customers_csv
+from automart.customers.csv import EXPORTED
 from automart.customers.models import Customer
-from automart.db import db, transaction
 
 Run = Callable[..., Result]
 
@@ -197,7 +197,7 @@ class TestExport:
         assert names() == [*self.PEOPLE, *self.PEOPLE]
 
     def test_its_reader_may_pause(self, app: Flask) -> None:
-        list(csv_files.write(io.StringIO()))
+        list(customers_csv.write(io.StringIO()))
         if db.engine.dialect.name != "postgresql":
             pytest.skip("SQLite ends no transaction for being idle: there is nothing to see.")
         assert db.session.scalar(text("SHOW idle_in_transaction_session_timeout")) == "0"

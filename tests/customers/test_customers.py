@@ -15,10 +15,10 @@ from flask.testing import FlaskClient
 from sqlalchemy import delete
 
 from automart.accounts.models import User
+from automart.core.db import db, transaction
 from automart.customers import views
 from automart.customers.models import Customer
-from automart.customers.samples import add_sample_customer
-from automart.db import db, transaction
+from automart.customers.seed import add_sample_customer
 from tests.customers.pictures import files_in, jpeg, upload
 
 MEMBERS = {

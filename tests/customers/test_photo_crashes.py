@@ -20,12 +20,12 @@ from flask.testing import FlaskClient
 
 from automart import create_app
 from automart.accounts.models import User
-from automart.config import Settings
-from automart.customers.models import TOKEN_LENGTH, Customer, LoosePhoto
+from automart.core.config import Settings
+from automart.core.db import db, transaction, utcnow
+from automart.core.errors import Unavailable
+from automart.core.storage import Storage
+from automart.customers.models import TOKEN_LENGTH, Customer, OrphanedPhoto
 from automart.customers.photos import GRACE, MOST_FAILURES, delete_loose, give, stored
-from automart.db import db, transaction, utcnow
-from automart.errors import Unavailable
-from automart.storage import Storage
 from jobs.housekeeping import chores
 from tests.customers.killed_upload import POINTS
 from tests.customers.pictures import files_in, jpeg, upload
@@ -37,7 +37,7 @@ ROOT = Path(__file__).parent.parent.parent
 def let_grace_pass() -> None:
     """Make all loose photos older than an upload can take."""
     with transaction():
-        for photo in db.session.query(LoosePhoto):
+        for photo in db.session.query(OrphanedPhoto):
             photo.created_at -= 2 * GRACE
 
 
@@ -78,7 +78,7 @@ def test_a_process_that_is_killed_leaves_nothing(
     assert files_in(photos) == tokens()
     assert client.get(after).status_code == 200
     assert (before == after) or client.get(before).status_code == 404
-    assert db.session.query(LoosePhoto).count() == 0
+    assert db.session.query(OrphanedPhoto).count() == 0
     assert delete_loose() == 0
 
 
@@ -87,7 +87,7 @@ def test_what_a_killed_writer_left_half_written_goes_too(
 ) -> None:
     token = "ab" * 16
     with transaction():
-        db.session.add(LoosePhoto(token=token))
+        db.session.add(OrphanedPhoto(token=token))
     (photos / "ab").mkdir(parents=True)
     (photos / "ab" / f"{token}.webp#1").write_bytes(b"RIFF")
     let_grace_pass()
@@ -136,7 +136,9 @@ def out_of_order(*_: Any) -> NoReturn:
 def make_loose_files(photos: Path, *names: str) -> None:
     """Files that no customer has, under tokens that are this one letter."""
     with transaction():
-        db.session.add_all(LoosePhoto(token=name * TOKEN_LENGTH, is_doomed=True) for name in names)
+        db.session.add_all(
+            OrphanedPhoto(token=name * TOKEN_LENGTH, is_doomed=True) for name in names
+        )
     for name in names:
         (photos / (2 * name)).mkdir(parents=True)
         (photos / (2 * name) / f"{name * TOKEN_LENGTH}.webp").write_bytes(b"RIFF")
@@ -147,10 +149,10 @@ def test_a_file_that_cannot_be_deleted_does_not_keep_the_others(app: Flask, phot
     stuck = "a" * TOKEN_LENGTH
     (photos / "aa" / f"{stuck}.webp").mkdir(parents=True)
     with transaction():
-        db.session.add(LoosePhoto(token=stuck, is_doomed=True, created_at=utcnow() - GRACE))
+        db.session.add(OrphanedPhoto(token=stuck, is_doomed=True, created_at=utcnow() - GRACE))
     assert delete_loose() == 3
     assert files_in(photos) == []
-    assert [photo.token for photo in db.session.query(LoosePhoto)] == [stuck]
+    assert [photo.token for photo in db.session.query(OrphanedPhoto)] == [stuck]
 
 
 def test_storage_that_is_down_is_not_asked_for_each_file(
@@ -221,7 +223,7 @@ def test_replacing_under_load(
     assert (200, "image/webp") in seen
     assert seen <= {(200, "image/webp"), (404, "application/problem+json")}
     assert files_in(photos) == tokens()
-    assert db.session.query(LoosePhoto).count() == 0
+    assert db.session.query(OrphanedPhoto).count() == 0
 
 
 def test_storage_that_is_down_is_a_503_and_loses_nothing(
@@ -239,7 +241,7 @@ def test_storage_that_is_down_is_a_503_and_loses_nothing(
             assert int(response.headers["Retry-After"]) > 0
             assert "below" not in response.text
         assert client.delete(f"/v1/customers/{ada['id']}/photo").status_code == 204
-        assert db.session.query(LoosePhoto).count() == 2
+        assert db.session.query(OrphanedPhoto).count() == 2
         assert delete_loose() == 0
         db.session.remove()
         db.engine.dispose()
@@ -247,4 +249,4 @@ def test_storage_that_is_down_is_a_503_and_loses_nothing(
     let_grace_pass()
     assert delete_loose() == 2
     assert files_in(photos) == []
-    assert db.session.query(LoosePhoto).count() == 0
+    assert db.session.query(OrphanedPhoto).count() == 0

@@ -13,11 +13,11 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from automart.core.db import db
+from automart.core.errors import Unavailable
 from automart.customers import photos as making
-from automart.customers.models import Customer, LoosePhoto
+from automart.customers.models import Customer, OrphanedPhoto
 from automart.customers.photos import LARGEST_UPLOAD
-from automart.db import db
-from automart.errors import Unavailable
 from tests.customers.pictures import (
     RED,
     encoded,
@@ -79,7 +79,7 @@ class TestWhatIsRefused:
             if status == 422:
                 assert response.get_json()["errors"][0]["pointer"] == "#/photo"
         assert files_in(photos) == before
-        assert db.session.query(LoosePhoto).count() == 0
+        assert db.session.query(OrphanedPhoto).count() == 0
         assert as_user.get(f"/v1/customers/{ada['id']}").get_json()["photo_url"] == url
 
     def test_a_body_that_is_no_form(self, as_user: FlaskClient, ada: dict[str, Any]) -> None:
@@ -226,7 +226,7 @@ class TestDelivery:
         assert client.get(url).status_code == 404
         assert files_in(photos) == []
         assert as_user.get("/v1/customers?q=ada").get_json()["items"] == []
-        assert db.session.query(LoosePhoto).count() == 0
+        assert db.session.query(OrphanedPhoto).count() == 0
 
     def test_a_made_up_url(self, client: FlaskClient) -> None:
         for token in ("0" * 32, "../../../../../etc/passwd", "x" * 31, "%00" * 32, "%ff" * 32):

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.dialects import postgresql
 
-from automart.api.fields import clean
+from automart.core.db import db, transaction
 from automart.customers import search
 from automart.customers.folding import search_text, unaccented
 from automart.customers.models import Customer
-from automart.db import db, transaction
+from automart.web.fields import clean
 
 PEOPLE = [
     ("Zoë", "Quinn", "zoe@example.com"),

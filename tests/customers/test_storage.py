@@ -14,11 +14,11 @@ import pytest
 from flask import Flask
 
 from automart import create_app
-from automart.config import Settings, SettingsError
-from automart.customers.models import LoosePhoto
-from automart.db import db
-from automart.errors import Unavailable
-from automart.storage import NotStored, Storage
+from automart.core.config import Settings, SettingsError
+from automart.core.db import db
+from automart.core.errors import Unavailable
+from automart.core.storage import NotStored, Storage
+from automart.customers.models import OrphanedPhoto
 from tests.customers.pictures import jpeg, upload
 from tests.support import people
 
@@ -124,7 +124,7 @@ def test_photos_in_s3(settings: Settings, app: Flask) -> None:
         assert client.get(second).data.startswith(b"RIFF")
         assert client.delete(f"/v1/customers/{customer['id']}").status_code == 204
         assert client.get(second).status_code == 404
-        assert db.session.query(LoosePhoto).count() == 0
+        assert db.session.query(OrphanedPhoto).count() == 0
         db.session.remove()
         db.engine.dispose()
     in_s3.extensions["redis"].close()

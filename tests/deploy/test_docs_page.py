@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from automart.background import Kind, queues
-from automart.config import Settings
+from automart.core.config import Settings
 from tests.support.browser import Unavailable, browsing
 from tests.support.people import PASSWORD, make_user
 from tests.support.setup import application, make_settings

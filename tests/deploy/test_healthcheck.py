@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from automart.commands.folder import LOCK, held
+from automart.cli.folder import LOCK, held
 from tests.support.programs import ROOT, free_port
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from honcho.environ import parse_procfile
 
-from automart.config import Settings
+from automart.core.config import Settings
 from tests.support.programs import ROOT
 
 SETTINGS = set(Settings.names())

@@ -16,9 +16,9 @@ import typer
 from sqlalchemy import select
 
 from automart.background import Job
-from automart.catalogue.samples import add_samples
+from automart.catalogue.seed import add_samples
+from automart.core.db import db, transaction
 from automart.customers.models import Customer
-from automart.db import db, transaction
 from tests.hosts.callers import EMAIL, PASSWORD, Answer, started
 from tests.hosts.network import Impossible, network
 from tests.hosts.services import ROOT, WEB, Programs, Store, environment, start_host

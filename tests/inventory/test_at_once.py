@@ -13,8 +13,8 @@ from flask import Flask
 from sqlalchemy import func, select
 
 from automart.accounts.models import User
-from automart.config import Settings
-from automart.db import db
+from automart.core.config import Settings
+from automart.core.db import db
 from automart.inventory.models import Booking
 from tests.support.inventory import booking_body, day, iso, make_booking, make_car
 from tests.support.people import make_user, token_of

@@ -10,7 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import insert, text
 
-from automart.db import db, transaction
+from automart.core.db import db, transaction
 from automart.inventory import service
 from automart.inventory.models import Booking, BookingStatus, Car, CarStatus
 from tests.support.inventory import (

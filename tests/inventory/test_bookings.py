@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select, update
 
-from automart.db import db, transaction
+from automart.core.db import db, transaction
 from automart.inventory import service
 from automart.inventory.models import Booking, BookingStatus, Car, CarStatus, started_days
 from tests.support.inventory import (

@@ -13,7 +13,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from automart.catalogue.models import VehicleModel
-from automart.db import db, transaction
+from automart.core.db import db, transaction
 from automart.inventory.models import BookingStatus, Car, CarStatus
 from tests.support.inventory import (
     HONDA,

@@ -11,11 +11,11 @@ from flask import Flask
 from sqlalchemy import insert, select
 from typer.testing import CliRunner, Result
 
-from automart.commands.cars import cars_app
-from automart.config import Settings
-from automart.csvfiles import Line
-from automart.db import db
-from automart.inventory.csv_files import read_cars
+from automart.cli.cars import cars_app
+from automart.core.config import Settings
+from automart.core.csv_import import Line
+from automart.core.db import db
+from automart.inventory.csv import read_cars
 from automart.inventory.models import Car, Dealer
 from tests.support.inventory import add_catalogue, make_car, make_dealer
 
@@ -108,7 +108,7 @@ class TestImport:
                     another.execute(insert(Dealer).values(name="Another", location="Ulm"))
                 yield line
 
-        monkeypatch.setattr("automart.commands.cars.read_cars", read_while_another_writes)
+        monkeypatch.setattr("automart.cli.cars.read_cars", read_while_another_writes)
         result = self.run(tmp_path, HEADER, *GOOD)
         assert result.exit_code == 0, result.output
         assert self.stored() == list(self.CARS)
@@ -124,7 +124,7 @@ class TestImport:
             if late:
                 make_car(vin=late.pop())
 
-        monkeypatch.setattr("automart.commands.cars.read_cars", read_too_early)
+        monkeypatch.setattr("automart.cli.cars.read_cars", read_too_early)
         result = self.run(tmp_path, HEADER, *GOOD)
         assert result.exit_code == 1
         assert "line 3: vin: There is a car with this VIN already." in result.output

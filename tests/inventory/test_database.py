@@ -12,10 +12,10 @@ from flask.testing import FlaskClient
 from sqlalchemy import text, update
 from sqlalchemy.exc import IntegrityError
 
-from automart.db import db, transaction
+from automart.core.db import db, transaction
+from automart.core.integrity_errors import explain_violation
 from automart.inventory import service
 from automart.inventory.models import Booking, BookingStatus
-from automart.violations import explain_violation
 from tests.support.inventory import booking_body, day, make_booking, make_car
 
 CANCELLED = BookingStatus.CANCELLED

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import delete
 
-from automart.db import db, transaction
+from automart.core.db import db, transaction
 from automart.inventory.models import Booking, Car
 from tests.support.inventory import booking_body, iso, make_car
 

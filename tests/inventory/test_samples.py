@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask.testing import FlaskClient
 
-from automart.db import transaction
+from automart.core.db import transaction
 from automart.inventory.fields import Vin
-from automart.inventory.samples import CARS, add_sample_dealer
+from automart.inventory.seed import CARS, add_sample_dealer
 from tests.support.inventory import add_catalogue, ids
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, time, timedelta
 import pytest
 
 from automart.background import Job, JobState
-from automart.db import db, transaction
+from automart.core.db import db, transaction
 from jobs.housekeeping import Chore, start_nightly_sync
 from tests.support.sync import the_job
 from tests.support.web import at_once

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
-from automart.api.urls import can_be_host
 from automart.purchases.schemas import WebhookUrl
+from automart.web.urls import can_be_host
 from jobs.http import client
 from jobs.http.client import AddressRefused, NoResponse, NotDelivered, post
 from jobs.http.response import LONGEST_TEXT, WebhookResponse

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from jobs import catalogue, nhtsa
+from automart.catalogue import nhtsa
+from jobs import catalogue
 from sandbox import Catalogue, Fault
 from tests.support.sync import add_makes, add_models, catalogue_of, stored_models
 

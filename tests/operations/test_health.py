@@ -16,11 +16,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
-from automart.config import Settings
-from automart.db import db, transaction
+from automart.core.config import Settings
+from automart.core.db import db, transaction
+from automart.core.schema_version import SchemaTooOld, check_before_start, check_schema
 from automart.operations import health
 from automart.operations.health import Probe
-from automart.schema import SchemaTooOld, check_before_start, check_schema
 from tests.support.http import assert_problem
 from tests.support.programs import ROOT, clean_environment, free_port
 from tests.support.setup import SECRET, application, make_settings

@@ -25,10 +25,10 @@ from sqlalchemy.exc import OperationalError
 
 from automart.accounts.models import Client, User
 from automart.background import Job, JobState
-from automart.background.upkeep import hold_lease
-from automart.config import Settings
-from automart.db import db, transaction, utcnow
-from automart.metrics import CONNECTIONS, free_slot, measure_connections
+from automart.background.maintenance import hold_lease
+from automart.core.config import Settings
+from automart.core.db import db, transaction, utcnow
+from automart.core.metrics import CONNECTIONS, free_slot, measure_connections
 from automart.purchases.models import PurchaseState
 from automart.webhooks.models import DeliveryState, WebhookDelivery
 from tests.support import people

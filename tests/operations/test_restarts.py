@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from automart.config import Settings
+from automart.core.config import Settings
 from tests.support.processes import until
 from tests.support.setup import make_settings, migrate
 from tests.support.web import Gunicorn, gunicorn_running

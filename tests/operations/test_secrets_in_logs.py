@@ -10,15 +10,15 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from automart.accounts.service import create_application
-from automart.config import Settings
-from automart.db import db, transaction
-from automart.errors import Unavailable
+from automart.core.config import Settings
+from automart.core.db import db, transaction
+from automart.core.errors import Unavailable
+from automart.core.logging import configure_logging
+from automart.core.storage import current_storage
 from automart.partners.models import RegionalOffice
 from automart.purchases.models import PurchaseState
-from automart.storage import current_storage
-from automart.telemetry import configure_logging
 from sandbox.office import Offices
-from tests.accounts.pages import CALLBACK, VERIFIER, code_for, exchange, log_in, refresh
+from tests.oauth.pages import CALLBACK, VERIFIER, code_for, exchange, log_in, refresh
 from tests.support import people
 from tests.support.people import PASSWORD
 from tests.support.purchases import make_purchase

@@ -7,7 +7,7 @@ import io
 from flask import Flask
 from flask.testing import FlaskClient
 
-from automart.db import db
+from automart.core.db import db
 from tests.support.http import assert_problem
 
 

@@ -9,7 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from automart.accounts.models import Client
-from automart.db import db
+from automart.core.db import db
 from automart.webhooks.models import WebhookSecret
 from tests.support.inventory import ids, pointers
 from tests.support.purchases import make_office, make_purchase

@@ -16,8 +16,8 @@ from sqlalchemy import func, select
 
 from automart import create_app
 from automart.accounts.models import User
-from automart.config import Settings
-from automart.db import db
+from automart.core.config import Settings
+from automart.core.db import db
 from automart.production.models import ChartPoint, Factory, Sprocket
 from tests.production.conftest import Make
 from tests.support import people

@@ -8,7 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import event, func, select
 
-from automart.db import db
+from automart.core.db import db
 from automart.production.models import ChartPoint
 from tests.production.conftest import Make
 from tests.support import charts

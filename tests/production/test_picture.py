@@ -12,9 +12,9 @@ from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 
-from automart.production.axes import DAY, EARLIEST, HOUR, LATEST, count_ticks, time_ticks
-from automart.production.picture import BOTTOM, HEIGHT, RIGHT, TOP, WIDTH, draw
-from automart.production.thinning import Point
+from automart.production.charts.downsampling import Point
+from automart.production.charts.svg import BOTTOM, HEIGHT, RIGHT, TOP, WIDTH, draw
+from automart.production.charts.ticks import DAY, EARLIEST, HOUR, LATEST, count_ticks, time_ticks
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 JANUARY_15 = 1_768_435_200

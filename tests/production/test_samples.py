@@ -5,8 +5,8 @@ from itertools import pairwise
 from flask import Flask
 from flask.testing import FlaskClient
 
-from automart.db import transaction
-from automart.production.samples import DAY, add_sample_production
+from automart.core.db import transaction
+from automart.production.seed import DAY, add_sample_production
 
 
 def test_three_factories_have_a_day_behind_them(app: Flask, as_user: FlaskClient) -> None:

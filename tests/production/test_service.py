@@ -6,8 +6,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from automart.db import db, transaction
-from automart.errors import Conflict, Invalid
+from automart.core.db import db, transaction
+from automart.core.errors import Conflict, Invalid
 from automart.production import service
 from automart.production.models import ChartBlock, ChartPoint, Factory, Location, SprocketType
 from tests.production.conftest import LOCATION, TYPE

@@ -9,11 +9,11 @@ from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from automart.db import db
-from automart.production import chart
-from automart.production.chart import Span
+from automart.core.db import db
+from automart.production.charts import series
+from automart.production.charts.downsampling import Point, Stretch, extremes, fit, stretches
+from automart.production.charts.series import Span
 from automart.production.models import POINTS_OF_A_BLOCK
-from automart.production.thinning import Point, Stretch, extremes, fit, stretches
 from tests.support import charts
 
 
@@ -108,7 +108,7 @@ def test_the_first_last_lowest_and_highest_are_kept_in_order(
     wanted = [
         Point(number, *point) for number, point in enumerate(points) if first <= number <= last
     ]
-    kept = chart.read([Span(factory.id, first, last)], most)[factory.id]
+    kept = series.read([Span(factory.id, first, last)], most)[factory.id]
     assert len(kept) <= most
     assert kept == sorted(set(kept))
     assert set(kept) <= set(wanted)
@@ -127,20 +127,20 @@ def test_no_more_rows_are_fetched_than_twice_what_is_shown(
     factory = charts.make_factory()
     charts.fill(factory, length)
     wanted = [(factory.id, stretch) for stretch in stretches(0, length - 1, most)]
-    rows = db.session.execute(chart._thinned(wanted)).all()
+    rows = db.session.execute(series._thinned(wanted)).all()
     assert most // 2 <= len(rows) <= 2 * most
-    assert len(chart.read([chart.whole(factory)], most)[factory.id]) <= most
+    assert len(series.read([series.whole(factory)], most)[factory.id]) <= most
 
 
 def test_several_charts_are_read_at_once_and_none_is_mixed_up(app: Flask) -> None:
     factories = [charts.make_factory() for _ in range(3)]
     for factory, length in zip(factories, (3, 500, 5_000), strict=True):
         charts.fill(factory, length)
-    together = chart.read([chart.whole(factory) for factory in factories], 100)
+    together = series.read([series.whole(factory) for factory in factories], 100)
     for factory in factories:
-        assert together[factory.id] == chart.read([chart.whole(factory)], 100)[factory.id]
+        assert together[factory.id] == series.read([series.whole(factory)], 100)[factory.id]
     assert len(together[factories[0].id]) == 3
 
 
 def test_a_factory_that_is_gone_meanwhile_has_an_empty_chart(app: Flask) -> None:
-    assert chart.read([Span(999, 0, 2_000)], 100) == {999: []}
+    assert series.read([Span(999, 0, 2_000)], 100) == {999: []}

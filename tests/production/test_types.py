@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from automart.db import db
+from automart.core.db import db
 from tests.production.conftest import TYPE, Make
 
 

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from automart.catalogue.models import VehicleMake, VehicleModel
-from automart.db import db, transaction
+from automart.core.db import db, transaction
 from automart.partners.models import RegionalOffice
 from automart.purchases.models import Purchase
 from tests.support.http import at_once

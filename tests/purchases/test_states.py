@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from automart.catalogue.models import VehicleMake
-from automart.db import db, transaction
+from automart.core.db import db, transaction
 from automart.partners.models import Manufacturer
 from automart.purchases.models import PurchaseChange, PurchaseState
 from tests.support.inventory import ids, pointers

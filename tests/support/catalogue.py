@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from automart.catalogue.models import VehicleMake, VehicleModel
-from automart.db import db, transaction
+from automart.core.db import db, transaction
 
 HONDA = 474
 HONDAS = {1861: "Accord", 1863: "Civic", 1864: "Pilot"}

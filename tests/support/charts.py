@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from sqlalchemy import insert, text
 
-from automart.db import db, transaction
-from automart.production import chart
+from automart.core.db import db, transaction
+from automart.production.charts import series
 from automart.production.models import POINTS_OF_A_BLOCK, ChartPoint, Factory, Location
 
 BEGAN = 1_700_000_000
@@ -59,5 +59,5 @@ def store(factory: Factory, points: Sequence[tuple[int, int, int]]) -> None:
 
 def _finish(factory: Factory, count: int) -> None:
     if count >= POINTS_OF_A_BLOCK:
-        chart.add_blocks(factory.id, 0, count // POINTS_OF_A_BLOCK - 1)
+        series.add_blocks(factory.id, 0, count // POINTS_OF_A_BLOCK - 1)
     factory.chart_length = count

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from sqlalchemy import event
 
 from automart.catalogue.models import VehicleMake, VehicleModel
+from automart.core.db import Model, db, transaction
 from automart.customers.models import Customer
-from automart.db import Model, db, transaction
 from automart.inventory.models import Booking, Car, Dealer
 
 HONDA, TOYOTA = 474, 448

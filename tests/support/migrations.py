@@ -14,7 +14,7 @@ from alembic.script import Script, ScriptDirectory
 from flask import current_app
 
 from automart import create_app
-from automart.db import db
+from automart.core.db import db
 from tests.support import postgresql
 from tests.support.locks import BASELINE, dangers, recorded, script
 from tests.support.setup import make_settings

@@ -11,11 +11,11 @@ from typing import Any
 from flask import Flask
 from flask.testing import FlaskClient
 
-from automart.accounts.logins import begin_login, begin_machine_login, hash_of
 from automart.accounts.models import Client, ClientKind, Login, User
 from automart.accounts.passwords import hash_password
-from automart.accounts.tokens import issue_access_token
-from automart.db import db, transaction
+from automart.accounts.sessions import begin_login, begin_machine_login, hash_of
+from automart.core.db import db, transaction
+from automart.oauth.tokens import issue_access_token
 
 PASSWORD = "four words nobody guesses"
 

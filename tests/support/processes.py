@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import psutil
 
-from automart.config import Settings
+from automart.core.config import Settings
 
 T = TypeVar("T")
 ROOT = Path(__file__).parent.parent.parent

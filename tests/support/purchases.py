@@ -8,7 +8,7 @@ from typing import Any
 from automart.accounts.models import Client
 from automart.background import Job
 from automart.catalogue.models import VehicleMake
-from automart.db import db, transaction
+from automart.core.db import db, transaction
 from automart.partners import service as partners
 from automart.partners.models import Manufacturer, RegionalOffice
 from automart.purchases import service

@@ -14,7 +14,7 @@ from sqlalchemy import Column, Table
 from sqlalchemy.dialects import postgresql
 
 import automart
-from automart.db import Model, table_of
+from automart.core.db import Model, table_of
 
 FILE = Path(__file__).parent.parent.parent / "docs" / "schema.md"
 TOP = """\

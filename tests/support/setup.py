@@ -15,8 +15,8 @@ from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
 from automart import create_app
-from automart.config import Settings
-from automart.db import db
+from automart.core.config import Settings
+from automart.core.db import db
 
 
 class Client(FlaskClient):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from automart.background import Job
 from automart.catalogue.models import VehicleMake, VehicleModel
-from automart.db import db, transaction
+from automart.core.db import db, transaction
 from sandbox import Catalogue
 
 Models = dict[int, dict[int, str]]

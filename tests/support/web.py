@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import psutil
 import requests
 
-from automart.config import Settings
+from automart.core.config import Settings
 from tests.support.processes import environment
 
 T = TypeVar("T")

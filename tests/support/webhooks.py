@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from flask import Flask
 
-from automart.db import db
+from automart.core.db import db
 from automart.partners.models import RegionalOffice
 from sandbox.office import Received
 

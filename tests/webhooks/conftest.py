@@ -11,8 +11,8 @@ from flask import Flask
 from sqlalchemy import update
 
 from automart.background import Job, JobState
-from automart.config import Settings
-from automart.db import db, transaction, utcnow
+from automart.core.config import Settings
+from automart.core.db import db, transaction, utcnow
 from automart.partners.models import RegionalOffice
 from automart.webhooks.models import WebhookDelivery, WebhookEndpoint
 from sandbox.office import Offices

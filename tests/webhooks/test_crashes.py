@@ -15,9 +15,9 @@ from sqlalchemy.orm import Session
 
 from automart.background import JobState
 from automart.background.kinds import Queue
+from automart.background.maintenance import MESSAGE_LOST_AFTER, dispatch_lost, requeue_orphans
 from automart.background.queues import waiting_ids
-from automart.background.upkeep import MESSAGE_LOST_AFTER, dispatch_lost, requeue_orphans
-from automart.db import db, transaction, utcnow
+from automart.core.db import db, transaction, utcnow
 from automart.partners.models import RegionalOffice
 from automart.purchases.models import PurchaseState
 from automart.webhooks.maintenance import resume_stalled_endpoints

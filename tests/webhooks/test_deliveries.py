@@ -9,7 +9,7 @@ from typing import Any
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from automart.db import transaction, utcnow
+from automart.core.db import transaction, utcnow
 from automart.partners.models import RegionalOffice
 from automart.purchases.models import PurchaseState
 from automart.webhooks import deliveries

@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from automart.db import transaction
+from automart.core.db import transaction
 from automart.partners import service as partners
 from automart.partners.models import RegionalOffice
 from automart.purchases.models import PurchaseState

@@ -16,8 +16,8 @@ from flask.testing import FlaskClient
 from sqlalchemy.engine import URL
 
 from automart.background.models import Job
-from automart.db import db, table_of, transaction, utcnow
-from automart.encryption import encrypt
+from automart.core.db import db, table_of, transaction, utcnow
+from automart.core.encryption import encrypt
 from automart.webhooks.models import WebhookDelivery, WebhookEndpoint
 from automart.webhooks.signing import valid_secrets
 from sandbox.office import Offices

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 from flask import Flask
 
-from automart.config import Settings
+from automart.core.config import Settings
 from automart.purchases.models import PurchaseState
 from automart.webhooks.models import DeliveryState, WebhookDelivery
 from sandbox.office import Offices

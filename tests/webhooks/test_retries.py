@@ -11,8 +11,8 @@ import pytest
 from flask import Flask
 
 from automart.background import JobState
-from automart.db import db, transaction, utcnow
-from automart.encryption import encrypt
+from automart.core.db import db, transaction, utcnow
+from automart.core.encryption import encrypt
 from automart.partners.models import RegionalOffice
 from automart.purchases.models import PurchaseState
 from automart.webhooks import deliveries

@@ -14,7 +14,7 @@ from sqlalchemy import update
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from automart.background import JobState
-from automart.db import db, transaction, utcnow
+from automart.core.db import db, transaction, utcnow
 from automart.partners.models import RegionalOffice
 from automart.purchases.models import Purchase, PurchaseChange, PurchaseState
 from automart.webhooks.models import DeliveryState

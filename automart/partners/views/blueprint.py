@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from automart.accounts.models import Client
 from automart.accounts.schemas import ClientSchema, with_secret
-from automart.api import Answer, Blueprint, created, secret_headers
+from automart.web import Answer, Blueprint, created, secret_headers
 
 blp = Blueprint(
     "partners", __name__, url_prefix="/v1", description="Regional offices and manufacturers"

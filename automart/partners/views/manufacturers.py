@@ -5,17 +5,7 @@ from __future__ import annotations
 from flask.views import MethodView
 from sqlalchemy import select
 
-from automart.accounts.auth import ADMIN, requires
-from automart.api import (
-    Answer,
-    Values,
-    check_version,
-    created,
-    idempotent,
-    page_of,
-    paginate,
-)
-from automart.db import get_or_404, transaction
+from automart.core.db import get_or_404, transaction
 from automart.partners import service
 from automart.partners.models import Manufacturer
 from automart.partners.schemas import (
@@ -26,6 +16,17 @@ from automart.partners.schemas import (
     PartnerQuery,
 )
 from automart.partners.views.blueprint import blp, created_client
+from automart.web import (
+    ADMIN,
+    Answer,
+    Values,
+    check_version,
+    created,
+    idempotent,
+    page_of,
+    paginate,
+    requires,
+)
 
 
 @blp.route("/manufacturers")
@@ -52,7 +53,6 @@ class Manufacturers(MethodView):
 class ManufacturerById(MethodView):
     @requires(ADMIN)
     @blp.response(200, ManufacturerSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     def get(self, manufacturer_id: int) -> Manufacturer:
         """Get a manufacturer."""
         return get_or_404(Manufacturer, manufacturer_id)
@@ -60,7 +60,6 @@ class ManufacturerById(MethodView):
     @requires(ADMIN)
     @blp.arguments(ManufacturerChanges)
     @blp.response(200, ManufacturerSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     def patch(self, changes: Values, manufacturer_id: int) -> Manufacturer:
         """Update a manufacturer. Fields that are not sent keep their value.
 
@@ -74,7 +73,6 @@ class ManufacturerById(MethodView):
 
     @requires(ADMIN)
     @blp.response(204)
-    @blp.alt_response(404, "NOT_FOUND")
     def delete(self, manufacturer_id: int) -> None:
         """Delete a manufacturer and its clients."""
         with transaction():
@@ -88,7 +86,6 @@ class ClientsOfManufacturer(MethodView):
     @requires(ADMIN)
     @blp.arguments(PartnerClientRequest)
     @blp.response(201, PartnerClientWithSecretSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     def post(self, values: Values, manufacturer_id: int) -> Answer:
         """Create a client for a manufacturer's systems.
 

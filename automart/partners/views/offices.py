@@ -5,17 +5,7 @@ from __future__ import annotations
 from flask.views import MethodView
 from sqlalchemy import select
 
-from automart.accounts.auth import ADMIN, requires
-from automart.api import (
-    Answer,
-    Values,
-    check_version,
-    created,
-    page_of,
-    paginate,
-    secret_headers,
-)
-from automart.db import get_or_404, transaction
+from automart.core.db import get_or_404, transaction
 from automart.partners import service
 from automart.partners.models import RegionalOffice
 from automart.partners.schemas import (
@@ -27,6 +17,17 @@ from automart.partners.schemas import (
     PartnerQuery,
 )
 from automart.partners.views.blueprint import blp, created_client
+from automart.web import (
+    ADMIN,
+    Answer,
+    Values,
+    check_version,
+    created,
+    page_of,
+    paginate,
+    requires,
+    secret_headers,
+)
 
 
 @blp.route("/regional-offices")
@@ -57,7 +58,6 @@ class RegionalOffices(MethodView):
 class RegionalOfficeById(MethodView):
     @requires(ADMIN)
     @blp.response(200, OfficeSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     def get(self, office_id: int) -> RegionalOffice:
         """Get a regional office."""
         return get_or_404(RegionalOffice, office_id)
@@ -65,7 +65,6 @@ class RegionalOfficeById(MethodView):
     @requires(ADMIN)
     @blp.arguments(OfficeChanges)
     @blp.response(200, OfficeSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     def patch(self, changes: Values, office_id: int) -> RegionalOffice:
         """Update a regional office. Fields that are not sent keep their value.
 
@@ -80,7 +79,6 @@ class RegionalOfficeById(MethodView):
 
     @requires(ADMIN)
     @blp.response(204)
-    @blp.alt_response(404, "NOT_FOUND")
     @blp.alt_response(409, "CONFLICT")
     def delete(self, office_id: int) -> None:
         """Delete a regional office that has no purchases, and its clients."""
@@ -94,7 +92,6 @@ class RegionalOfficeById(MethodView):
 class WebhookSecretOfOffice(MethodView):
     @requires(ADMIN)
     @blp.response(200, OfficeWithSecretSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     def post(self, office_id: int) -> Answer:
         """Create a new webhook secret, shown only in this response.
 
@@ -111,7 +108,6 @@ class ClientsOfOffice(MethodView):
     @requires(ADMIN)
     @blp.arguments(PartnerClientRequest)
     @blp.response(201, PartnerClientWithSecretSchema)
-    @blp.alt_response(404, "NOT_FOUND")
     def post(self, values: Values, office_id: int) -> Answer:
         """Create a client for an office's systems. Its secret is shown only in this response."""
         with transaction():

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from automart.background import JobState
-from automart.db import db, end_read, transaction
+from automart.core.db import db, release_connection, transaction
 from automart.purchases.models import Purchase, PurchaseChange, PurchaseState
 from automart.webhooks import deliveries
 from automart.webhooks.models import DeliveryState, WebhookDelivery
@@ -54,7 +54,7 @@ class Changes:
         self._redelivered += _redeliver_delayed()
         told = select(func.count(WebhookDelivery.id))
         count = db.session.scalar(told.where(WebhookDelivery.state == DeliveryState.SUCCEEDED)) or 0
-        end_read()
+        release_connection()
         return count
 
     def check(self, answers: Sequence[int]) -> Counter[str]:
@@ -104,7 +104,7 @@ def _redeliver_delayed() -> int:
     )
     counts = delayed.with_only_columns(WebhookDelivery.endpoint_id, func.count())
     found = db.session.execute(counts.group_by(WebhookDelivery.endpoint_id)).all()
-    end_read()
+    release_connection()
     for endpoint_id, _ in found:
         with transaction():
             deliveries.redeliver(endpoint_id, delayed)

@@ -12,7 +12,7 @@ from threading import Lock
 from flask import Flask
 
 from automart.accounts.models import Client
-from automart.config import Settings
+from automart.core.config import Settings
 from automart.partners.models import RegionalOffice
 from sandbox.office import Offices
 from tests.support.people import token_of

@@ -11,7 +11,7 @@ from functools import partial
 from sqlalchemy import func, select
 
 from automart.background import Job, JobState
-from automart.db import db, end_read
+from automart.core.db import db, release_connection
 from automart.purchases.models import Purchase, PurchaseChange
 from tests.support.purchases import all_jobs, sale
 from tests.support.storm.house import House, Seller
@@ -48,7 +48,7 @@ class Sales:
             Job.kind == RECORDING, Job.finished_at.is_not(None)
         )
         count = db.session.scalar(ended) or 0
-        end_read()
+        release_connection()
         return count
 
     def check(self, answers: Sequence[uuid.UUID]) -> Counter[str]:

@@ -1,0 +1,216 @@
+"""NHTSA's vPIC API (https://vpic.nhtsa.dot.gov/api/): HTTP in, checked data out."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections.abc import Mapping
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Self
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from automart.catalogue.models import LONGEST_NAME
+from automart.catalogue.pacing import Pace
+from automart.core.db import LARGEST_ID
+from automart.web.fields import clean
+from automart.web.retry_after import parse_retry_after
+
+GIVE_UP_AFTER = 60.0
+CONNECT_TIMEOUT = 5.0
+READ_TIMEOUT = 15.0
+FIRST_BACKOFF = 0.5
+LONGEST_BACKOFF = 20.0
+# The largest make has about 460 models, which are 37 KB; all makes together are 600 KB.
+LARGEST_ANSWER = 5_000_000
+USER_AGENT = "automart (vehicle catalogue sync)"
+
+_CHUNK = 65_536
+_RETRIED = {HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
+
+
+class NhtsaError(Exception):
+    """NHTSA gave no answer that can be trusted; the message is for an operator.
+
+    `is_shut_out` says that it did not let us ask at all (403, or no answer): a reason to stop.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        is_shut_out: bool = False,
+        is_passing: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(reason)
+        self.is_shut_out = is_shut_out
+        self.is_passing = is_passing
+        self.retry_after = retry_after
+
+
+class NhtsaClient:
+    """Asks vPIC, from several threads at once if they like, at most `rate` times a second (0: any).
+
+    Its methods raise `NhtsaError` after at most `give_up_after` seconds, a minute unless said
+    otherwise. Leaving its context makes those that still wait in other threads raise `Stopped`.
+    """
+
+    def __init__(
+        self, url: str, *, rate: float, connections: int, give_up_after: float | None = None
+    ) -> None:
+        self._url = url
+        self._give_up_after = give_up_after
+        self._closed = threading.Event()
+        self._pace = Pace(rate, self._closed)
+        self._session = requests.Session()
+        self._session.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json"})
+        # What is the same for all requests is prepared once: half of what a request costs.
+        self._request = self._session.prepare_request(requests.Request("GET", url))
+        self._environment = self._session.merge_environment_settings(url, {}, True, None, None)
+        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections)
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, adapter)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._closed.set()
+        self._session.close()
+
+    def models(self, make_id: int) -> dict[int, str]:
+        """The names of a make's models by their ids; empty also for a make that is unknown."""
+        return _checked_models(self._ask(f"GetModelsForMakeId/{make_id}"), make_id)
+
+    def makes(self) -> dict[int, str]:
+        """The names of all makes by their ids."""
+        return _checked_names(self._ask("GetAllMakes"), "Make")
+
+    def _ask(self, path: str) -> Any:
+        """The parsed answer, tried again while what is wrong may pass."""
+        self._pace.wait()
+        deadline = time.monotonic() + (self._give_up_after or GIVE_UP_AFTER)
+        tries = 1
+        while True:
+            try:
+                return _parsed(self._fetch(path, deadline))
+            except NhtsaError as error:
+                pause = error.retry_after
+                if pause is None:
+                    pause = _backoff(tries)
+                if not error.is_passing or time.monotonic() + pause >= deadline:
+                    raise
+            self._pace.pause(pause)
+            self._pace.wait()
+            tries += 1
+
+    def _fetch(self, path: str, deadline: float) -> bytes:
+        request = self._request.copy()
+        request.url = f"{self._url}/vehicles/{path}?format=json"
+        remaining = max(deadline - time.monotonic(), 0.1)
+        timeout = (min(CONNECT_TIMEOUT, remaining), min(READ_TIMEOUT, remaining))
+        try:
+            with self._session.send(
+                request, timeout=timeout, allow_redirects=False, **self._environment
+            ) as response:
+                _check_status(response)
+                return _body(response, deadline)
+        except (requests.Timeout, urllib3.exceptions.TimeoutError):
+            raise NhtsaError(
+                "NHTSA did not answer in time.", is_shut_out=True, is_passing=True
+            ) from None
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            reason = f"The connection to NHTSA failed ({type(error).__name__})."
+            raise NhtsaError(reason, is_shut_out=True, is_passing=True) from error
+
+
+def _backoff(tries: int) -> float:
+    longest = min(FIRST_BACKOFF * 2 ** (tries - 1), LONGEST_BACKOFF)
+    return random.uniform(longest / 2, longest)  # noqa: S311 - jitter, not a secret
+
+
+def _check_status(response: requests.Response) -> None:
+    status = response.status_code
+    if status == HTTPStatus.OK:
+        return
+    raise NhtsaError(
+        f"NHTSA answered {status} {response.reason or ''}".strip() + ".",
+        is_shut_out=status == HTTPStatus.FORBIDDEN,
+        is_passing=status in _RETRIED or status >= HTTPStatus.INTERNAL_SERVER_ERROR,
+        retry_after=parse_retry_after(response.headers.get("Retry-After"), time.time()),
+    )
+
+
+def _body(response: requests.Response, deadline: float) -> bytes:
+    """The whole body; a server that drips it is given up at the deadline as one that is silent."""
+    parts: list[bytes] = []
+    size = 0
+    while chunk := response.raw.read1(_CHUNK, decode_content=True):
+        parts.append(chunk)
+        size += len(chunk)
+        if size > LARGEST_ANSWER:
+            raise NhtsaError(f"NHTSA's answer is larger than {LARGEST_ANSWER} bytes.")
+        if time.monotonic() > deadline:
+            raise NhtsaError("NHTSA's answer did not come to an end in time.", is_shut_out=True)
+    return b"".join(parts)
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        beginning = body[:40].decode("utf-8", "replace").strip()
+        raise NhtsaError(f"NHTSA's answer is not JSON. It begins with {beginning!r}.") from None
+
+
+def _checked_models(answer: Any, make_id: int) -> dict[int, str]:
+    for row in _rows(answer):
+        found = row.get("Make_ID")
+        if found != make_id:
+            raise NhtsaError(f"NHTSA's answer has a model of another make ({found!r}).")
+    return _checked_names(answer, "Model")
+
+
+def _checked_names(answer: Any, noun: str) -> dict[int, str]:
+    names: dict[int, str] = {}
+    for row in _rows(answer):
+        ident = row.get(f"{noun}_ID")
+        if type(ident) is not int or not 1 <= ident <= LARGEST_ID:
+            raise NhtsaError(f"NHTSA's answer has a {noun.lower()} with the id {ident!r}.")
+        if ident in names:
+            raise NhtsaError(f"NHTSA's answer has {noun.lower()} {ident} twice.")
+        names[ident] = _checked_name(row.get(f"{noun}_Name"), f"{noun.lower()} {ident}")
+    return names
+
+
+def _checked_name(name: Any, owner: str) -> str:
+    try:
+        cleaned = clean(name) if isinstance(name, str) else ""
+    except ValueError:
+        raise NhtsaError(f"NHTSA's name of {owner} has control characters.") from None
+    if not cleaned:
+        raise NhtsaError(f"NHTSA's answer has no name for {owner}.")
+    if len(cleaned) > LONGEST_NAME:
+        raise NhtsaError(f"NHTSA's name of {owner} has more than {LONGEST_NAME} characters.")
+    return cleaned
+
+
+def _rows(answer: Any) -> list[Mapping[str, Any]]:
+    rows = answer.get("Results") if isinstance(answer, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise NhtsaError("NHTSA's answer has no list of results.")
+    count = answer.get("Count")
+    if count != len(rows):
+        raise NhtsaError(f"NHTSA's answer is truncated: it counts {count!r} and has {len(rows)}.")
+    return rows

@@ -1,0 +1,41 @@
+"""What an empty database begins with when Automart is tried out."""
+
+from __future__ import annotations
+
+from sqlalchemy import exists, select
+
+from automart.background import Job
+from automart.catalogue.models import VehicleMake, VehicleModel
+from automart.core.db import db
+
+MAKES = {
+    475: "Acura",
+    474: "Honda",
+    480: "Infiniti",
+    542: "Isuzu",
+    515: "Lexus",
+    473: "Mazda",
+    481: "Mitsubishi",
+    478: "Nissan",
+    523: "Subaru",
+    509: "Suzuki",
+    448: "Toyota",
+}
+MODELS_OF_HONDA = {1861: "Accord", 1863: "Civic", 1864: "Pilot"}
+HONDA = 474
+
+
+def add_samples() -> bool:
+    """Add sample makes and models, in the present transaction, if nobody has used the database.
+
+    Who deleted all makes did not want them back: a job in the database is a trace of use, too.
+    """
+    traces = select(exists().select_from(VehicleMake), exists().select_from(Job))
+    if any(db.session.execute(traces).one()):
+        return False
+    db.session.add_all(VehicleMake(id=ident, name=name) for ident, name in MAKES.items())
+    db.session.flush()
+    db.session.add_all(
+        VehicleModel(id=ident, make_id=HONDA, name=name) for ident, name in MODELS_OF_HONDA.items()
+    )
+    return True

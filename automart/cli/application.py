@@ -1,0 +1,64 @@
+"""The application, opened for a command."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import flask_migrate
+from flask import Flask
+
+from automart import create_app
+from automart.cli.errors import CommandError
+from automart.core import schema_version
+from automart.core.config import PRIVATE_UMASK, Settings
+from automart.core.db import db
+
+
+@contextmanager
+def opened(settings: Settings | None = None) -> Iterator[Flask]:
+    """Give an application context. `settings` come from the environment unless they are given."""
+    umask = os.umask(PRIVATE_UMASK)
+    app = create_app(settings or Settings.from_environment(log_format="console"))
+    try:
+        with app.app_context(), _quiet("automart"):
+            yield app
+    finally:
+        close(app)
+        os.umask(umask)
+
+
+def close(app: Flask) -> None:
+    """Give back the connections of `app`."""
+    with app.app_context():
+        db.session.remove()
+        db.engine.dispose()
+    app.extensions["redis"].close()
+
+
+def migrate() -> None:
+    """Bring the database of the present application to the newest schema."""
+    flask_migrate.upgrade()
+
+
+def check_schema() -> None:
+    """Raise `CommandError` unless the database has a schema that serves this release."""
+    try:
+        with db.engine.connect() as connection:
+            schema_version.check_schema(connection)
+    except schema_version.SchemaTooOld as error:
+        raise CommandError(str(error)) from None
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """A command tells what matters itself, where the web or a worker would log it."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

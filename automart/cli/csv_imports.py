@@ -1,0 +1,131 @@
+"""Importing a CSV file by a command: all of it or nothing; or, if asked for, what is good of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Annotated, TextIO
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from sqlalchemy.exc import IntegrityError
+
+from automart.core.csv_import import PART, Line, NotReadable, in_parts, text_of
+from automart.core.db import transaction
+from automart.core.interrupts import interrupts_raised
+
+FAILED = 1
+IN_PART = 3
+
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE.csv", exists=True, dir_okay=False)]
+KeepGood = Annotated[
+    bool, typer.Option("--keep-good", help="Import the good lines even if some are refused.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Importer:
+    """What the lines of a file are: `read` checks them, `add` stores good ones in the present
+    transaction and answers how many. What is between may have been JSON, with other values as text.
+    """
+
+    read: Callable[[TextIO], Iterator[Line]]
+    add: Callable[[Sequence[Line]], int]
+
+
+def import_file(path: Path, importer: Importer, *, keep_good: bool) -> None:
+    """Import a file in an application context, tell how it went, and exit if it did not go well."""
+    reader = _Reader(path, importer.read, Console(stderr=True))
+    try:
+        added = _good_lines(reader, importer) if keep_good else _all_or_nothing(reader, importer)
+    except NotReadable as error:
+        typer.echo(f"Nothing was imported. {error}", err=True)
+        raise typer.Exit(FAILED) from None
+    typer.echo(f"{added:,} imported, {reader.refused:,} refused.")
+    if reader.refused:
+        raise typer.Exit(IN_PART)
+
+
+@contextmanager
+def progress_bar(console: Console) -> Iterator[Progress]:
+    """A progress bar on a terminal; nothing elsewhere."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+    )
+    bar = Progress(*columns, console=console, disable=not console.is_terminal)
+    with interrupts_raised(), bar as progress:
+        yield progress
+
+
+class _Reader:
+    """Reads the good lines of a file, with a progress bar, and tells of the others."""
+
+    def __init__(
+        self, path: Path, read: Callable[[TextIO], Iterator[Line]], console: Console
+    ) -> None:
+        self._path = path
+        self._read = read
+        self.console = console
+        self.good = self.refused = 0
+
+    def lines(self, doing: str) -> Iterator[Line]:
+        """The good lines. Afterwards `good` is their number, `refused` that of the others."""
+        self.good = self.refused = 0
+        size = self._path.stat().st_size
+        with (
+            self._path.open("rb") as file,
+            text_of(file) as text,
+            progress_bar(self.console) as progress,
+        ):
+            task = progress.add_task(doing, total=size)
+            for line in self._read(text):
+                if line.reasons:
+                    self._tell(line)
+                else:
+                    self.good += 1
+                    yield line
+                progress.update(task, completed=file.tell())
+            progress.update(task, completed=size)
+
+    def _tell(self, line: Line) -> None:
+        self.refused += 1
+        told = f"line {line.number}: {'; '.join(line.reasons)}"
+        self.console.print(told, markup=False, highlight=False, soft_wrap=True)
+
+
+def _all_or_nothing(reader: _Reader, importer: Importer) -> int:
+    """Check all lines before the first is written, so that no other writer waits for the check."""
+    try:
+        return _checked_and_added(reader, importer)
+    except IntegrityError:
+        # Someone has written what some lines conflict with: checked again, these are told.
+        return _checked_and_added(reader, importer)
+
+
+def _checked_and_added(reader: _Reader, importer: Importer) -> int:
+    with TemporaryFile("w+", encoding="utf-8") as checked:
+        for line in reader.lines("Checking"):
+            checked.write(json.dumps([line.number, line.values], default=str) + "\n")
+        if reader.refused:
+            raise NotReadable(f"{reader.good:,} lines are good, {reader.refused:,} are refused.")
+        checked.seek(0)
+        lines = (Line(*json.loads(text)) for text in checked)
+        with transaction(), progress_bar(reader.console) as progress:
+            parts = progress.track(in_parts(lines), reader.good / PART, description="Importing")
+            return sum(map(importer.add, parts))
+
+
+def _good_lines(reader: _Reader, importer: Importer) -> int:
+    added = 0
+    for part in in_parts(reader.lines("Importing")):
+        with transaction():
+            added += importer.add(part)
+    return added

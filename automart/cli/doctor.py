@@ -1,0 +1,217 @@
+"""`automart doctor`: looks at all that Automart needs, and says what to do where it is not well."""
+
+from __future__ import annotations
+
+import enum
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import redis
+import typer
+from flask import Flask
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from automart.background.kinds import Queue
+from automart.background.models import Lease
+from automart.catalogue.nhtsa import NhtsaClient, NhtsaError
+from automart.cli.application import opened
+from automart.cli.errors import explain
+from automart.core import schema_version
+from automart.core.config import Settings
+from automart.core.db import db, release_connection, utcnow
+from automart.core.errors import Unavailable
+from automart.core.storage import NotStored, current_storage
+from automart.operations.collectors import HOUSEKEEPING, living_workers
+
+OLDEST_POSTGRESQL = 14
+OLDEST_REDIS = (6, 2)
+CLOCKS_MAY_DIFFER_BY = timedelta(seconds=2)
+PROBED_MAKE = 474
+NHTSA_PATIENCE_SECONDS = 10.0
+
+
+class Grade(enum.StrEnum):
+    OK = "ok"
+    NOTE = "note"
+    BAD = "BAD"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found of one thing, and what to do about it."""
+
+    grade: Grade
+    what: str
+    detail: str
+    advice: str = ""
+
+    def __str__(self) -> str:
+        line = f"{self.grade:<5} {self.what}: {self.detail}"
+        return f"{line}\n      → {self.advice}" if self.advice else line
+
+
+Findings = Iterator[Finding]
+
+
+def doctor() -> None:
+    """Check all that Automart needs, and say what to do where it is not well.
+
+    These are settings, database, schema, Redis, workers, NHTSA, photo storage and clocks. The web
+    need not run. A note is worth a thought; exit status 1 means that something is bad.
+    """
+    settings = Settings.from_environment(log_format="console")
+    is_well = True
+    with opened(settings) as app:
+        for finding in examine(app, settings):
+            typer.echo(str(finding))
+            is_well = is_well and finding.grade is not Grade.BAD
+    if not is_well:
+        raise typer.Exit(1)
+
+
+def examine(app: Flask, settings: Settings) -> Findings:
+    """All findings. What needs something that is down is left out."""
+    yield from _settings(settings)
+    database = list(_database(settings))
+    yield from database
+    serves = all(finding.grade is Grade.OK for finding in database)
+    client: redis.Redis = app.extensions["redis"]
+    found = list(_redis(client))
+    yield from found
+    has_redis = all(finding.grade is Grade.OK for finding in found)
+    if serves:
+        yield from _housekeeping()
+    if has_redis:
+        yield from _workers()
+    yield from _nhtsa(settings)
+    yield from _photos()
+    yield from _clocks(client if has_redis else None, settings if serves else None)
+
+
+def _settings(settings: Settings) -> Findings:
+    yield Finding(Grade.OK, "Settings", "all can be read")
+    for warning in settings.warnings:
+        yield Finding(Grade.NOTE, "Settings", warning)
+    if settings.public_url is None:
+        yield Finding(
+            Grade.NOTE,
+            "PUBLIC_URL",
+            "not set; links and tokens name the host that each client asked for",
+            "Set it to the address that clients use, such as https://cars.example",
+        )
+    if not settings.rate_limit:
+        yield Finding(
+            Grade.NOTE,
+            "RATE_LIMIT",
+            "not set; callers may ask as often as they like",
+            "Set it, such as 600/minute, where others than you can reach it.",
+        )
+
+
+def _database(settings: Settings) -> Findings:
+    try:
+        with schema_version.impatient_engine(settings).connect() as connection:
+            name, version = connection.dialect.name, connection.dialect.server_version_info or ()
+            told = ".".join(map(str, version))
+            if name == "postgresql" and version < (OLDEST_POSTGRESQL,):
+                advice = f"Use PostgreSQL {OLDEST_POSTGRESQL} or newer."
+                yield Finding(Grade.BAD, "Database", f"PostgreSQL {told} is too old", advice)
+            else:
+                yield Finding(Grade.OK, "Database", f"{name} {told} answers")
+            state = schema_version.schema_state(connection)
+    except SQLAlchemyError as error:
+        advice = "Is it running, and is DATABASE_URL right?"
+        yield Finding(Grade.BAD, "Database", explain(error), advice)
+        return
+    advice = "" if state.serves else f"Run: {schema_version.UPGRADE}"
+    yield Finding(Grade.OK if state.serves else Grade.BAD, "Schema", str(state), advice)
+
+
+def _redis(client: redis.Redis) -> Findings:
+    try:
+        version = str(client.info("server")["redis_version"])
+    except redis.RedisError as error:
+        advice = "Is it running, and is REDIS_URL right? Work is taken and kept meanwhile."
+        yield Finding(Grade.BAD, "Redis", explain(error), advice)
+        return
+    if tuple(map(int, version.split(".")[:2])) < OLDEST_REDIS:
+        yield Finding(Grade.BAD, "Redis", f"{version} is too old", "Use 6.2 or newer, or Valkey.")
+        return
+    yield Finding(Grade.OK, "Redis", f"{version} answers")
+
+
+def _housekeeping() -> Findings:
+    until = db.session.scalar(select(Lease.until).where(Lease.name == HOUSEKEEPING))
+    if until is not None and until > utcnow():
+        yield Finding(Grade.OK, "Housekeeping", "a worker does it")
+        return
+    yield Finding(Grade.BAD, "Housekeeping", "nobody does it", "Start a worker: python worker.py")
+
+
+def _workers() -> Findings:
+    for queue in Queue:
+        count = living_workers(queue)
+        if count:
+            yield Finding(Grade.OK, f"Workers of {queue}", str(count))
+        else:
+            advice = f"Start one: python worker.py, or for this queue alone worker.py {queue}"
+            yield Finding(Grade.BAD, f"Workers of {queue}", "none", advice)
+
+
+def _nhtsa(settings: Settings) -> Findings:
+    client = NhtsaClient(
+        settings.nhtsa_url, rate=0, connections=1, give_up_after=NHTSA_PATIENCE_SECONDS
+    )
+    try:
+        with client:
+            client.models(PROBED_MAKE)
+    except NhtsaError as error:
+        advice = f"Can this host reach {settings.nhtsa_url}? Only syncs need it."
+        yield Finding(Grade.NOTE, "NHTSA", str(error), advice)
+        return
+    yield Finding(Grade.OK, "NHTSA", "answers")
+
+
+def _photos() -> Findings:
+    key, content = f"doctor/{secrets.token_hex(8)}", secrets.token_bytes(16)
+    storage = current_storage()
+    try:
+        storage.put(key, content)
+        is_same = storage.get(key) == content
+        storage.delete(key)
+    except (Unavailable, NotStored, OSError):
+        is_same = False
+    if is_same:
+        yield Finding(Grade.OK, "Photo storage", "can be written and read")
+        return
+    advice = "May this user write to PHOTO_STORAGE? The log says what was wrong."
+    yield Finding(Grade.BAD, "Photo storage", "cannot be used", advice)
+
+
+def _clocks(client: redis.Redis | None, settings: Settings | None) -> Findings:
+    clocks: dict[str, Callable[[], datetime]] = {}
+    if client is not None:
+        clocks["Redis"] = lambda: _time_of(client)
+    if settings is not None and not settings.is_sqlite:
+        clocks["the database"] = _time_of_database
+    for name, read in clocks.items():
+        difference = abs(read() - utcnow())
+        if difference > CLOCKS_MAY_DIFFER_BY:
+            detail = f"differs from that of {name} by {difference.total_seconds():.0f} seconds"
+            yield Finding(Grade.BAD, "Clock", detail, "Let NTP set the clocks of all hosts.")
+            return
+    yield Finding(Grade.OK, "Clock", f"agrees with {' and '.join(clocks) or 'nobody to ask'}")
+
+
+def _time_of_database() -> datetime:
+    # PostgreSQL returns when the transaction began, which another check may have done.
+    release_connection()
+    return db.session.scalar(select(func.now())) or utcnow()
+
+
+def _time_of(client: redis.Redis) -> datetime:
+    seconds, microseconds = client.time()
+    return datetime.fromtimestamp(seconds + microseconds / 1_000_000, UTC)

@@ -1,0 +1,67 @@
+"""Where `automart up` listens. It opens the sockets itself: a taken port is reported before
+anything is started, and a web process that is started again finds its socket open."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import NamedTuple
+
+from automart.cli.errors import CommandError
+
+HOST = "127.0.0.1"
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing listens there unless it is asked to
+EVERYWHERE_IPV6 = "::"
+BACKLOG = 2048
+_PORT_ERRORS = (errno.EADDRINUSE, errno.EACCES)
+
+
+class Address(NamedTuple):
+    """A host and a port to listen at."""
+
+    host: str
+    port: int
+
+    @property
+    def is_everywhere(self) -> bool:
+        return self.host in (EVERYWHERE, EVERYWHERE_IPV6)
+
+    @property
+    def url(self) -> str:
+        """The address for clients on this machine."""
+        host = {EVERYWHERE: HOST, EVERYWHERE_IPV6: "::1"}.get(self.host, self.host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    def listen(self) -> socket.socket:
+        """Return a listening socket. Raises `CommandError` if the address cannot be had."""
+        try:
+            family, *_, found = socket.getaddrinfo(
+                self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )[0]
+            return socket.create_server(
+                found[:2],  # host and port, of IPv6 addresses too
+                family=family,
+                backlog=BACKLOG,
+                dualstack_ipv6=self.host == EVERYWHERE_IPV6 and socket.has_dualstack_ipv6(),
+            )
+        except OSError as error:
+            other = "--port NUMBER" if error.errno in _PORT_ERRORS else f"--host {HOST}"
+            # Python adds the address to the text of some of these errors.
+            reason = str(error.strerror).partition(" (")[0]
+            raise CommandError(
+                f"Cannot listen on port {self.port} of {self.host}: {reason}. "
+                f"Name another one: automart up {other}"
+            ) from None
+
+
+def free_port(preferred: int) -> int:
+    """Return `preferred` if nothing listens there on this machine, or else a free port."""
+    for port in (preferred, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise CommandError("No port is free on this machine.")

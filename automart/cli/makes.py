@@ -1,0 +1,108 @@
+"""`automart makes`: which makes the catalogue covers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from flask import Flask
+from marshmallow import ValidationError
+
+from automart.catalogue.make_import import PART, Imported, add_missing
+from automart.catalogue.models import VehicleMake
+from automart.catalogue.nhtsa import NhtsaClient
+from automart.catalogue.schemas import MakeSchema
+from automart.cli.application import check_schema, opened
+from automart.cli.arguments import make_id as read_make_id
+from automart.core.config import Settings
+from automart.core.db import db, in_parts, transaction
+from automart.core.errors import Conflict, Invalid
+
+IN_PART = 3
+MOST_TOLD = 20
+
+app = typer.Typer(no_args_is_help=True, help="Which makes the catalogue covers.")
+
+MakeId = Annotated[int, typer.Argument(parser=read_make_id, metavar="ID", help="NHTSA's id.")]
+
+
+@app.command()
+def add(make_id: MakeId, name: Annotated[str, typer.Argument(help="Its name.")]) -> None:
+    """Add a make under NHTSA's id. The next sync brings its models."""
+    values = _checked(make_id, name)
+    with opened():
+        check_schema()
+        with transaction():
+            present = db.session.get(VehicleMake, make_id)
+            if present is not None:
+                raise Conflict(f"There is a make {make_id} already: {present.name}.")
+            db.session.add(VehicleMake(**values))
+    typer.echo(f"Added make {make_id} {values['name']}. The next sync brings its models.")
+
+
+@app.command("import")
+def import_makes(
+    make_ids: Annotated[
+        list[int] | None,
+        typer.Argument(parser=read_make_id, metavar="[ID]...", help="NHTSA's ids."),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All makes that NHTSA knows, some 12,000.")
+    ] = False,
+) -> None:
+    """Add makes under the names that NHTSA gives them. Those that are there stay as they are.
+
+    Exit status: 0 all of them are there now · 1 it failed · 2 wrong usage · 3 some were refused.
+    """
+    if bool(make_ids) == everything:
+        raise typer.BadParameter("Name ids of makes, or say --all.")
+    with opened() as application:
+        check_schema()
+        names = _known_to_nhtsa(application)
+        wanted = list(names) if everything else list(dict.fromkeys(make_ids or ()))
+        imported = _import(names, wanted)
+    _tell(imported)
+    raise typer.Exit(IN_PART if imported.refused else 0)
+
+
+def _checked(make_id: int, name: str) -> dict[str, object]:
+    try:
+        values: dict[str, object] = MakeSchema().load({"id": make_id, "name": name})
+    except ValidationError as error:
+        told = [
+            {"detail": f"{field}: {message}"}
+            for field, messages in error.messages_dict.items()
+            for message in messages
+        ]
+        raise Invalid("The make is not acceptable.", errors=told) from None
+    return values
+
+
+def _known_to_nhtsa(application: Flask) -> dict[int, str]:
+    settings: Settings = application.extensions["settings"]
+    typer.echo(f"Asking {settings.nhtsa_url} for its makes.")
+    rate = settings.nhtsa_requests_per_second
+    with NhtsaClient(settings.nhtsa_url, rate=rate, connections=1) as client:
+        return client.makes()
+
+
+def _import(names: dict[int, str], wanted: list[int]) -> Imported:
+    imported = Imported()
+    for part in in_parts(wanted, PART):
+        known = {ident: names[ident] for ident in part if ident in names}
+        with transaction():
+            imported.include(add_missing(known))
+        unknown = {i: "NHTSA knows no make with this id." for i in part if i not in names}
+        imported.refused |= unknown
+    return imported
+
+
+def _tell(imported: Imported) -> None:
+    for ident, reason in list(imported.refused.items())[:MOST_TOLD]:
+        typer.echo(f"  {ident}: {reason}", err=True)
+    if len(imported.refused) > MOST_TOLD:
+        typer.echo(f"  … and {len(imported.refused) - MOST_TOLD} more", err=True)
+    typer.echo(
+        f"{imported.added} added, {imported.present} were there already, "
+        f"{len(imported.refused)} refused."
+    )

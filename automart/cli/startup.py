@@ -1,0 +1,85 @@
+"""What `automart up` shows once it runs: where everything is, and the sync."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+from urllib.parse import urlsplit
+
+from flask import Flask
+
+from automart.cli.application import close
+from automart.cli.console import Screen
+from automart.cli.errors import TOLD, explain
+from automart.cli.job_progress import watch
+from automart.cli.sync import STEPS, order_sync
+from automart.cli.sync_report import tell_outcome
+from automart.core.config import Settings
+
+ASKED_EVERY = 0.1
+JOINED_WITHIN = 5.0
+# Ours was just started, perhaps on a slow machine.
+WORKER_STARTS_WITHIN = 30.0
+
+
+class Presenter(threading.Thread):
+    """Waits until the web answers, prints where things are, and shows a sync if `sync` is set."""
+
+    def __init__(self, app: Flask, screen: Screen, url: str, *, sync: bool) -> None:
+        super().__init__(name="presenter", daemon=True)
+        self._app = app
+        self._screen = screen
+        self._url = url
+        self.stop = threading.Event()
+        self._wants_sync = sync
+
+    def join(self, timeout: float | None = JOINED_WITHIN) -> None:
+        if self.ident is not None:
+            super().join(timeout)
+
+    def run(self) -> None:
+        while not self._web_answers():
+            if self.stop.wait(ASKED_EVERY):
+                return
+        self._tell_where()
+        if self._wants_sync:
+            self._sync()
+
+    def _web_answers(self) -> bool:
+        connection = http.client.HTTPConnection(urlsplit(self._url).netloc, timeout=1)
+        try:
+            connection.request("GET", "/health/live")
+            connection.getresponse()
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+        return True
+
+    def _tell_where(self) -> None:
+        settings: Settings = self._app.extensions["settings"]
+        url = settings.public_url or self._url
+        self._screen.say(
+            "Automart is up. Ctrl-C stops it.\n"
+            f"  API     {url}/v1\n  Docs    {url}/docs\n  Queues  {url}/rq"
+        )
+
+    def _sync(self) -> None:
+        try:
+            with self._app.app_context():
+                job = order_sync(self._screen)
+                job = watch(
+                    job.id,
+                    self._screen,
+                    STEPS,
+                    stop=self.stop,
+                    worker_expected_within=WORKER_STARTS_WITHIN,
+                )
+        except TOLD as error:
+            self._screen.say(f"The sync cannot be shown: {explain(error)}", style="bold red")
+            return
+        finally:
+            close(self._app)
+        if job.state.has_ended:
+            tell_outcome(self._screen, job)
+            self._screen.say("Automart goes on serving. Ctrl-C stops it.")

@@ -1,1 +1,0 @@
-"""The commands of `automart`, one to a file, and what they share."""

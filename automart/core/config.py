@@ -1,0 +1,248 @@
+"""Settings from the environment: read once, typed and checked, all mistakes reported together."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import secrets
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import time
+from difflib import get_close_matches
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Any, get_origin, get_type_hints
+from urllib.parse import quote
+
+from dotenv import dotenv_values  # environs reads `.env` with it
+from environs import FileAwareEnv
+from flask import current_app
+from limits import RateLimitItem
+from sqlalchemy.engine import make_url
+
+from automart.core import setting_values as parse
+
+# Database and photos are personal data: no other user of the machine may read them.
+PRIVATE_UMASK = 0o077
+REDIS_SOCKET = "redis.sock"
+# The kernel takes 108 bytes on Linux, 104 on macOS.
+LONGEST_SOCKET_PATH = 100
+# Of a SECRET_KEY the length alone is checked.
+MAY_CONTAIN_ANYTHING = ("SECRET_KEY", "SECRET_KEY_FALLBACKS")
+COMMENT = re.compile(r"(^|\s)#")
+# Alike enough to be a misspelling. TEST_DATABASE_URL is not.
+SIMILARITY = 0.85
+OUR_PREFIXES = ("NHTSA_", "VEHICLE_SYNC")
+
+
+class SettingsError(Exception):
+    """One or more settings are wrong; the message names every one of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a deployment decides. `README.md` explains each under the same name in capitals.
+
+    Each annotation names the function that parses the value.
+    """
+
+    instance: Path
+    database_url: Annotated[str, parse.database_url] = field(repr=False)
+    redis_url: Annotated[str, parse.redis_url] = field(repr=False)
+    secret_key: Annotated[str, parse.secret_key] = field(repr=False)
+    secret_key_fallbacks: Annotated[tuple[str, ...], parse.secrets] = field(repr=False, default=())
+    public_url: Annotated[str | None, parse.web_url] = None
+    nhtsa_url: Annotated[str, parse.web_url] = "https://vpic.nhtsa.dot.gov/api"
+    nhtsa_requests_per_second: Annotated[float, parse.pace] = 3.0
+    vehicle_sync_at: Annotated[time | None, parse.time_of_day] = None
+    photo_storage: Annotated[str | None, parse.photo_storage] = None
+    aws_access_key_id: Annotated[str | None, str] = field(repr=False, default=None)
+    aws_secret_access_key: Annotated[str | None, str] = field(repr=False, default=None)
+    rate_limit: Annotated[tuple[RateLimitItem, ...], parse.rate_limits] = ()
+    cors_origins: Annotated[tuple[str, ...], parse.origins] = ()
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], parse.networks] = ()
+    webhook_allow_private: Annotated[bool, parse.yes_or_no] = False
+    log_format: Annotated[str, parse.one_of("json", "console")] = "json"
+    port: Annotated[int | None, parse.port] = None
+    web_concurrency: Annotated[int, parse.processes] = 2
+    warnings: tuple[str, ...] = field(repr=False, compare=False, default=())
+    """What is suspicious about the environment, in sentences."""
+
+    @property
+    def is_sqlite(self) -> bool:
+        return make_url(self.database_url).get_backend_name() == "sqlite"
+
+    @property
+    def redis_socket(self) -> Path:
+        """Where `automart up` puts a Redis of its own, if no other one is named.
+
+        It is in `instance`, or in a folder of this user in /tmp if that path is too long.
+        """
+        return _redis_socket(self.instance)
+
+    @property
+    def wants_embedded_redis(self) -> bool:
+        return self.redis_url == _url_of_socket(self.redis_socket)
+
+    @classmethod
+    def names(cls) -> dict[str, Callable[[str], Any]]:
+        """Return the environment variables of all settings, and what parses their values."""
+        hints = get_type_hints(cls, include_extras=True)
+        return {
+            name.upper(): hint.__metadata__[0]
+            for name, hint in hints.items()
+            if get_origin(hint) is Annotated
+        }
+
+    @classmethod
+    def from_environment(cls, folder: Path | None = None, **defaults: Any) -> Settings:
+        """Read the environment, and `.env` in `folder` (default: the current one) beneath it.
+
+        `defaults` are used for settings that are not set. Raises `SettingsError` that names every
+        wrong setting.
+        """
+        folder = folder or Path.cwd()
+        instance = (folder / "instance").resolve()
+        defaults = {
+            "instance": instance,
+            "database_url": f"sqlite:///{instance}/automart.sqlite",
+            "redis_url": _url_of_socket(_redis_socket(instance)),
+        } | defaults
+        reader = _Reader(folder)
+        found = {name.lower(): reader.read(name, check) for name, check in cls.names().items()}
+        values: dict[str, Any] = defaults | {
+            name: value for name, value in found.items() if value is not None
+        }
+        _complete(values, folder, reader.mistakes)
+        if reader.mistakes:
+            raise SettingsError(_all_in_one(reader.mistakes))
+        warnings = (*reader.warnings, *_misspellings(reader.variables, cls.names()))
+        return cls(warnings=warnings, **values)
+
+
+class _Reader:
+    """Reads the variables of one environment, and collects what is wrong with them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.mistakes: dict[str, str] = {}
+        self.warnings: list[str] = []
+        self._env = FileAwareEnv(strip_whitespace=True)
+        self.variables = set(os.environ)
+        try:
+            self._env.read_env(folder / ".env", recurse=False)
+            self.variables |= dotenv_values(folder / ".env").keys()
+        except (OSError, UnicodeError) as error:
+            self.mistakes[".env"] = _reason(error)
+
+    def read(self, name: str, parser: Callable[[str], Any]) -> Any:
+        """Return the value of `name`; None if it is not set, or wrong."""
+        try:
+            text = self._env.str(name, "").strip()
+            # An empty variable counts as absent: often it cannot be unset. An empty file does not.
+            if text:
+                self._look_for_comment(name, text)
+                return parser(text)
+            if self._env.str(f"{name}_FILE", ""):
+                self.mistakes[name] = f"The file that {name}_FILE names is empty."
+        except (ValueError, OSError) as error:
+            self.mistakes[name] = _reason(error)
+        return None
+
+    def _look_for_comment(self, name: str, text: str) -> None:
+        if not COMMENT.search(text):
+            return
+        if name not in MAY_CONTAIN_ANYTHING:
+            raise ValueError("Contains a comment (#). Put comments on lines of their own.")
+        self.warnings.append(
+            f"{name} contains a #. If that begins a comment, put it on a line of its own."
+        )
+
+
+def _complete(values: dict[str, Any], folder: Path, mistakes: dict[str, str]) -> None:
+    """Add what depends on other settings or on the folder."""
+    storage = values.get("photo_storage")
+    if storage and "://" not in storage:
+        values["photo_storage"] = str((folder / storage).resolve())
+    is_known = "DATABASE_URL" not in mistakes
+    is_sqlite = is_known and values["database_url"].startswith("sqlite")
+    if "secret_key" not in values and "SECRET_KEY" not in mistakes:
+        if is_sqlite:
+            _use_kept_secret(values, values["instance"], mistakes)
+        else:
+            told = "Required, except with SQLite. Make one with: openssl rand -base64 48"
+            mistakes["SECRET_KEY"] = told
+    if is_known and not is_sqlite and not values.get("public_url"):
+        told = (
+            "Required, except with SQLite: the address that clients use, like https://cars.example"
+        )
+        mistakes.setdefault("PUBLIC_URL", told)
+
+
+def _use_kept_secret(values: dict[str, Any], instance: Path, mistakes: dict[str, str]) -> None:
+    """Use the secret that is kept in `instance`. It is made if there is none."""
+    path = instance / "secret_key"
+    try:
+        if not path.exists():
+            _make_secret(path)
+        values["secret_key"] = parse.secret_key(path.read_text().strip())
+    except (OSError, ValueError) as error:
+        mistakes["SECRET_KEY"] = f"Not set, and {path} cannot be used: {_reason(error)}"
+
+
+def _make_secret(path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Two processes may start at once: exactly one creates the file, and it appears with content.
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".secret_key.") as draft:
+        draft.write(secrets.token_urlsafe(48))
+        draft.flush()
+        with contextlib.suppress(FileExistsError):
+            os.link(draft.name, path)
+
+
+def _misspellings(names: Iterable[str], known: Iterable[str]) -> Iterable[str]:
+    """Yield a warning for each of `names` that is no setting but looks like one."""
+    known = set(known)
+    for name in sorted(names):
+        stem = name.removesuffix("_FILE")
+        if stem in known:
+            continue
+        similar = get_close_matches(stem.upper(), known, n=1, cutoff=SIMILARITY)
+        if similar and not stem.startswith("AWS_"):  # AWS's tools have many of their own
+            yield f"{name} is not a setting. Did you mean {similar[0]}?"
+        elif stem.startswith(OUR_PREFIXES):
+            yield f"{name} is not a setting."
+
+
+def _all_in_one(mistakes: dict[str, str]) -> str:
+    lines = [f"  {name}: {message}" for name, message in sorted(mistakes.items())]
+    return "\n".join(["These settings are wrong:", *lines])
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"{error.strerror}: {error.filename}."
+    if isinstance(error, UnicodeError):
+        return "Is not UTF-8 text."
+    return str(error)
+
+
+def _redis_socket(instance: Path) -> Path:
+    path = instance / REDIS_SOCKET
+    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+        return path
+    digest = hashlib.sha256(os.fsencode(instance)).hexdigest()[:16]
+    # Not TMPDIR, which may differ between the processes that are to meet there.
+    return Path(f"/tmp/automart-{os.getuid()}-{digest}") / REDIS_SOCKET  # noqa: S108
+
+
+def _url_of_socket(path: Path) -> str:
+    return f"unix://{quote(str(path))}"
+
+
+def current_settings() -> Settings:
+    """Return the settings of the current application."""
+    settings: Settings = current_app.extensions["settings"]
+    return settings

@@ -1,0 +1,82 @@
+"""Encrypts secrets that are stored and must be read again, with keys derived from `SECRET_KEY`.
+
+After `SECRET_KEY` is replaced, values encrypted under one of `SECRET_KEY_FALLBACKS` are still read;
+`rotate` encrypts them under the new one.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from automart.core.config import current_settings
+from automart.core.db import Model
+
+NOT_DECRYPTED = "SECRET_KEY has changed. Name the old one in SECRET_KEY_FALLBACKS."
+
+
+class CannotDecrypt(Exception):
+    """A value was encrypted under a secret that is neither `SECRET_KEY` nor a fallback of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """How many values are encrypted under the current `SECRET_KEY` now, and which could not be."""
+
+    rotated: int
+    undecryptable: list[str]
+
+
+def encrypt(secret: bytes) -> str:
+    """Return `secret`, encrypted and authenticated, as text."""
+    return _fernet().encrypt(secret).decode()
+
+
+def decrypt(token: str) -> bytes:
+    """Return what `encrypt` was called with. Raises `CannotDecrypt`."""
+    try:
+        return _fernet().decrypt(token)
+    except InvalidToken:
+        raise CannotDecrypt(NOT_DECRYPTED) from None
+
+
+def rotate(token: str) -> str:
+    """Return the same secret, encrypted under the current `SECRET_KEY`. Raises `CannotDecrypt`."""
+    try:
+        return _fernet().rotate(token).decode()
+    except InvalidToken:
+        raise CannotDecrypt(NOT_DECRYPTED) from None
+
+
+def rotate_rows(named_rows: Iterable[tuple[str, Model]], attribute: str) -> Rotation:
+    """Rotate an attribute of all rows, in the current transaction.
+
+    A row that cannot be decrypted stays as it is, and does not keep the others from being rotated.
+    """
+    rotated, undecryptable = 0, []
+    for name, row in named_rows:
+        try:
+            setattr(row, attribute, rotate(getattr(row, attribute)))
+        except CannotDecrypt:
+            undecryptable.append(name)
+        else:
+            rotated += 1
+    return Rotation(rotated, undecryptable)
+
+
+def _fernet() -> MultiFernet:
+    settings = current_settings()
+    return MultiFernet([_key(s) for s in (settings.secret_key, *settings.secret_key_fallbacks)])
+
+
+@cache
+def _key(secret: str) -> Fernet:
+    # `info` separates these keys from others derived from the same secret. Stored values need it.
+    derived = HKDF(SHA256(), length=32, salt=None, info=b"automart sealing").derive(secret.encode())
+    return Fernet(base64.urlsafe_b64encode(derived))

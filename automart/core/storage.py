@@ -1,0 +1,134 @@
+"""Files, in a folder or in S3: `PHOTO_STORAGE`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import obstore
+import structlog
+from flask import Flask, current_app
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, S3Store
+
+from automart.core.config import Settings
+from automart.core.errors import Unavailable
+
+if TYPE_CHECKING:  # exists for type checkers only
+    from obstore.store import S3Config
+
+log = structlog.get_logger(__name__)
+
+S3 = "s3://"
+CONNECT_WITHIN = timedelta(seconds=3)
+ANSWER_WITHIN = timedelta(seconds=10)
+
+
+class NotStored(Exception):
+    """There is no such file."""
+
+
+class Storage:
+    """Files under keys like `ab/cd.webp`. Every method raises `Unavailable` if the place is down.
+
+    Region and endpoint of S3 come from the environment, under AWS's own names, and so do
+    credentials that are not given: a session's, or those of the machine.
+    """
+
+    def __init__(self, where: str, credentials: S3Config | None = None) -> None:
+        self._where = where
+        self._credentials = credentials
+
+    def put(self, key: str, content: bytes) -> None:
+        """Store a file: all of it or nothing."""
+        try:
+            with _told(key):
+                obstore.put(self._store, key, content, use_multipart=False)
+                if self._folder is not None:
+                    _sync_to_disk(self._folder / key)
+        except FileNotFoundError as error:  # there is no such bucket
+            raise Unavailable("Photos cannot be stored at the moment.") from error
+
+    def get(self, key: str) -> bytes:
+        """The content of a file. Raises `NotStored`."""
+        try:
+            with _told(key):
+                return bytes(obstore.get(self._store, key).bytes())
+        except FileNotFoundError:
+            raise NotStored from None
+
+    def delete(self, key: str) -> None:
+        """Delete a file, if it is there."""
+        with _told(key):
+            try:
+                obstore.delete(self._store, key)
+            except FileNotFoundError:
+                log.info("file_gone_already")
+            if self._folder is not None:
+                # What a process that was killed while it wrote has left behind.
+                for draft in (self._folder / key).parent.glob(f"{Path(key).name}#*"):
+                    draft.unlink(missing_ok=True)
+
+    @cached_property
+    def _folder(self) -> Path | None:
+        return None if self._where.startswith(S3) else Path(self._where)
+
+    @cached_property
+    def _store(self) -> LocalStore | S3Store:
+        """Opened by whoever uses it first, and so after any fork: it has threads of its own."""
+        if self._folder is not None:
+            return LocalStore(self._folder, mkdir=True)
+        return S3Store.from_url(
+            self._where,
+            client_options={
+                "connect_timeout": CONNECT_WITHIN,
+                "timeout": ANSWER_WITHIN,
+                "allow_http": True,  # for whoever names an endpoint that begins so
+            },
+            retry_config={"max_retries": 1, "retry_timeout": ANSWER_WITHIN},
+            config=self._credentials,
+        )
+
+
+def init_storage(app: Flask, settings: Settings) -> None:
+    """Have `app` keep its photos where `settings` say."""
+    where = settings.photo_storage or str(settings.instance / "photos")
+    key, secret = settings.aws_access_key_id, settings.aws_secret_access_key
+    credentials: S3Config | None = None
+    if key and secret:
+        credentials = {"access_key_id": key, "secret_access_key": secret}
+    app.extensions["storage"] = Storage(where, credentials)
+
+
+def current_storage() -> Storage:
+    """The storage of the present application."""
+    storage: Storage = current_app.extensions["storage"]
+    return storage
+
+
+@contextmanager
+def _told(key: str) -> Iterator[None]:
+    """Tell what went wrong to the log, without the key: whoever knows it may see the photo."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (BaseError, OSError) as error:
+        told = str(error).partition("\n")[0].replace(key, "…").replace(Path(key).stem, "…")
+        log.error("storage_unavailable", error=type(error).__name__, told=told)  # noqa: TRY400 - the traceback has the key
+        raise Unavailable("The storage of photos is not available at the moment.") from None
+
+
+def _sync_to_disk(path: Path) -> None:
+    """Wait until a loss of power cannot undo it: the database, which will name it, waits too."""
+    for each in (path, path.parent):
+        descriptor = os.open(each, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,92 @@
+"""Cars as CSV: what stands in a file, checked as a request would be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, TextIO
+
+import sqlalchemy
+from marshmallow import ValidationError
+from sqlalchemy import exists, select
+
+from automart.catalogue.lookup import find_model
+from automart.core.csv_import import Columns, Line, read
+from automart.core.db import casefold_key, db
+from automart.core.errors import Invalid
+from automart.inventory.models import Car, Dealer
+from automart.inventory.schemas import CarSchema
+
+COLUMNS = Columns(
+    required=("brand", "model", "year", "color", "daily_price", "vin", "dealer_id"),
+    optional=("status",),
+    left_alone=("id",),
+)
+_WHOLE = re.compile(r"\d{1,18}", re.ASCII)
+_AMOUNT = re.compile(r"\d{1,15}(\.\d{1,20})?", re.ASCII)
+
+
+def read_cars(file: TextIO) -> Iterator[Line]:
+    """The cars of a file that `text_of` opened. Raises `NotReadable`."""
+    return read(file, COLUMNS, _Checks().load)
+
+
+def add_cars(lines: Sequence[Line]) -> int:
+    """Add the cars of `lines` in the present transaction. Answers how many."""
+    rows = [{**line.values, "daily_price": Decimal(line.values["daily_price"])} for line in lines]
+    db.session.execute(sqlalchemy.insert(Car), rows)
+    return len(lines)
+
+
+class _Checks:
+    """Checks the cars of one file, which must differ from each other too."""
+
+    def __init__(self) -> None:
+        self._schema = CarSchema()
+        self._models: dict[tuple[str, str], tuple[int, str]] = {}
+        self._dealers: set[int] = set()
+        self._vins: set[str] = set()
+
+    def load(self, cells: Mapping[str, str]) -> Mapping[str, Any]:
+        values: dict[str, Any] = self._schema.load(_typed(cells))
+        make_id, model = self._model(values.pop("brand"), values.pop("model"))
+        self._check_dealer(values["dealer_id"])
+        self._check_vin(values["vin"])
+        return values | {"make_id": make_id, "model": model, "model_folded": casefold_key(model)}
+
+    def _model(self, brand: str, model: str) -> tuple[int, str]:
+        if (brand, model) not in self._models:
+            try:
+                make, name = find_model(brand, model, keep=False)
+            except Invalid as error:
+                (told,) = error.members["errors"]
+                field = told["pointer"].removeprefix("#/")
+                raise ValidationError({field: [told["detail"]]}) from None
+            self._models[brand, model] = make.id, name
+        return self._models[brand, model]
+
+    def _check_dealer(self, dealer_id: int) -> None:
+        if dealer_id in self._dealers:
+            return
+        if not db.session.scalar(select(exists().where(Dealer.id == dealer_id))):
+            raise ValidationError({"dealer_id": [f"There is no dealer {dealer_id}."]})
+        self._dealers.add(dealer_id)
+
+    def _check_vin(self, vin: str) -> None:
+        if vin in self._vins:
+            raise ValidationError({"vin": ["It stands twice in this file."]})
+        if db.session.scalar(select(exists().where(Car.vin == vin))):
+            raise ValidationError({"vin": ["There is a car with this VIN already."]})
+        self._vins.add(vin)
+
+
+def _typed(cells: Mapping[str, str]) -> dict[str, Any]:
+    """The cells as a request would send them; what is no number stays text, and is refused."""
+    found: dict[str, Any] = dict(cells)
+    for name in ("year", "dealer_id"):
+        if _WHOLE.fullmatch(found[name].strip()):
+            found[name] = int(found[name])
+    if _AMOUNT.fullmatch(found["daily_price"].strip()):
+        found["daily_price"] = float(found["daily_price"])
+    return found

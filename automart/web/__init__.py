@@ -1,0 +1,57 @@
+"""What all views share: the Api and its documents, schemas, pages, versions, idempotency, URLs."""
+
+from automart.web.authorization import (
+    ADMIN,
+    ANY,
+    USER,
+    Access,
+    Caller,
+    check_that_access_is_stated,
+    current_caller,
+    guard_blueprint,
+    public,
+    requires,
+)
+from automart.web.etags import check_version, secret_headers
+from automart.web.filters import where_given
+from automart.web.idempotency import IdempotencyKey, forget_old_keys, idempotent
+from automart.web.openapi import Api, Blueprint, create_api
+from automart.web.pagination import paginate, paginate_by
+from automart.web.responses import created
+from automart.web.schemas import PageQuery, ProblemSchema, Query, Schema, changes_of, page_of
+from automart.web.types import Answer, Values
+from automart.web.urls import absolute_url
+
+__all__ = [
+    "ADMIN",
+    "ANY",
+    "USER",
+    "Access",
+    "Answer",
+    "Api",
+    "Blueprint",
+    "Caller",
+    "IdempotencyKey",
+    "PageQuery",
+    "ProblemSchema",
+    "Query",
+    "Schema",
+    "Values",
+    "absolute_url",
+    "changes_of",
+    "check_that_access_is_stated",
+    "check_version",
+    "create_api",
+    "created",
+    "current_caller",
+    "forget_old_keys",
+    "guard_blueprint",
+    "idempotent",
+    "page_of",
+    "paginate",
+    "paginate_by",
+    "public",
+    "requires",
+    "secret_headers",
+    "where_given",
+]

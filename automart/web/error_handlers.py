@@ -1,0 +1,105 @@
+"""problem+json (RFC 9457) for everything that goes wrong in a request, from every path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import structlog
+from flask import Flask, Response, current_app, g, request
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import HTTPException
+
+from automart.core.db import is_transient
+from automart.core.errors import DomainError, Unavailable, problem
+from automart.core.integrity_errors import explain_violation
+
+log = structlog.get_logger(__name__)
+
+PROBLEM_JSON = "application/problem+json"
+# What RFC 3986 §3.3 lets stand in a path as it is.
+PATH = "/!$&'()*+,;=:@"
+OAUTH = "/oauth/"
+_OAUTH_ERRORS = {
+    HTTPStatus.UNAUTHORIZED: "invalid_client",
+    HTTPStatus.TOO_MANY_REQUESTS: "temporarily_unavailable",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "server_error",
+    HTTPStatus.SERVICE_UNAVAILABLE: "temporarily_unavailable",
+}
+
+
+def register_error_handlers(app: Flask) -> None:
+    """Answer every error of `app` with problem+json."""
+    app.register_error_handler(DomainError, _domain_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(IntegrityError, _violation)
+    app.register_error_handler(DBAPIError, _database_error)
+    app.register_error_handler(PoolTimeout, _database_down)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _respond(body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    if request.path.startswith(OAUTH):
+        return _respond_as_oauth(body, headers)
+    instance = quote(request.script_root + request.path, PATH)
+    body |= {"instance": instance, "request_id": g.get("request_id")}
+    response = Response(current_app.json.dumps(body), status=body["status"], mimetype=PROBLEM_JSON)
+    response.headers.update(headers or {})
+    return response
+
+
+def _respond_as_oauth(body: dict[str, Any], headers: Mapping[str, str] | None) -> Response:
+    """RFC 6749 §5.2, which is all that OAuth's clients understand."""
+    status = body["status"]
+    told = {"error": _OAUTH_ERRORS.get(status, "invalid_request")}
+    # The RFC allows printable ASCII without quotes and backslashes.
+    told["error_description"] = "".join(
+        character if " " <= character <= "~" and character not in '"\\' else "'"
+        for character in body["detail"]
+    )
+    response = Response(current_app.json.dumps(told), status=status, mimetype="application/json")
+    response.headers.update({"Cache-Control": "no-store", **(headers or {})})
+    return response
+
+
+def _domain_error(error: DomainError) -> Response:
+    return _respond(error.as_problem(), error.headers)
+
+
+def _http_error(error: HTTPException) -> Response | HTTPException:
+    if error.code is None or error.code < 400:
+        return error
+    headers = {
+        k: v for k, v in error.get_headers() if k.lower() not in ("content-type", "content-length")
+    }
+    return _respond(problem(error.code, error.description), headers)
+
+
+def _violation(error: IntegrityError) -> Response:
+    """A rule that only the database could check was broken: a conflict, or a dangling reference."""
+    explanation = explain_violation(error)
+    if explanation is None:
+        return _unexpected(error)
+    if explanation.is_reference and request.method != "DELETE":
+        return _respond(problem(HTTPStatus.UNPROCESSABLE_ENTITY, explanation.detail))
+    return _respond(problem(HTTPStatus.CONFLICT, explanation.detail))
+
+
+def _database_error(error: DBAPIError) -> Response:
+    return _database_down(error) if is_transient(error) else _unexpected(error)
+
+
+def _database_down(error: DBAPIError | PoolTimeout) -> Response:
+    log.error("database_unavailable", error=type(error).__name__, exc_info=error)
+    unavailable = Unavailable("The database is not available at the moment.")
+    return _respond(unavailable.as_problem(), unavailable.headers)
+
+
+def _unexpected(error: Exception) -> Response:
+    log.error("unexpected_error", exc_info=error)
+    return _respond(
+        problem(HTTPStatus.INTERNAL_SERVER_ERROR, "This is our fault. It has been logged.")
+    )

@@ -1,0 +1,133 @@
+"""Fields that are as strict as the contract: nothing is converted, what is stored is clean."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import UTC, datetime
+from typing import Any
+
+from marshmallow import ValidationError, fields, validate
+
+from automart.core.db import LARGEST_ID
+
+LONGEST_EMAIL = 254
+
+# Control characters, and surrogates, which no encoding of a database can hold.
+_UNPRINTABLE = {"Cc", "Cs"}
+_RFC_3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE
+)
+_WHOLE_NUMBER = re.compile(r"-?\d{1,400}", re.ASCII)
+
+
+def clean(text: str) -> str:
+    """`text` trimmed and NFC-normalized. Raises `ValueError` if it has control characters."""
+    trimmed = text.strip()
+    if any(unicodedata.category(character) in _UNPRINTABLE for character in trimmed):
+        raise ValueError("Control characters are not allowed.")
+    return unicodedata.normalize("NFC", trimmed)
+
+
+class QueryText(fields.String):
+    """Text in a query, cleaned as what it is compared with was. Blank, it finds nothing."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, *args, **kwargs)
+        try:
+            return clean(text)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+
+
+class Text(QueryText):
+    """A line of text: trimmed, not blank, without control characters."""
+
+    def __init__(self, *, max_length: int, **kwargs: Any) -> None:
+        super().__init__(validate=validate.Length(min=1, max=max_length), **kwargs)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        cleaned = super()._deserialize(value, *args, **kwargs)
+        if not cleaned:
+            raise ValidationError("Must not be blank.")
+        return cleaned
+
+
+class EmailAddress(Text):
+    """An e-mail address."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=LONGEST_EMAIL, metadata={"format": "email"}, **kwargs)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        return validate.Email()(super()._deserialize(value, *args, **kwargs))
+
+
+class Id(fields.Integer):
+    """An id: a JSON integer from 1 to the largest that a database holds."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(strict=True, validate=validate.Range(min=1, max=LARGEST_ID), **kwargs)
+
+
+class QueryInteger(fields.Integer):
+    """An integer in a query string, where everything is text: digits and nothing else."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:
+        if not _WHOLE_NUMBER.fullmatch(str(value)):
+            raise ValidationError("Not a valid integer.")
+        return int(value)
+
+
+class QueryId(QueryInteger):
+    """An id in a query string."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(validate=validate.Range(min=1, max=LARGEST_ID), **kwargs)
+
+
+class Flag(fields.Boolean):
+    """`true` or `false`, and not `1` or `"yes"`."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValidationError("Not a valid boolean.")
+        return value
+
+
+class Number(fields.Float):
+    """A JSON number: finite, and no text that looks like one."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> float:
+        if not isinstance(value, int | float):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, *args, **kwargs)
+
+
+class QueryFlag(fields.Boolean):
+    """`true` or `false` in a query string."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> bool:
+        if value not in ("true", "false"):
+            raise ValidationError("Must be true or false.")
+        return bool(value == "true")
+
+
+class UtcTime(fields.DateTime):
+    """An RFC 3339 time; read with any offset and loaded in UTC, written in UTC with a `Z`."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> datetime:
+        try:
+            if _RFC_3339.fullmatch(value):
+                return datetime.fromisoformat(value.upper()).astimezone(UTC)
+        except (TypeError, ValueError, OverflowError):
+            pass  # no text; no such day or hour; before the year 1 or after 9999 in UTC
+        raise ValidationError("Must be a time with an offset, like 2026-01-15T00:00:00Z.")
+
+    def _serialize(self, value: datetime | None, *_args: Any, **_kwargs: Any) -> str | None:
+        return None if value is None else rfc3339(value)
+
+
+def rfc3339(value: datetime) -> str:
+    """`value` in UTC, as RFC 3339 §5.6 writes it."""
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")

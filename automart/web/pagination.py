@@ -1,0 +1,94 @@
+"""Lists by keyset: the cursor names the last row seen, so page 1,000 costs what page 1 does."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Response, current_app, g, request
+from itsdangerous import BadData, URLSafeSerializer
+from sqlalchemy import Select, asc, desc
+from sqlalchemy.orm import InstrumentedAttribute
+
+from automart.core.db import db
+from automart.core.errors import FIELDS_ARE_WRONG, Invalid
+from automart.web.schemas import LARGEST_PAGE
+from automart.web.urls import url_root
+
+
+def paginate(
+    statement: Select[Any],
+    key: InstrumentedAttribute[Any],
+    query: Mapping[str, Any],
+    *,
+    newest_first: bool = False,
+) -> dict[str, Any]:
+    """One page of `statement` in the order of `key`, which must be unique and never change.
+
+    `query` is a loaded `PageQuery`. Raises `Invalid` for a cursor that is not of this list.
+    """
+
+    def fetch(last: Any, count: int) -> list[Any]:
+        rows = statement
+        if last is not None:
+            rows = rows.where(key < last if newest_first else key > last)
+        order = desc(key) if newest_first else asc(key)
+        return list(db.session.scalars(rows.order_by(order).limit(count)))
+
+    return paginate_by(fetch, key, query)
+
+
+def paginate_by(
+    fetch: Callable[[Any, int], Sequence[Any]],
+    key: InstrumentedAttribute[Any],
+    query: Mapping[str, Any],
+) -> dict[str, Any]:
+    """One page of what `fetch` finds, as `paginate` has it, for lists that no one statement finds.
+
+    `fetch(last, count)` answers the first `count` rows whose key is beyond `last`, in order, or
+    beyond nothing if that is None.
+    """
+    limit = min(query["limit"], LARGEST_PAGE)
+    serializer = _serializer(query)
+    cursor = query["cursor"]
+    last = None if cursor is None else _value(key, _load(serializer, cursor))
+    rows = fetch(last, limit + 1)
+    if len(rows) <= limit:
+        return {"items": rows, "next_cursor": None}
+    items = rows[:limit]
+    cursor = serializer.dumps(str(getattr(items[-1], key.key)))
+    g.next_cursor = cursor
+    return {"items": items, "next_cursor": cursor}
+
+
+def link_to_next_page(response: Response) -> Response:
+    """Say where the next page is (RFC 8288)."""
+    cursor = g.get("next_cursor")
+    if cursor is not None and response.status_code == 200:
+        query = urlencode(request.args.to_dict() | {"cursor": cursor})
+        here = url_root() + request.script_root + request.path
+        response.headers.add("Link", f'<{here}?{query}>; rel="next"')
+    return response
+
+
+def _serializer(query: Mapping[str, Any]) -> URLSafeSerializer:
+    """Signs cursors for this list and these filters alone; any other use breaks the signature."""
+    filters = {name: str(value) for name, value in query.items() if name not in ("limit", "cursor")}
+    salt = f"cursor {request.path} {sorted(filters.items())}"
+    return URLSafeSerializer(current_app.secret_key or "", salt=salt)
+
+
+def _load(serializer: URLSafeSerializer, cursor: str) -> str:
+    try:
+        return str(serializer.loads(cursor))
+    except BadData:
+        error = {"detail": "Not a cursor of this list with these filters.", "parameter": "cursor"}
+        raise Invalid(FIELDS_ARE_WRONG, errors=[error]) from None
+
+
+def _value(key: InstrumentedAttribute[Any], text: str) -> int | uuid.UUID | datetime:
+    kind = key.type.python_type
+    return datetime.fromisoformat(text) if kind is datetime else kind(text)

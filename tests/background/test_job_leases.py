@@ -1,0 +1,142 @@
+"""A worker's hold on a job: taken once, checked with every write, lost for good."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+
+import pytest
+
+from automart.background import Job, JobState, Kind, submit
+from automart.background.leases import LEASE, LeaseLost, claim
+from automart.background.maintenance import requeue_orphans
+from automart.background.models import JobState as State
+from automart.core.db import db, transaction, utcnow
+from tests.support.sync import the_job
+
+
+@pytest.fixture
+def job(app) -> Job:
+    with transaction():
+        submitted = submit(Kind.VEHICLE_SYNC, make_ids=None, approve_deletions=False)
+    assert submitted is not None
+    return submitted
+
+
+@pytest.fixture
+def orphaned(job):
+    """A job whose worker has not renewed its lease, and the claim of that worker."""
+    held, _ = claim(job.id)
+    let_the_lease_run_out(job.id)
+    return held
+
+
+def let_the_lease_run_out(job_id):
+    with transaction():
+        db.session.get(Job, job_id, populate_existing=True).lease_until = utcnow() - timedelta(1)
+
+
+def test_a_job_is_claimed_once(job):
+    first, second = claim(job.id), claim(job.id)
+
+    assert first is not None
+    assert second is None
+    assert the_job().state is JobState.RUNNING
+    assert the_job().attempts == 1
+
+
+def test_a_job_that_does_not_exist_cannot_be_claimed(app):
+    assert claim(uuid.uuid4()) is None
+
+
+def test_a_job_that_is_due_later_cannot_be_claimed(app):
+    with transaction():
+        later = submit(Kind.VEHICLE_SYNC, due_at=utcnow() + timedelta(minutes=5))
+
+    assert claim(later.id) is None
+
+
+@pytest.mark.parametrize("ending", [lambda held: held.succeed({}), lambda held: held.fail({})])
+def test_an_ended_job_cannot_be_claimed_again(job, ending):
+    held, _ = claim(job.id)
+    with transaction():
+        ending(held)
+
+    assert claim(job.id) is None
+    assert the_job().finished_at is not None
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda held: held.advance(),
+        lambda held: held.succeed({"from": "the grave"}),
+        lambda held: held.fail({"from": "the grave"}),
+        lambda held: held.requeue(),
+        lambda held: held.renew(),
+    ],
+    ids=["advance", "succeed", "fail", "hand_back", "renew"],
+)
+def test_an_orphan_can_write_nothing_once_its_job_was_queued_again(orphaned, write):
+    requeue_orphans()
+
+    with pytest.raises(LeaseLost), transaction():
+        write(orphaned)
+
+    assert the_job().state is State.QUEUED
+    assert the_job().result is None
+
+
+def test_an_orphan_can_write_nothing_while_another_runs_its_job(orphaned):
+    requeue_orphans()
+    heir, _ = claim(orphaned.job_id)
+
+    with pytest.raises(LeaseLost), transaction():
+        orphaned.advance()
+    with transaction():
+        heir.advance(3)
+
+    assert the_job().done == 3
+
+
+def test_renewing_keeps_a_job_from_being_queued_again(orphaned):
+    orphaned.renew()
+
+    assert requeue_orphans() == 0
+    assert the_job().lease_until > utcnow() + LEASE / 2
+
+
+def test_a_job_that_is_handed_back_has_not_used_up_an_attempt(job):
+    held, _ = claim(job.id)
+    with transaction():
+        held.advance(2)
+        held.requeue()
+
+    assert the_job().state is JobState.QUEUED
+    assert the_job().attempts == 0
+    assert the_job().done == 2
+    assert claim(job.id) is not None
+
+
+def test_a_job_that_gets_nowhere_is_given_up_after_three_deaths(job):
+    for _ in range(3):
+        assert the_job().state is JobState.QUEUED
+        claim(job.id)
+        let_the_lease_run_out(job.id)
+        requeue_orphans()
+
+    assert the_job().state is JobState.FAILED
+    assert "died 3 times" in the_job().error["detail"]
+    assert the_job().attempts == 3
+
+
+def test_a_job_that_gets_on_survives_any_number_of_deaths(job):
+    for _ in range(6):
+        held, _ = claim(job.id)
+        with transaction():
+            held.advance()
+        let_the_lease_run_out(job.id)
+        requeue_orphans()
+
+    assert the_job().state is JobState.QUEUED
+    assert the_job().done == 6

@@ -1,0 +1,232 @@
+"""The client of vPIC, and every odd answer that it must not take for data."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import requests
+
+from automart.catalogue import nhtsa
+from automart.catalogue.nhtsa import NhtsaClient, NhtsaError
+from sandbox import Catalogue, Fault, Vpic
+
+URL = "http://nhtsa.example/api"
+MODELS = f"{URL}/vehicles/GetModelsForMakeId/441?format=json"
+TESLA = [{"Make_ID": 441, "Make_Name": "TESLA", "Model_ID": 1685, "Model_Name": "Model S"}]
+
+
+@pytest.fixture
+def client():
+    with NhtsaClient(URL, rate=0, connections=1) as client:
+        yield client
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Give up after a moment instead of a minute."""
+    monkeypatch.setattr(nhtsa, "GIVE_UP_AFTER", 0.5)
+    monkeypatch.setattr(nhtsa, "READ_TIMEOUT", 0.2)
+    monkeypatch.setattr(nhtsa, "FIRST_BACKOFF", 0.01)
+
+
+def envelope(rows, **changes):
+    answer = {
+        "Count": len(rows),
+        "Message": "Response returned successfully",
+        "SearchCriteria": "Make:441",
+        "Results": rows,
+    }
+    return answer | changes
+
+
+def row(**changes):
+    return TESLA[0] | changes
+
+
+class TestGoodAnswers:
+    def test_models_come_by_id_with_trimmed_names(self, client, requests_mock):
+        rows = [row(), row(Model_ID=2, Model_Name="  Model Ü ")]
+        requests_mock.get(MODELS, json=envelope(rows))
+
+        assert client.models(441) == {1685: "Model S", 2: "Model Ü"}
+
+    def test_json_is_known_by_its_content_whatever_the_header_says(self, client, requests_mock):
+        headers = {"Content-Type": "text/html"}
+        requests_mock.get(MODELS, text=json.dumps(envelope(TESLA)), headers=headers)
+
+        assert client.models(441) == {1685: "Model S"}
+
+    def test_makes_whose_name_changes_its_case_are_all_the_same(self, client, requests_mock):
+        requests_mock.get(MODELS, json=envelope([row(Make_Name="Tesla"), row(Model_ID=2)]))
+
+        assert len(client.models(441)) == 2
+
+    def test_all_makes_come_by_id(self, client, requests_mock):
+        rows = [{"Make_ID": 1, "Make_Name": " ŠKODA "}, {"Make_ID": 2, "Make_Name": "BMW"}]
+        requests_mock.get(f"{URL}/vehicles/GetAllMakes?format=json", json=envelope(rows))
+
+        assert client.makes() == {1: "ŠKODA", 2: "BMW"}
+
+    def test_the_request_names_who_asks(self, client, requests_mock):
+        requests_mock.get(MODELS, json=envelope(TESLA))
+        client.models(441)
+
+        assert "automart" in requests_mock.last_request.headers["User-Agent"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ({"text": "<html><title>Maintenance</title>"}, "is not JSON. It begins with '<html>"),
+        ({"text": ""}, "is not JSON"),
+        ({"text": '{"Count": 1, "Results": [{"Make_ID"'}, "is not JSON"),
+        ({"content": b"\xff\xfe\x00"}, "is not JSON"),
+        ({"text": "[" * 100_000}, "is not JSON"),
+        ({"json": []}, "no list of results"),
+        ({"text": "null"}, "no list of results"),
+        ({"json": {"Count": 0}}, "no list of results"),
+        ({"json": envelope([], Results=None)}, "no list of results"),
+        ({"json": envelope([], Results={})}, "no list of results"),
+        ({"json": envelope([1])}, "no list of results"),
+        ({"json": envelope(TESLA, Count=361)}, "is truncated: it counts 361 and has 1"),
+        ({"json": envelope(TESLA, Count=None)}, "is truncated"),
+        ({"json": envelope([row(Make_ID=442)])}, "a model of another make (442)"),
+        ({"json": envelope([{"Model_ID": 1, "Model_Name": "S"}])}, "of another make (None)"),
+        ({"json": envelope(TESLA + TESLA)}, "model 1685 twice"),
+        ({"json": envelope([row(Model_ID=0)])}, "a model with the id 0"),
+        ({"json": envelope([row(Model_ID=-3)])}, "a model with the id -3"),
+        ({"json": envelope([row(Model_ID=2**63)])}, "a model with the id"),
+        ({"json": envelope([row(Model_ID="7")])}, "a model with the id '7'"),
+        ({"json": envelope([row(Model_ID=True)])}, "a model with the id True"),
+        ({"json": envelope([row(Model_ID=1.0)])}, "a model with the id 1.0"),
+        ({"json": envelope([row(Model_Name="  ")])}, "no name for model 1685"),
+        ({"json": envelope([row(Model_Name=None)])}, "no name for model 1685"),
+        ({"json": envelope([row(Model_Name="S" * 256)])}, "more than 255 characters"),
+        ({"json": envelope([row(Model_Name="S\x00")])}, "control characters"),
+        ({"json": envelope([row(Model_Name="S\ud800")])}, "control characters"),
+        ({"status_code": 404, "json": {"message": "No HTTP resource was found"}}, "answered 404"),
+        ({"status_code": 301, "headers": {"Location": "https://elsewhere/"}}, "answered 301"),
+        ({"status_code": 204}, "answered 204"),
+    ],
+)
+def test_an_answer_that_cannot_be_trusted_is_refused_at_once(client, requests_mock, answer, reason):
+    requests_mock.get(MODELS, **answer)
+
+    with pytest.raises(NhtsaError) as refused:
+        client.models(441)
+
+    assert reason in str(refused.value)
+    assert requests_mock.call_count == 1
+
+
+class TestPassingTroubles:
+    @pytest.mark.parametrize("status", [403, 429, 500, 502, 503, 504])
+    def test_a_refusal_is_followed_by_another_try(self, client, requests_mock, impatient, status):
+        requests_mock.get(MODELS, [{"status_code": status}, {"json": envelope(TESLA)}])
+
+        assert client.models(441) == {1685: "Model S"}
+
+    @pytest.mark.parametrize(
+        "error", [requests.ConnectTimeout, requests.ReadTimeout, requests.ConnectionError]
+    )
+    def test_a_failed_connection_is_followed_by_another_try(
+        self, client, requests_mock, impatient, error
+    ):
+        requests_mock.get(MODELS, [{"exc": error}, {"json": envelope(TESLA)}])
+
+        assert client.models(441) == {1685: "Model S"}
+
+    @pytest.mark.parametrize(
+        ("status", "is_shut_out"), [(403, True), (429, False), (500, False), (503, False)]
+    )
+    def test_a_lasting_refusal_is_given_up_with_its_status(
+        self, client, requests_mock, impatient, status, is_shut_out
+    ):
+        requests_mock.get(MODELS, status_code=status)
+
+        with pytest.raises(NhtsaError, match=f"NHTSA answered {status}") as refused:
+            client.models(441)
+
+        assert refused.value.is_shut_out is is_shut_out
+        assert requests_mock.call_count > 2
+
+    def test_a_retry_after_beyond_our_patience_is_not_waited_for(self, client, requests_mock):
+        requests_mock.get(MODELS, status_code=429, headers={"Retry-After": "3600"})
+
+        with pytest.raises(NhtsaError, match="429"):
+            client.models(441)
+
+        assert requests_mock.call_count == 1
+
+    @pytest.mark.parametrize("told", ["0", "Thu, 01 Jan 1970 00:00:00 GMT", "soon", "-5"])
+    def test_any_retry_after_can_be_read(self, client, requests_mock, impatient, told):
+        refusal = {"status_code": 429, "headers": {"Retry-After": told}}
+        requests_mock.get(MODELS, [refusal, {"json": envelope(TESLA)}])
+
+        assert client.models(441) == {1685: "Model S"}
+
+    def test_nobody_listening_is_a_failed_connection(self, impatient):
+        with Vpic(data=Catalogue.sample()) as vpic:
+            nowhere = vpic.url
+        with (
+            NhtsaClient(nowhere, rate=0, connections=1) as client,
+            pytest.raises(NhtsaError, match="connection to NHTSA failed") as refused,
+        ):
+            client.models(474)
+        assert refused.value.is_shut_out
+
+
+@pytest.fixture
+def sandboxed():
+    with (
+        Vpic(data=Catalogue.sample()) as vpic,
+        NhtsaClient(vpic.url, rate=0, connections=2) as client,
+    ):
+        yield vpic, client
+
+
+class TestOnTheWire:
+    def test_a_retry_after_is_honoured(self, sandboxed):
+        vpic, client = sandboxed
+        vpic.order(Fault.TOO_MANY_REQUESTS, make_id=448, times=1, retry_after=1)
+
+        assert client.models(448)
+
+        first, second = vpic.requests
+        assert second.at - first.at >= 1
+
+    @pytest.mark.parametrize("fault", [Fault.TIMEOUT, Fault.DISCONNECT])
+    def test_silence_is_given_up(self, sandboxed, impatient, fault):
+        vpic, client = sandboxed
+        vpic.order(fault, make_id=448)
+
+        with pytest.raises(NhtsaError) as refused:
+            client.models(448)
+
+        assert refused.value.is_shut_out
+        assert client.models(474)
+
+    def test_a_body_that_never_ends_is_given_up(self, sandboxed, impatient):
+        vpic, client = sandboxed
+        vpic.order(Fault.DRIP, make_id=448, seconds=0.05)
+
+        with pytest.raises(NhtsaError, match="did not come to an end in time"):
+            client.models(448)
+
+    def test_a_body_that_is_far_too_large_is_given_up(self, sandboxed):
+        vpic, client = sandboxed
+        vpic.order(Fault.HUGE, make_id=448)
+
+        with pytest.raises(NhtsaError, match="is larger than"):
+            client.models(448)
+
+    def test_connections_are_used_again(self, sandboxed):
+        _, client = sandboxed
+        for _ in range(20):
+            client.models(474)
+
+        pools = client._session.get_adapter("http://").poolmanager.pools
+        (pool,) = [pools[key] for key in pools.keys()]  # noqa: SIM118 - it is no mapping
+        assert pool.num_requests == 20
+        assert pool.num_connections == 1

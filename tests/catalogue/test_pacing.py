@@ -1,0 +1,81 @@
+"""Even spacing of requests, on a clock that the test moves."""
+
+from __future__ import annotations
+
+import threading
+from itertools import pairwise
+
+import pytest
+
+from automart.catalogue import pacing
+from automart.catalogue.pacing import Pace, Stopped
+
+
+class Clock:
+    """Time that passes only while somebody waits."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class NeverStopped(threading.Event):
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self.clock = clock
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.clock.now += timeout or 0
+        return False
+
+
+@pytest.mark.parametrize("rate", [0.5, 3, 50])
+def test_no_second_has_more_requests_than_the_rate(monkeypatch, rate):
+    clock = Clock()
+    monkeypatch.setattr(pacing, "time", clock)
+    paced = Pace(rate, NeverStopped(clock))
+    starts = []
+    for _ in range(200):
+        paced.wait()
+        starts.append(clock.now)
+
+    for start in starts:
+        assert sum(start <= other < start + 1 for other in starts) <= max(rate, 1)
+    assert 199 / (starts[-1] - starts[0]) >= 0.95 * rate
+
+
+def test_time_lost_by_slow_requests_is_not_caught_up(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(pacing, "time", clock)
+    paced = Pace(2, NeverStopped(clock))
+    paced.wait()
+    clock.now += 60
+    starts = []
+    for _ in range(4):
+        paced.wait()
+        starts.append(clock.now)
+
+    assert min(b - a for a, b in pairwise(starts)) >= 0.5
+
+
+def test_a_rate_of_zero_does_not_wait(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(pacing, "time", clock)
+    paced = Pace(0, NeverStopped(clock))
+    for _ in range(1000):
+        paced.wait()
+
+    assert clock.now == 1000.0
+
+
+@pytest.mark.parametrize("rate", [0, 0.001])
+def test_a_stop_wakes_whoever_waits(rate):
+    stop = threading.Event()
+    paced = Pace(rate, stop)
+    paced.wait()
+    stop.set()
+
+    with pytest.raises(Stopped):
+        paced.wait()

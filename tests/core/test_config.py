@@ -1,0 +1,299 @@
+"""Settings: from the environment, typed and checked, all mistakes told together."""
+
+from __future__ import annotations
+
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from datetime import time
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+from limits import parse
+
+from automart.core.config import Settings, SettingsError
+
+SECRET = "a key of at least 32 characters: hunter2"
+REQUIRED = {"SECRET_KEY": SECRET, "PUBLIC_URL": "https://cars.example"}
+POSTGRESQL = "postgresql://automart:hunter2@db.example/automart"
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that says nothing."""
+    monkeypatch.setattr(os, "environ", {})
+
+
+def read(folder: Path, **environment: str) -> Settings:
+    os.environ.update(environment)
+    return Settings.from_environment(folder)
+
+
+def mistakes(folder: Path, **environment: str) -> dict[str, str]:
+    """What is said of each wrong setting."""
+    with pytest.raises(SettingsError) as error:
+        read(folder, **environment)
+    first, *lines = str(error.value).splitlines()
+    assert first == "These settings are wrong:"
+    return dict(line.strip().split(": ", 1) for line in lines)
+
+
+def test_nothing_needs_to_be_set_to_try_it_out(tmp_path: Path) -> None:
+    settings = read(tmp_path)
+    assert settings.database_url == f"sqlite:///{tmp_path}/instance/automart.sqlite"
+    assert settings.is_sqlite
+    assert settings.redis_url.startswith("unix://")
+    assert settings.public_url is None
+    assert settings.nhtsa_url == "https://vpic.nhtsa.dot.gov/api"
+    assert settings.nhtsa_requests_per_second == 3
+    assert settings.vehicle_sync_at is None
+    assert settings.log_format == "json"
+    assert settings.rate_limit == settings.cors_origins == settings.trusted_proxies == ()
+    assert settings.webhook_allow_private is False
+
+
+def test_what_is_set_but_empty_counts_as_not_set(tmp_path: Path) -> None:
+    plain = read(tmp_path)
+    names = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "PUBLIC_URL", "NHTSA_URL", "LOG_FORMAT")
+    names += ("NHTSA_REQUESTS_PER_SECOND", "VEHICLE_SYNC_AT", "RATE_LIMIT", "CORS_ORIGINS")
+    names += ("WEBHOOK_ALLOW_PRIVATE", "SECRET_KEY_FALLBACKS", "TRUSTED_PROXIES", "WEB_CONCURRENCY")
+    names += ("PORT", "PHOTO_STORAGE")
+    empty = dict.fromkeys(names, " ")
+    assert read(tmp_path, **empty) == plain
+
+
+def test_all_settings_are_read(tmp_path: Path) -> None:
+    settings = read(
+        tmp_path,
+        DATABASE_URL=POSTGRESQL,
+        REDIS_URL="rediss://cache.example/1",
+        SECRET_KEY=SECRET,
+        PUBLIC_URL="https://shop.example/automart/",
+        NHTSA_URL="http://127.0.0.1:9/api",
+        NHTSA_REQUESTS_PER_SECOND="0",
+        VEHICLE_SYNC_AT="03:30",
+        RATE_LIMIT="1000 per hour; 5/second",
+        CORS_ORIGINS="https://shop.example, http://localhost:3000",
+        TRUSTED_PROXIES="10.0.0.0/8, 192.0.2.1 fd00::/8",
+        WEBHOOK_ALLOW_PRIVATE="1",
+        LOG_FORMAT="console",
+        WEB_CONCURRENCY="5",
+        PORT="8080",
+    )
+    assert settings == Settings(
+        instance=tmp_path / "instance",
+        database_url="postgresql+psycopg://automart:hunter2@db.example/automart",
+        redis_url="rediss://cache.example/1",
+        secret_key=SECRET,
+        public_url="https://shop.example/automart",
+        nhtsa_url="http://127.0.0.1:9/api",
+        nhtsa_requests_per_second=0,
+        vehicle_sync_at=time(3, 30),
+        rate_limit=(parse("5/second"), parse("1000/hour")),
+        cors_origins=("https://shop.example", "http://localhost:3000"),
+        trusted_proxies=(
+            ip_network("10.0.0.0/8"),
+            ip_network("192.0.2.1/32"),
+            ip_network("fd00::/8"),
+        ),
+        webhook_allow_private=True,
+        log_format="console",
+        web_concurrency=5,
+        port=8080,
+    )
+    assert not settings.is_sqlite
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_every_way_to_write_a_postgresql_url_is_taken(tmp_path: Path, scheme: str) -> None:
+    settings = read(
+        tmp_path, DATABASE_URL=f"{scheme}://u:p%40@h:5433/d?sslmode=require", **REQUIRED
+    )
+    assert settings.database_url == "postgresql+psycopg://u:p%40@h:5433/d?sslmode=require"
+
+
+def test_all_mistakes_are_told_together_by_name(tmp_path: Path) -> None:
+    told = mistakes(
+        tmp_path,
+        DATABASE_URL="mysql://db.example/automart",
+        REDIS_URL="http://cache.example",
+        PUBLIC_URL="shop.example",
+        NHTSA_URL="ftp://nhtsa.example",
+        NHTSA_REQUESTS_PER_SECOND="many",
+        VEHICLE_SYNC_AT="24:00",
+        LOG_FORMAT="xml",
+        WEB_CONCURRENCY="two",
+    )
+    assert len(told) == 9
+    assert list(told) == sorted(told)
+    assert told["LOG_FORMAT"] == "Must be one of: json, console."
+    assert told["SECRET_KEY"].startswith("Required")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(
+            ("DATABASE_URL", v)
+            for v in ("sqlite://", "sqlite:///:memory:", "automart", "://", "x:")
+        ),
+        *(
+            ("PUBLIC_URL", v)
+            for v in ("http://", "//x", "https://x?a=1", "https://x#a", "http://[")
+        ),
+        *(("PUBLIC_URL", v) for v in ("https://u:p@x", "https://x:99999", "https://x:port")),
+        *(("NHTSA_REQUESTS_PER_SECOND", v) for v in ("-1", "nan", "inf", "1001", "1,5", "1/s")),
+        *(("VEHICLE_SYNC_AT", v) for v in ("3:30", "03:60", "03:30Z", "0330", "noon", "03:30:00")),
+        *(("REDIS_URL", v) for v in ("cache.example:6379", "redis", "memcached://x")),
+        *(("RATE_LIMIT", v) for v in ("5", "5/fortnight", "0/minute", "a/s", "5/s;")),
+        *(("CORS_ORIGINS", v) for v in ("*", "shop.example", "https://x/", "https://X", "null")),
+        *(("TRUSTED_PROXIES", v) for v in ("*", "1", "10.0.0.1/8", "proxy.example")),
+        *(("WEBHOOK_ALLOW_PRIVATE", v) for v in ("2", "on?", "private")),
+        *(("WEB_CONCURRENCY", v) for v in ("0", "-1", "2.5", "1001", "two", "1_0")),
+        *(("PORT", v) for v in ("0", "65536", "http", "8000/tcp")),
+        ("LOG_FORMAT", "JSON"),
+    ],
+)
+def test_a_wrong_value_is_told_under_its_name_alone(tmp_path: Path, name: str, value: str) -> None:
+    assert list(mistakes(tmp_path, **(REQUIRED | {name: value}))) == [name]
+
+
+def test_no_mistake_shows_a_password(tmp_path: Path) -> None:
+    wrong = {
+        "DATABASE_URL": "postgresql://automart:hunter2:x@db.example:port/automart",
+        "REDIS_URL": "https://:hunter2@cache.example",
+        "PUBLIC_URL": "https://u:hunter2@shop.example:hunter2",
+    }
+    assert "hunter2" not in str(mistakes(tmp_path, **wrong))
+
+
+def test_secrets_do_not_show_when_settings_are_printed(tmp_path: Path) -> None:
+    settings = read(tmp_path, DATABASE_URL=POSTGRESQL, REDIS_URL="redis://:hunter2@x", **REQUIRED)
+    assert "hunter2" not in repr(settings)
+
+
+def test_each_secret_may_stand_in_a_file(tmp_path: Path) -> None:
+    for name, content in (
+        ("SECRET_KEY", f" {SECRET} \n"),
+        ("PUBLIC_URL", "https://cars.example\n"),
+        ("DATABASE_URL", POSTGRESQL + "\n"),
+        ("REDIS_URL", "redis://:hunter2@cache.example\n"),
+    ):
+        (tmp_path / name).write_text(content)
+        os.environ[f"{name}_FILE"] = str(tmp_path / name)
+    settings = read(tmp_path)
+    assert settings.secret_key == SECRET
+    assert settings.database_url == POSTGRESQL.replace("postgresql", "postgresql+psycopg")
+    assert settings.redis_url == "redis://:hunter2@cache.example"
+
+
+def test_a_file_that_cannot_be_read_is_a_mistake_like_others(tmp_path: Path) -> None:
+    told = mistakes(
+        tmp_path, DATABASE_URL_FILE=str(tmp_path / "none"), REDIS_URL="x", SECRET_KEY_FILE="/"
+    )
+    assert told.keys() == {"DATABASE_URL", "REDIS_URL", "SECRET_KEY"}
+    assert "DATABASE_URL_FILE" in told["DATABASE_URL"]
+    assert "SECRET_KEY_FILE" in told["SECRET_KEY"]
+    told = mistakes(tmp_path, DATABASE_URL=POSTGRESQL, DATABASE_URL_FILE="", SECRET_KEY_FILE="/")
+    assert "SECRET_KEY_FILE" in told["SECRET_KEY"]
+
+
+def test_the_env_file_stands_beneath_the_environment(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(f"SECRET_KEY={SECRET} in a file\nLOG_FORMAT=console\n")
+    settings = read(tmp_path, SECRET_KEY=SECRET)
+    assert settings.secret_key == SECRET
+    assert settings.log_format == "console"
+
+
+def test_postgresql_needs_a_secret_key_and_a_public_url(tmp_path: Path) -> None:
+    told = mistakes(tmp_path, DATABASE_URL=POSTGRESQL)
+    assert list(told) == ["PUBLIC_URL", "SECRET_KEY"]
+    assert "openssl rand" in told["SECRET_KEY"]
+    assert not (tmp_path / "instance").exists()
+
+
+@pytest.mark.parametrize("value", ["x", "31 characters are one too few.."])
+def test_a_short_secret_key_is_refused(tmp_path: Path, value: str) -> None:
+    told = mistakes(tmp_path, SECRET_KEY=value)["SECRET_KEY"]
+    assert told.startswith("Must have at least 32 characters.")
+    assert read(tmp_path, SECRET_KEY="x" * 32, SECRET_KEY_FALLBACKS=value).secret_key_fallbacks
+
+
+def test_a_short_secret_key_that_was_kept_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "instance").mkdir()
+    (tmp_path / "instance" / "secret_key").write_text("short\n")
+    assert "Must have at least 32 characters." in mistakes(tmp_path)["SECRET_KEY"]
+
+
+def test_a_file_that_is_empty_or_below_a_file_or_no_text_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    (tmp_path / "picture").write_bytes(b"\xff\xd8\xff")
+    told = mistakes(
+        tmp_path,
+        REDIS_URL_FILE=str(tmp_path / "empty"),
+        DATABASE_URL_FILE=str(tmp_path / "empty" / "url"),
+        SECRET_KEY_FILE=str(tmp_path / "picture"),
+    )
+    assert told["REDIS_URL"] == "The file that REDIS_URL_FILE names is empty."
+    assert told["DATABASE_URL"].startswith("Not a directory:")
+    assert told["SECRET_KEY"] == "Is not UTF-8 text."
+
+
+@pytest.mark.parametrize("name", ["VEHICLE_SYNC_AT", "TRUSTED_PROXIES", "PHOTO_STORAGE"])
+def test_a_comment_behind_a_value_is_refused(tmp_path: Path, name: str) -> None:
+    """As `EnvironmentFile=` of systemd hands it over."""
+    told = mistakes(tmp_path, **{name: "10.0.0.1   # in UTC"})
+    assert told == {name: "Contains a comment (#). Put comments on lines of their own."}
+
+
+def test_a_secret_key_may_contain_anything(tmp_path: Path) -> None:
+    settings = read(tmp_path, SECRET_KEY=f"{SECRET} # openssl rand")
+    assert settings.secret_key == f"{SECRET} # openssl rand"
+    (warning,) = settings.warnings
+    assert warning.startswith("SECRET_KEY contains a #.")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("DATABSE_URL", "DATABASE_URL"),
+        ("DATABASE_URI", "DATABASE_URL"),
+        ("SECRETKEY_FILE", "SECRET_KEY"),
+        ("TRUSTED_PROXY", "TRUSTED_PROXIES"),
+        ("CORS_ORIGIN", "CORS_ORIGINS"),
+        ("public_url", "PUBLIC_URL"),
+        ("NHTSA_RATE", None),
+    ],
+)
+@pytest.mark.parametrize("place", ["environment", ".env"])
+def test_a_name_that_looks_like_a_setting_is_a_warning(
+    tmp_path: Path, name: str, meant: str | None, place: str
+) -> None:
+    if place == ".env":
+        (tmp_path / ".env").write_text(f"{name}=1\n")
+    else:
+        os.environ[name] = "1"
+    question = f" Did you mean {meant}?" if meant else ""
+    assert read(tmp_path).warnings == (f"{name} is not a setting.{question}",)
+
+
+def test_names_of_others_are_no_warning(tmp_path: Path) -> None:
+    others = ("PATH", "http_proxy", "REDIS_PORT", "AUTOMART_PORT_8000_TCP", "TEST_DATABASE_URL")
+    others += ("AWS_ENDPOINT_URL_S3", "AWS_SESSION_TOKEN", "AUTOMART_IMAGE", "SSL_CERT_FILE")
+    assert read(tmp_path, **dict.fromkeys(others, "1")).warnings == ()
+
+
+def test_on_sqlite_a_secret_key_is_made_and_kept_for_the_owner_alone(tmp_path: Path) -> None:
+    first, second = read(tmp_path), read(tmp_path)
+    assert len(first.secret_key) >= 43
+    assert second.secret_key == first.secret_key
+    kept = tmp_path / "instance" / "secret_key"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert list(kept.parent.iterdir()) == [kept]
+
+
+def test_processes_that_start_at_once_agree_on_the_secret_key(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        found = {settings.secret_key for settings in pool.map(read, [tmp_path] * 8)}
+    assert len(found) == 1

@@ -1,0 +1,118 @@
+"""What becomes of a request whose connection is lost, and of many that write at once."""
+
+from __future__ import annotations
+
+import select
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import event, text, update
+from sqlalchemy.engine import Connection
+
+from automart.catalogue.models import VehicleMake
+from automart.core.config import Settings
+from automart.core.db import POSTGRESQL_SETTINGS, db, transaction
+from automart.core.schema_version import impatient_engine
+from automart.inventory.models import Car
+from tests.support.http import assert_problem
+from tests.support.inventory import booking_body, day, make_car
+
+on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+# What a pgbouncer lets a client ask for when it connects.
+PGBOUNCER_TAKES = {"application_name", "client_encoding", "DateStyle", "TimeZone"}
+
+
+def lose_connection() -> None:
+    connection = db.session.connection().connection.dbapi_connection
+    assert connection is not None
+    connection.close()
+
+
+def be_impatient(connection: Any, *_: Any) -> None:
+    """Do not wait for other writers, at least in this transaction."""
+    is_sqlite = db.engine.dialect.name == "sqlite"
+    connection.execute("PRAGMA busy_timeout = 0" if is_sqlite else "SET lock_timeout = '1ms'")
+
+
+def test_a_connection_that_is_lost_at_the_end_spoils_nothing(app: Flask) -> None:
+    with app.app_context():
+        db.session.execute(text("SELECT 1"))
+        lose_connection()
+    with app.app_context():
+        assert db.session.scalar(text("SELECT 2")) == 2
+    assert db.engine.pool.status().endswith("Current Checked out connections: 0")
+
+
+def test_an_answer_that_is_ready_is_given(app: Flask) -> None:
+    @app.after_request
+    def lose(response):
+        db.session.execute(text("SELECT 1"))
+        lose_connection()
+        return response
+
+    assert app.test_client().get("/v1/makes").status_code == 401
+
+
+def test_threads_of_a_process_write_in_turn(app: Flask) -> None:
+    """So that none has to ask SQLite again and again, which lets the lucky ones pass."""
+
+    def write(number: int) -> None:
+        with app.app_context(), transaction():
+            db.session.add(VehicleMake(id=number, name=f"Make {number}"))
+
+    if db.engine.dialect.name == "sqlite":
+        event.listen(db.engine, "checkout", be_impatient)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(1, 41)))
+    assert db.session.query(VehicleMake).count() == 40
+
+
+def test_who_would_wait_too_long_for_another_writer_is_told_to_come_again(
+    app: Flask, as_user: FlaskClient
+) -> None:
+    car = make_car()
+    event.listen(db.engine, "checkout", be_impatient)
+    with db.engine.connect().execution_options(writes=True) as other:
+        other.execute(update(Car).values(color="blue"))
+        response = as_user.post("/v1/bookings", json=booking_body(car.id, day(0), day(1)))
+    assert_problem(response, 503)
+    assert int(response.headers["Retry-After"]) > 0
+
+
+@on_postgresql
+def test_postgresql_is_told_what_not_to_wait_for(app: Flask, settings: Settings) -> None:
+    """By statements that outlive a rollback, and not when connecting, which a pgbouncer refuses."""
+    with db.engine.connect() as connection:
+        for _ in range(2):
+            assert told_settings(connection) == POSTGRESQL_SETTINGS.keys()
+            connection.rollback()
+    with impatient_engine(settings).connect() as connection:
+        assert told_settings(connection) == {"statement_timeout"}
+
+
+def told_settings(connection: Connection) -> set[str]:
+    """What the server was told by statements, having been told nothing else when connecting."""
+    told = text("SELECT source, name FROM pg_settings WHERE source IN ('client', 'session')")
+    found = {tuple(row) for row in connection.execute(told)}
+    assert {name for source, name in found if source == "client"} <= PGBOUNCER_TAKES
+    return {name for source, name in found if source == "session"}
+
+
+@on_postgresql
+def test_who_did_nothing_for_too_long_is_told_to_come_again(
+    app: Flask, client: FlaskClient
+) -> None:
+    @app.before_request
+    def idle() -> None:
+        db.session.execute(text("SET LOCAL idle_in_transaction_session_timeout = '1ms'"))
+        connection = db.session.connection().connection.dbapi_connection
+        assert connection is not None
+        select.select([connection], [], [], 60)  # until the server has said that it is over
+        db.session.execute(text("SELECT 1"))
+
+    response = client.get("/v1/makes")
+    assert_problem(response, 503)
+    assert int(response.headers["Retry-After"]) > 0

@@ -1,0 +1,188 @@
+"""Request ids, and one JSON object a line in the log, with no secret in it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from flask import Flask, request
+from flask.testing import FlaskClient
+from sqlalchemy import insert
+
+from automart.background import Job
+from automart.catalogue.models import VehicleMake
+from automart.core.db import db, transaction
+from automart.core.logging import configure_logging
+from jobs.http.client import post
+from tests.support.peers import Peer, answering
+
+Lines = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def lines(app: Flask, capsys: pytest.CaptureFixture[str]) -> Iterator[Lines]:
+    """What was logged since it was last asked."""
+
+    def read() -> list[dict[str, Any]]:
+        told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+        # Standard error is another one in each phase of a test.
+        configure_logging("json")
+        return told
+
+    yield read
+    configure_logging("console")
+
+
+@pytest.fixture
+def client(as_admin: FlaskClient) -> FlaskClient:
+    """These tests are not about access: an administrator sends their requests."""
+    return as_admin
+
+
+class TestRequestIds:
+    @pytest.mark.parametrize("asked", ["abc", "a" * 128, "0192-ab.c_d~e:f/g+h=i@j"])
+    def test_a_sane_one_is_taken_over(self, client: FlaskClient, asked: str) -> None:
+        response = client.get("/nowhere", headers={"X-Request-ID": asked})
+        assert response.headers["X-Request-ID"] == asked
+        assert response.json["request_id"] == asked
+
+    @pytest.mark.parametrize("asked", ["", " ", "a b", "a" * 129, 'a"b', "<x>", "é", "a,b", "a\tb"])
+    def test_another_is_replaced(self, client: FlaskClient, asked: str) -> None:
+        made = client.get("/v1/makes", headers={"X-Request-ID": asked}).headers["X-Request-ID"]
+        assert re.fullmatch("[0-9a-f]{32}", made)
+
+    def test_every_request_has_one_of_its_own_whatever_comes_of_it(
+        self, client: FlaskClient
+    ) -> None:
+        answers = [
+            client.get("/v1/makes"),
+            client.get("/v1/makes"),
+            client.get("/nowhere"),
+            client.put("/v1/makes"),
+            client.post("/v1/makes", data="x"),
+            client.options("/v1/makes"),
+            client.get("/docs"),
+            client.get("/v1/makes", headers={"Host": "a b"}),
+        ]
+        assert len({answer.headers["X-Request-ID"] for answer in answers}) == len(answers)
+
+    def test_it_is_handed_on_to_jobs(self, client: FlaskClient) -> None:
+        response = client.post("/v1/vehicle-syncs", headers={"X-Request-ID": "from-afar"})
+        job = db.session.query(Job).one()
+        assert (str(job.id), job.request_id) == (response.json["id"], "from-afar")
+
+
+class TestLogs:
+    def test_the_url_of_a_webhook_is_not_logged_when_its_response_is_malformed(
+        self, lines: Lines
+    ) -> None:
+        assert lines() == []
+        with Peer(answering(b"HTTP/1.1 200 OK\r\nno header\r\n\r\n")) as peer:
+            url = f"http://127.0.0.1:{peer.port}/secret"
+            assert post(url, body=b"", headers={}, allow_private=True).status == 200
+        assert lines() == []
+
+    def test_each_request_is_one_line_with_its_id(self, client: FlaskClient, lines: Lines) -> None:
+        assert lines() == []
+        client.get("/api/v1/makes?name=secret", headers={"X-Request-ID": "abc"})
+        client.get("/nowhere")
+        first, second = lines()
+        assert first.pop("duration_ms") > 0
+        assert first.pop("timestamp").endswith("Z")
+        assert first == {
+            "event": "request",
+            "level": "info",
+            "logger": "automart.core.logging",
+            "request_id": "abc",
+            "method": "GET",
+            "path": "/api/v1/makes",
+            "route": "/v1/makes",
+            "caller": "user:1",
+            "status": 200,
+            "address": "127.0.0.1",
+        }
+        assert second["status"] == 404
+        assert second["route"] is None
+        assert "caller" not in second  # nobody asked who it is
+        assert second["request_id"] != "abc"
+
+    def test_each_line_of_a_job_has_its_id_and_its_request_and_who_wanted_it(
+        self, client: FlaskClient, lines: Lines, run_jobs: Callable[[], None]
+    ) -> None:
+        assert lines() == []
+        response = client.post("/v1/vehicle-syncs", headers={"X-Request-ID": "abc"})
+        lines()
+        run_jobs()
+        told = lines()
+        assert {line["event"] for line in told} >= {"job_started", "job_ended"}
+        for line in told:
+            assert (line["job_id"], line["kind"]) == (response.json["id"], "vehicle_sync")
+            assert (line["request_id"], line["caller"]) == ("abc", "user:1")
+
+    def test_what_a_client_sends_cannot_break_the_line(
+        self, client: FlaskClient, lines: Lines
+    ) -> None:
+        assert lines() == []
+        client.get('/a%0a{"event":"forged"}%22')
+        (line,) = lines()
+        assert line["path"] == '/a\n{"event":"forged"}"'
+
+    def test_logs_of_libraries_come_in_the_same_form(self, app: Flask, lines: Lines) -> None:
+        assert lines() == []
+        logging.getLogger("some.library").warning("odd %s", "thing", extra={"number": 7})
+        (line,) = lines()
+        assert line.items() >= {"event": "odd thing", "level": "warning", "number": 7}.items()
+        assert line["logger"] == "some.library"
+
+    def test_an_unexpected_error_is_logged_with_its_traceback_and_request(
+        self, app: Flask, lines: Lines
+    ) -> None:
+        @app.get("/broken")
+        def broken() -> str:
+            password = "hunter2"
+            raise RuntimeError(f"no secret of {len(password)} letters")
+
+        assert lines() == []
+        app.test_client().get("/broken", headers={"X-Request-ID": "abc"})
+        error, request = lines()
+        assert error["event"] == "unexpected_error"
+        assert error["level"] == "error"
+        assert error["request_id"] == request["request_id"] == "abc"
+        assert "RuntimeError: no secret of 7 letters" in error["exception"]
+        assert "hunter2" not in str(error["exception"]).replace('password = "hunter2"', "")
+        assert request["status"] == 500
+
+    @pytest.mark.parametrize("log_format", ["json", "console"])
+    def test_an_error_of_the_database_is_logged_without_the_values_of_the_row(
+        self, app: Flask, capsys: pytest.CaptureFixture[str], log_format: str
+    ) -> None:
+        @app.post("/broken")
+        def broken() -> str:
+            with transaction():
+                # No `name_folded`, which no client can leave out.
+                name = request.headers["Name"]
+                db.session.execute(insert(VehicleMake).values(id=1, name=name))
+            return ""
+
+        configure_logging(log_format)
+        response = app.test_client().post("/broken", headers={"Name": "hunter2"})
+        logged = capsys.readouterr().err
+        assert response.status_code == 500
+        assert "IntegrityError" in logged
+        assert "INSERT INTO vehicle_make" in logged
+        assert "hunter2" not in logged
+
+    def test_bodies_and_headers_are_not_logged(self, client: FlaskClient, lines: Lines) -> None:
+        assert lines() == []
+        headers = {"Authorization": "Bearer hunter2", "Idempotency-Key": "hunter2"}
+        client.post("/v1/makes", json={"id": 1, "name": "hunter2"}, headers=headers)
+        client.post("/v1/makes", json={"id": 1, "name": "hunter2"})
+        client.post("/v1/makes?token=hunter2", data="hunter2")
+        told = lines()
+        statuses = [line["status"] for line in told if line["event"] == "request"]
+        assert statuses == [401, 201, 415]
+        assert "hunter2" not in json.dumps(told)

@@ -1,0 +1,358 @@
+"""Logging in: as JSON, and by the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from argon2 import PasswordHasher
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import event
+
+from automart.accounts.login_throttle import ACCOUNT, ADDRESS, LoginThrottle
+from automart.accounts.models import Client, Login, RefreshToken, User
+from automart.accounts.passwords import hash_password, needs_rehash
+from automart.core.db import db, transaction
+from tests.oauth.pages import authorize_url, hidden_fields, log_in, me
+from tests.support.people import PASSWORD, token_of, with_token
+
+
+@pytest.fixture
+def ann(make_user: Callable[..., User]) -> User:
+    return make_user(email="Ann@example.com")
+
+
+def post_login(client: FlaskClient, email: str, password: str = PASSWORD, **kwargs: Any) -> Any:
+    return client.post("/login", json={"email": email, "password": password}, **kwargs)
+
+
+class TestJsonLogin:
+    def test_gives_tokens_that_work(self, client: FlaskClient, ann: User) -> None:
+        response = post_login(client, "ann@EXAMPLE.com")
+        assert response.status_code == 200
+        assert response.headers["Cache-Control"] == "no-store"
+        tokens = response.get_json()
+        assert tokens.keys() == {"access_token", "token_type", "expires_in", "refresh_token"}
+        assert (tokens["token_type"], tokens["expires_in"]) == ("Bearer", 900)
+        assert me(client, tokens["access_token"]) == 200
+
+    def test_opens_no_session(self, client: FlaskClient, ann: User) -> None:
+        response = post_login(client, ann.email)
+        assert "Set-Cookie" not in response.headers
+
+    def test_a_machine_gets_no_refresh_token(
+        self, client: FlaskClient, make_client: Callable[..., Client]
+    ) -> None:
+        machine = make_client("catalogue", secret="a secret")
+        body = {"client_id": machine.id, "client_secret": "a secret"}
+        tokens = client.post("/login", json=body).get_json()
+        assert "refresh_token" not in tokens
+        header = {"Authorization": f"Bearer {tokens['access_token']}"}
+        made = client.post("/v1/makes", json={"id": 1, "name": "A"}, headers=header)
+        assert made.status_code == 201
+
+    def test_nothing_is_stored_in_clear(self, client: FlaskClient, ann: User) -> None:
+        refresh_token = post_login(client, ann.email).get_json()["refresh_token"]
+        stored = [row.token_hash for row in db.session.query(RefreshToken)]
+        assert len(stored) == 1
+        assert refresh_token not in stored[0]
+
+    @pytest.mark.parametrize(
+        ("body", "status"),
+        [
+            ({"email": "a@example.com"}, 422),
+            ({"client_id": "a"}, 422),
+            ({"email": "a@example.com", "password": "b", "more": 1}, 422),
+            ({"email": 1, "password": "b"}, 422),
+            ([], 422),
+            ({"email": "\x00", "password": "\ud800"}, 401),
+            ({"email": "a" * 100_000, "password": "b" * 100_000}, 401),
+            ({"client_id": "\x00", "client_secret": "\ud800"}, 401),
+        ],
+    )
+    def test_what_is_no_login_is_told(self, client: FlaskClient, body: Any, status: int) -> None:
+        response = client.post("/login", json=body)
+        assert response.status_code == status
+        assert response.mimetype == "application/problem+json"
+
+    def test_another_media_type_is_415(self, client: FlaskClient) -> None:
+        response = client.post("/login", data="a", content_type="text/plain")
+        assert response.status_code == 415
+
+    def test_a_password_is_compared_exactly_as_sent(
+        self, client: FlaskClient, make_user: Callable[..., User]
+    ) -> None:
+        user = make_user(password=" Spaces, and ÄÖÜ count ")
+        assert post_login(client, user.email, " Spaces, and ÄÖÜ count ").status_code == 200
+        assert post_login(client, user.email, "Spaces, and ÄÖÜ count").status_code == 401
+        assert post_login(client, user.email, " spaces, and äöü count ").status_code == 401
+        decomposed = " Spaces, and A\u0308O\u0308U\u0308 count "
+        assert post_login(client, user.email, decomposed).status_code == 401
+
+    def test_a_hash_of_old_parameters_is_renewed(self, client: FlaskClient, ann: User) -> None:
+        weak = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD)
+        with transaction():
+            ann.password_hash = weak
+        assert needs_rehash(weak)
+        assert post_login(client, ann.email).status_code == 200
+        db.session.refresh(ann)
+        assert ann.password_hash.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+        assert post_login(client, ann.email).status_code == 200
+
+
+class TestNoEnumeration:
+    def test_unknown_wrong_and_inactive_are_answered_alike(
+        self, client: FlaskClient, ann: User, make_user: Callable[..., User]
+    ) -> None:
+        gone = make_user(is_active=False)
+        answers = [
+            post_login(client, "nobody@example.com"),
+            post_login(client, ann.email, "not the password"),
+            post_login(client, gone.email),
+        ]
+        assert {answer.status_code for answer in answers} == {401}
+        for answer in answers:
+            assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+        told = {
+            tuple(v for k, v in sorted(answer.get_json().items()) if k != "request_id")
+            for answer in answers
+        }
+        assert len(told) == 1
+
+    def test_unknown_clients_and_wrong_secrets_are_answered_alike(
+        self, client: FlaskClient, make_client: Callable[..., Client]
+    ) -> None:
+        bodies = [
+            {"client_id": name, "client_secret": "wrong"}
+            for name in (make_client().id, "unknown", "docs")
+        ]
+        answers = [client.post("/login", json=body) for body in bodies]
+        assert {(a.status_code, a.get_json()["detail"]) for a in answers} == {
+            (401, "The account or its password or secret is wrong.")
+        }
+
+    def test_an_unknown_account_costs_the_same_work(
+        self, app: Flask, client: FlaskClient, ann: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The time is the work: as many hashes of the same cost, as many statements."""
+        work: list[str] = []
+        verify = PasswordHasher.verify
+
+        def watched(hasher: PasswordHasher, stored: str, password: bytes) -> bool:
+            work.append(stored.rpartition("$")[0].rpartition("$")[0])
+            return verify(hasher, stored, password)
+
+        monkeypatch.setattr(PasswordHasher, "verify", watched)
+        event.listen(
+            db.engine, "before_cursor_execute", lambda *args: work.append(args[2].split()[0])
+        )
+        done = []
+        for email in (ann.email, "first@example.com", ann.email, "second@example.com"):
+            work.clear()
+            assert post_login(client, email, "not the password").status_code == 401
+            done.append(list(work))
+        assert "$argon2id$v=19$m=19456,t=2,p=1" in done[0]
+        # The first of all reads what the process then knows.
+        assert done[1] == done[2] == done[3]
+
+
+class TestThrottling:
+    def test_an_account_is_given_a_break_after_repeated_failures(
+        self, client: FlaskClient, ann: User
+    ) -> None:
+        for _ in range(ACCOUNT.burst):
+            assert post_login(client, ann.email, "wrong").status_code == 401
+        response = post_login(client, ann.email)
+        assert response.status_code == 429
+        assert 0 < int(response.headers["Retry-After"]) <= ACCOUNT.every / 1000
+        assert response.headers["RateLimit-Policy"] == '"login-account";q=10'
+        assert response.headers["RateLimit"].startswith('"login-account";r=0;t=')
+
+    def test_an_unknown_account_is_throttled_as_a_known_one(self, client: FlaskClient) -> None:
+        statuses = [post_login(client, "nobody@example.com").status_code for _ in range(11)]
+        assert statuses == [401] * 10 + [429]
+
+    def test_time_gives_patience_back(self, client: FlaskClient, ann: User) -> None:
+        for _ in range(ACCOUNT.burst):
+            post_login(client, ann.email, "wrong")
+        assert post_login(client, ann.email).status_code == 429
+        with transaction():  # a minute passes
+            db.session.query(LoginThrottle).update(
+                {LoginThrottle.charged_until: LoginThrottle.charged_until - ACCOUNT.every}
+            )
+        assert post_login(client, ann.email).status_code == 200
+
+    def test_success_costs_no_patience(self, client: FlaskClient, ann: User) -> None:
+        statuses = {post_login(client, ann.email).status_code for _ in range(ACCOUNT.burst + 2)}
+        assert statuses == {200}
+
+    def test_strangers_cannot_lock_out_who_comes_from_a_familiar_address(
+        self, client: FlaskClient, ann: User
+    ) -> None:
+        home: dict[str, Any] = {"environ_base": {"REMOTE_ADDR": "192.0.2.1"}}
+        assert post_login(client, ann.email, **home).status_code == 200
+        for number in range(ACCOUNT.burst + 1):
+            stranger = {"REMOTE_ADDR": f"198.51.100.{number}"}
+            post_login(client, ann.email, "wrong", environ_base=stranger)
+        elsewhere = {"REMOTE_ADDR": "203.0.113.1"}
+        assert post_login(client, ann.email, environ_base=elsewhere).status_code == 429
+        assert post_login(client, ann.email, **home).status_code == 200
+
+    def test_an_address_is_given_a_break_whatever_accounts_it_tries(
+        self, client: FlaskClient, ann: User
+    ) -> None:
+        with transaction():
+            row = LoginThrottle(key="x", charged_until=0)
+            db.session.add(row)
+        bad: dict[str, Any] = {"environ_base": {"REMOTE_ADDR": "2001:db8::1"}}
+        client.post("/login", json={"client_id": "a", "client_secret": "b"}, **bad)
+        with transaction():  # as if it had failed often
+            db.session.query(LoginThrottle).update(
+                {LoginThrottle.charged_until: LoginThrottle.charged_until + ADDRESS.tolerance}
+            )
+        neighbour: dict[str, Any] = {"environ_base": {"REMOTE_ADDR": "2001:db8::ffff"}}
+        assert post_login(client, ann.email, **neighbour).status_code == 429
+        machine = client.post("/login", json={"client_id": "a", "client_secret": "b"}, **bad)
+        assert machine.status_code == 429
+        other: dict[str, Any] = {"environ_base": {"REMOTE_ADDR": "2001:db8:0:1::1"}}
+        assert post_login(client, ann.email, **other).status_code == 200
+
+    def test_the_table_names_nobody(self, client: FlaskClient, ann: User) -> None:
+        post_login(client, ann.email, "wrong")
+        keys = " ".join(row.key for row in db.session.query(LoginThrottle))
+        assert len(keys) == 2 * 64 + 1
+
+
+class TestLoginPage:
+    def test_logs_in_without_javascript(self, client: FlaskClient, ann: User) -> None:
+        response = log_in(client, ann.email)
+        assert response.status_code == 303
+        assert response.headers["Location"] == "/docs"
+        cookie = response.headers["Set-Cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=Lax" in cookie
+        assert f"You are logged in as {ann.email}." in client.get("/login").get_data(as_text=True)
+
+    def test_carries_no_foreign_asset_and_may_not_be_framed(self, client: FlaskClient) -> None:
+        response = client.get("/login")
+        page = response.get_data(as_text=True)
+        assert "http:" not in page
+        assert "https:" not in page
+        assert "<script" not in page
+        policy = response.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+
+    def test_is_accessible(self, client: FlaskClient) -> None:
+        page = client.get("/login").get_data(as_text=True)
+        assert '<html lang="en">' in page
+        for name in ("email", "password"):
+            assert f'<label for="{name}">' in page
+            assert f'id="{name}"' in page
+
+    def test_a_wrong_password_shows_the_page_again(self, client: FlaskClient, ann: User) -> None:
+        response = log_in(client, ann.email, "wrong")
+        assert response.status_code == 401
+        page = response.get_data(as_text=True)
+        assert 'role="alert"' in page
+        assert f'value="{ann.email}"' in page
+
+    def test_too_many_failures_show_the_page_with_the_time_to_wait(
+        self, client: FlaskClient, ann: User
+    ) -> None:
+        for _ in range(ACCOUNT.burst):
+            post_login(client, ann.email, "wrong")
+        response = log_in(client, ann.email)
+        assert response.status_code == 429
+        assert int(response.headers["Retry-After"]) > 0
+
+    def test_a_foreign_form_does_nothing(self, client: FlaskClient, ann: User) -> None:
+        form = {"email": ann.email, "password": PASSWORD}
+        assert client.post("/login", data=form).status_code == 400
+        client.get("/login")
+        assert client.post("/login", data=form | {"csrf_token": "guess"}).status_code == 400
+        assert db.session.query(Login).count() == 0
+
+    @pytest.mark.parametrize(
+        "where",
+        [
+            "https://evil.example/",
+            "//evil.example/",
+            "/\\evil.example/",
+            "javascript:alert(1)",
+            "\t//evil.example",
+        ],
+    )
+    def test_sends_nobody_elsewhere(self, client: FlaskClient, ann: User, where: str) -> None:
+        fields = hidden_fields(client.get("/login").get_data(as_text=True))
+        form = fields | {"email": ann.email, "password": PASSWORD, "next": where}
+        assert client.post("/login", data=form).headers["Location"] == "/docs"
+
+    def test_names_the_application_that_waits(self, client: FlaskClient) -> None:
+        response = client.get(
+            authorize_url("docs", redirect_uri="http://localhost/docs/oauth2-redirect.html"),
+            follow_redirects=True,
+        )
+        assert "API documentation" in response.get_data(as_text=True)
+
+    def test_the_session_is_a_new_one_after_login(self, client: FlaskClient, ann: User) -> None:
+        log_in(client, ann.email)
+        with client.session_transaction() as session:
+            first = session["login"]
+        log_in(client, ann.email)
+        with client.session_transaction() as session:
+            assert session["login"] != first
+        ended = [login.ended_at is not None for login in db.session.query(Login)]
+        assert sorted(ended) == [False, True]
+
+    def test_the_cookie_is_secure_over_https(self, client: FlaskClient) -> None:
+        response = client.get("/login", base_url="https://localhost")
+        assert "Secure" in response.headers["Set-Cookie"]
+
+    def test_keeps_the_prefix(self, client: FlaskClient, ann: User) -> None:
+        page = client.get("/api/login").get_data(as_text=True)
+        assert 'action="/api/login"' in page
+        fields = hidden_fields(page) | {"email": ann.email, "password": PASSWORD}
+        assert client.post("/api/login", data=fields).headers["Location"] == "/api/docs"
+
+
+class TestLogout:
+    def test_a_copied_cookie_is_dead_after_logging_out(self, app: Flask, ann: User) -> None:
+        browser, thief = app.test_client(), app.test_client()
+        log_in(browser, ann.email)
+        stolen = browser.get_cookie("automart_session")
+        assert stolen is not None
+        thief.set_cookie("automart_session", stolen.value)
+        assert "You are logged in" in thief.get("/login").get_data(as_text=True)
+        fields = hidden_fields(browser.get("/login").get_data(as_text=True))
+        response = browser.post("/logout", data={"csrf_token": fields["csrf_token"]})
+        assert response.status_code == 303
+        for client in (browser, thief):
+            assert "You are logged in" not in client.get("/login").get_data(as_text=True)
+
+    def test_a_foreign_form_logs_nobody_out(self, client: FlaskClient, ann: User) -> None:
+        log_in(client, ann.email)
+        client.post("/logout", data={"csrf_token": "guess"})
+        assert "You are logged in" in client.get("/login").get_data(as_text=True)
+
+    def test_deactivation_ends_sessions_for_good(
+        self, client: FlaskClient, as_admin: FlaskClient, ann: User
+    ) -> None:
+        log_in(client, ann.email)
+        for is_active in (False, True):
+            as_admin.patch(f"/v1/users/{ann.id}", json={"is_active": is_active})
+            assert "You are logged in" not in client.get("/login").get_data(as_text=True)
+
+
+def test_hashes_are_argon2id_of_the_recommended_cost() -> None:
+    assert hash_password("a password").startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+
+
+def test_expired_logins_are_refused(app: Flask, ann: User) -> None:
+    client = with_token(app, token_of(app, ann))
+    assert client.get("/v1/users/me").status_code == 200
+    with transaction():
+        db.session.query(Login).update({Login.expires_at: Login.created_at})
+    assert client.get("/v1/users/me").status_code == 401

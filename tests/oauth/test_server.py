@@ -1,0 +1,185 @@
+"""A running server, met by a standard client library that knows nothing but its address."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import requests
+from authlib.integrations.requests_client import OAuth2Session
+from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
+from authlib.oauth2.rfc9207 import AuthorizationServerMetadata as IssuerMetadata
+from flask import Flask
+
+from automart.accounts.login_throttle import ACCOUNT
+from automart.accounts.models import Client, User
+from automart.accounts.service import create_application
+from automart.core.config import Settings
+from automart.core.db import db, release_connection, transaction
+from tests.oauth.pages import hidden_fields
+from tests.support.people import PASSWORD
+from tests.support.processes import ROOT, environment, until
+from tests.support.programs import free_port
+
+CALLBACK = "http://127.0.0.1:9/callback"  # nobody listens: the browser is stopped before it
+
+
+@contextmanager
+def serving(settings: Settings, port: int, *, workers: int = 1) -> Iterator[str]:
+    """A gunicorn that serves the application. Answers its URL."""
+    command = [sys.executable, "-m", "gunicorn", "wsgi:app", "--bind", f"127.0.0.1:{port}"]
+    command += ["--workers", str(workers), "--threads", "4", "--chdir", str(ROOT)]
+    url = f"http://127.0.0.1:{port}"
+    log = settings.instance / "web.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command, env=environment(settings), cwd=settings.instance, stdout=output, stderr=output
+        )
+    try:
+        until(lambda: process.poll() is not None or answers(url))
+        assert process.poll() is None, log.read_text()
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+def answers(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/.well-known/jwks.json", timeout=5).ok
+    except (requests.ConnectionError, requests.Timeout):
+        return False
+
+
+def discover(url: str) -> dict[str, Any]:
+    """What RFC 8414 has a client do: fetch, and check."""
+    found = requests.get(f"{url}/.well-known/oauth-authorization-server", timeout=10).json()
+    metadata = AuthorizationServerMetadata(found)
+    # It insists on https for all but this machine's name.
+    metadata.validate_response_types_supported()
+    metadata.validate_grant_types_supported()
+    metadata.validate_token_endpoint_auth_methods_supported()
+    metadata.validate_code_challenge_methods_supported()
+    IssuerMetadata(found).validate_authorization_response_iss_parameter_supported()
+    assert found["issuer"] == url
+    return dict(found)
+
+
+def log_in_and_come_back(address: str, email: str) -> str:
+    """What a person's browser does, until it is sent to the application."""
+    with requests.Session() as browser:
+        page = browser.get(address, timeout=30)
+        action = re.findall(r'<form method="post" action="([^"]+)"', page.text)[-1]
+        form = hidden_fields(page.text) | {"email": email, "password": PASSWORD}
+        root = "/".join(address.split("/")[:3])
+        answer = browser.post(root + action, data=form, allow_redirects=False, timeout=30)
+        while not answer.headers["Location"].startswith(CALLBACK):
+            answer = browser.get(
+                root + answer.headers["Location"], allow_redirects=False, timeout=30
+            )
+        return answer.headers["Location"]
+
+
+def may_read(url: str, token: str) -> bool:
+    header = {"Authorization": f"Bearer {token}"}
+    return requests.get(f"{url}/v1/makes", headers=header, timeout=30).ok
+
+
+def test_a_standard_client_completes_every_grant_found_by_discovery_alone(
+    app: Flask,
+    settings: Settings,
+    make_user: Callable[..., User],
+    make_client: Callable[..., Client],
+) -> None:
+    user, machine = make_user(), make_client("catalogue", secret="a secret")
+    email, machine_id = user.email, machine.id
+    with transaction():
+        front = create_application("Front end", [CALLBACK]).id
+    release_connection()
+    port = free_port()
+    named = replace(settings, public_url=f"http://127.0.0.1:{port}")
+    with serving(named, port) as url:
+        server = discover(url)
+
+        person = OAuth2Session(
+            front,
+            redirect_uri=CALLBACK,
+            code_challenge_method="S256",
+            token_endpoint=server["token_endpoint"],
+            token_endpoint_auth_method="none",
+        )
+        verifier = "a verifier of at least forty-three characters".replace(" ", "-")
+        address, state = person.create_authorization_url(
+            server["authorization_endpoint"], code_verifier=verifier
+        )
+        back = log_in_and_come_back(address, email)
+        first = person.fetch_token(authorization_response=back, state=state, code_verifier=verifier)
+        assert may_read(url, first["access_token"])
+        second = person.refresh_token()
+        assert second["refresh_token"] != first["refresh_token"]
+        assert may_read(url, second["access_token"])
+        revoked = person.revoke_token(server["revocation_endpoint"], second["refresh_token"])
+        assert revoked.status_code == 200
+        assert not may_read(url, second["access_token"])
+
+        for method in ("client_secret_basic", "client_secret_post"):
+            service = OAuth2Session(
+                machine_id,
+                "a secret",
+                token_endpoint=server["token_endpoint"],
+                token_endpoint_auth_method=method,
+            )
+            token = service.fetch_token(grant_type="client_credentials", scope="catalogue")
+            assert may_read(url, token["access_token"])
+        person.close()
+        service.close()
+
+
+def test_throttling_holds_over_processes_and_survives_a_restart(
+    app: Flask, settings: Settings, make_user: Callable[..., User]
+) -> None:
+    body = {"email": make_user().email, "password": "wrong"}
+    db.session.rollback()
+    port = free_port()
+    with serving(settings, port, workers=3) as url:
+        statuses = [
+            requests.post(f"{url}/login", json=body, timeout=60).status_code
+            for _ in range(ACCOUNT.burst + 3)
+        ]
+        assert statuses.count(401) in (ACCOUNT.burst, ACCOUNT.burst + 1)  # a minute may pass
+        assert statuses[-1] == 429
+    with serving(settings, port) as url:
+        right = body | {"password": PASSWORD}
+        answer = requests.post(f"{url}/login", json=right, timeout=60)
+        assert answer.status_code == 429
+        assert 0 < int(answer.headers["Retry-After"]) <= ACCOUNT.every / 1000
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_every_process_learns_of_new_keys(
+    app: Flask, settings: Settings, make_user: Callable[..., User], at_once: bool
+) -> None:
+    body = {"email": make_user().email, "password": PASSWORD}
+    db.session.rollback()
+    with serving(settings, free_port()) as url:
+        before = requests.post(f"{url}/login", json=body, timeout=60).json()["access_token"]
+        command = [sys.executable, "-m", "automart", "keys", "rotate"]
+        subprocess.run(
+            command + ["--at-once"] * at_once,
+            env=environment(settings),
+            cwd=settings.instance,
+            check=True,
+            capture_output=True,
+        )
+        if at_once:
+            until(lambda: not may_read(url, before))
+        else:
+            assert may_read(url, before)
+        after = requests.post(f"{url}/login", json=body, timeout=60).json()["access_token"]
+        assert may_read(url, after)

@@ -1,0 +1,323 @@
+"""Access tokens: what is refused, and what takes effect at the next request."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from flask import Flask
+from flask.testing import FlaskClient
+from joserfc import jwt
+from joserfc.jwk import ECKey
+
+from automart.accounts.models import Client, Login, SigningKey, User
+from automart.core.config import Settings
+from automart.core.db import db, transaction, utcnow
+from automart.core.encryption import Rotation
+from automart.oauth import signing_keys
+from automart.oauth.signing_keys import KEPT_AFTER_RETIREMENT, key_ring
+from automart.oauth.tokens import VerifiedTokens, issue_access_token
+from tests.support.people import make_user, signed_in, token_of, with_token
+from tests.support.setup import application
+
+PUBLIC_URL = "https://shop.example"
+
+
+@pytest.fixture
+def ann(make_user: Callable[..., User]) -> User:
+    return make_user()
+
+
+@pytest.fixture
+def token(app: Flask, ann: User) -> str:
+    return token_of(app, ann)
+
+
+def status_of(app: Flask, token: str) -> int:
+    response = with_token(app, token).get("/v1/users/me")
+    if response.status_code == 401:
+        assert 'error="invalid_token"' in response.headers["WWW-Authenticate"]
+    return response.status_code
+
+
+def parts_of(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    header, claims = (
+        json.loads(base64.urlsafe_b64decode(part + "==")) for part in token.split(".")[:2]
+    )
+    return header, claims
+
+
+def encoded(part: dict[str, Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
+
+
+def signed_anew(token: str, header: dict[str, Any], claims: dict[str, Any]) -> str:
+    """The token with changes, signed with our own key: what a mistake of ours might let out."""
+    old_header, old_claims = parts_of(token)
+    key = key_ring().signing_key()
+    new_header, new_claims = old_header | header, old_claims | claims
+    kept = {name: value for name, value in new_claims.items() if value is not None}
+    return jwt.encode(new_header, kept, key, algorithms=["ES256"])
+
+
+class TestForm:
+    def test_is_rfc_9068(self, token: str, ann: User) -> None:
+        header, claims = parts_of(token)
+        assert (header["alg"], header["typ"]) == ("ES256", "at+jwt")
+        assert claims.keys() >= {"iss", "aud", "sub", "client_id", "iat", "exp", "jti"}
+        assert claims["exp"] - claims["iat"] == 900
+        assert claims["sub"] == str(ann.id)
+
+    def test_the_issuer_is_the_public_url_whichever_prefix_was_used(
+        self, settings: Settings
+    ) -> None:
+        with application(replace(settings, public_url=PUBLIC_URL)) as app, app.app_context():
+            token = token_of(app, make_user())
+            _header, claims = parts_of(token)
+            assert (claims["iss"], claims["aud"]) == (PUBLIC_URL, PUBLIC_URL)
+            client = with_token(app, token)
+            assert client.get("/v1/users/me").status_code == 200
+            assert client.get("/api/v1/users/me").status_code == 200
+
+
+class TestAttacks:
+    def test_the_token_itself_is_good(self, app: Flask, token: str) -> None:
+        assert status_of(app, token) == 200
+        assert status_of(app, token) == 200  # known by its hash now
+
+    @pytest.mark.parametrize("part", [0, 1, 2])
+    def test_tampered(self, app: Flask, token: str, part: int) -> None:
+        assert status_of(app, token) == 200
+        parts = token.split(".")
+        middle = len(parts[part]) // 2
+        other = "A" if parts[part][middle] != "A" else "B"
+        parts[part] = parts[part][:middle] + other + parts[part][middle + 1 :]
+        assert status_of(app, ".".join(parts)) == 401
+
+    def test_another_subject_under_the_same_signature(self, app: Flask, token: str) -> None:
+        header, claims = parts_of(token)
+        forged = f"{encoded(header)}.{encoded(claims | {'sub': '1'})}.{token.split('.')[2]}"
+        assert status_of(app, forged) == 401
+
+    @pytest.mark.parametrize("algorithm", ["none", "None", "NONE"])
+    def test_alg_none(self, app: Flask, token: str, algorithm: str) -> None:
+        header, claims = parts_of(token)
+        forged = f"{encoded(header | {'alg': algorithm})}.{encoded(claims)}."
+        assert status_of(app, forged) == 401
+
+    def test_hmac_with_the_public_key(self, app: Flask, token: str) -> None:
+        header, claims = parts_of(token)
+        public = key_ring().signing_key().public_key
+        forms = [
+            public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+            public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+            json.dumps(key_ring().published()[0]).encode(),
+        ]
+        for form in forms:
+            signed = f"{encoded(header | {'alg': 'HS256'})}.{encoded(claims)}"
+            mac = hmac.digest(form, signed.encode(), "sha256")
+            forged = f"{signed}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
+            assert status_of(app, forged) == 401
+
+    def test_a_key_of_ones_own(self, app: Flask, token: str) -> None:
+        header, claims = parts_of(token)
+        own = ECKey.generate_key("P-256")
+        for more in ({}, {"jwk": own.as_dict(private=False)}, {"kid": "unknown"}):
+            forged = jwt.encode(header | more, claims, own, algorithms=["ES256"])
+            assert status_of(app, forged) == 401
+
+    @pytest.mark.parametrize(
+        ("header", "claims"),
+        [
+            ({}, {"exp": 1}),
+            ({}, {"exp": int(time.time()) - 1}),
+            ({}, {"exp": None}),
+            ({}, {"exp": "never"}),
+            ({}, {"nbf": int(time.time()) + 3600}),
+            ({}, {"iat": int(time.time()) + 3600}),
+            ({}, {"aud": "https://elsewhere.example"}),
+            ({}, {"aud": ["https://elsewhere.example"]}),
+            ({}, {"aud": None}),
+            ({}, {"sid": None}),
+            ({}, {"sid": "no UUID"}),
+            ({}, {"sid": "0" * 32}),
+            ({}, {"client_id": None}),
+            ({"typ": "JWT"}, {}),
+            ({"typ": "id_token+jwt"}, {}),
+        ],
+    )
+    def test_what_is_not_for_this_purpose(
+        self, app: Flask, token: str, header: dict[str, Any], claims: dict[str, Any]
+    ) -> None:
+        assert status_of(app, signed_anew(token, header, claims)) == 401
+
+    def test_a_foreign_issuer_and_audience(self, settings: Settings) -> None:
+        with application(replace(settings, public_url=PUBLIC_URL)) as app, app.app_context():
+            token = token_of(app, make_user())
+            assert status_of(app, signed_anew(token, {}, {"iss": "https://evil.example"})) == 401
+            assert status_of(app, signed_anew(token, {}, {"aud": "urn:automart"})) == 401
+            assert status_of(app, signed_anew(token, {}, {})) == 200
+
+    @pytest.mark.parametrize("text", ["a", "a.b.c", "..", "é.é.é", "a" * 5000, "e30.e30.e30"])
+    def test_what_is_no_token(self, app: Flask, text: str) -> None:
+        assert status_of(app, text) == 401
+
+    def test_a_known_token_expires_too(
+        self, app: Flask, token: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert status_of(app, token) == 200
+        later = time.time() + 901
+        monkeypatch.setattr("automart.oauth.tokens.time.time", lambda: later)
+        assert status_of(app, token) == 401
+
+
+class TestAtTheNextRequest:
+    def test_the_deleted_and_deactivated_are_out(
+        self, app: Flask, as_admin: FlaskClient, make_user: Callable[..., User]
+    ) -> None:
+        deleted, deactivated = make_user(), make_user()
+        tokens = [token_of(app, user) for user in (deleted, deactivated)]
+        assert [status_of(app, token) for token in tokens] == [200, 200]
+        assert as_admin.delete(f"/v1/users/{deleted.id}").status_code == 204
+        body = {"is_active": False}
+        assert as_admin.patch(f"/v1/users/{deactivated.id}", json=body).status_code == 200
+        assert [status_of(app, token) for token in tokens] == [401, 401]
+
+    def test_the_demoted_are_no_admins_and_the_promoted_are(
+        self, app: Flask, as_admin: FlaskClient, make_user: Callable[..., User]
+    ) -> None:
+        user = make_user(is_admin=True)
+        client = signed_in(app, user)
+        for is_admin, status in ((True, 200), (False, 403), (True, 200)):
+            as_admin.patch(f"/v1/users/{user.id}", json={"is_admin": is_admin})
+            assert client.get("/v1/users").status_code == status
+            assert client.get("/v1/users/me").status_code == 200
+
+    def test_renaming_and_remailing_log_nobody_out(
+        self, app: Flask, as_admin: FlaskClient, ann: User, token: str
+    ) -> None:
+        body = {"name": "Another", "email": "another@example.com"}
+        assert as_admin.patch(f"/v1/users/{ann.id}", json=body).status_code == 200
+        assert status_of(app, token) == 200
+
+    def test_a_new_password_logs_out_everywhere(
+        self, app: Flask, as_admin: FlaskClient, ann: User, token: str
+    ) -> None:
+        body = {"password": "another four words"}
+        assert as_admin.patch(f"/v1/users/{ann.id}", json=body).status_code == 200
+        assert status_of(app, token) == 401
+
+    def test_a_machine_loses_scopes_activity_and_existence(
+        self, app: Flask, as_admin: FlaskClient, make_client: Callable[..., Client]
+    ) -> None:
+        machine = make_client("catalogue")
+        client = signed_in(app, machine)
+        path = f"/v1/clients/{machine.id}"
+
+        def status() -> int:
+            return client.post("/v1/makes", json={}).status_code
+
+        assert status() == 422
+        as_admin.patch(path, json={"scopes": ["metrics"]})
+        assert status() == 403
+        as_admin.patch(path, json={"scopes": ["catalogue"]})
+        assert status() == 422
+        as_admin.patch(path, json={"is_active": False})
+        assert status() == 401
+
+
+class TestKeys:
+    def test_rotation_logs_nobody_out(self, app: Flask, ann: User, token: str) -> None:
+        old = parts_of(token)[0]["kid"]
+        new = signing_keys.rotate()
+        assert {key["kid"] for key in key_ring().published()} == {old, new}
+        assert status_of(app, token) == 200
+        fresh = token_of(app, ann)
+        assert parts_of(fresh)[0]["kid"] == new
+        assert status_of(app, fresh) == 200
+
+    def test_another_process_learns_of_the_new_key(
+        self, app: Flask, settings: Settings, ann: User, token: str
+    ) -> None:
+        with application(settings) as other, other.app_context():
+            assert status_of(other, token) == 200
+            signing_keys.rotate()
+            fresh = token_of(other, ann)
+        with app.app_context():
+            # An unknown key makes it look again, but not each time that a stranger invents one.
+            key_ring()._read_at -= 2
+            assert status_of(app, fresh) == 200
+
+    def test_leaked_keys_are_withdrawn_at_once(self, app: Flask, token: str) -> None:
+        assert status_of(app, token) == 200
+        signing_keys.rotate(at_once=True)
+        assert status_of(app, token) == 401
+
+    def test_retired_keys_are_forgotten_when_their_tokens_have_expired(
+        self, app: Flask, token: str
+    ) -> None:
+        signing_keys.rotate()
+        with transaction():
+            assert signing_keys.forget_old_keys() == 0
+            old = db.session.query(SigningKey).filter(SigningKey.retired_at.is_not(None)).one()
+            old.retired_at = utcnow() - KEPT_AFTER_RETIREMENT
+            db.session.flush()
+            assert signing_keys.forget_old_keys() == 1
+        key_ring().forget()
+        assert status_of(app, token) == 401
+
+    def test_private_keys_are_not_stored_in_clear(self, app: Flask, token: str) -> None:
+        (row,) = db.session.query(SigningKey)
+        assert "PRIVATE" not in row.sealed_private_key
+        assert "d" not in row.public_jwk
+
+    def test_a_new_secret_key_reads_what_was_encrypted_under_the_old_one(
+        self, settings: Settings, app: Flask, token: str
+    ) -> None:
+        new = replace(
+            settings, secret_key="a new secret", secret_key_fallbacks=(settings.secret_key,)
+        )
+        with application(new) as renewed, renewed.app_context():
+            assert status_of(renewed, token) == 200
+            kid = key_ring().signing_key().kid
+            assert kid == parts_of(token)[0]["kid"]
+            assert signing_keys.rotate_encryption() == Rotation(1, [])
+        with application(replace(new, secret_key_fallbacks=())) as alone, alone.app_context():
+            assert key_ring().signing_key().kid == kid
+
+    def test_a_lost_secret_key_locks_nobody_out(
+        self, settings: Settings, app: Flask, ann: User, token: str
+    ) -> None:
+        with application(replace(settings, secret_key="another")) as other, other.app_context():
+            assert status_of(other, token) == 200
+            assert status_of(other, token_of(other, ann)) == 200
+            rotation = signing_keys.rotate_encryption()
+        (lost,) = rotation.undecryptable
+        assert rotation.rotated == 1  # the key that was made since
+        assert lost == f"signing key {parts_of(token)[0]['kid']}"
+
+
+def test_the_memory_of_verified_tokens_is_bounded(app: Flask, token: str) -> None:
+    with_token(app, token).get("/v1/users/me")
+    known: VerifiedTokens = app.extensions["verified_tokens"]
+    (found,) = known._tokens.values()
+    small = VerifiedTokens(size=2)
+    for number in range(5):
+        small.add(bytes([number]), found)
+    assert [small.get(bytes([number])) for number in range(5)] == [None, None, None, found, found]
+
+
+def test_a_token_is_issued_for_a_login(app: Flask, token: str) -> None:
+
+    login = db.session.query(Login).one()
+    with app.test_request_context():
+        again = issue_access_token(login, ())
+    assert again != token
+    assert status_of(app, again) == 200

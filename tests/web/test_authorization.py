@@ -1,0 +1,203 @@
+"""Every operation says who may call it, and holds to it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+
+import flask
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from flask.views import MethodView
+
+from automart.accounts.models import Client, User
+from automart.web import Blueprint, check_that_access_is_stated, guard_blueprint, public, requires
+from automart.web.authorization import (
+    ADMIN,
+    ANY,
+    USER,
+    Access,
+    Caller,
+    current_caller,
+    current_caller_id,
+)
+from tests.oauth.pages import log_in
+
+
+def silent() -> str:
+    return "said nothing"
+
+
+class TestStating:
+    def test_an_app_with_a_route_that_says_nothing_does_not_start(self) -> None:
+        app = Flask(__name__, static_folder=None)
+        app.add_url_rule("/silent", "silent", silent)
+        with pytest.raises(RuntimeError, match="GET /silent"):
+            check_that_access_is_stated(app)
+
+    def test_a_method_of_a_view_that_says_nothing_is_found(self) -> None:
+        class Things(MethodView):
+            @requires(ANY)
+            def get(self) -> str:
+                return ""
+
+            def post(self) -> str:
+                return ""
+
+        app = Flask(__name__, static_folder=None)
+        app.add_url_rule("/things", view_func=Things.as_view("things"))
+        with pytest.raises(RuntimeError, match="POST /things") as found:
+            check_that_access_is_stated(app)
+        assert "GET /things" not in str(found.value)
+
+    def test_a_guard_that_is_not_outermost_does_not_count(self) -> None:
+        blp = Blueprint("inner", __name__)
+
+        @blp.route("/inner")
+        @blp.response(200)
+        @requires(USER)
+        def inner() -> str:
+            return ""
+
+        app = Flask(__name__, static_folder=None)
+        app.register_blueprint(blp)
+        with pytest.raises(RuntimeError, match="GET /inner"):
+            check_that_access_is_stated(app)
+
+    def test_nobody_at_all_is_no_access(self) -> None:
+        with pytest.raises(TypeError):
+            requires()
+
+    def test_public_views_are_stated(self) -> None:
+        app = Flask(__name__, static_folder=None)
+        app.add_url_rule("/open", "open", public(silent))
+        check_that_access_is_stated(app)
+
+
+class TestRefusals:
+    def test_without_a_token_it_is_401_and_bearer(self, client: FlaskClient) -> None:
+        response = client.get("/v1/makes")
+        assert response.status_code == 401
+        assert response.headers["WWW-Authenticate"] == 'Bearer realm="automart"'
+        assert response.mimetype == "application/problem+json"
+
+    @pytest.mark.parametrize("header", ["Basic YTpi", "Bearer", "Bearer ", "nonsense"])
+    def test_another_scheme_is_401(self, client: FlaskClient, header: str) -> None:
+        response = client.get("/v1/makes", headers={"Authorization": header})
+        assert response.status_code == 401
+
+    def test_a_user_who_may_not_is_403(self, as_user: FlaskClient) -> None:
+        response = as_user.post("/v1/makes", json={"id": 1, "name": "A"})
+        assert response.status_code == 403
+        assert (
+            'error="insufficient_scope", scope="catalogue"' in response.headers["WWW-Authenticate"]
+        )
+        assert as_user.get("/v1/makes/1").status_code == 404
+
+    def test_access_comes_before_the_body(self, as_user: FlaskClient, client: FlaskClient) -> None:
+        assert client.post("/v1/makes", data="no JSON").status_code == 401
+        assert as_user.post("/v1/makes", data="no JSON").status_code == 403
+
+    def test_an_admin_and_a_machine_with_the_scope_may(
+        self, as_admin: FlaskClient, as_catalogue: FlaskClient
+    ) -> None:
+        assert as_admin.post("/v1/makes", json={"id": 1, "name": "A"}).status_code == 201
+        assert as_catalogue.post("/v1/makes", json={"id": 2, "name": "B"}).status_code == 201
+
+    def test_a_machine_with_another_scope_may_not(
+        self,
+        make_client: Callable[..., Client],
+        signed_in: Callable[[Client], FlaskClient],
+    ) -> None:
+        response = signed_in(make_client("metrics")).post("/v1/makes", json={"id": 1, "name": "A"})
+        assert response.status_code == 403
+
+    def test_the_caller_is_known_to_the_view(self, app: Flask, as_catalogue: FlaskClient) -> None:
+        found: list[Caller] = []
+        app.add_url_rule("/who", "who", requires(ANY)(lambda: found.append(current_caller()) or ""))
+        assert as_catalogue.get("/who").status_code == 200
+        (caller,) = found
+        assert caller.client_id is not None
+        assert caller.id == f"client:{caller.client_id}"
+        assert (caller.user_id, caller.is_admin, caller.scopes) == (None, False, {"catalogue"})
+        assert caller.may("catalogue")
+        assert not caller.may("metrics")
+
+    def test_an_admin_may_all(self, app: Flask, as_admin: FlaskClient) -> None:
+        found: list[Caller] = []
+        app.add_url_rule(
+            "/who", "who", requires(USER)(lambda: found.append(current_caller()) or "")
+        )
+        assert as_admin.get("/who").status_code == 200
+        (caller,) = found
+        assert caller.id == f"user:{caller.user_id}"
+        assert caller.client_id is None
+        assert caller.is_admin
+        assert caller.may("catalogue")
+
+    def test_a_public_view_knows_no_caller(self, app: Flask, as_admin: FlaskClient) -> None:
+        found: list[str | None] = []
+        app.add_url_rule("/who", "who", public(lambda: found.append(current_caller_id()) or ""))
+        assert as_admin.get("/who").status_code == 200
+        assert found == [None]
+
+    def test_a_foreign_blueprint_is_guarded_as_a_whole(
+        self, app: Flask, client: FlaskClient, as_user: FlaskClient, as_admin: FlaskClient
+    ) -> None:
+        foreign = flask.Blueprint("foreign", "foreign")
+        foreign.add_url_rule("/foreign", "it", silent)
+        app.register_blueprint(foreign)
+        with pytest.raises(RuntimeError, match="GET /foreign"):
+            check_that_access_is_stated(app)
+        guard_blueprint(app, "foreign", Access(ADMIN))
+        check_that_access_is_stated(app)
+        statuses = [c.get("/foreign").status_code for c in (client, as_user, as_admin)]
+        assert statuses == [401, 403, 200]
+
+    def test_a_foreign_blueprint_may_be_open_to_the_session_of_the_login_page(
+        self, app: Flask, client: FlaskClient, make_user: Callable[..., User]
+    ) -> None:
+        foreign = flask.Blueprint("foreign", "foreign")
+        foreign.add_url_rule("/foreign", "it", silent)
+        app.register_blueprint(foreign)
+        guard_blueprint(app, "foreign", Access(ADMIN), by_session=True)
+        assert client.get("/foreign").status_code == 401
+        log_in(client, make_user().email)
+        assert client.get("/foreign").status_code == 403
+        log_in(client, make_user(is_admin=True).email)
+        assert client.get("/foreign").status_code == 200
+        assert client.get("/v1/users").status_code == 401
+        header = {"Authorization": "Bearer a.bad.token"}
+        assert client.get("/foreign", headers=header).status_code == 401
+
+
+class TestDocuments:
+    def test_every_operation_says_what_it_needs(self, client: FlaskClient) -> None:
+        document = client.get("/openapi.json").get_json()
+        for path, operations in document["paths"].items():
+            for method, operation in operations.items():
+                if method == "parameters":
+                    continue
+                assert "security" in operation, (method, path)
+                if operation["security"]:
+                    assert {"401", "403"} <= operation["responses"].keys(), (method, path)
+        sync = document["paths"]["/v1/vehicle-syncs"]["post"]
+        assert (
+            "For: An administrator or a service client with the scope `catalogue`."
+            in (sync["description"])
+        )
+
+    def test_the_document_keeps_the_prefix(self, client: FlaskClient) -> None:
+        document = client.get("/api/openapi.json").get_json()
+        flow = document["components"]["securitySchemes"]["oauth2"]["flows"]["authorizationCode"]
+        assert flow["authorizationUrl"] == "/api/oauth/authorize"
+        assert document["servers"] == [{"url": "/api"}]
+
+    def test_no_reference_dangles(self, client: FlaskClient) -> None:
+        text = client.get("/openapi.json").get_data(as_text=True)
+        components = json.loads(text)["components"]
+        named = set(re.findall(r'"\$ref": ?"#/components/(\w+)/([\w.-]+)"', text))
+        assert named
+        assert [(kind, name) for kind, name in named if name not in components[kind]] == []

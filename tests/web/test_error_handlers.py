@@ -1,0 +1,191 @@
+"""Whatever goes wrong is told as problem+json, and nothing of the inside with it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import event, insert
+from sqlalchemy.engine import make_url
+
+from automart.catalogue.models import VehicleMake, VehicleModel
+from automart.core.config import Settings
+from automart.core.db import db, transaction
+from automart.core.errors import problem
+from tests.support import people, postgresql
+from tests.support.catalogue import HONDA, add_make
+from tests.support.http import assert_problem
+from tests.support.setup import application
+
+UNKNOWN = (
+    *("/nowhere", "//v1/makes", "/v1//makes", "/V1/makes", "/api/nowhere", "/api/api/v1/makes"),
+    *("/apix/v1/makes",),
+    *("/makes", "/docs/x", "/docs/../pyproject.toml", "/docs/%2e%2e/__init__.py", "/static/x"),
+    *("/favicon.ico", "/v1/makes/%ff", "/v1/makes/%00"),
+)
+
+
+def test_an_unknown_url_is_404(client: FlaskClient, subtests: pytest.Subtests) -> None:
+    for path in UNKNOWN:
+        with subtests.test(path=path):
+            assert_problem(client.get(path), 404)
+
+
+@pytest.mark.parametrize(
+    ("status", "title"),
+    [
+        (404, "Not Found"),
+        (413, "Content Too Large"),
+        (414, "URI Too Long"),
+        (416, "Range Not Satisfiable"),
+        (418, "I'm a Teapot"),
+        (422, "Unprocessable Content"),
+    ],
+)
+def test_titles_are_the_phrases_of_rfc_9110_whichever_python_runs(status: int, title: str) -> None:
+    assert problem(status, None)["title"] == title
+
+
+def test_a_method_that_is_not_offered_is_405_and_those_that_are_offered_are_named(
+    client: FlaskClient, subtests: pytest.Subtests
+) -> None:
+    for method in ("PUT", "POST", "TRACE", "BREW"):
+        with subtests.test(method):
+            response = client.open(f"/v1/makes/{HONDA}", method=method)
+            assert_problem(response, 405)
+            assert set(response.allow) == {"GET", "HEAD", "PATCH", "DELETE", "OPTIONS"}
+
+
+def test_options_names_the_methods(client: FlaskClient) -> None:
+    response = client.options("/v1/makes")
+    assert response.status_code == 200
+    assert set(response.allow) == {"GET", "HEAD", "POST", "OPTIONS"}
+    assert_problem(client.options("/nowhere"), 404)
+
+
+def test_head_answers_as_get_does_but_for_the_body(client: FlaskClient) -> None:
+    add_make()
+    for path in (f"/v1/makes/{HONDA}", "/v1/makes?limit=1", "/jobs", "/nowhere", "/v1/makes/1"):
+        got, head = client.get(path), client.head(path)
+        assert head.data == b""
+        assert head.status_code == got.status_code
+        for name in ("ETag", "Link", "Content-Type", "Content-Length"):
+            if got.status_code == 200 or name == "Content-Type":
+                assert head.headers.get(name) == got.headers.get(name)
+
+
+def test_the_instance_is_the_path_as_a_uri_reference(client: FlaskClient) -> None:
+    asked = "/api/no%20such/%E2%82%AC?limit=1"
+    assert assert_problem(client.get(asked), 404)["instance"] == "/api/no%20such/%E2%82%AC"
+
+
+def test_a_malformed_host_header_is_400(client: FlaskClient, subtests: pytest.Subtests) -> None:
+    for host in ["a b", 'x"><script>', "x/y", "x,y", "x:99999", "ü", ""]:
+        with subtests.test(host=host):
+            assert_problem(client.get("/v1/makes", headers={"Host": host}), 400)
+
+
+@pytest.mark.parametrize("host", ["shop.example", "shop.example:8080", "[::1]:8000", "127.0.0.1"])
+def test_links_are_made_with_the_host_that_was_asked(settings: Settings, host: str) -> None:
+    with application(replace(settings, public_url=None)) as app:
+        with app.app_context():
+            client = people.signed_in(app, people.make_user(is_admin=True))
+        make = {"id": 1, "name": "Aston Martin"}
+        response = client.post("/v1/makes", json=make, headers={"Host": host})
+    assert response.headers["Location"] == f"http://{host}/v1/makes/1"
+
+
+def test_an_unexpected_error_is_500_and_says_nothing_of_its_cause(app: Flask) -> None:
+    @app.get("/broken")
+    def broken() -> str:
+        raise RuntimeError("password=hunter2")
+
+    response = app.test_client().get("/broken")
+    assert_problem(response, 500)
+    assert "hunter2" not in response.text
+    assert "Traceback" not in response.text
+
+
+def test_what_only_the_database_refuses_is_500_if_no_client_could_cause_it(app: Flask) -> None:
+    @app.post("/broken")
+    def broken() -> str:
+        with transaction():
+            db.session.execute(insert(VehicleMake).values(id=1, name="Hidden"))
+        return ""
+
+    response = app.test_client().post("/broken")
+    assert_problem(response, 500)
+    assert "name_folded" not in response.text
+
+
+def test_a_broken_check_of_the_database_is_409_without_its_name(app: Flask) -> None:
+    @app.post("/broken")
+    def broken() -> str:
+        with transaction():
+            db.session.execute(insert(VehicleMake).values(id=0, name="x", name_folded="x"))
+        return ""
+
+    response = app.test_client().post("/broken")
+    assert assert_problem(response, 409)["detail"] == "It conflicts with what is stored."
+
+
+@pytest.mark.parametrize(("method", "status"), [("POST", 422), ("DELETE", 409)])
+def test_a_broken_reference_is_a_conflict_when_deleting_and_else_a_wrong_field(
+    app: Flask, method: str, status: int
+) -> None:
+    @app.route("/broken", methods=[method])
+    def broken() -> str:
+        with transaction():
+            db.session.execute(
+                insert(VehicleModel).values(id=1, make_id=2, name="x", name_folded="x")
+            )
+        return ""
+
+    response = app.test_client().open("/broken", method=method)
+    assert_problem(response, status)
+    assert "vehicle" not in response.text
+
+
+def test_a_database_that_is_down_is_503_with_retry_after(app: Flask, client: FlaskClient) -> None:
+    new = {"id": 1, "name": "Aston Martin"}
+    with database_out_of_order(app):
+        response = client.post("/v1/makes", json=new)
+        assert_problem(response, 503)
+        assert int(response.headers["Retry-After"]) > 0
+        keyed = client.post("/v1/makes", json=new, headers={"Idempotency-Key": "k"})
+        assert_problem(keyed, 503)
+        assert client.get("/docs").status_code == 200
+        assert_problem(client.get("/nowhere"), 404)
+
+
+def test_a_database_that_cannot_be_reached_does_not_keep_the_application_from_starting(
+    settings: Settings, client: FlaskClient
+) -> None:
+    nobody = "postgresql+psycopg://nobody:secret@127.0.0.1:1/nothing"
+    with application(replace(settings, database_url=nobody)) as app:
+        header = {"Authorization": client.environ_base["HTTP_AUTHORIZATION"]}
+        response = app.test_client().get("/v1/makes", headers=header)
+    assert_problem(response, 503)
+    assert "nobody" not in response.text
+
+
+@contextmanager
+def database_out_of_order(app: Flask) -> Iterator[None]:
+    """PostgreSQL loses the database; on SQLite another process keeps the lock."""
+    url = make_url(app.config["SQLALCHEMY_DATABASE_URI"])
+    if db.engine.dialect.name == "postgresql":
+        postgresql.drop_database(url.set(database="postgres"), url)
+        yield
+        return
+    event.listen(db.engine, "connect", lambda c, _: c.execute("PRAGMA busy_timeout = 50"))
+    other = sqlite3.connect(str(url.database))
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+    finally:
+        other.close()

@@ -1,0 +1,190 @@
+"""Idempotency-Key: a POST that is sent again is answered again and not done again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import func, select, update
+from werkzeug.test import TestResponse
+
+from automart.background import Job
+from automart.catalogue.models import VehicleMake
+from automart.core.db import db, transaction, utcnow
+from automart.web import IdempotencyKey, forget_old_keys, idempotent
+from tests.support.catalogue import HONDA, add_make
+from tests.support.http import assert_problem, at_once, pointers
+
+HONDA_BODY = {"id": HONDA, "name": "Honda"}
+
+
+def post(
+    client: FlaskClient, key: str, body: object = HONDA_BODY, path: str = "/v1/makes"
+) -> TestResponse:
+    return client.post(path, json=body, headers={"Idempotency-Key": key})
+
+
+def grow_older(age: timedelta) -> None:
+    with transaction():
+        db.session.execute(update(IdempotencyKey).values(created_at=utcnow() - age))
+
+
+def keys() -> int:
+    db.session.rollback()
+    return db.session.scalar(select(func.count()).select_from(IdempotencyKey)) or 0
+
+
+def test_the_same_request_again_is_answered_as_the_first_time(client: FlaskClient) -> None:
+    first, again = post(client, "k"), post(client, "k")
+    assert "Idempotent-Replayed" not in first.headers
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert again.status_code == first.status_code == 201
+    assert again.data == first.data
+    for name in ("Location", "ETag", "Content-Type"):
+        assert again.headers[name] == first.headers[name]
+    assert again.headers["X-Request-ID"] != first.headers["X-Request-ID"]
+
+
+def test_it_is_answered_as_the_first_time_even_when_the_thing_has_changed_since(
+    client: FlaskClient,
+) -> None:
+    first = post(client, "k")
+    client.patch(f"/v1/makes/{HONDA}", json={"name": "Acura"})
+    assert post(client, "k").data == first.data
+    client.delete(f"/v1/makes/{HONDA}")
+    assert post(client, "k").data == first.data
+    assert_problem(client.get(f"/v1/makes/{HONDA}"), 404)
+
+
+def test_without_a_key_the_same_request_again_is_a_conflict(client: FlaskClient) -> None:
+    post(client, "k")
+    assert_problem(client.post("/v1/makes", json=HONDA_BODY), 409)
+    assert_problem(post(client, "another"), 409)
+
+
+def test_the_prefix_does_not_make_it_another_request(client: FlaskClient) -> None:
+    post(client, "k")
+    assert post(client, "k", path="/api/v1/makes").headers["Idempotent-Replayed"] == "true"
+
+
+def test_the_same_key_with_another_body_or_path_is_422(client: FlaskClient) -> None:
+    post(client, "k")
+    for body in ({"id": 1, "name": "Honda"}, {}, None):
+        assert_problem(post(client, "k", body), 422)
+    assert_problem(post(client, "k", HONDA_BODY, "/v1/vehicle-syncs"), 422)
+    assert [make["id"] for make in client.get("/v1/makes").json["items"]] == [HONDA]
+
+
+def test_keys_differ_in_case(client: FlaskClient) -> None:
+    assert post(client, "k").status_code == 201
+    assert post(client, "K", {"id": 1, "name": "Acura"}).status_code == 201
+
+
+def test_a_key_of_a_request_that_failed_can_be_used_again(client: FlaskClient) -> None:
+    add_make(1, "honda")
+    assert_problem(post(client, "k"), 409)
+    assert pointers(post(client, "k", {})).keys() == {"#/id", "#/name"}
+    assert_problem(client.post("/v1/makes", data="{", headers={"Idempotency-Key": "k"}), 415)
+    assert keys() == 0
+    client.delete("/v1/makes/1")
+    response = post(client, "k")
+    assert response.status_code == 201
+    assert "Idempotent-Replayed" not in response.headers
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_key_and_thing_are_stored_together_or_not_at_all(app: Flask, fails: bool) -> None:
+    @app.post("/twofold")
+    @idempotent
+    def twofold() -> tuple[str, int]:
+        with transaction():
+            db.session.add(VehicleMake(id=1, name="Acura"))
+        if fails:
+            raise RuntimeError("after what should have been a commit")
+        return "", 201
+
+    response = post(app.test_client(), "k", path="/twofold")
+    assert response.status_code == (500 if fails else 201)
+    assert keys() == (0 if fails else 1)
+    assert (db.session.get(VehicleMake, 1) is None) == fails
+
+
+def test_keys_have_up_to_255_printable_characters(
+    client: FlaskClient, subtests: pytest.Subtests
+) -> None:
+    for key in ("", "x" * 256, "a\x01b", "\x7f", "\t", "a\xadb"):
+        with subtests.test(key):
+            assert_problem(post(client, key), 400)
+    for number, key in enumerate(("x" * 255, "é", '"quoted"', "a b", ";=,")):
+        with subtests.test(key):
+            body = {"id": number + 1, "name": f"Make {number}"}
+            assert post(client, key, body).status_code == 201
+            assert post(client, key, body).headers["Idempotent-Replayed"] == "true"
+
+
+def test_a_key_is_remembered_for_24_hours(client: FlaskClient) -> None:
+    post(client, "k")
+    grow_older(timedelta(hours=23, minutes=59))
+    assert post(client, "k").headers["Idempotent-Replayed"] == "true"
+    grow_older(timedelta(hours=24, minutes=1))
+    assert_problem(post(client, "k"), 409)  # done anew, and the make is there
+    again = post(client, "k", {"id": 1, "name": "Acura"})
+    assert again.status_code == 201
+    assert again.json["id"] == 1
+    assert post(client, "k", {"id": 1, "name": "Acura"}).headers["Idempotent-Replayed"] == "true"
+
+
+def test_old_keys_are_forgotten_and_young_ones_are_not(client: FlaskClient) -> None:
+    post(client, "old")
+    grow_older(timedelta(hours=24, minutes=1))
+    post(client, "young", {"id": 1, "name": "Acura"})
+    with transaction():
+        assert forget_old_keys() == 1
+    assert post(client, "young", {"id": 1, "name": "Acura"}).headers["Idempotent-Replayed"]
+
+
+def test_long_work_that_was_accepted_is_not_ordered_twice(
+    client: FlaskClient, run_jobs: Callable[[], None]
+) -> None:
+    first = post(client, "k", {}, "/v1/vehicle-syncs")
+    run_jobs()
+    again = post(client, "k", {}, "/v1/vehicle-syncs")
+    assert (again.status_code, again.data) == (202, first.data)
+    assert again.headers["Location"] == first.headers["Location"]
+    assert again.headers["Retry-After"] == first.headers["Retry-After"]
+    assert db.session.scalar(select(func.count()).select_from(Job)) == 1
+
+
+def test_one_who_waits_for_work_that_was_accepted_before_gets_the_finished_job(
+    client: FlaskClient, run_jobs: Callable[[], None]
+) -> None:
+    accepted = post(client, "k", {}, "/v1/vehicle-syncs")
+    run_jobs()
+    headers = {"Idempotency-Key": "k", "Prefer": "wait=10"}
+    response = client.post("/v1/vehicle-syncs", json={}, headers=headers)
+    assert response.status_code == 200
+    assert response.headers["Idempotent-Replayed"] == "true"
+    assert response.headers["Preference-Applied"] == "wait=10"
+    assert (response.json["id"], response.json["state"]) == (accepted.json["id"], "succeeded")
+
+
+def test_of_many_equal_requests_at_once_one_is_done_and_all_are_answered_alike(
+    client: FlaskClient,
+) -> None:
+    answers = at_once(*[lambda: post(client, "k")] * 6)
+    assert {(answer.status_code, answer.data) for answer in answers} == {(201, answers[0].data)}
+    assert sum("Idempotent-Replayed" in answer.headers for answer in answers) == 5
+
+
+def test_of_different_requests_with_one_key_at_once_one_is_done(client: FlaskClient) -> None:
+    answers = at_once(
+        *(
+            lambda number=number: post(client, "k", {"id": number, "name": f"M{number}"})
+            for number in range(1, 7)
+        )
+    )
+    assert sorted(answer.status_code for answer in answers) == [201, 422, 422, 422, 422, 422]
+    assert len(client.get("/v1/makes").json["items"]) == 1

@@ -1,0 +1,201 @@
+"""Lists: pages by cursor that neither skip nor repeat a row, whatever is written meanwhile."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import event
+from werkzeug.test import TestResponse
+
+from automart.background import Kind
+from automart.background.service import submit
+from automart.core.db import db, transaction
+from tests.support.catalogue import HONDA, HONDAS, add_make, add_makes
+from tests.support.http import parameters
+
+
+def ids(response: TestResponse) -> list[int]:
+    assert response.status_code == 200, response.text
+    return [item["id"] for item in response.json["items"]]
+
+
+def walk(client: FlaskClient, path: str, **query: object) -> list[TestResponse]:
+    """All pages from the first to the last, by `next_cursor`."""
+    pages = [client.get(path, query_string=query)]
+    while pages[-1].json["next_cursor"] is not None:
+        cursor = {"cursor": pages[-1].json["next_cursor"]}
+        pages.append(client.get(path, query_string=query | cursor))
+    return pages
+
+
+def test_an_empty_list_has_no_next_page(client: FlaskClient) -> None:
+    response = client.get("/v1/makes")
+    assert response.json == {"items": [], "next_cursor": None}
+    assert "Link" not in response.headers
+
+
+def test_a_walk_sees_every_row_once_in_order(client: FlaskClient) -> None:
+    expected = add_makes(7)
+    pages = walk(client, "/v1/makes", limit=3)
+    assert [ids(page) for page in pages] == [expected[:3], expected[3:6], expected[6:]]
+
+
+def test_a_last_page_that_is_full_is_the_last(client: FlaskClient) -> None:
+    add_makes(4)
+    assert [len(ids(page)) for page in walk(client, "/v1/makes", limit=2)] == [2, 2]
+
+
+def test_a_page_has_fifty_items_if_nothing_is_said_and_a_hundred_at_most(
+    client: FlaskClient,
+) -> None:
+    expected = add_makes(101)
+    assert ids(client.get("/v1/makes")) == expected[:50]
+    for limit in (100, 101, 10**30):
+        assert ids(client.get(f"/v1/makes?limit={limit}")) == expected[:100]
+
+
+def test_a_limit_that_is_no_number_from_1_is_422(
+    client: FlaskClient, subtests: pytest.Subtests
+) -> None:
+    for limit in ["0", "-1", "", "ten", "1.0", "+1", "0x1", "\u0661", "1 ", "9" * 401]:
+        with subtests.test(limit=limit):
+            response = client.get("/v1/makes", query_string={"limit": limit})
+            assert parameters(response).keys() == {"limit"}
+
+
+@pytest.mark.parametrize("prefix", ["", "/api"])
+def test_the_link_leads_to_the_next_page_by_the_prefix_of_the_client(
+    client: FlaskClient, prefix: str
+) -> None:
+    expected = add_makes(3)
+    first = client.get(f"{prefix}/v1/makes?limit=2")
+    link = first.headers["Link"]
+    assert link.endswith('>; rel="next"')
+    url = urlsplit(link.removeprefix("<").partition(">")[0])
+    assert (url.scheme, url.netloc, url.path) == ("http", "localhost", f"{prefix}/v1/makes")
+    assert parse_qs(url.query) == {"limit": ["2"], "cursor": [first.json["next_cursor"]]}
+    second = client.get(url.geturl())
+    assert ids(second) == expected[2:]
+    assert "Link" not in second.headers
+
+
+def test_the_link_keeps_the_filters(client: FlaskClient) -> None:
+    add_make(models=HONDAS | {1: "Civic"})
+    first = client.get("/v1/models", query_string={"name": "CIVIC", "limit": 1})
+    target = first.headers["Link"].removeprefix("<").partition(">")[0]
+    assert ids(client.get(target)) == [1863]
+
+
+def test_rows_that_exist_throughout_are_seen_once_whatever_is_written_meanwhile(
+    client: FlaskClient,
+) -> None:
+    lasting = add_makes(12, first=100)
+    seen: list[int] = []
+    query: dict[str, object] = {"limit": 3}
+    for step in range(1, 100):
+        page = client.get("/v1/makes", query_string=query)
+        seen += ids(page)
+        if page.json["next_cursor"] is None:
+            break
+        query["cursor"] = page.json["next_cursor"]
+        # One comes behind the walk and goes again, some come ahead, and all are renamed.
+        add_make(step, f"Behind {step}")
+        if step < 5:
+            add_make(111 + step, f"Ahead {step}")
+        for place, make_id in enumerate(lasting):
+            client.patch(f"/v1/makes/{make_id}", json={"name": f"Renamed {step} {-place}"})
+        client.delete(f"/v1/makes/{step}")
+    assert seen == [*lasting, 112, 113, 114, 115]
+
+
+def test_a_walk_goes_on_when_the_row_of_its_cursor_is_deleted(client: FlaskClient) -> None:
+    add_makes(4)
+    first = client.get("/v1/makes?limit=2")
+    client.delete("/v1/makes/2")
+    cursor = first.json["next_cursor"]
+    assert ids(client.get(f"/v1/makes?limit=2&cursor={cursor}")) == [3, 4]
+
+
+def test_a_cursor_that_was_not_given_out_is_422(
+    client: FlaskClient, subtests: pytest.Subtests
+) -> None:
+    for cursor in ["", "x", "é", "\u0000", "a.b", "Ijki.", "." * 1000, "9" * 5000]:
+        with subtests.test(cursor=cursor):
+            response = client.get("/v1/makes", query_string={"cursor": cursor})
+            assert parameters(response).keys() == {"cursor"}
+
+
+def test_a_cursor_of_which_a_character_was_changed_is_422(client: FlaskClient) -> None:
+    add_makes(2)
+    cursor = client.get("/v1/makes?limit=1").json["next_cursor"]
+    for place, character in enumerate(cursor):
+        other = "A" if character != "A" else "B"
+        changed = cursor[:place] + other + cursor[place + 1 :]
+        if place < len(cursor) - 1:  # of the last, two bits mean nothing in base64
+            response = client.get("/v1/makes", query_string={"cursor": changed})
+            assert parameters(response).keys() == {"cursor"}
+
+
+def test_a_cursor_of_another_list_is_422(client: FlaskClient) -> None:
+    add_make(models=HONDAS)
+    add_make(448, "Toyota", {2469: "Camry", 2208: "Corolla"})
+    cursor = client.get(f"/v1/makes/{HONDA}/models?limit=1").json["next_cursor"]
+    for path in ("/v1/makes/448/models", "/v1/models", "/v1/makes", "/jobs"):
+        assert parameters(client.get(path, query_string={"cursor": cursor})).keys() == {"cursor"}
+
+
+def test_a_cursor_with_other_filters_is_422_and_with_another_limit_it_is_not(
+    client: FlaskClient,
+) -> None:
+    add_make(models=HONDAS)
+    cursor = client.get(f"/v1/models?limit=1&make_id={HONDA}").json["next_cursor"]
+    assert parameters(client.get(f"/v1/models?cursor={cursor}")).keys() == {"cursor"}
+    assert parameters(client.get(f"/v1/models?cursor={cursor}&make_id=448")).keys() == {"cursor"}
+    rest = client.get(f"/v1/models?cursor={cursor}&make_id={HONDA}&limit=100")
+    assert ids(rest) == [1863, 1864]
+
+
+def test_a_cursor_is_good_under_either_prefix(client: FlaskClient) -> None:
+    expected = add_makes(2)
+    cursor = client.get("/api/v1/makes?limit=1").json["next_cursor"]
+    assert ids(client.get(f"/v1/makes?cursor={cursor}")) == expected[1:]
+
+
+def test_unknown_parameters_are_422(client: FlaskClient) -> None:
+    response = client.get("/v1/makes?nmae=Honda&Limit=1")
+    assert parameters(response) == {"nmae": "Unknown field.", "Limit": "Unknown field."}
+
+
+def test_a_parameter_that_is_given_twice_is_422(client: FlaskClient) -> None:
+    response = client.get("/v1/makes?name=Honda&name=Honda&limit=1")
+    assert parameters(response) == {"name": "Given more than once."}
+
+
+def test_a_very_long_query_is_answered(client: FlaskClient) -> None:
+    assert ids(client.get("/v1/makes", query_string={"name": "x" * 200_000})) == []
+    many = {f"parameter{i}": "x" for i in range(5_000)}
+    assert len(parameters(client.get("/v1/makes", query_string=many))) == 100
+
+
+def test_a_query_that_is_no_utf_8_is_answered(client: FlaskClient) -> None:
+    assert ids(client.get("/v1/makes?name=%ff%fe")) == []
+
+
+@pytest.mark.parametrize("path", ["/v1/makes", "/v1/models", f"/v1/makes/{HONDA}/models", "/jobs"])
+def test_a_longer_page_needs_no_more_queries(client: FlaskClient, path: str) -> None:
+    add_make(models={i: f"Model {i}" for i in range(1, 41)})
+    add_makes(40, first=1000)
+    with transaction():
+        for _ in range(40):
+            submit(Kind.VEHICLE_SYNC)
+    queries: list[str] = []
+    event.listen(db.engine, "before_cursor_execute", lambda *args: queries.append(args[2]))
+    numbers = []
+    for limit in (1, 40):
+        queries.clear()
+        assert len(ids(client.get(f"{path}?limit={limit}"))) == limit
+        numbers.append(sum("SELECT" in query for query in queries))
+    # One of them is about the caller.
+    assert numbers[0] == numbers[1] <= 3

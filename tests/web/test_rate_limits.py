@@ -1,0 +1,159 @@
+"""How often each caller may ask, over all processes, with Redis and without."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import redis
+from flask import Flask
+from flask.testing import FlaskClient
+from limits import parse_many
+
+from automart.core.config import Settings
+from automart.web import rate_limits
+from automart.web.rate_limits import RateLimiter
+from tests.support import people
+from tests.support.http import assert_problem
+from tests.support.setup import application
+
+NOWHERE = "unix:///nowhere/redis.sock"
+
+
+def limits_of(text: str) -> tuple[Any, ...]:
+    return tuple(sorted(parse_many(text)))
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return replace(settings, rate_limit=limits_of("3/minute;100/hour"))
+
+
+def left(response: Any) -> int:
+    """What is left of three a minute."""
+    told: str = response.headers["RateLimit"]
+    assert told.startswith('"3-per-1-minute";r=')
+    return int(told.removeprefix('"3-per-1-minute";r=').partition(";")[0])
+
+
+class TestCallers:
+    def test_are_told_what_is_left_and_then_to_wait(self, as_user: FlaskClient) -> None:
+        answers = [as_user.get("/v1/makes") for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+        assert [left(answer) for answer in answers] == [2, 1, 0, 0]
+        assert_problem(answers[3], 429)
+        assert 1 <= int(answers[3].headers["Retry-After"]) <= 60
+        policy = '"3-per-1-minute";q=3;w=60, "100-per-1-hour";q=100;w=3600'
+        assert {answer.headers["RateLimit-Policy"] for answer in answers} == {policy}
+        assert ', "100-per-1-hour";r=96;t=' in answers[3].headers["RateLimit"]
+        assert "Retry-After" not in answers[0].headers
+
+    def test_are_people_and_machines_not_tokens(self, app: Flask) -> None:
+        ann, machine = people.make_user(), people.make_client()
+        for who in (ann, machine):
+            answers = [people.signed_in(app, who).get("/v1/makes") for _ in range(4)]
+            assert [left(answer) for answer in answers] == [2, 1, 0, 0]
+
+    def test_without_a_good_token_are_their_addresses(self, app: Flask) -> None:
+        headers: list[dict[str, str]] = [{}, {"Authorization": "Bearer made.up"}, {}]
+        client = app.test_client()
+        answers = [client.get("/v1/makes", headers=sent) for sent in headers]
+        assert [answer.status_code for answer in answers] == [401] * 3
+        assert_problem(client.get("/nowhere"), 429)
+        elsewhere = client.get("/nowhere", environ_overrides={"REMOTE_ADDR": "192.0.2.1"})
+        assert left(elsewhere) == 2
+        assert left(people.signed_in(app, people.make_user()).get("/v1/makes")) == 2
+
+    def test_of_oauth_are_told_in_its_words(self, client: FlaskClient) -> None:
+        answers = [client.post("/oauth/token", data={}) for _ in range(4)]
+        assert answers[3].status_code == 429
+        assert answers[3].get_json()["error"] == "temporarily_unavailable"
+        assert left(answers[3]) == 0
+
+    def test_may_log_in_and_look_after_its_health_as_often_as_they_like(
+        self, client: FlaskClient
+    ) -> None:
+        for path in ("/login", "/health/live", "/health/ready", "/health", "/docs"):
+            answers = [client.get(path) for _ in range(5)]
+            assert {answer.status_code for answer in answers} == {200}
+            assert "RateLimit" not in answers[0].headers
+
+
+def test_nothing_is_limited_unless_the_deployment_says_so(settings: Settings) -> None:
+    with application(replace(settings, rate_limit=())) as app:
+        assert "RateLimit" not in app.test_client().get("/v1/makes").headers
+
+
+def test_it_costs_no_query(
+    app: Flask,
+    as_user: FlaskClient,
+    settings: Settings,
+    count_queries: Callable[[], AbstractContextManager[Any]],
+) -> None:
+    as_user.get("/v1/makes")
+    with count_queries() as queries:
+        as_user.get("/v1/makes")
+    assert len([s for s in queries.statements if s.startswith("SELECT")]) == 2  # caller, makes
+
+
+@pytest.fixture
+def client_of_redis(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+        yield client
+
+
+class TestCounting:
+    def test_is_over_all_processes(self, client_of_redis: redis.Redis) -> None:
+        limiters = [RateLimiter(limits_of("10/minute"), client_of_redis) for _ in range(2)]
+        used = [limiter.hit("ann")[0].used for limiter in limiters * 2]
+        assert used == [1, 2, 3, 4]
+
+    def test_leaves_nothing_in_redis_for_longer_than_its_window(
+        self, client_of_redis: redis.Redis
+    ) -> None:
+        limiter = RateLimiter(limits_of("10/minute;20/2 hours"), client_of_redis)
+        for _ in range(3):
+            limiter.hit("ann")
+        lives = sorted(client_of_redis.ttl(key) for key in client_of_redis.keys("*"))
+        assert 0 < lives[0] <= 60 < lives[1] <= 7200
+
+    def test_goes_on_in_the_process_while_redis_is_down_and_asks_it_seldom(
+        self, client_of_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = 1000.0
+        monkeypatch.setattr(rate_limits.time, "monotonic", lambda: now)
+        asked = []
+        up = client_of_redis.pipeline
+
+        def down() -> Any:
+            asked.append(now)
+            raise redis.ConnectionError("down")
+
+        limiter = RateLimiter(limits_of("10/minute"), client_of_redis)
+        monkeypatch.setattr(client_of_redis, "pipeline", down)
+        assert [limiter.hit("ann")[0].used for _ in range(5)] == [1, 2, 3, 4, 5]
+        now += 6
+        assert limiter.hit("ann")[0].used == 6
+        assert asked == [1000, 1006]
+        monkeypatch.setattr(client_of_redis, "pipeline", up)
+        now += 6
+        assert [limiter.hit("ann")[0].used for _ in range(2)] == [1, 2]  # Redis again
+
+    def test_here_begins_anew_with_each_window_and_has_bounds(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = 1000.0
+        monkeypatch.setattr(rate_limits.time, "monotonic", lambda: now)
+        monkeypatch.setattr(rate_limits, "MOST_COUNTED_HERE", 10)
+        with redis.Redis.from_url(NOWHERE, retry=None) as client:
+            limiter = RateLimiter(limits_of("2/second"), client)
+            assert [limiter.hit("ann")[0].used for _ in range(2)] == [1, 2]
+            now += 1.1
+            assert limiter.hit("ann")[0].used == 1
+            for number in range(30):
+                limiter.hit(str(number))
+            assert len(limiter._here._windows) <= 12
