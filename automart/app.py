@@ -28,18 +28,18 @@ from automart.operations.dashboard import init_dashboard
 from automart.operations.health import init_health
 from automart.operations.metrics_views import blp as metrics_views
 from automart.operations.views import blp as health_views
+from automart.partners.views import blp as partner_views
 from automart.problems import register_error_handlers
 from automart.production.views import blp as production_views
 from automart.proxies import TrustedProxies
-from automart.purchases.delivery_views import blp as delivery_views
-from automart.purchases.partner_views import blp as partner_views
+from automart.purchases.events import STATE_CHANGED_OPERATION
 from automart.purchases.schemas import STATE_CHANGED
 from automart.purchases.views import blp as purchase_views
-from automart.purchases.webhook_document import STATE_CHANGED_POST
 from automart.ratelimits import limit_requests
 from automart.schema import MIGRATIONS
 from automart.storage import init_storage
 from automart.telemetry import configure_logging, trace_requests
+from automart.webhooks.views import blp as webhook_views
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -99,13 +99,13 @@ def create_app(settings: Settings | None = None) -> Flask:
         inventory_views,
         partner_views,
         purchase_views,
-        delivery_views,
+        webhook_views,
         production_views,
         health_views,
         metrics_views,
     ):
         api.register_blueprint(views)
-    api.describe_webhook(STATE_CHANGED, STATE_CHANGED_POST)
+    api.describe_webhook(STATE_CHANGED, STATE_CHANGED_OPERATION)
     init_dashboard(app)
     check_that_access_is_stated(app)
     app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/api": _mounted(app.wsgi_app)})  # type: ignore[method-assign]

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Dialect,
     Integer,
     MetaData,
+    Select,
     Table,
     UpdateBase,
     delete,
@@ -133,6 +134,7 @@ _turns: WeakKeyDictionary[Engine, Lock] = WeakKeyDictionary()
 
 ModelT = TypeVar("ModelT", bound=Model)
 ItemT = TypeVar("ItemT")
+SelectT = TypeVar("SelectT", bound=Select[*tuple[Any, ...]])
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
@@ -153,6 +155,26 @@ def get_or_404(model: type[ModelT], ident: Any, *, lock: bool = False) -> ModelT
     row = db.session.get(
         model, ident, populate_existing=lock, with_for_update=True if lock else None
     )
+    if row is None:
+        raise NotFound(f"There is no {model.noun} {ident}.")
+    return row
+
+
+def for_update(statement: SelectT, model: type[Model], *, before_delete: bool = False) -> SelectT:
+    """Return `statement` so that it reads rows of `model` anew and locks them for writing.
+
+    Other transactions can still insert rows that refer to them (FOR NO KEY UPDATE), except with
+    `before_delete` (FOR UPDATE).
+    """
+    locked = statement.with_for_update(of=model, key_share=not before_delete)
+    return locked.execution_options(populate_existing=True)
+
+
+def lock_or_404(model: type[ModelT], ident: Any, *, before_delete: bool = False) -> ModelT:
+    """Return a row that was read and locked by `for_update`. Raises `NotFound`."""
+    key = model.__mapper__.primary_key[0]
+    statement = for_update(select(model).where(key == ident), model, before_delete=before_delete)
+    row: ModelT | None = db.session.scalar(statement)
     if row is None:
         raise NotFound(f"There is no {model.noun} {ident}.")
     return row

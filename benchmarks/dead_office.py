@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import insert
 
 from automart.db import db, transaction, utcnow
-from automart.purchases import deliveries
-from automart.purchases.models import (
-    Purchase,
-    PurchaseChange,
-    PurchaseState,
-    RegionalOffice,
-    WebhookDelivery,
-)
+from automart.partners.models import RegionalOffice
+from automart.purchases.events import state_changed
+from automart.purchases.models import Purchase, PurchaseChange, PurchaseState
+from automart.webhooks.deliveries import Event, ensure_job
+from automart.webhooks.models import WebhookDelivery
+from automart.webhooks.service import lock_endpoint
 from benchmarks.support import databases, partners_app
 from sandbox.office import Offices
 from sandbox.office_faults import OfficeFault
@@ -92,25 +91,29 @@ def add_undelivered(office: RegionalOffice, count: int) -> None:
         {"id": n, "regional_office_id": office.id, "external_order_number": str(n), **common}
         for n in numbers
     ]
-    changes = [
-        {"id": n, "purchase_id": n, "state": PurchaseState.CANCELLED, "at": now} for n in numbers
-    ]
     undelivered = [
         {
-            "regional_office_id": office.id,
-            "purchase_id": n,
-            "change_id": n,
+            "endpoint_id": office.endpoint.id,
+            "type": event.type,
+            "subject": event.subject,
+            "body": event.body,
             "next_attempt_at": now,
             "created_at": now,
         }
-        for n in numbers
+        for event in map(_cancelled, purchases)
     ]
     with transaction():
-        for model, rows in (
-            (Purchase, purchases),
-            (PurchaseChange, changes),
-            (WebhookDelivery, undelivered),
-        ):
-            db.session.execute(insert(model), rows)
-        deliveries.lock_office(office.id)
-        deliveries.ensure_job(office.id)
+        db.session.execute(insert(Purchase), purchases)
+        db.session.execute(insert(WebhookDelivery), undelivered)
+        lock_endpoint(office.endpoint.id)
+        ensure_job(office.endpoint.id)
+
+
+def _cancelled(values: Mapping[str, Any]) -> Event:
+    """The event of the cancellation of a purchase with these columns."""
+    change = PurchaseChange(
+        previous_state=PurchaseState.ORDERED,
+        state=PurchaseState.CANCELLED,
+        at=values["created_at"],
+    )
+    return state_changed(Purchase(**values), change)

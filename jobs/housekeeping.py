@@ -31,7 +31,7 @@ from automart.config import Settings
 from automart.customers import photos
 from automart.db import db, transaction, utcnow
 from automart.interrupts import Endings, Stop
-from automart.purchases import deliveries, signing
+from automart.webhooks import maintenance as webhooks
 from jobs.pulse import Pulse
 
 log = structlog.get_logger(__name__)
@@ -70,9 +70,9 @@ def chores(settings: Settings) -> list[Chore]:
         Chore(3600, forget_old_keys),
         Chore(3600, forget_old_accounts_data),
         Chore(30, photos.delete_loose),
-        Chore(10, deliveries.resume_forgotten),
-        Chore(3600, deliveries.forget_old_deliveries),
-        Chore(3600, signing.forget_old_secrets),
+        Chore(10, webhooks.resume_stalled_endpoints),
+        Chore(3600, webhooks.expire_deliveries),
+        Chore(3600, webhooks.expire_secrets),
     ]
 
 

@@ -1,30 +1,36 @@
-"""Webhooks in the form of Standard Webhooks: what is sent, and what it is signed with."""
+"""The job that delivers webhooks in the form of Standard Webhooks."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import time
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
-from standardwebhooks import Webhook
+import structlog
+from flask import current_app
+from rq.timeouts import JobTimeoutException
+from sqlalchemy.exc import DBAPIError
 
-from automart.api.fields import rfc3339
-from automart.db import db
-from automart.purchases import signing
-from automart.purchases.models import (
-    Purchase,
-    PurchaseChange,
-    RegionalOffice,
-    WebhookDelivery,
-)
-from automart.purchases.schemas import STATE_CHANGED
+from automart.config import Settings
+from automart.db import db, end_read, transaction, utcnow
+from automart.webhooks import deliveries
+from automart.webhooks.deliveries import Outcome
+from automart.webhooks.models import LONGEST_ERROR, WebhookDelivery, WebhookEndpoint
+from automart.webhooks.service import lock_endpoint
+from automart.webhooks.signing import sign, valid_secrets
+from jobs.http import client
+from jobs.running import Run, Stopping
+
+log = structlog.get_logger(__name__)
+
+# Together they bound how long an endpoint occupies a worker.
+TIME_SLICE_SECONDS = 5.0
+RESPONSE_TIMEOUT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookRequest:
-    """What is posted to an office, and where. `url` is None if the office has none any more."""
+    """A request for one attempt. `url` is None if the endpoint has lost its URL."""
 
     url: str | None
     body: bytes
@@ -35,45 +41,106 @@ class WebhookRequest:
         return self.headers["webhook-signature"] != ""
 
 
-def request_for(delivery: WebhookDelivery, now: datetime) -> WebhookRequest:
-    """What a delivery sends when it is tried `now`; but for time and signatures always the same."""
-    office_id = delivery.regional_office_id
-    office = db.session.get_one(RegionalOffice, office_id, populate_existing=True)
-    body = _body(delivery)
-    signatures = sign(delivery.webhook_id, now, body, signing.good_secrets(office_id))
+def webhook_delivery(run: Run, endpoint_id: int) -> None:
+    """Deliver what is due to an endpoint, one delivery after the other, for a slice of time.
+
+    Safe to run again at any point: what was sent but not recorded is sent again under the same
+    `webhook-id`.
+    """
+    slice_ends = time.monotonic() + TIME_SLICE_SECONDS
+    while True:
+        delivery = deliveries.next_due(endpoint_id)
+        if delivery is None:
+            end_read()
+            if _finish(run, endpoint_id):
+                return
+        elif run.stopping.is_set() or time.monotonic() > slice_ends:
+            raise Stopping
+        else:
+            _deliver(run, delivery)
+
+
+def build_request(delivery: WebhookDelivery, at: datetime) -> WebhookRequest:
+    """Return the request of an attempt. Only timestamp and signatures differ between attempts."""
+    endpoint = db.session.get_one(WebhookEndpoint, delivery.endpoint_id, populate_existing=True)
     headers = {
         "Content-Type": "application/json",
         "webhook-id": delivery.webhook_id,
-        "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": signatures,
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": sign(
+            delivery.webhook_id, at, delivery.body, valid_secrets(endpoint.id)
+        ),
     }
     if delivery.request_id is not None:
         headers["X-Request-ID"] = delivery.request_id
-    return WebhookRequest(office.webhook_url, body, headers)
+    return WebhookRequest(endpoint.url, delivery.body.encode(), headers)
 
 
-def sign(webhook_id: str, now: datetime, body: bytes, signing_secrets: Sequence[str]) -> str:
-    """A signature by each secret, as the header has them: the receiver needs to know one."""
-    return " ".join(
-        Webhook(secret).sign(webhook_id, now, body.decode()) for secret in signing_secrets
+def _finish(run: Run, endpoint_id: int) -> bool:
+    """End the job, unless a delivery has become due. Submit the job of the next attempt."""
+    with transaction():
+        endpoint = lock_endpoint(endpoint_id)
+        due_at = deliveries.next_attempt_at(endpoint_id)
+        if due_at is not None and due_at <= utcnow():
+            return False
+        run.claim.succeed({"regional_office_id": endpoint.regional_office_id})
+        if due_at is not None:
+            deliveries.ensure_job(endpoint_id, due_at)
+    return True
+
+
+def _deliver(run: Run, delivery: WebhookDelivery) -> None:
+    endpoint_id, delivery_id = delivery.endpoint_id, delivery.id
+    outcome = _attempt(delivery)
+    with transaction():
+        # The endpoint is locked before the job, as by everything that enqueues a delivery.
+        endpoint = lock_endpoint(endpoint_id)
+        run.claim.advance()
+        deliveries.record_attempt(endpoint, delivery_id, outcome)
+    log.info(
+        "webhook_sent",
+        webhook_id=delivery.webhook_id,
+        endpoint=endpoint.owner,
+        status=outcome.status,
+        error=outcome.error,
     )
 
 
-def _body(delivery: WebhookDelivery) -> bytes:
-    told = (
-        select(PurchaseChange, Purchase.external_order_number)
-        .join(Purchase, Purchase.id == PurchaseChange.purchase_id)
-        .where(PurchaseChange.id == delivery.change_id)
+def _attempt(delivery: WebhookDelivery) -> Outcome:
+    """Send a delivery. An unexpected error fails this attempt, and not the endpoint's job."""
+    at = utcnow()
+    try:
+        request = build_request(delivery, at)
+        end_read()
+        return _post(request, at)
+    except (DBAPIError, JobTimeoutException):
+        raise
+    except Exception:
+        log.exception("webhook_not_sent", webhook_id=delivery.webhook_id)
+        return Outcome(at, error="Internal error. It has been logged.", is_our_fault=True)
+
+
+def _post(request: WebhookRequest, at: datetime) -> Outcome:
+    settings: Settings = current_app.extensions["settings"]
+    if request.url is None:
+        return Outcome(at, error="The webhook has no URL any more.", is_our_fault=True)
+    if not request.is_signed:
+        return Outcome(at, error="There is no secret to sign with.", is_our_fault=True)
+    try:
+        response = client.post(
+            request.url,
+            body=request.body,
+            headers=request.headers,
+            allow_private=settings.webhook_allow_private,
+            timeout=RESPONSE_TIMEOUT_SECONDS,
+        )
+    except client.NotDelivered as error:
+        return Outcome(at, request.url, error=str(error)[:LONGEST_ERROR])
+    return Outcome(
+        at,
+        request.url,
+        status=response.status,
+        response=response.text,
+        answered_at=utcnow(),
+        retry_after=response.retry_after,
     )
-    change, order_number = db.session.execute(told).one()
-    event = {
-        "type": STATE_CHANGED,
-        "timestamp": rfc3339(change.at),
-        "data": {
-            "purchase_id": change.purchase_id,
-            "external_order_number": order_number,
-            "previous_state": change.previous_state,
-            "state": change.state,
-        },
-    }
-    return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()

@@ -23,7 +23,7 @@ from automart.accounts.models import Client, User
 from automart.background import Job, JobState
 from automart.config import Settings
 from automart.db import db
-from automart.purchases.models import Manufacturer, RegionalOffice
+from automart.partners.models import Manufacturer, RegionalOffice
 from jobs import runner
 from jobs.nhtsa import NhtsaClient
 from jobs.running import stopping

@@ -19,7 +19,7 @@ import pytest
 from standardwebhooks import Webhook
 from werkzeug.datastructures import EnvironHeaders
 
-from automart.purchases import deliveries
+from automart.webhooks import deliveries
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT = (ROOT / "docs" / "webhooks.md").read_text(encoding="utf-8")

@@ -15,7 +15,8 @@ from automart.api.access import (
 from automart.api.documents import Api, Blueprint, create_api
 from automart.api.idempotency import IdempotencyKey, forget_old_keys, idempotent
 from automart.api.pages import paginate, paginate_by
-from automart.api.schemas import PageQuery, ProblemSchema, Query, Schema, page_of
+from automart.api.responses import created
+from automart.api.schemas import PageQuery, ProblemSchema, Query, Schema, changes_of, page_of
 from automart.api.types import Answer, Values
 from automart.api.urls import absolute_url
 from automart.api.versions import check_version, secret_headers
@@ -36,9 +37,11 @@ __all__ = [
     "Schema",
     "Values",
     "absolute_url",
+    "changes_of",
     "check_that_access_is_stated",
     "check_version",
     "create_api",
+    "created",
     "current_caller",
     "forget_old_keys",
     "guard_blueprint",

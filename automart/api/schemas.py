@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from functools import cache
 from typing import Any
 
-from marshmallow import INCLUDE, RAISE, fields, validate
+from marshmallow import INCLUDE, RAISE, fields, missing, validate
 from marshmallow import Schema as MarshmallowSchema
 
 from automart.api.fields import QueryInteger
@@ -82,3 +83,20 @@ def page_of(item: type[Schema]) -> type[Schema]:
         "next_cursor": fields.String(required=True, allow_none=True),
     }
     return type(name, (Schema,), page)
+
+
+@cache
+def changes_of(schema: type[Schema]) -> type[Schema]:
+    """Return the schema of a PATCH of what `schema` describes: its writable fields, all optional.
+
+    Validators that read several fields are not taken over: they belong into the service.
+    """
+    noun = schema.__name__.removeprefix("New").removesuffix("Schema")
+    changes: dict[str, Any] = {
+        "__doc__": "The fields to change. Fields that are not sent keep their value."
+    }
+    for name, field in schema().load_fields.items():
+        changes[name] = copy.copy(field)
+        changes[name].required = False
+        changes[name].load_default = missing
+    return type(f"{noun}Changes", (Schema,), changes)

@@ -37,7 +37,7 @@ class Kind(enum.Enum):
     PURCHASE_RECORDING = _Kind(
         "purchase_recording", "jobs.purchases.purchase_recording", Queue.SHORT
     )
-    WEBHOOK_DELIVERY = _Kind("webhook_delivery", "jobs.purchases.webhook_delivery", Queue.WEBHOOKS)
+    WEBHOOK_DELIVERY = _Kind("webhook_delivery", "jobs.webhooks.webhook_delivery", Queue.WEBHOOKS)
 
     @property
     def function(self) -> str:

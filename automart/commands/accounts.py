@@ -19,7 +19,7 @@ from automart.commands.application import check_schema, opened
 from automart.db import db, transaction
 from automart.errors import FIELDS_ARE_WRONG, Invalid
 from automart.interrupts import interrupts_raised
-from automart.purchases import signing
+from automart.webhooks import signing
 
 IN_PART = 3
 UNDECRYPTABLE_ADVICE = (

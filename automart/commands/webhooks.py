@@ -1,4 +1,4 @@
-"""`automart webhooks`: deliveries to look at, and to order again."""
+"""`automart webhooks`: list and redeliver webhook deliveries."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import joinedload
 
 from automart.api.fields import rfc3339
 from automart.commands.application import check_schema, opened
 from automart.db import LARGEST_ID, db, transaction
 from automart.errors import Conflict, NotFound
-from automart.purchases import deliveries
-from automart.purchases.models import DeliveryState, WebhookDelivery
+from automart.webhooks import deliveries
+from automart.webhooks.models import DeliveryState, WebhookDelivery, WebhookEndpoint
 
 MOST_LISTED = 100
 LONGEST_OUTCOME = 60
 
-webhooks_app = typer.Typer(no_args_is_help=True, help="Webhooks on their way to the offices.")
+webhooks_app = typer.Typer(no_args_is_help=True, help="List and redeliver webhooks.")
 
 
 def _time(text: str) -> datetime:
@@ -33,29 +34,32 @@ def _time(text: str) -> datetime:
 
 
 Since = Annotated[
-    datetime | None, typer.Option(parser=_time, metavar="TIME", help="Of changes from then on.")
+    datetime | None,
+    typer.Option(parser=_time, metavar="TIME", help="Events from then on."),
 ]
 Until = Annotated[
-    datetime | None, typer.Option(parser=_time, metavar="TIME", help="Of changes before then.")
+    datetime | None,
+    typer.Option(parser=_time, metavar="TIME", help="Events before then."),
 ]
 Office = Annotated[
-    int | None, typer.Option(min=1, max=LARGEST_ID, help="To this regional office alone.")
+    int | None, typer.Option(min=1, max=LARGEST_ID, help="Only deliveries to this regional office.")
 ]
 
 
 @webhooks_app.command("list")
 def list_deliveries(
-    state: Annotated[DeliveryState | None, typer.Option(help="Only those.")] = None,
+    state: Annotated[DeliveryState | None, typer.Option(help="Their state.")] = None,
     office: Office = None,
     since: Since = None,
     until: Until = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = MOST_LISTED,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = MOST_LISTED,
 ) -> None:
-    """List deliveries, the newest first. Times without an offset are in UTC."""
+    """List deliveries, newest first. Times without an offset are in UTC."""
     chosen = _chosen(state, office, since, until)
     with opened():
         check_schema()
         newest = select(WebhookDelivery).where(*chosen).order_by(WebhookDelivery.id.desc())
+        newest = newest.options(joinedload(WebhookDelivery.endpoint))
         found = list(db.session.scalars(newest.limit(limit)))
         count = db.session.scalar(select(func.count(WebhookDelivery.id)).where(*chosen)) or 0
     Console().print(_table(found))
@@ -67,19 +71,19 @@ def list_deliveries(
 def redeliver(
     delivery: Annotated[
         list[int] | None,
-        typer.Argument(min=1, max=LARGEST_ID, metavar="[ID]...", help="These deliveries."),
+        typer.Argument(min=1, max=LARGEST_ID, metavar="[ID]...", help="Ids of deliveries."),
     ] = None,
     office: Office = None,
     since: Since = None,
     until: Until = None,
 ) -> None:
-    """Deliver again: the deliveries named, or all failed ones of a time range.
+    """Redeliver the given deliveries, or all failed ones of a time range.
 
-    If one of those named is not there, none is.
-    Exit status: 0 all are on their way · 1 it failed · 2 wrong usage · 3 an office cannot be told.
+    If one of the given ids does not exist, nothing is redelivered.
+    Exit status: 0 all are pending · 1 error · 2 wrong usage · 3 an office's webhook is inactive.
     """
     if bool(delivery) == bool(office or since or until):
-        raise typer.BadParameter("Name deliveries, or a range: --since, --until, --office.")
+        raise typer.BadParameter("Give ids, or a range: --since, --until, --office.")
     chosen = (
         [WebhookDelivery.id.in_(delivery)]
         if delivery
@@ -89,14 +93,14 @@ def redeliver(
         check_schema()
         if delivery:
             _check_known(delivery)
-        counts = _counts_by_office(chosen)
+        counts = _counts_by_endpoint(chosen)
         refused = [
             refusal
-            for office_id, count in counts.items()
-            if (refusal := _redeliver_to(office_id, count, chosen))
+            for endpoint, count in counts
+            if (refusal := _redeliver_to(endpoint, count, chosen))
         ]
     if not counts:
-        typer.echo("There are none to deliver.")
+        typer.echo("There is nothing to redeliver.")
     for refusal in refused:
         typer.echo(refusal, err=True)
     raise typer.Exit(3 if refused else 0)
@@ -112,7 +116,8 @@ def _chosen(
     if state is not None:
         conditions.append(WebhookDelivery.state == state)
     if office is not None:
-        conditions.append(WebhookDelivery.regional_office_id == office)
+        endpoint_id = select(WebhookEndpoint.id).where(WebhookEndpoint.regional_office_id == office)
+        conditions.append(WebhookDelivery.endpoint_id == endpoint_id.scalar_subquery())
     if since is not None:
         conditions.append(WebhookDelivery.created_at >= since)
     if until is not None:
@@ -121,27 +126,37 @@ def _chosen(
 
 
 def _check_known(ids: Collection[int]) -> None:
-    """Raise `NotFound` that names those of `ids` which are of no delivery."""
+    """Raise `NotFound` with those of `ids` that do not exist."""
     known = select(WebhookDelivery.id).where(WebhookDelivery.id.in_(ids))
     missing = sorted(set(ids) - set(db.session.scalars(known)))
     if missing:
         raise NotFound(f"There is no webhook delivery {', '.join(map(str, missing))}.")
 
 
-def _counts_by_office(chosen: Iterable[ColumnElement[bool]]) -> dict[int, int]:
-    office_id = WebhookDelivery.regional_office_id
-    counts = select(office_id, func.count()).where(*chosen).group_by(office_id).order_by(office_id)
-    return {row[0]: row[1] for row in db.session.execute(counts)}
+def _counts_by_endpoint(
+    chosen: Iterable[ColumnElement[bool]],
+) -> list[tuple[WebhookEndpoint, int]]:
+    """Return each endpoint of the chosen deliveries with their number."""
+    endpoint_id = WebhookDelivery.endpoint_id
+    counts = select(endpoint_id, func.count()).where(*chosen).group_by(endpoint_id).subquery()
+    endpoints = select(WebhookEndpoint, counts.c.count).join(
+        counts, counts.c.endpoint_id == WebhookEndpoint.id
+    )
+    found = db.session.execute(endpoints.order_by(WebhookEndpoint.regional_office_id))
+    return [(endpoint, count) for endpoint, count in found]
 
 
-def _redeliver_to(office_id: int, count: int, chosen: Iterable[ColumnElement[bool]]) -> str | None:
-    """Order again what is chosen of an office's. Answers why not, if the office cannot be told."""
+def _redeliver_to(
+    endpoint: WebhookEndpoint, count: int, chosen: Iterable[ColumnElement[bool]]
+) -> str | None:
+    """Redeliver the chosen deliveries of an endpoint. Return why it was refused, None if not."""
+    office_id = endpoint.regional_office_id
     try:
         with transaction():
-            deliveries.redeliver(office_id, select(WebhookDelivery).where(*chosen))
+            deliveries.redeliver(endpoint.id, select(WebhookDelivery).where(*chosen))
     except Conflict as error:
-        return f"{count} not delivered: {error.detail}"
-    typer.echo(f"{count} on their way to the regional office {office_id}.")
+        return f"{count} not redelivered: {error.detail}"
+    typer.echo(f"Redelivering {count} to regional office {office_id}.")
     return None
 
 
@@ -153,8 +168,8 @@ def _table(found: Iterable[WebhookDelivery]) -> Table:
         outcome = "" if last is None else last.error or str(last.status)
         table.add_row(
             str(delivery.id),
-            str(delivery.regional_office_id),
-            str(delivery.purchase_id),
+            str(delivery.endpoint.regional_office_id),
+            delivery.subject.removeprefix("purchase:"),
             delivery.state,
             str(len(delivery.attempts)),
             rfc3339(at.replace(microsecond=0)) if at else "",

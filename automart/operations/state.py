@@ -21,7 +21,7 @@ from automart.background.kinds import Kind, Queue
 from automart.background.models import Job, JobState, Lease
 from automart.catalogue.models import OutcomeState, SyncOutcome
 from automart.db import db, utcnow
-from automart.purchases.models import DeliveryState, RegionalOffice, WebhookDelivery
+from automart.webhooks.models import DeliveryState, WebhookDelivery, WebhookEndpoint
 
 HOUSEKEEPING = "housekeeping"
 RECENT = timedelta(hours=1)
@@ -151,7 +151,7 @@ def webhooks() -> Gauges:
         (utcnow() - oldest).total_seconds() if oldest else 0,
     )
     yield from _ended_deliveries()
-    failing = select(func.count()).where(RegionalOffice.failing_since.is_not(None))
+    failing = select(func.count()).where(WebhookEndpoint.failing_since.is_not(None))
     yield GaugeMetricFamily(
         "automart_webhook_failing_offices",
         "Offices whose webhooks do nothing but fail at present.",

@@ -1,1 +1,1 @@
-"""Sales of regional offices, the states of their making, and the webhooks that tell of them."""
+"""Purchases: cars that regional offices have sold, and the states of their production."""

@@ -1,48 +1,53 @@
-"""Sales become purchases, and purchases go through their states."""
+"""Recording sales as purchases, and changing the states of purchases."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, exists, false, or_, select, union_all
+from sqlalchemy import ColumnElement, Select, false, or_, select, true, union_all
 
 from automart import background
 from automart.api import paginate_by
-from automart.background import Job, JobState
+from automart.api.access import current_caller
 from automart.catalogue.lookup import find_model
 from automart.catalogue.models import VehicleMake
-from automart.db import db, fold, insert, table_of, utcnow
+from automart.db import db, fold, for_update, insert, table_of, utcnow
 from automart.errors import Conflict, Forbidden, NotFound
-from automart.purchases import deliveries
-from automart.purchases.models import Purchase, PurchaseChange, PurchaseState, RegionalOffice
-from automart.purchases.partners import my_make_ids, my_office_id, visible_parts
+from automart.partners.models import OFFICE_SCOPE
+from automart.partners.service import current_make_ids, current_office_id, keep_office
+from automart.purchases.events import state_changed
+from automart.purchases.models import Purchase, PurchaseChange, PurchaseState
+from automart.webhooks.deliveries import enqueue_delivery
+from automart.webhooks.service import lock_endpoint_of
 
 _PURCHASE = table_of(Purchase)
 _CHANGE = table_of(PurchaseChange)
+_TICK = timedelta(microseconds=1)
 
 
-def report_sale(
+def submit_sale(
     external_order_number: str, brand: str, car_model: str, regional_office_id: int | None
 ) -> background.Job:
-    """Submit the recording of a sale of the calling office.
+    """Submit the job that records a sale of the calling office.
 
-    The office cannot be deleted until the sale is written. Its make can: then the job fails, with a
-    409 that says so.
-    Raises `Forbidden` for another's `regional_office_id`, `Invalid` for what is not in the
-    catalogue, `Conflict` if the order number stands for another car.
+    The office cannot be deleted before the sale is recorded. The make can: then the job fails with
+    a 409.
+    Raises `Forbidden` for another office's `regional_office_id`, `Invalid` for a car that is not in
+    the catalogue, `Conflict` if the order number belongs to another car.
     """
-    office_id = my_office_id()
+    office_id = current_office_id()
     if regional_office_id not in (None, office_id):
-        raise Forbidden(f"This client speaks for the office {office_id}.")
-    _keep_office(office_id)
-    known = _purchase_of(office_id, external_order_number)
+        raise Forbidden(f"This client acts for regional office {office_id}.")
+    keep_office(office_id)
+    known = _find_purchase(office_id, external_order_number)
     if known is None:
         make, car_model = find_model(brand, car_model, keep=False, model_field="car_model")
         make_id = make.id
     else:
-        # Sent again. The car may have left the catalogue meanwhile, and is sold all the same.
-        _check_same_car(known, _can_mean_make_of(known, brand), car_model)
+        # A repeated report is valid even if the car has left the catalogue since the first one.
+        _check_same_car(known, _can_be_make_of(known, brand), car_model)
         make_id, car_model = known.make_id, known.car_model
     job = background.submit(
         background.Kind.PURCHASE_RECORDING,
@@ -52,17 +57,17 @@ def report_sale(
         car_model=car_model,
     )
     if job is None:
-        raise RuntimeError("Only a singleton is refused.")
+        raise RuntimeError("Only a job with a singleton can be refused.")
     return job
 
 
-def record_sale(
+def create_purchase(
     regional_office_id: int, external_order_number: str, make_id: int, car_model: str
 ) -> Purchase:
-    """The purchase of a reported sale, in the present transaction, written unless it is there.
+    """Store a reported sale and return its purchase. If it is stored already, return that one.
 
-    Raises `Conflict` if the order number stands for another car, `IntegrityError` if the office or
-    the make are gone.
+    Raises `Conflict` if the order number belongs to another car, `IntegrityError` if the office or
+    the make does not exist any more.
     """
     now = utcnow()
     values = {
@@ -78,43 +83,30 @@ def record_sale(
     if purchase_id is not None:
         first = {"purchase_id": purchase_id, "state": PurchaseState.ORDERED, "at": now}
         db.session.execute(insert(_CHANGE).values(first))
-    purchase = _purchase_of(regional_office_id, external_order_number)
+    purchase = _find_purchase(regional_office_id, external_order_number)
     if purchase is None:
-        raise RuntimeError("It was there a moment ago, and purchases are not deleted.")
+        raise RuntimeError("The purchase was stored before, and purchases are never deleted.")
     _check_same_car(purchase, purchase.make_id == make_id, car_model)
     return purchase
 
 
-def check_has_sold_nothing(office: RegionalOffice) -> None:
-    """Raise `Conflict` if a locked office has purchases, or sales that are yet to be written."""
-    if db.session.scalar(select(exists().where(Purchase.regional_office_id == office.id))):
-        raise Conflict(f"Regional office {office.id} still has purchases.")
-    being_written = exists().where(
-        Job.kind == str(background.Kind.PURCHASE_RECORDING),
-        Job.state.in_((JobState.QUEUED, JobState.RUNNING)),
-        Job.arguments["regional_office_id"].as_integer() == office.id,
-    )
-    if db.session.scalar(select(being_written)):
-        raise Conflict(f"Sales of the regional office {office.id} are still to be written.")
-
-
 def visible_purchases() -> Select[Purchase]:
-    """The purchases that the present caller may see."""
-    return select(Purchase).where(or_(false(), *visible_parts()))
+    """Return a query of the purchases that the current caller may see."""
+    return select(Purchase).where(or_(false(), *_visible_parts()))
 
 
 def list_purchases(query: Mapping[str, Any]) -> dict[str, Any]:
-    """A page of the purchases that the present caller may see, with the filters of `query`."""
+    """Return a page of the purchases that the current caller may see and that match `query`."""
     filters = []
     if query["state"] is not None:
         filters.append(Purchase.state == query["state"])
     if query["brand"] is not None:
         filters.append(_is_of_brand(query["brand"]))
-    parts = visible_parts()
+    parts = _visible_parts()
 
     def fetch(last: int | None, count: int) -> Sequence[Purchase]:
-        # The next of each part are found by an index in their order; those of all parts at once
-        # would be fetched from the first to the last, and sorted.
+        # An index finds the next rows of each part in order. One query for all parts would have to
+        # read and sort all of their rows.
         rows = select(Purchase.id).where(*filters, Purchase.id > (last or 0))
         nexts = [rows.where(p).order_by(Purchase.id).limit(count).subquery() for p in parts]
         if not nexts:
@@ -126,54 +118,57 @@ def list_purchases(query: Mapping[str, Any]) -> dict[str, Any]:
     return paginate_by(fetch, Purchase.id, query)
 
 
-def lock_purchase_to_move(purchase_id: int) -> Purchase:
-    """The purchase, locked, if it is of the calling manufacturer's makes. Raises `NotFound`."""
-    mine = visible_purchases().where(Purchase.id == purchase_id)
-    # FOR NO KEY UPDATE, and the make not with it: other purchases of the make may go on.
-    mine = mine.with_for_update(of=Purchase, key_share=True)
-    purchase = db.session.scalar(mine.execution_options(populate_existing=True))
-    if purchase is None:
-        raise NotFound(f"There is no purchase {purchase_id}.")
-    return purchase
+def get_purchase(purchase_id: int) -> Purchase:
+    """Return a purchase that the current caller may see. Raises `NotFound`."""
+    return _visible_purchase(visible_purchases(), purchase_id)
 
 
-def move(purchase: Purchase, state: PurchaseState) -> None:
-    """Bring a locked purchase into `state`, and have its office told.
+def lock_purchase(purchase_id: int) -> Purchase:
+    """Return a purchase that the current caller may see, locked. Raises `NotFound`."""
+    return _visible_purchase(for_update(visible_purchases(), Purchase), purchase_id)
 
-    The same state again changes nothing. Raises `Conflict` for one that does not follow.
+
+def update_purchase_state(purchase: Purchase, state: PurchaseState) -> None:
+    """Change the state of a locked purchase and notify its regional office.
+
+    Does nothing if the purchase has this state already. Raises `Conflict` if `state` does not
+    follow the current one.
     """
     previous = purchase.state
     if state is previous:
         return
     if state not in previous.followers:
-        raise Conflict(_what_follows(previous, state))
-    now = utcnow()
-    change = PurchaseChange(purchase_id=purchase.id, previous_state=previous, state=state, at=now)
-    purchase.update({"state": state, "updated_at": now})
+        raise Conflict(_allowed_states(previous, state))
+    # Receivers order events by this time. The clocks of two web hosts may disagree.
+    at = max(utcnow(), purchase.history[-1].at + _TICK)
+    change = PurchaseChange(purchase_id=purchase.id, previous_state=previous, state=state, at=at)
+    purchase.update({"state": state, "updated_at": at})
     purchase.history.append(change)
-    db.session.flush()  # gives change.id
-    deliveries.announce(purchase, change)
+    endpoint = lock_endpoint_of(purchase.regional_office_id)
+    enqueue_delivery(endpoint, state_changed(purchase, change))
 
 
-def make_id_of(brand: str) -> int:
-    """The calling manufacturer's make of this name. Raises `NotFound`, for another's too."""
-    mine = select(VehicleMake).where(VehicleMake.id.in_(my_make_ids()))
-    # Compared here and not by the database, to which not every text in a path could be sent.
-    makes = {make.name_folded: make.id for make in db.session.scalars(mine)}
-    make_id = makes.get(fold(brand.strip()))
-    if make_id is None:
-        raise NotFound(f"You make no {brand}.")
-    return make_id
+def _visible_parts() -> list[ColumnElement[bool]]:
+    """Return disjoint filters, each backed by an index, whose union the current caller may see.
+
+    People see all purchases, offices their own, manufacturers those of each of their makes.
+    """
+    caller = current_caller()
+    if caller.user_id is not None:
+        return [true()]
+    if OFFICE_SCOPE in caller.scopes:
+        return [Purchase.regional_office_id == current_office_id()]
+    return [Purchase.make_id == make_id for make_id in current_make_ids()]
 
 
-def _keep_office(office_id: int) -> None:
-    """Keep an office from being deleted until the transaction ends. Raises `Forbidden`."""
-    office = select(RegionalOffice.id).where(RegionalOffice.id == office_id)
-    if db.session.scalar(office.with_for_update(read=True, key_share=True)) is None:
-        raise Forbidden(f"The office {office_id} has just been deleted.")
+def _visible_purchase(visible: Select[Purchase], purchase_id: int) -> Purchase:
+    purchase: Purchase | None = db.session.scalar(visible.where(Purchase.id == purchase_id))
+    if purchase is None:
+        raise NotFound(f"There is no purchase {purchase_id}.")
+    return purchase
 
 
-def _purchase_of(office_id: int, order_number: str) -> Purchase | None:
+def _find_purchase(office_id: int, order_number: str) -> Purchase | None:
     purchase: Purchase | None = db.session.scalar(
         select(Purchase).where(
             Purchase.regional_office_id == office_id, Purchase.external_order_number == order_number
@@ -183,13 +178,13 @@ def _purchase_of(office_id: int, order_number: str) -> Purchase | None:
 
 
 def _is_of_brand(brand: str) -> ColumnElement[bool]:
-    """Whether a purchase is of the make with this name, whatever the case."""
+    """Whether the make of a purchase has this name, regardless of case."""
     make = select(VehicleMake.id).where(VehicleMake.name_folded == fold(brand))
     return Purchase.make_id == make.scalar_subquery()
 
 
-def _can_mean_make_of(purchase: Purchase, brand: str) -> bool:
-    """Whether a brand is the make of a purchase, or none of now: the make may have been renamed."""
+def _can_be_make_of(purchase: Purchase, brand: str) -> bool:
+    """Return whether a brand is the make of a purchase, or unknown: makes can be renamed."""
     named = db.session.scalar(select(VehicleMake.id).where(VehicleMake.name_folded == fold(brand)))
     return named in (None, purchase.make_id)
 
@@ -199,11 +194,11 @@ def _check_same_car(purchase: Purchase, is_of_make: bool, car_model: str) -> Non
         return
     car = f"{purchase.brand} {purchase.car_model}"
     raise Conflict(
-        f"The order number {purchase.external_order_number} stands for another car: {car}.",
+        f"Order number {purchase.external_order_number} belongs to another car: {car}.",
         purchase_id=purchase.id,
     )
 
 
-def _what_follows(previous: PurchaseState, state: PurchaseState) -> str:
-    followers = " or ".join(sorted(previous.followers))
-    return f"{state} does not follow {previous}: {followers or 'nothing'} does."
+def _allowed_states(previous: PurchaseState, state: PurchaseState) -> str:
+    followers = " or ".join(sorted(previous.followers)) or "nothing"
+    return f"{state} does not follow {previous}. Allowed: {followers}."

@@ -1,4 +1,4 @@
-"""Sales, purchases and their states: for offices, manufacturers, and people."""
+"""Sales of regional offices, and the states of purchases."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from automart.api import Blueprint, Values, idempotent, page_of, paginate
 from automart.background import Job
 from automart.background.schemas import JobSchema
 from automart.background.waiting import accepted, can_wait
-from automart.db import db, transaction
-from automart.errors import Invalid, NotFound
+from automart.db import transaction
+from automart.errors import Invalid
+from automart.partners.models import MANUFACTURER_SCOPE, OFFICE_SCOPE
+from automart.partners.service import current_make_id
 from automart.purchases import service
 from automart.purchases.models import Purchase, PurchaseState
-from automart.purchases.partners import MANUFACTURER_SCOPE, OFFICE_SCOPE
 from automart.purchases.schemas import (
     OrderedVehicleSchema,
     OrderedVehiclesQuery,
@@ -26,7 +27,7 @@ from automart.purchases.schemas import (
     StateChange,
 )
 
-blp = Blueprint("purchases", __name__, url_prefix="/v1", description="Sales and their making")
+blp = Blueprint("purchases", __name__, url_prefix="/v1", description="Purchases and their states")
 
 
 @blp.route("/sales-webhook")
@@ -38,10 +39,13 @@ class SalesWebhook(MethodView):
     @blp.response(202, JobSchema)
     @blp.alt_response(409, "CONFLICT")
     def post(self, sale: Values) -> tuple[Job, int, Any]:
-        """Report a sale. It is written in the background; the job's result is the purchase."""
-        office_id = _office_meant(sale)
+        """Report a sale.
+
+        A background job records it. The result of the job is the purchase.
+        """
+        office_id = _requested_office(sale)
         with transaction():
-            job = service.report_sale(
+            job = service.submit_sale(
                 sale["external_order_number"], sale["brand"], sale["car_model"], office_id
             )
         return accepted(job)
@@ -54,9 +58,9 @@ class VehiclesForManufacturing(MethodView):
     @blp.response(200, page_of(OrderedVehicleSchema))
     @blp.alt_response(404, "NOT_FOUND")
     def get(self, query: Values, brand: str) -> Values:
-        """List what is ordered of one of your makes, the oldest first."""
+        """List the ordered vehicles of one of your makes, oldest first."""
         ordered = select(Purchase).where(
-            Purchase.make_id == service.make_id_of(brand), Purchase.state == PurchaseState.ORDERED
+            Purchase.make_id == current_make_id(brand), Purchase.state == PurchaseState.ORDERED
         )
         return paginate(ordered, Purchase.id, query)
 
@@ -69,11 +73,13 @@ class UpdateStateWebhook(MethodView):
     @blp.alt_response(404, "NOT_FOUND")
     @blp.alt_response(409, "CONFLICT")
     def post(self, change: Values, purchase_id: int) -> Purchase:
-        """Say how far a car of your makes is. Its office is told. The same state again changes
-        nothing."""
+        """Update a purchase's state and notify its regional office.
+
+        Sending the current state again changes nothing.
+        """
         with transaction():
-            purchase = service.lock_purchase_to_move(purchase_id)
-            service.move(purchase, change["state"])
+            purchase = service.lock_purchase(purchase_id)
+            service.update_purchase_state(purchase, change["state"])
         return purchase
 
 
@@ -83,7 +89,10 @@ class Purchases(MethodView):
     @blp.arguments(PurchaseQuery, location="query")
     @blp.response(200, page_of(PurchaseSchema))
     def get(self, query: Values) -> Values:
-        """List purchases: an office its own, a manufacturer those of its makes, people all."""
+        """List purchases.
+
+        An office sees its own, a manufacturer those of its makes, a user all.
+        """
         return service.list_purchases(query)
 
 
@@ -93,16 +102,12 @@ class PurchaseById(MethodView):
     @blp.response(200, PurchaseSchema)
     @blp.alt_response(404, "NOT_FOUND")
     def get(self, purchase_id: int) -> Purchase:
-        """Read a purchase."""
-        found = service.visible_purchases().where(Purchase.id == purchase_id)
-        purchase: Purchase | None = db.session.scalar(found)
-        if purchase is None:
-            raise NotFound(f"There is no purchase {purchase_id}.")
-        return purchase
+        """Get a purchase."""
+        return service.get_purchase(purchase_id)
 
 
-def _office_meant(sale: Values) -> int | None:
-    by_either_name = {sale[n] for n in ("regional_office_id", "regional_office") if n in sale}
-    if len(by_either_name) > 1:
+def _requested_office(sale: Values) -> int | None:
+    ids = {sale[name] for name in ("regional_office_id", "regional_office") if name in sale}
+    if len(ids) > 1:
         raise Invalid.field("regional_office", "Differs from regional_office_id.")
-    return next(iter(by_either_name), None)
+    return next(iter(ids), None)

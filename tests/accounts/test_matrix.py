@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 
 from automart.accounts.models import Client, User
 from automart.api.access import stated_access
-from automart.purchases.models import Manufacturer, RegionalOffice
+from automart.partners.models import Manufacturer, RegionalOffice
 from tests.support.purchases import make_manufacturer, make_office
 
 PUBLIC = frozenset(

@@ -10,8 +10,10 @@ from flask import Flask
 
 from automart.config import Settings
 from automart.db import db, transaction
-from automart.purchases import deliveries
-from automart.purchases.models import DeliveryState, PurchaseState, RegionalOffice
+from automart.partners import service as partners
+from automart.partners.models import RegionalOffice
+from automart.purchases.models import PurchaseState
+from automart.webhooks.models import DeliveryState
 from sandbox.office import Offices
 from tests.cli.conftest import Run
 from tests.support.purchases import all_deliveries, make_purchase, make_signing_office
@@ -33,7 +35,7 @@ def office(app: Flask, offices: Offices) -> RegionalOffice:
 
 def enable(office: RegionalOffice) -> None:
     with transaction():
-        deliveries.change_office(deliveries.lock_office(office.id), {"webhook_enabled": True})
+        partners.update_office(partners.lock_office(office.id), {"webhook_enabled": True})
 
 
 def test_the_list(office: RegionalOffice, run: Run) -> None:
@@ -53,13 +55,13 @@ def test_all_failed_ones_of_a_time_range_in_one_command(
     told = run("webhooks", "redeliver", "--since", "2020-01-01", "--until", "2990-01-01T00:00Z")
     assert (told.exit_code, told.stdout) == (
         0,
-        f"3 on their way to the regional office {office.id}.\n",
+        f"Redelivering 3 to regional office {office.id}.\n",
     )
     run_jobs()
     assert {one.state for one in all_deliveries()} == {DeliveryState.SUCCEEDED}
     assert len(offices.received("munich")) == 3
     again = run("webhooks", "redeliver", "--office", str(office.id))
-    assert (again.exit_code, again.stdout) == (0, "There are none to deliver.\n")
+    assert (again.exit_code, again.stdout) == (0, "There is nothing to redeliver.\n")
 
 
 def test_one_of_them(
@@ -84,7 +86,7 @@ def test_those_that_are_not_there_are_named(office: RegionalOffice, run: Run) ->
 def test_an_office_that_cannot_be_told_is_named(office: RegionalOffice, run: Run) -> None:
     told = run("webhooks", "redeliver", "--since", "2020-01-01")
     assert told.exit_code == 3
-    why = f"3 not delivered: The webhook of the regional office {office.id} is disabled.\n"
+    why = f"3 not redelivered: The webhook of regional office {office.id} is disabled.\n"
     assert told.stderr == why
     db.session.rollback()
     assert {one.state for one in all_deliveries()} == {DeliveryState.FAILED}

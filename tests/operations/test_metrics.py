@@ -29,7 +29,8 @@ from automart.background.upkeep import hold_lease
 from automart.config import Settings
 from automart.db import db, transaction, utcnow
 from automart.metrics import CONNECTIONS, free_slot, measure_connections
-from automart.purchases.models import DeliveryState, PurchaseState, WebhookDelivery
+from automart.purchases.models import PurchaseState
+from automart.webhooks.models import DeliveryState, WebhookDelivery
 from tests.support import people
 from tests.support.processes import until
 from tests.support.purchases import make_office, make_purchase
@@ -129,7 +130,9 @@ class TestState:
         told = scrape(as_admin)
         assert value(told, "automart_webhook_backlog", tried="no") == 0
         assert value(told, "automart_webhook_oldest_delivery_seconds") == 0
-        office = make_office(webhook_url="https://office.example/", failing_since=utcnow())
+        office = make_office(webhook_url="https://office.example/")
+        with transaction():
+            db.session.merge(office).endpoint.failing_since = utcnow()
         for _ in range(4):
             make_purchase(office, state=PurchaseState.MANUFACTURING)
         new, tried, ended, old = db.session.query(WebhookDelivery)

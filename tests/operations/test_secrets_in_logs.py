@@ -13,7 +13,8 @@ from automart.accounts.service import create_application
 from automart.config import Settings
 from automart.db import db, transaction
 from automart.errors import Unavailable
-from automart.purchases.models import PurchaseState, RegionalOffice
+from automart.partners.models import RegionalOffice
+from automart.purchases.models import PurchaseState
 from automart.storage import current_storage
 from automart.telemetry import configure_logging
 from sandbox.office import Offices

@@ -11,7 +11,8 @@ from werkzeug.test import TestResponse
 
 from automart.catalogue.models import VehicleMake, VehicleModel
 from automart.db import db, transaction
-from automart.purchases.models import Purchase, RegionalOffice
+from automart.partners.models import RegionalOffice
+from automart.purchases.models import Purchase
 from tests.support.http import at_once
 from tests.support.inventory import ids, pointers
 from tests.support.purchases import (

@@ -14,7 +14,8 @@ from sqlalchemy.exc import IntegrityError
 
 from automart.catalogue.models import VehicleMake
 from automart.db import db, transaction
-from automart.purchases.models import Manufacturer, PurchaseChange, PurchaseState
+from automart.partners.models import Manufacturer
+from automart.purchases.models import PurchaseChange, PurchaseState
 from tests.support.inventory import ids, pointers
 from tests.support.purchases import (
     HONDA,

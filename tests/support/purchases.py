@@ -9,14 +9,11 @@ from automart.accounts.models import Client
 from automart.background import Job
 from automart.catalogue.models import VehicleMake
 from automart.db import db, transaction
-from automart.purchases import partners, service, signing
-from automart.purchases.models import (
-    Manufacturer,
-    Purchase,
-    PurchaseState,
-    RegionalOffice,
-    WebhookDelivery,
-)
+from automart.partners import service as partners
+from automart.partners.models import Manufacturer, RegionalOffice
+from automart.purchases import service
+from automart.purchases.models import Purchase, PurchaseState
+from automart.webhooks.models import WebhookDelivery
 from tests.support.inventory import HONDA, TOYOTA, add_catalogue
 
 __all__ = ["HONDA", "TOYOTA", "add_catalogue"]
@@ -41,32 +38,30 @@ def ensure_catalogue() -> None:
 
 
 def make_office(**values: Any) -> RegionalOffice:
-    office = RegionalOffice(**{"name": f"Office {next(_numbers)}"} | values)
-    with transaction():
-        db.session.add(office)
-    return office
+    return make_signing_office(**values)[0]
 
 
 def make_signing_office(**values: Any) -> tuple[RegionalOffice, str]:
     """An office and the secret that signs what is sent to it."""
-    office = make_office(**values)
+    defaults = {"name": f"Office {next(_numbers)}", "webhook_url": None, "webhook_enabled": True}
     with transaction():
-        return office, signing.rotate(office.id)
+        return partners.create_office(defaults | values)
 
 
 def make_manufacturer(*make_ids: int) -> Manufacturer:
-    manufacturer = Manufacturer(name=f"Manufacturer {next(_numbers)}")
     if make_ids:
         ensure_catalogue()
+    values = {"name": f"Manufacturer {next(_numbers)}", "make_ids": make_ids}
     with transaction():
-        partners.make_for(manufacturer, make_ids)
-        db.session.add(manufacturer)
-    return manufacturer
+        return partners.create_manufacturer(values)
 
 
 def client_of(partner: RegionalOffice | Manufacturer) -> Client:
     with transaction():
-        return partners.add_client_of(partner, f"Machine {next(_numbers)}")[0]
+        name = f"Machine {next(_numbers)}"
+        if isinstance(partner, RegionalOffice):
+            return partners.create_office_client(partner, name)[0]
+        return partners.create_manufacturer_client(partner, name)[0]
 
 
 def make_purchase(
@@ -81,7 +76,7 @@ def make_purchase(
     model = "Corolla" if make_id == TOYOTA else "Civic"
     with transaction():
         number = order_number or f"order {next(_numbers)}"
-        purchase = service.record_sale(office.id, number, make_id, model)
+        purchase = service.create_purchase(office.id, number, make_id, model)
     for step in PATHS[state]:
         move(purchase, step)
     return purchase
@@ -89,7 +84,8 @@ def make_purchase(
 
 def move(purchase: Purchase, state: PurchaseState) -> None:
     with transaction():
-        service.move(db.session.get_one(Purchase, purchase.id, populate_existing=True), state)
+        stored = db.session.get_one(Purchase, purchase.id, populate_existing=True)
+        service.update_purchase_state(stored, state)
 
 
 def sale(order_number: str = "A-1", **values: Any) -> dict[str, Any]:

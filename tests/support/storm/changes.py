@@ -13,14 +13,9 @@ from sqlalchemy import func, select
 
 from automart.background import JobState
 from automart.db import db, end_read, transaction
-from automart.purchases import deliveries
-from automart.purchases.models import (
-    DeliveryState,
-    Purchase,
-    PurchaseChange,
-    PurchaseState,
-    WebhookDelivery,
-)
+from automart.purchases.models import Purchase, PurchaseChange, PurchaseState
+from automart.webhooks import deliveries
+from automart.webhooks.models import DeliveryState, WebhookDelivery
 from sandbox.office import Received
 from tests.support.processes import until
 from tests.support.purchases import PATHS, all_deliveries, all_jobs
@@ -107,12 +102,12 @@ def _redeliver_delayed() -> int:
     delayed = select(WebhookDelivery).where(
         WebhookDelivery.state == DeliveryState.PENDING, WebhookDelivery.tries > PATIENT_FOR_TRIES
     )
-    counts = delayed.with_only_columns(WebhookDelivery.regional_office_id, func.count())
-    found = db.session.execute(counts.group_by(WebhookDelivery.regional_office_id)).all()
+    counts = delayed.with_only_columns(WebhookDelivery.endpoint_id, func.count())
+    found = db.session.execute(counts.group_by(WebhookDelivery.endpoint_id)).all()
     end_read()
-    for office_id, _ in found:
+    for endpoint_id, _ in found:
         with transaction():
-            deliveries.redeliver(office_id, delayed)
+            deliveries.redeliver(endpoint_id, delayed)
     return sum(count for _, count in found)
 
 

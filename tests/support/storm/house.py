@@ -13,7 +13,7 @@ from flask import Flask
 
 from automart.accounts.models import Client
 from automart.config import Settings
-from automart.purchases.models import RegionalOffice
+from automart.partners.models import RegionalOffice
 from sandbox.office import Offices
 from tests.support.people import token_of
 from tests.support.processes import worker_running

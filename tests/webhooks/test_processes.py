@@ -67,7 +67,7 @@ def test_an_office_that_hangs_does_not_hold_up_others(
         move(make_purchase(dead), PurchaseState.CANCELLED)
 
     def told() -> list[WebhookDelivery]:
-        mine = [one for one in all_deliveries() if one.regional_office_id == lively.id]
+        mine = [one for one in all_deliveries() if one.endpoint_id == lively.endpoint.id]
         return [one for one in mine if one.state is DeliveryState.SUCCEEDED]
 
     with worker_running(settings, "webhooks") as worker:
@@ -77,7 +77,7 @@ def test_an_office_that_hangs_does_not_hold_up_others(
         for count in range(1, CHANGES + 1):
             move(make_purchase(lively), PurchaseState.CANCELLED)
             until(lambda count=count: len(told()) == count)
-        theirs = [one for one in all_deliveries() if one.regional_office_id == dead.id]
+        theirs = [one for one in all_deliveries() if one.endpoint_id == dead.endpoint.id]
         assert {one.state for one in theirs} == {DeliveryState.PENDING}
         assert [] in [one.attempts for one in theirs]
         worker.kill_all()  # what the dead office has still got is of no interest

@@ -1,4 +1,4 @@
-"""An office of the sandbox, told of its purchases by our own jobs."""
+"""An office of the sandbox that receives webhooks from our own jobs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from sqlalchemy import update
 from automart.background import Job, JobState
 from automart.config import Settings
 from automart.db import db, transaction, utcnow
-from automart.purchases.models import RegionalOffice, WebhookDelivery
+from automart.partners.models import RegionalOffice
+from automart.webhooks.models import WebhookDelivery, WebhookEndpoint
 from sandbox.office import Offices
 from tests.support.purchases import make_signing_office
 
@@ -40,7 +41,7 @@ def pass_time(app: Flask) -> Callable[[timedelta], None]:
         with transaction():
             for column in (
                 WebhookDelivery.next_attempt_at,
-                RegionalOffice.failing_since,
+                WebhookEndpoint.failing_since,
                 Job.due_at,
             ):
                 model = column.class_
@@ -76,14 +77,14 @@ def until_the_end(app: Flask, run_jobs: Callable[[], None]) -> Callable[[], int]
 
 
 @pytest.fixture(autouse=True)
-def _no_office_is_left_out(app: Flask) -> Iterator[None]:
-    """Whatever a test did: what is pending and due for an office has a job that sees to it."""
+def _no_due_delivery_is_without_a_job(app: Flask) -> Iterator[None]:
+    """Whatever a test did: an endpoint with a pending delivery has an active job."""
     yield
     db.session.rollback()
     pending = db.session.query(WebhookDelivery).filter(WebhookDelivery.next_attempt_at.is_not(None))
-    for office_id in {delivery.regional_office_id for delivery in pending}:
+    for endpoint_id in {delivery.endpoint_id for delivery in pending}:
         active = db.session.query(Job).filter(
-            Job.singleton == f"webhooks:{office_id}",
+            Job.singleton == f"webhooks:{endpoint_id}",
             Job.state.in_((JobState.QUEUED, JobState.RUNNING)),
         )
         assert active.count() == 1

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 
 from automart.accounts.models import Client
 from automart.db import db
-from automart.purchases.models import WebhookSecret
+from automart.webhooks.models import WebhookSecret
 from tests.support.inventory import ids, pointers
 from tests.support.purchases import make_office, make_purchase
 
@@ -44,7 +44,7 @@ def test_an_office_is_added_and_its_secret_shown_once(client: FlaskClient) -> No
 def test_the_secret_is_not_stored_in_clear(client: FlaskClient) -> None:
     secret = client.post("/v1/regional-offices", json={"name": "Munich"}).get_json()
     (row,) = db.session.query(WebhookSecret).all()
-    assert secret["webhook_secret"].removeprefix("whsec_") not in row.sealed
+    assert secret["webhook_secret"].removeprefix("whsec_") not in row.encrypted
 
 
 @pytest.mark.parametrize(

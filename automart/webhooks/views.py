@@ -1,4 +1,4 @@
-"""Webhook deliveries: to look at, and to order again."""
+"""Webhook deliveries: listing, reading and redelivering them."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from typing import Any
 
 from flask.views import MethodView
 from sqlalchemy import select
+from sqlalchemy.orm import joinedload
 
 from automart.accounts.auth import ADMIN, requires
-from automart.api import Blueprint, idempotent, page_of, paginate
+from automart.api import Blueprint, Values, idempotent, page_of, paginate
 from automart.background import Job
 from automart.background.schemas import JobSchema
 from automart.background.waiting import accepted, can_wait
 from automart.db import get_or_404, transaction
-from automart.purchases import deliveries
-from automart.purchases.models import WebhookDelivery
-from automart.purchases.schemas import DeliveryQuery, DeliverySchema
+from automart.webhooks import deliveries
+from automart.webhooks.models import WebhookDelivery, WebhookEndpoint
+from automart.webhooks.schemas import DeliveryQuery, DeliverySchema
 
-blp = Blueprint("webhooks", __name__, url_prefix="/v1", description="Webhooks on their way")
+blp = Blueprint("webhooks", __name__, url_prefix="/v1", description="Webhook deliveries")
 
 
 @blp.route("/webhook-deliveries")
@@ -25,13 +26,16 @@ class WebhookDeliveries(MethodView):
     @requires(ADMIN)
     @blp.arguments(DeliveryQuery, location="query")
     @blp.response(200, page_of(DeliverySchema))
-    def get(self, query: dict[str, Any]) -> dict[str, Any]:
-        """List deliveries, with every try of each."""
-        found = select(WebhookDelivery)
+    def get(self, query: Values) -> Values:
+        """List webhook deliveries with their attempts."""
+        found = select(WebhookDelivery).options(joinedload(WebhookDelivery.endpoint))
         if query["state"] is not None:
             found = found.where(WebhookDelivery.state == query["state"])
         if query["regional_office_id"] is not None:
-            found = found.where(WebhookDelivery.regional_office_id == query["regional_office_id"])
+            endpoint_id = select(WebhookEndpoint.id).where(
+                WebhookEndpoint.regional_office_id == query["regional_office_id"]
+            )
+            found = found.where(WebhookDelivery.endpoint_id == endpoint_id.scalar_subquery())
         return paginate(found, WebhookDelivery.id, query)
 
 
@@ -41,7 +45,7 @@ class WebhookDeliveryById(MethodView):
     @blp.response(200, DeliverySchema)
     @blp.alt_response(404, "NOT_FOUND")
     def get(self, delivery_id: int) -> WebhookDelivery:
-        """Read a delivery, with every try."""
+        """Get a webhook delivery with its attempts."""
         return get_or_404(WebhookDelivery, delivery_id)
 
 
@@ -54,10 +58,12 @@ class Redelivery(MethodView):
     @blp.alt_response(404, "NOT_FOUND")
     @blp.alt_response(409, "CONFLICT")
     def post(self, delivery_id: int) -> tuple[Job, int, Any]:
-        """Deliver again, under the same `webhook-id`, from the first try on. The job is the one
-        that delivers whatever is due to the office."""
+        """Restart a delivery under the same `webhook-id`.
+
+        The job delivers everything that is due to the same regional office.
+        """
         with transaction():
             delivery = get_or_404(WebhookDelivery, delivery_id)
-            this = select(WebhookDelivery).where(WebhookDelivery.id == delivery.id)
-            job = deliveries.redeliver(delivery.regional_office_id, this)
+            chosen = select(WebhookDelivery).where(WebhookDelivery.id == delivery.id)
+            job = deliveries.redeliver(delivery.endpoint_id, chosen)
         return accepted(job)

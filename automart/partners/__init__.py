@@ -1,0 +1,1 @@
+"""Regional offices and manufacturers, and the service clients that act for them."""

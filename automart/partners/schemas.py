@@ -1,0 +1,64 @@
+"""Regional offices, manufacturers and their clients, as the API takes and shows them."""
+
+from __future__ import annotations
+
+from marshmallow import fields, validate
+
+from automart.accounts.models import LONGEST_NAME as LONGEST_CLIENT_NAME
+from automart.accounts.schemas import ClientWithSecretSchema
+from automart.api import PageQuery, Schema, changes_of
+from automart.api.fields import Flag, Id, Text
+from automart.partners.models import LONGEST_NAME
+from automart.webhooks.schemas import WebhookUrl
+
+MOST_MAKES = 100
+
+
+class OfficeSchema(Schema):
+    """A regional office. Without `webhook_url` it receives no webhooks."""
+
+    id = fields.Integer(dump_only=True)
+    name = Text(required=True, max_length=LONGEST_NAME)
+    webhook_url = WebhookUrl(allow_none=True, load_default=None)
+    webhook_enabled = Flag(
+        load_default=True,
+        metadata={
+            "description": "Set to false automatically after a 410 or five days of failures."
+        },
+    )
+
+
+class OfficeWithSecretSchema(OfficeSchema):
+    """A regional office with the secret that signs its webhooks, which is shown only once."""
+
+    webhook_secret = fields.String(dump_only=True)
+
+
+OfficeChanges = changes_of(OfficeSchema)
+
+
+class ManufacturerSchema(Schema):
+    """A manufacturer and the makes whose cars it makes."""
+
+    id = fields.Integer(dump_only=True)
+    name = Text(required=True, max_length=LONGEST_NAME)
+    make_ids = fields.List(Id(), load_default=list, validate=validate.Length(max=MOST_MAKES))
+
+
+ManufacturerChanges = changes_of(ManufacturerSchema)
+
+
+class PartnerQuery(PageQuery):
+    """The query of a list of partners."""
+
+
+class PartnerClientRequest(Schema):
+    """A new client of a partner."""
+
+    name = Text(required=True, max_length=LONGEST_CLIENT_NAME)
+
+
+class PartnerClientWithSecretSchema(ClientWithSecretSchema):
+    """A client of a partner with its secret, which is shown only once."""
+
+    client_secret = fields.String(dump_only=True)

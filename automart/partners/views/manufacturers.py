@@ -1,0 +1,100 @@
+"""Manufacturers and their clients."""
+
+from __future__ import annotations
+
+from flask.views import MethodView
+from sqlalchemy import select
+
+from automart.accounts.auth import ADMIN, requires
+from automart.api import (
+    Answer,
+    Values,
+    check_version,
+    created,
+    idempotent,
+    page_of,
+    paginate,
+)
+from automart.db import get_or_404, transaction
+from automart.partners import service
+from automart.partners.models import Manufacturer
+from automart.partners.schemas import (
+    ManufacturerChanges,
+    ManufacturerSchema,
+    PartnerClientRequest,
+    PartnerClientWithSecretSchema,
+    PartnerQuery,
+)
+from automart.partners.views.blueprint import blp, created_client
+
+
+@blp.route("/manufacturers")
+class Manufacturers(MethodView):
+    @requires(ADMIN)
+    @blp.arguments(PartnerQuery, location="query")
+    @blp.response(200, page_of(ManufacturerSchema))
+    def get(self, query: Values) -> Values:
+        """List manufacturers."""
+        return paginate(select(Manufacturer), Manufacturer.id, query)
+
+    @requires(ADMIN)
+    @idempotent
+    @blp.arguments(ManufacturerSchema)
+    @blp.response(201, ManufacturerSchema)
+    def post(self, values: Values) -> Answer:
+        """Create a manufacturer."""
+        with transaction():
+            manufacturer = service.create_manufacturer(values)
+        return created(manufacturer, "partners.ManufacturerById", manufacturer_id=manufacturer.id)
+
+
+@blp.route("/manufacturers/<id:manufacturer_id>")
+class ManufacturerById(MethodView):
+    @requires(ADMIN)
+    @blp.response(200, ManufacturerSchema)
+    @blp.alt_response(404, "NOT_FOUND")
+    def get(self, manufacturer_id: int) -> Manufacturer:
+        """Get a manufacturer."""
+        return get_or_404(Manufacturer, manufacturer_id)
+
+    @requires(ADMIN)
+    @blp.arguments(ManufacturerChanges)
+    @blp.response(200, ManufacturerSchema)
+    @blp.alt_response(404, "NOT_FOUND")
+    def patch(self, changes: Values, manufacturer_id: int) -> Manufacturer:
+        """Update a manufacturer. Fields that are not sent keep their value.
+
+        `make_ids` replaces all makes.
+        """
+        with transaction():
+            manufacturer = service.lock_manufacturer(manufacturer_id)
+            check_version(manufacturer, ManufacturerSchema)
+            service.update_manufacturer(manufacturer, changes)
+        return manufacturer
+
+    @requires(ADMIN)
+    @blp.response(204)
+    @blp.alt_response(404, "NOT_FOUND")
+    def delete(self, manufacturer_id: int) -> None:
+        """Delete a manufacturer and its clients."""
+        with transaction():
+            manufacturer = service.lock_manufacturer(manufacturer_id, before_delete=True)
+            check_version(manufacturer, ManufacturerSchema)
+            service.delete_manufacturer(manufacturer)
+
+
+@blp.route("/manufacturers/<id:manufacturer_id>/clients")
+class ClientsOfManufacturer(MethodView):
+    @requires(ADMIN)
+    @blp.arguments(PartnerClientRequest)
+    @blp.response(201, PartnerClientWithSecretSchema)
+    @blp.alt_response(404, "NOT_FOUND")
+    def post(self, values: Values, manufacturer_id: int) -> Answer:
+        """Create a client for a manufacturer's systems.
+
+        Its secret is shown only in this response.
+        """
+        with transaction():
+            manufacturer = service.lock_manufacturer(manufacturer_id)
+            client, secret = service.create_manufacturer_client(manufacturer, values["name"])
+        return created_client(client, secret)

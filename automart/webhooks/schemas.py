@@ -1,0 +1,82 @@
+"""Webhook URLs, deliveries and their attempts, as the API shows them."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from marshmallow import ValidationError, fields
+
+from automart.api import PageQuery, Schema
+from automart.api.fields import QueryId, Text, UtcTime
+from automart.api.urls import can_be_host
+from automart.webhooks.models import LONGEST_URL, DeliveryState
+
+
+class WebhookUrl(Text):
+    """An http or https URL without user information."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=LONGEST_URL, metadata={"format": "uri"}, **kwargs)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        url = super()._deserialize(value, *args, **kwargs)
+        try:
+            parts = urlsplit(url)
+            has_host = can_be_host(parts.hostname or "")
+            is_valid = parts.scheme in ("http", "https") and has_host and parts.port != 0
+        except ValueError:  # an invalid port or IPv6 address
+            is_valid = False
+        if not is_valid or not url.isascii() or " " in url or "\\" in url:
+            raise ValidationError("Must be an http or https URL.")
+        if "@" in parts.netloc:
+            raise ValidationError("Must have no user information.")
+        if parts.fragment:
+            raise ValidationError("Must have no fragment.")
+        return url
+
+
+class SubjectId(fields.Integer):
+    """The id in the subject of an event: 7 for `purchase:7`."""
+
+    def __init__(self, kind: str, **kwargs: Any) -> None:
+        super().__init__(attribute="subject", **kwargs)
+        self._prefix = f"{kind}:"
+
+    def _serialize(self, value: Any, *_args: Any, **_kwargs: Any) -> int:
+        return int(value.removeprefix(self._prefix))
+
+
+class AttemptSchema(Schema):
+    """One attempt: the response's status and its first 2,048 characters, or the error."""
+
+    at = UtcTime(required=True)
+    status = fields.Integer(required=True, allow_none=True)
+    response = fields.String(required=True, allow_none=True)
+    error = fields.String(required=True, allow_none=True)
+
+
+class DeliverySchema(Schema):
+    """An event and its delivery to a regional office."""
+
+    id = fields.Integer(required=True)
+    webhook_id = fields.String(required=True)
+    regional_office_id = fields.Integer(required=True, attribute="endpoint.regional_office_id")
+    type = fields.String(required=True)
+    purchase_id = SubjectId("purchase", required=True)
+    created_at = UtcTime(required=True)
+    state = fields.Enum(DeliveryState, by_value=True, required=True)
+    next_attempt_at = UtcTime(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "Null after the delivery has ended, and while an earlier event of the"
+            " same purchase is pending."
+        },
+    )
+    attempts = fields.List(fields.Nested(AttemptSchema), required=True)
+
+
+class DeliveryQuery(PageQuery):
+    state = fields.Enum(DeliveryState, by_value=True, load_default=None)
+    regional_office_id = QueryId(load_default=None)

@@ -1,0 +1,32 @@
+"""Webhooks as tests look at them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from flask import Flask
+
+from automart.db import db
+from automart.partners.models import RegionalOffice
+from sandbox.office import Received
+
+Run = Callable[[], None]
+
+
+def states(received: Iterable[Received]) -> list[str]:
+    """The new states in the events that an office received."""
+    return [json.loads(one.body)["data"]["state"] for one in received]
+
+
+def stored_office(office: RegionalOffice) -> RegionalOffice:
+    """The office and its endpoint, freshly read."""
+    db.session.rollback()
+    return db.session.get_one(RegionalOffice, office.id, populate_existing=True)
+
+
+def lose_secret_key(app: Flask) -> None:
+    """Replace SECRET_KEY, as if the old one was lost."""
+    settings = app.extensions["settings"]
+    app.extensions["settings"] = replace(settings, secret_key="another one " * 4)

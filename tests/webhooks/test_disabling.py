@@ -1,0 +1,146 @@
+"""When webhooks are disabled, and what becomes of events in the meantime."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from automart.db import transaction
+from automart.partners import service as partners
+from automart.partners.models import RegionalOffice
+from automart.purchases.models import PurchaseState
+from automart.webhooks.models import DeliveryState
+from sandbox.office import Offices
+from sandbox.office_faults import OfficeFault
+from tests.support.peers import Peer
+from tests.support.purchases import (
+    all_deliveries,
+    make_purchase,
+    move,
+)
+from tests.support.webhooks import Run, states, stored_office
+
+S = PurchaseState
+SLACK = timedelta(seconds=5)
+
+
+class TestDisabling:
+    def test_gone_disables(
+        self, office: RegionalOffice, offices: Offices, deliver: Run, as_admin: FlaskClient
+    ) -> None:
+        offices.order(OfficeFault.STATUS, status=410)
+        for _ in range(2):
+            make_purchase(office, S.MANUFACTURED)
+        deliver()
+        assert not stored_office(office).webhook_enabled
+        assert len(offices.received()) == 1
+        assert {one.state for one in all_deliveries()} == {DeliveryState.FAILED}
+        (event,) = as_admin.get("/v1/audit-events?kind=webhook_disabled").get_json()["items"]
+        assert event["subject"] == f"regional_office:{office.id}"
+        assert event["actor"] == "webhooks"
+
+    def test_an_old_address_does_not_speak_for_the_new_one(
+        self, app: Flask, office: RegionalOffice, offices: Offices, deliver: Run
+    ) -> None:
+        office_id, new_url = office.id, office.webhook_url
+
+        def move_office(url: str | None) -> None:
+            with transaction():
+                partners.update_office(partners.lock_office(office_id), {"webhook_url": url})
+
+        def gone(peer: Peer, sock: socket.socket) -> None:
+            peer.hear(sock)
+            with app.app_context():
+                move_office(new_url)
+            sock.sendall(b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n")
+
+        with Peer(gone) as old:
+            move_office(f"http://127.0.0.1:{old.port}/")
+            move(make_purchase(office), S.CANCELLED)
+            deliver()
+        assert stored_office(office).endpoint.is_active
+        assert stored_office(office).endpoint.failing_since is None
+        assert states(offices.received()) == ["cancelled"]
+        (delivery,) = all_deliveries()
+        assert [one.status for one in delivery.attempts] == [410, 200]
+
+    def test_what_happens_meanwhile_is_kept_and_can_be_delivered(
+        self,
+        office: RegionalOffice,
+        offices: Offices,
+        deliver: Run,
+        as_admin: FlaskClient,
+    ) -> None:
+        path = f"/v1/regional-offices/{office.id}"
+        as_admin.patch(path, json={"webhook_enabled": False})
+        move(make_purchase(office), S.CANCELLED)
+        deliver()
+        (missed,) = all_deliveries()
+        assert missed.state is DeliveryState.FAILED
+        assert missed.attempts == []
+        redeliver = f"/v1/webhook-deliveries/{missed.id}/redeliver"
+        assert as_admin.post(redeliver).status_code == 409
+        as_admin.patch(path, json={"webhook_enabled": True})
+        assert as_admin.post(redeliver).status_code == 202
+        deliver()
+        assert states(offices.received()) == ["cancelled"]
+
+    def test_five_days_of_nothing_but_failures_disable(
+        self,
+        office: RegionalOffice,
+        offices: Offices,
+        deliver: Run,
+        pass_time: Callable[[timedelta], None],
+    ) -> None:
+        offices.order(OfficeFault.STATUS, status=500)
+        move(make_purchase(office), S.CANCELLED)
+        deliver()
+        pass_time(timedelta(days=4, hours=23))
+        deliver()
+        assert stored_office(office).webhook_enabled
+        pass_time(timedelta(hours=2))
+        move(make_purchase(office), S.CANCELLED)
+        deliver()
+        assert not stored_office(office).webhook_enabled
+
+    def test_a_success_in_between_begins_the_days_anew(
+        self,
+        office: RegionalOffice,
+        offices: Offices,
+        deliver: Run,
+        pass_time: Callable[[timedelta], None],
+    ) -> None:
+        offices.order(OfficeFault.STATUS, status=500, times=1)
+        move(make_purchase(office), S.CANCELLED)
+        deliver()
+        pass_time(timedelta(days=4))
+        deliver()
+        offices.order(OfficeFault.STATUS, status=500, times=1)
+        pass_time(timedelta(days=4))
+        move(make_purchase(office), S.CANCELLED)
+        deliver()
+        assert stored_office(office).webhook_enabled
+        assert stored_office(office).endpoint.failing_since is not None
+
+    @pytest.mark.parametrize("changes", [{"webhook_url": None}, {"webhook_enabled": False}])
+    def test_what_is_on_its_way_fails_when_an_administrator_turns_it_off(
+        self,
+        office: RegionalOffice,
+        offices: Offices,
+        deliver: Run,
+        as_admin: FlaskClient,
+        changes: dict[str, Any],
+    ) -> None:
+        offices.order(OfficeFault.STATUS, status=500)
+        make_purchase(office, S.MANUFACTURED)
+        deliver()
+        as_admin.patch(f"/v1/regional-offices/{office.id}", json=changes)
+        deliver()
+        assert {one.state for one in all_deliveries()} == {DeliveryState.FAILED}
+        assert len(offices.received()) == 1

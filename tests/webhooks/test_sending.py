@@ -1,0 +1,196 @@
+"""What an endpoint receives: which events, in which order, signed by which secrets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from automart.background import JobState
+from automart.db import utcnow
+from automart.partners.models import RegionalOffice
+from automart.purchases.models import PurchaseState
+from automart.webhooks.models import DeliveryState
+from sandbox.office import Offices
+from tests.support.purchases import (
+    HONDA,
+    all_deliveries,
+    all_jobs,
+    make_manufacturer,
+    make_office,
+    make_purchase,
+    move,
+)
+from tests.support.webhooks import Run, lose_secret_key, states
+
+S = PurchaseState
+SLACK = timedelta(seconds=5)
+
+
+class TestSending:
+    def test_a_change_reaches_its_office(
+        self, office: RegionalOffice, offices: Offices, deliver: Run
+    ) -> None:
+        purchase = make_purchase(office, order_number="A-1 größer")
+        move(purchase, S.MANUFACTURING)
+        deliver()
+        (got,) = offices.received()
+        (delivery,) = all_deliveries()
+        assert got.verified
+        assert got.headers["content-type"] == "application/json"
+        assert got.webhook_id == delivery.webhook_id
+        event = json.loads(got.body)
+        assert event == {
+            "type": "purchase.state_changed",
+            "timestamp": event["timestamp"],
+            "data": {
+                "purchase_id": purchase.id,
+                "external_order_number": "A-1 größer",
+                "previous_state": "ordered",
+                "state": "manufacturing",
+            },
+        }
+        assert event["timestamp"].endswith("Z")
+        assert delivery.state is DeliveryState.SUCCEEDED
+        assert [(one.status, one.error) for one in delivery.attempts] == [(200, None)]
+        (job,) = all_jobs("webhook_delivery")
+        assert job.state is JobState.SUCCEEDED
+
+    def test_the_request_that_changed_it_is_told(
+        self,
+        office: RegionalOffice,
+        offices: Offices,
+        deliver: Run,
+        as_manufacturer: Callable[..., FlaskClient],
+    ) -> None:
+        purchase = make_purchase(office)
+        maker = as_manufacturer(make_manufacturer(HONDA))
+        path = f"/v1/update-state-webhook/{purchase.id}"
+        headers = {"X-Request-ID": "from-the-factory-7"}
+        for _ in range(2):
+            maker.post(path, json={"state": "manufacturing"}, headers=headers)
+        deliver()
+        (got,) = offices.received()
+        assert got.headers["x-request-id"] == "from-the-factory-7"
+
+    def test_it_is_as_the_document_says(
+        self, office: RegionalOffice, offices: Offices, deliver: Run, client: FlaskClient
+    ) -> None:
+        move(make_purchase(office), S.CANCELLED)
+        deliver()
+        (got,) = offices.received()
+        document = client.get("/openapi.json").get_json()
+        webhook = document["webhooks"]["purchase.state_changed"]["post"]
+        for header in webhook["parameters"]:
+            assert not header["required"] or header["name"] in got.headers
+
+        def schema_at(place: dict[str, Any]) -> dict[str, Any]:
+            name = place["$ref"].removeprefix("#/components/schemas/")
+            found: dict[str, Any] = document["components"]["schemas"][name]
+            return found
+
+        event = json.loads(got.body)
+        schema = schema_at(webhook["requestBody"]["content"]["application/json"]["schema"])
+        assert set(schema["required"]) == event.keys()
+        assert schema["properties"]["type"]["enum"] == [event["type"]]
+        assert set(schema_at(schema["properties"]["data"])["required"]) == event["data"].keys()
+
+    def test_an_order_itself_is_no_news_to_the_office(
+        self, office: RegionalOffice, offices: Offices, deliver: Run
+    ) -> None:
+        make_purchase(office)
+        deliver()
+        assert offices.received() == []
+
+    def test_the_changes_of_a_purchase_come_in_their_order(
+        self, office: RegionalOffice, offices: Offices, deliver: Run
+    ) -> None:
+        make_purchase(office, S.DELIVERED)
+        deliver()
+        told = ["manufacturing", "manufactured", "shipped", "delivered"]
+        assert states(offices.received()) == told
+        assert len({one.webhook_id for one in offices.received()}) == 4
+
+    def test_an_office_without_a_url_is_told_nothing(self, app: Flask, deliver: Run) -> None:
+        make_purchase(make_office(), S.DELIVERED)
+        assert all_deliveries() == []
+        assert all_jobs("webhook_delivery") == []
+
+    def test_both_secrets_sign_after_a_rotation(
+        self,
+        office: RegionalOffice,
+        offices: Offices,
+        deliver: Run,
+        as_admin: FlaskClient,
+        pass_time: Callable[[timedelta], None],
+    ) -> None:
+        path = f"/v1/regional-offices/{office.id}/rotate-webhook-secret"
+        first, second = (as_admin.post(path).get_json()["webhook_secret"] for _ in range(2))
+        move(make_purchase(office), S.CANCELLED)
+        deliver()
+        (got,) = offices.received()
+        assert got.verified  # by the oldest, which the office still has
+        for secret in (first, second):
+            Webhook(secret).verify(got.body, got.headers)
+        tampered = {
+            "body": (got.body.replace(b"cancelled", b"delivered"), got.headers),
+            "id": (got.body, got.headers | {"webhook-id": "msg_other"}),
+            "time": (
+                got.body,
+                got.headers | {"webhook-timestamp": str(int(got.headers["webhook-timestamp"]) - 7)},
+            ),
+        }
+        for body, headers in tampered.values():
+            with pytest.raises(WebhookVerificationError):
+                Webhook(second).verify(body, headers)
+
+    def test_the_old_secret_is_dead_after_a_day(
+        self,
+        office: RegionalOffice,
+        offices: Offices,
+        deliver: Run,
+        as_admin: FlaskClient,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        path = f"/v1/regional-offices/{office.id}/rotate-webhook-secret"
+        as_admin.post(path)
+        tomorrow = utcnow() + timedelta(hours=24, seconds=1)
+        monkeypatch.setattr("automart.webhooks.signing.utcnow", lambda: tomorrow)
+        move(make_purchase(office), S.CANCELLED)
+        deliver()
+        (got,) = offices.received()
+        assert not got.verified
+        assert len(got.headers["webhook-signature"].split()) == 1
+
+    def test_a_new_secret_signs_alone_when_secret_key_was_lost(
+        self,
+        app: Flask,
+        office: RegionalOffice,
+        offices: Offices,
+        deliver: Run,
+        as_admin: FlaskClient,
+    ) -> None:
+        lose_secret_key(app)
+        rotated = as_admin.post(f"/v1/regional-offices/{office.id}/rotate-webhook-secret")
+        offices.trust("munich", rotated.get_json()["webhook_secret"])
+        move(make_purchase(office), S.CANCELLED)
+        deliver()
+        (got,) = offices.received()
+        assert got.verified
+
+    def test_nothing_is_sent_unsigned(
+        self, app: Flask, office: RegionalOffice, offices: Offices, deliver: Run
+    ) -> None:
+        move(make_purchase(office), S.CANCELLED)
+        lose_secret_key(app)
+        deliver()
+        (delivery,) = all_deliveries()
+        assert [one.error for one in delivery.attempts] == ["There is no secret to sign with."]
+        assert delivery.next_attempt_at > utcnow()
+        assert offices.received() == []
