@@ -66,9 +66,9 @@ def delete_office(office: RegionalOffice) -> None:
         raise Conflict(f"Regional office {office.id} has sales that are not recorded yet.")
     try:
         with db.session.begin_nested():
+            _delete_clients(PartnerClient.regional_office_id == office.id)
             webhooks.delete_endpoint(office.endpoint)
             db.session.delete(office)
-            _delete_clients(PartnerClient.regional_office_id == office.id)
     except IntegrityError:
         # Purchases refer to their office. They are unknown here, but not to the database.
         raise Conflict(f"Regional office {office.id} still has purchases.") from None

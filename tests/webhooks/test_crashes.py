@@ -36,7 +36,6 @@ from tests.support.purchases import (
 from tests.support.webhooks import Run, states
 
 S = PurchaseState
-SLACK = timedelta(seconds=5)
 
 
 class Killed(BaseException):

@@ -26,7 +26,6 @@ from tests.support.purchases import (
 from tests.support.webhooks import Run, states
 
 S = PurchaseState
-SLACK = timedelta(seconds=5)
 
 
 class TestLookingAtThem:
@@ -43,7 +42,9 @@ class TestLookingAtThem:
             "id": item["id"],
             "webhook_id": item["webhook_id"],
             "regional_office_id": office.id,
+            "type": "purchase.state_changed",
             "purchase_id": purchase.id,
+            "created_at": item["created_at"],
             "state": "pending",
             "next_attempt_at": item["next_attempt_at"],
         }

@@ -24,10 +24,9 @@ from tests.support.purchases import (
     make_purchase,
     move,
 )
-from tests.support.webhooks import Run, states, stored_office
+from tests.support.webhooks import Run, lose_secret_key, states, stored_office
 
 S = PurchaseState
-SLACK = timedelta(seconds=5)
 
 
 class TestDisabling:
@@ -108,6 +107,35 @@ class TestDisabling:
         move(make_purchase(office), S.CANCELLED)
         deliver()
         assert not stored_office(office).webhook_enabled
+
+    def test_our_own_faults_do_not_count(
+        self,
+        app: Flask,
+        office: RegionalOffice,
+        offices: Offices,
+        deliver: Run,
+        pass_time: Callable[[timedelta], None],
+    ) -> None:
+        offices.order(OfficeFault.STATUS, status=500, times=1)
+        make_purchase(office, S.CANCELLED)
+        deliver()
+        lose_secret_key(app)  # nothing can be signed any more
+        for _ in range(3):
+            pass_time(timedelta(days=2))
+            deliver()
+        (delivery,) = all_deliveries()
+        assert delivery.state is DeliveryState.PENDING
+        assert len(delivery.attempts) == 4
+        assert stored_office(office).webhook_enabled
+
+    def test_our_own_fault_starts_no_run_of_failures(
+        self, app: Flask, office: RegionalOffice, deliver: Run
+    ) -> None:
+        lose_secret_key(app)
+        make_purchase(office, S.CANCELLED)
+        deliver()
+        assert len(all_deliveries()[0].attempts) == 1
+        assert stored_office(office).endpoint.failing_since is None
 
     def test_a_success_in_between_begins_the_days_anew(
         self,

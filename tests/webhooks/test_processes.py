@@ -9,7 +9,8 @@ import pytest
 from flask import Flask
 
 from automart.config import Settings
-from automart.purchases.models import DeliveryState, PurchaseState, WebhookDelivery
+from automart.purchases.models import PurchaseState
+from automart.webhooks.models import DeliveryState, WebhookDelivery
 from sandbox.office import Offices
 from sandbox.office_faults import OfficeFault
 from tests.support.processes import until, worker_running

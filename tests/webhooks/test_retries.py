@@ -16,7 +16,9 @@ from automart.encryption import encrypt
 from automart.partners.models import RegionalOffice
 from automart.purchases.models import PurchaseState
 from automart.webhooks import deliveries
+from automart.webhooks.deliveries import Outcome, record_attempt
 from automart.webhooks.models import DeliveryState, WebhookSecret
+from automart.webhooks.service import lock_endpoint
 from sandbox.office import Offices
 from sandbox.office_faults import OfficeFault
 from tests.support.purchases import (
@@ -121,6 +123,18 @@ class TestFailing:
         (delivery,) = all_deliveries()
         pause = delivery.next_attempt_at - delivery.attempts[0].at
         assert timedelta(seconds=3600) <= pause <= timedelta(seconds=3601)
+
+    def test_it_is_counted_from_the_response(self, office: RegionalOffice) -> None:
+        make_purchase(office, S.CANCELLED)
+        (delivery,) = all_deliveries()
+        began, answered = utcnow(), utcnow() + timedelta(seconds=9)
+        outcome = Outcome(
+            began, office.webhook_url, status=429, answered_at=answered, retry_after=30.0
+        )
+        with transaction():
+            record_attempt(lock_endpoint(office.endpoint.id), delivery.id, outcome)
+        (delivery,) = all_deliveries()
+        assert delivery.next_attempt_at == answered + timedelta(seconds=30)
 
     @pytest.mark.parametrize(("status", "received"), [(429, 1), (503, 1), (500, 3)])
     def test_who_sends_all_away_is_left_alone(

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import update
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from automart.background import JobState
-from automart.db import utcnow
+from automart.db import db, transaction, utcnow
 from automart.partners.models import RegionalOffice
-from automart.purchases.models import PurchaseState
+from automart.purchases.models import Purchase, PurchaseChange, PurchaseState
 from automart.webhooks.models import DeliveryState
 from sandbox.office import Offices
 from tests.support.purchases import (
@@ -30,7 +31,6 @@ from tests.support.purchases import (
 from tests.support.webhooks import Run, lose_secret_key, states
 
 S = PurchaseState
-SLACK = timedelta(seconds=5)
 
 
 class TestSending:
@@ -121,6 +121,38 @@ class TestSending:
         make_purchase(make_office(), S.DELIVERED)
         assert all_deliveries() == []
         assert all_jobs("webhook_delivery") == []
+
+    def test_an_event_stays_as_it_was(
+        self, office: RegionalOffice, offices: Offices, deliver: Run, as_admin: FlaskClient
+    ) -> None:
+        purchase = make_purchase(office, order_number="A-1")
+        move(purchase, S.CANCELLED)
+        deliver()
+        with transaction():
+            db.session.execute(update(Purchase).values(external_order_number="B-2"))
+            db.session.execute(update(PurchaseChange).values(at=utcnow()))
+        (delivery,) = all_deliveries()
+        as_admin.post(f"/v1/webhook-deliveries/{delivery.id}/redeliver")
+        deliver()
+        first, second = offices.received()
+        assert first.body == second.body == delivery.body.encode()
+
+    def test_later_changes_have_later_times_whatever_the_clock_says(
+        self,
+        office: RegionalOffice,
+        offices: Offices,
+        deliver: Run,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        purchase = make_purchase(office, S.MANUFACTURING)
+        slow = utcnow() - timedelta(minutes=5)
+        monkeypatch.setattr("automart.purchases.service.utcnow", lambda: slow)
+        move(purchase, S.MANUFACTURED)
+        move(purchase, S.SHIPPED)
+        deliver()
+        times = [json.loads(one.body)["timestamp"] for one in offices.received()]
+        assert times == sorted(set(times))
+        assert len(times) == 3
 
     def test_both_secrets_sign_after_a_rotation(
         self,
