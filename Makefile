@@ -8,13 +8,13 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 .PHONY: help install tools python run test check check-deploy format bench schema lock clean
 .PHONY: build secrets up migrate-up stop
 
-help: ## Tell what there is to make
+help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-install: python ## Make .venv with what runs
+install: python ## Install Automart into .venv
 	@"$(PYTHON)" deploy/install.py
 
-tools: python ## Make .venv with what runs, and what tests and checks need
+tools: python ## Install the development tools as well
 	@"$(PYTHON)" deploy/install.py --dev
 
 python:

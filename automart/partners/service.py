@@ -1,4 +1,4 @@
-"""The rules of regional offices and manufacturers, and whom the current caller acts for."""
+"""The rules of regional offices and manufacturers, and the partner that the caller acts for."""
 
 from __future__ import annotations
 
