@@ -2,7 +2,7 @@
 
 import signal
 
-# Ctrl-C may come during the other imports, when there is nothing to clean up.
+# Before the other imports: Ctrl-C during them has nothing to clean up.
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
@@ -23,13 +23,13 @@ app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 @app.callback()
 def sandbox() -> None:
-    """Play the outside world on this machine, for demos, load tests and trying things out."""
+    """Run stand-ins for NHTSA and for regional offices, for demos, load tests and evaluation."""
 
 
 @app.command()
 def vpic(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free port.")] = 8001,
-    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     data: Annotated[
         Path | None,
         typer.Option(
@@ -54,7 +54,7 @@ def vpic(
 
     Without --data or --all-makes it serves eleven well-known makes.
 
-    Orders are given over HTTP (sandbox/vpic_control.py lists them all):
+    Orders are sent over HTTP (see sandbox/vpic_control.py for all of them):
 
     curl -d '{"fault": "forbidden", "make_id": 448}' http://127.0.0.1:8001/_sandbox/orders
     """
@@ -67,22 +67,21 @@ def vpic(
 @app.command()
 def offices(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free port.")] = 8002,
-    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     secret: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=whsec_…",
-            help="An office's secret, by which its webhooks are verified. May be given again, "
-            "also for the same office.",
+            help="A secret that verifies an office's webhooks. Can be repeated.",
         ),
     ] = None,
 ) -> None:
-    """Play offices that receive webhooks, verify and show them, until Ctrl-C.
+    """Serve fake offices that receive, verify and show webhooks, until Ctrl-C.
 
-    Webhooks are posted to /offices/NAME/webhooks, with any name; the address itself shows in a
-    browser what came. Automart must run with WEBHOOK_ALLOW_PRIVATE=1 to send to this machine.
+    Post webhooks to /offices/NAME/webhooks, with any name. The start page shows in a browser what
+    was received. Automart must run with WEBHOOK_ALLOW_PRIVATE=1 to send to this machine.
 
-    Offices can be ordered to misbehave (sandbox/office_control.py lists all orders):
+    Offices can be ordered to misbehave (see sandbox/office_control.py for all orders):
 
     curl -d '{"fault": "status", "status": 410}' http://127.0.0.1:8002/_sandbox/orders
     """
@@ -98,8 +97,8 @@ def offices(
 def _by_office(pairs: list[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for pair in pairs:
-        office, given, secret = pair.partition("=")
-        if not given:
+        office, separator, secret = pair.partition("=")
+        if not separator:
             raise ValueError("must look like NAME=whsec_…")
         found.setdefault(office, []).append(secret)
     return found
@@ -116,24 +115,24 @@ def _catalogue(data: Path | None, all_makes: Path | None) -> Catalogue:
         raise typer.BadParameter(f"{data or all_makes}: {error}") from None
 
 
-def _run(server: Vpic | Offices, told: Callable[[], str]) -> None:
-    # Blocked before the server's thread starts, which inherits it, so that only this thread
-    # gets the signals, and gets them as soon as they come.
-    # Those that were ignored from the start, as in the background of a script, stay ignored.
-    ends = {
+def _run(server: Vpic | Offices, first_line: Callable[[], str]) -> None:
+    # Blocked before the server's thread starts and inherits the mask, so that only `sigwait` in
+    # this thread receives the signals. Signals that were ignored at the start, as in the background
+    # of a script, stay ignored.
+    signals = {
         number
         for number in (signal.SIGINT, signal.SIGTERM)
         if signal.getsignal(number) is not signal.SIG_IGN
     }
-    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         server.start()
     except OSError as error:
         typer.echo(f"Cannot listen: {error.strerror}", err=True)
         raise typer.Exit(1) from None
-    typer.echo(told())
-    typer.echo(f"Orders, and what came: {server.origin}{PREFIX}", err=True)
-    signal.sigwait(ends)
+    typer.echo(first_line())
+    typer.echo(f"Control interface: {server.origin}{PREFIX}", err=True)
+    signal.sigwait(signals)
     server.stop()
 
 

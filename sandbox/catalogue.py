@@ -14,22 +14,21 @@ COLUMNS = ("make_id", "make_name", "model_id", "model_name")
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Makes by id, and for each make its models as (id, name), in the order they are served."""
+    """Makes by id, and the models of each make as (id, name) in the order of serving."""
 
     makes: dict[int, str]
     models: dict[int, list[tuple[int, str]]]
 
     @classmethod
     def sample(cls) -> Self:
-        """Eleven well-known makes with their true NHTSA ids, and some 10 models each."""
+        """Return eleven well-known makes with their real NHTSA ids, and about 10 models each."""
         return cls.from_csv(SAMPLE)
 
     @classmethod
     def from_csv(cls, path: Path | str) -> Self:
         """Read a file with the columns make_id, make_name, model_id, model_name.
 
-        Names are served as they stand, blanks included. Raises ValueError, with the line, for
-        what cannot be read.
+        Names are served untrimmed. Raise ValueError, with the line, if the file is malformed.
         """
         return cls.from_csv_text(Path(path).read_text(encoding="utf-8"))
 
@@ -50,14 +49,14 @@ class Catalogue:
 
     @classmethod
     def from_all_makes(cls, path: Path | str, models_per_make: int = 4) -> Self:
-        """Take the makes of a recorded GetAllMakes answer and make up models for each."""
+        """Return the makes of a recorded GetAllMakes answer, with made-up models for each."""
         envelope = json.loads(Path(path).read_text(encoding="utf-8"))
         makes = {row["Make_ID"]: row["Make_Name"] for row in envelope["Results"]}
         return cls(makes, _made_up_models(makes, models_per_make))
 
     @classmethod
     def made_up(cls, makes: int, models_per_make: int) -> Self:
-        """Makes with the ids 1, 2, 3... and made-up models for each. The same at every call."""
+        """Return makes with the ids 1, 2, 3… and made-up models, the same at every call."""
         names = {make_id: f"Make {make_id}" for make_id in range(1, makes + 1)}
         return cls(names, _made_up_models(names, models_per_make))
 
@@ -73,7 +72,7 @@ class Catalogue:
 def _made_up_models(
     make_ids: Iterable[int], models_per_make: int
 ) -> dict[int, list[tuple[int, str]]]:
-    # The ids follow from the make's id alone, so that they stay when other makes come and go.
+    # Ids depend on the make alone, so that adding or removing other makes does not change them.
     return {
         make_id: [
             (make_id * models_per_make + number, f"Model {number + 1}")

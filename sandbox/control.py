@@ -1,4 +1,4 @@
-"""The HTTP interface by which another process gives its orders to what the sandbox plays."""
+"""The HTTP interface by which another process controls a server of the sandbox."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -15,16 +15,16 @@ Actions = dict[str, Action]
 
 
 class Control:
-    """Answers the requests under /_sandbox/ by `actions`: of a path, one for each method.
+    """Answers requests under /_sandbox/. `actions` maps paths to methods to functions.
 
-    An action that raises ValueError answers 400 with its message.
+    If an action raises ValueError, the answer is 400 with its message.
     """
 
     def __init__(self, actions: Mapping[str, Actions]) -> None:
         self._actions = actions
 
     def answer(self, incoming: Incoming) -> Reply:
-        """Carry out one request. A wrong one gets a 4xx with a message."""
+        """Carry out one request. Invalid requests are answered 4xx with a message."""
         path, _, query = incoming.target.removeprefix(PREFIX).partition("?")
         actions = self._actions.get(path)
         if actions is None:
@@ -35,8 +35,8 @@ class Control:
             return error(405, f"{path} takes {allowed}", f"Allow: {allowed}")
         try:
             return action(parse_qs(query, keep_blank_values=True), incoming.body)
-        except ValueError as mistake:
-            return error(400, str(mistake))
+        except ValueError as reason:
+            return error(400, str(reason))
 
 
 def order_actions(
@@ -44,35 +44,38 @@ def order_actions(
     kind: type[AnyOrder],
     subject: Callable[[Query], object | None],
 ) -> Actions:
-    """List, add and forget orders. `subject` reads from a query whose orders shall be forgotten."""
+    """Return the actions that list, add and cancel orders.
+
+    `subject` reads from a query whose orders to cancel.
+    """
 
     def add(_query: Query, body: bytes) -> Reply:
         order = kind.from_json(json.loads(body))
-        told = order.to_json()
+        answer = as_json(201, order.to_json())  # before `times` can be counted down
         book.add(order)
-        return as_json(201, told)
+        return answer
 
-    def forget(query: Query, _body: bytes) -> Reply:
-        book.forget(subject(query))
-        return done()
+    def cancel(query: Query, _body: bytes) -> Reply:
+        book.cancel(subject(query))
+        return no_content()
 
     return {
         "GET": lambda _query, _body: as_json(200, {"orders": book.to_json()}),
         "POST": add,
-        "DELETE": forget,
+        "DELETE": cancel,
     }
 
 
 def as_json(status: int, content: object, *headers: str) -> Reply:
-    """An answer in JSON, ending in a new line for who reads it in a terminal."""
+    """Return an answer in JSON. It ends in a newline, for reading in a terminal."""
     return render(status, JSON, json.dumps(content).encode() + b"\n", *headers)
 
 
 def error(status: int, message: str, *headers: str) -> Reply:
-    """An answer that says what was wrong with a request."""
+    """Return an answer that says what is wrong with a request."""
     return as_json(status, {"message": message}, *headers)
 
 
-def done() -> Reply:
-    """An answer without content."""
+def no_content() -> Reply:
+    """Return an answer without content."""
     return render(204, "", b"")

@@ -9,9 +9,9 @@ from sandbox.orders import Order, check_integer
 
 
 class Fault(StrEnum):
-    """What can go wrong with an answer."""
+    """A way in which an answer can be wrong or late."""
 
-    LATENCY = "latency"  # wait `seconds`; goes together with any other fault
+    LATENCY = "latency"  # wait `seconds`; can be combined with any other fault
     FORBIDDEN = "forbidden"  # 403 with an HTML page, as the content network in front sends it
     TOO_MANY_REQUESTS = "too_many_requests"  # 429, with a Retry-After if `retry_after` is given
     SERVER_ERROR = "server_error"  # `status` 500, 502 or 503, and `retry_after` as above
@@ -34,7 +34,7 @@ SERVER_ERRORS = (500, 502, 503)
 
 @dataclass(kw_only=True)
 class VpicOrder(Order):
-    """Misbehave for one make, or with `make_id` None at every request."""
+    """Misbehave at the requests for one make, or at all if `make_id` is None."""
 
     faults = Fault
     options: ClassVar[Mapping[str, Set[str]]] = {

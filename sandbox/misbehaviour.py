@@ -1,4 +1,4 @@
-"""Turns a right answer into the wrong one that was ordered."""
+"""Turns right answers of the fake vPIC API into the wrong ones that were ordered."""
 
 import json
 from collections.abc import Callable
@@ -25,10 +25,10 @@ MAINTENANCE = b"<!DOCTYPE html><html><body><h1>Scheduled maintenance</h1></body>
 
 
 def misbehave(page: Page, order: VpicOrder) -> Reply:
-    """Commit the ordered fault on the answer to `page`.
+    """Return the ordered wrong answer instead of `page`.
 
-    Faults that spoil an envelope leave an answer without one (400, 404, XML) as it is, and those
-    that spoil a row leave an empty one as it is.
+    Faults of the envelope do not change answers without one (400, 404, XML), and faults of a row
+    do not change an empty envelope.
     """
     if spoil := SPOILERS.get(order.fault):
         return _spoilt(page, spoil)

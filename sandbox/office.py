@@ -1,21 +1,13 @@
-"""Offices that receive webhooks, on a real port."""
+"""Regional offices that receive webhooks, on a real port."""
 
 import re
-import threading
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
 from urllib.parse import quote, unquote
-
-from standardwebhooks.webhooks import (
-    EmptyWebhookSecretError,
-    Webhook,
-    WebhookVerificationError,
-)
 
 from sandbox.control import PREFIX, as_json, error
 from sandbox.office_control import control
 from sandbox.office_faults import OfficeFault, OfficeOrder, misbehave
+from sandbox.office_inbox import Inbox, Received, Secrets
 from sandbox.office_pages import all_offices, one_office
 from sandbox.orders import OrderBook
 from sandbox.server import Incoming, Reply, Server
@@ -23,58 +15,34 @@ from sandbox.server import Incoming, Reply, Server
 WEBHOOKS = re.compile(r"/offices/([^/]+)/webhooks")
 PAGE = re.compile(r"/offices/([^/]+)/?")
 
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A webhook as an office got it, and what it answered: None for no answer.
-
-    `reason` says what is wrong with one that is not `verified`.
-    """
-
-    office: str
-    at: float  # time.time()
-    verified: bool
-    reason: str
-    headers: dict[str, str]  # by their names in small letters
-    body: bytes
-    status: int | None
-
-    @property
-    def webhook_id(self) -> str | None:
-        return self.headers.get("webhook-id")
+ACCEPTED = as_json(200, {"message": "received"})
 
 
 class Offices(Server):
-    """Any number of offices, each under its name. Methods may be called any time, from any thread.
+    """Any number of offices, addressed by name. Methods may be called at any time, in any thread.
 
-    An office takes a webhook (200) and refuses one whose signature is wrong (401), until it is
-    ordered to misbehave. Without a secret it takes everything, and verifies nothing. Port 0 takes
-    any free port.
+    An office accepts a webhook (200) and refuses one whose signature is wrong (401), until it is
+    ordered to misbehave. An office without a secret accepts everything and verifies nothing.
+    Port 0 takes any free port.
     """
 
     def __init__(self, port: int = 0, host: str = "127.0.0.1") -> None:
         super().__init__(host, port)
         self.orders = OrderBook[OfficeOrder]()
-        self._secrets: dict[str, tuple[Webhook, ...]] = {}
-        self._log: list[Received] = []
-        self._log_lock = threading.Lock()
-        self._control = control(self)
+        self._inbox = Inbox()
+        self._secrets = Secrets()
+        self._control = control(self.orders, self._inbox, self._secrets)
 
     def url(self, office: str) -> str:
-        """What an office's `webhook_url` has to be set to. Known once it was started."""
+        """Return the `webhook_url` of an office. The server must have been started."""
         return f"{self.origin}/offices/{quote(office, safe='')}/webhooks"
 
     def trust(self, office: str, *secrets: str) -> None:
-        """From now on, verify by these secrets (`whsec_…`) and no others; one of them must do.
+        """Verify an office's webhooks by these secrets (`whsec_…`) only; one match is enough.
 
-        Raises ValueError for a secret that is none.
+        Raise ValueError if a secret is malformed.
         """
-        self._secrets[office] = tuple(_webhook(secret) for secret in secrets)
-
-    @property
-    def secret_counts(self) -> dict[str, int]:
-        """How many secrets each office knows that was told any."""
-        return {office: len(secrets) for office, secrets in self._secrets.items()}
+        self._secrets.replace(office, *secrets)
 
     def order(
         self,
@@ -87,10 +55,10 @@ class Offices(Server):
         retry_after: int | None = None,
         location: str | None = None,
     ) -> None:
-        """Misbehave at the webhooks of an office, or of all, always or a number of times.
+        """Misbehave at the webhooks of an office, or of all: always, or a number of times.
 
-        `OfficeFault` says which faults take the last four. `OrderBook` says how orders go
-        together. Raises ValueError for options that make no sense.
+        `OfficeFault` says which faults take the last four options, `OrderBook` how orders combine.
+        Raise ValueError for options that make no sense.
         """
         self.orders.add(
             OfficeOrder(
@@ -105,17 +73,16 @@ class Offices(Server):
         )
 
     def behave(self, *, office: str | None = None) -> None:
-        """Forget the orders for one office, or all orders."""
-        self.orders.forget(office)
+        """Cancel the orders for one office, or all orders."""
+        self.orders.cancel(office)
 
     def received(self, office: str | None = None) -> list[Received]:
-        """The webhooks that an office got, or all did, oldest first."""
-        return [one for one in list(self._log) if office in (None, one.office)]
+        """Return the webhooks that an office, or all of them, received, oldest first."""
+        return self._inbox.received(office)
 
-    def forget(self, office: str | None = None) -> None:
-        """Begin the list of webhooks anew, of one office or of all."""
-        with self._log_lock:
-            self._log = [one for one in self._log if office not in (None, one.office)]
+    def clear(self, office: str | None = None) -> None:
+        """Delete the received webhooks of an office, or of all."""
+        self._inbox.clear(office)
 
     def answer(self, incoming: Incoming) -> Reply:
         path = incoming.target.partition("?")[0]
@@ -129,7 +96,7 @@ class Offices(Server):
             office = unquote(found[1])
             return one_office(office, self.received(office))
         if path == "/":
-            return all_offices(self.origin, self._log, self.secret_counts)
+            return all_offices(self.origin, self.received(), self._secrets.counts())
         return error(404, "there are /, /offices/NAME and /offices/NAME/webhooks")
 
     def _at_webhooks(self, office: str, incoming: Incoming) -> Reply:
@@ -142,48 +109,21 @@ class Offices(Server):
         return error(405, "webhooks are posted, and can be listed with GET", "Allow: GET, POST")
 
     def _receive(self, office: str, incoming: Incoming) -> Reply:
-        headers = incoming.headers
-        secrets = self._secrets.get(office, ())
-        reason = _why_not_verified(incoming.body, headers, secrets)
+        reason = self._secrets.verification_error(office, incoming.body, incoming.headers)
+        refused = reason is not None and self._secrets.counts().get(office)
+        reply = error(401, reason or "") if refused else ACCEPTED
         wait, order = self.orders.take(office)
-        reply = TAKEN if reason is None or not secrets else error(401, reason)
         if order:
             reply = misbehave(office, reply, order)
-        received = Received(
-            office=office,
-            at=time.time(),
-            verified=reason is None,
-            reason=reason or "",
-            headers=headers,
-            body=incoming.body,
-            status=reply.status,
+        self._inbox.add(
+            Received(
+                office=office,
+                at=time.time(),
+                verified=reason is None,
+                reason=reason or "",
+                headers=incoming.headers,
+                body=incoming.body,
+                status=reply.status,
+            )
         )
-        with self._log_lock:
-            self._log.append(received)
         return reply._replace(wait=wait) if wait else reply
-
-
-TAKEN = as_json(200, {"message": "received"})
-
-
-def _webhook(secret: str) -> Webhook:
-    try:
-        return Webhook(secret)
-    except (ValueError, EmptyWebhookSecretError) as mistake:
-        raise ValueError(f"a secret looks like whsec_…, in base64: {mistake}") from None
-
-
-def _why_not_verified(
-    body: bytes, headers: dict[str, str], secrets: Iterable[Webhook]
-) -> str | None:
-    reason = "no secret is known"
-    for secret in secrets:
-        try:
-            secret.verify(body, headers, json_parse=False)
-        except WebhookVerificationError as mistake:
-            reason = str(mistake)
-        except ValueError:  # the library does not look for what cannot be decoded at all
-            reason = "The signature or the body cannot be decoded"
-        else:
-            return None
-    return reason

@@ -1,4 +1,4 @@
-"""The ways in which the fake offices can be ordered to misbehave, and what they answer then."""
+"""The ways in which the fake offices can be ordered to misbehave, and their answers."""
 
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ TEXT = "text/plain; charset=utf-8"
 
 
 class OfficeFault(StrEnum):
-    """What an office can do instead of saying that it has got a webhook."""
+    """A way in which an office can fail to confirm a webhook."""
 
-    LATENCY = "latency"  # wait `seconds`; goes together with any other fault
+    LATENCY = "latency"  # wait `seconds`; can be combined with any other fault
     STATUS = "status"  # answer `status` (500), with a Retry-After if `retry_after` is given
     REDIRECT = "redirect"  # answer `status` (307) with a `location` (another office)
     TIMEOUT = "timeout"  # never answer
@@ -32,7 +32,7 @@ REDIRECTS = {301, 302, 303, 307, 308}
 
 @dataclass(kw_only=True)
 class OfficeOrder(Order):
-    """Misbehave for one office, or with `office` None at every webhook."""
+    """Misbehave at the webhooks of one office, or at all if `office` is None."""
 
     faults = OfficeFault
     options: ClassVar[Mapping[str, Set[str]]] = {
@@ -52,14 +52,14 @@ class OfficeOrder(Order):
     def check(self) -> None:
         for name, value in (("office", self.office), ("location", self.location)):
             if value is not None and not (isinstance(value, str) and value.isprintable()):
-                raise ValueError(f"{name} must be a text")
+                raise ValueError(f"{name} must be a string of printable characters")
         possible = REDIRECTS if self.fault is OfficeFault.REDIRECT else STATUSES
         if self.status is not None and self.status not in possible:
             raise ValueError(f"status must be one of {', '.join(map(str, sorted(possible)))}")
 
 
 def misbehave(office: str, right: Reply, order: OfficeOrder) -> Reply:
-    """Commit the ordered fault instead of giving the right answer."""
+    """Return the ordered wrong answer instead of the right one."""
     return REPLIES[order.fault](office, right, order)
 
 
@@ -70,7 +70,7 @@ def _status(_office: str, _right: Reply, order: OfficeOrder) -> Reply:
 
 
 def _redirect(office: str, _right: Reply, order: OfficeOrder) -> Reply:
-    # Who follows it is found among the webhooks of that other office.
+    # If a sender follows it, the webhook appears at that other office.
     location = order.location or f"/offices/{quote(office, safe='')}-redirected/webhooks"
     return render(order.status or 307, TEXT, b"This way\n", f"Location: {location}")
 

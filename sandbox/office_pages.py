@@ -1,16 +1,13 @@
-"""What the offices got, to be looked at in a browser."""
+"""Pages that show received webhooks in a browser."""
 
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from sandbox.office_inbox import Received
 from sandbox.server import Reply, render
-
-if TYPE_CHECKING:
-    from sandbox.office import Received
 
 SHOWN = 200
 
@@ -23,34 +20,34 @@ vertical-align:top}}code{{word-break:break-all}}</style></head>
 
 
 def all_offices(
-    origin: str, received: Iterable["Received"], secret_counts: Mapping[str, int]
+    origin: str, received: Iterable[Received], secret_counts: Mapping[str, int]
 ) -> Reply:
-    """A page with a link to every office that has been heard of."""
-    counts = Counter(one.office for one in received)
+    """Return a page with a link to each office that has a webhook or a secret."""
+    counts = Counter(webhook.office for webhook in received)
     rows = [
         [f'<a href="/offices/{quote(name, safe="")}">{escape(name)}</a>', str(counts[name]), known]
         for name in sorted(counts.keys() | secret_counts.keys())
         for known in [str(secret_counts.get(name, 0))]
     ]
-    told = f"<p>Any office may be posted to: <code>{origin}/offices/NAME/webhooks</code></p>"
-    return _page("Offices", told + _table(["office", "webhooks", "secrets known"], rows))
+    intro = f"<p>Post to any office: <code>{origin}/offices/NAME/webhooks</code></p>"
+    return _page("Offices", intro + _table(["office", "webhooks", "secrets"], rows))
 
 
-def one_office(office: str, received: Sequence["Received"]) -> Reply:
-    """A page with what an office got, the newest first."""
-    rows = [_row(one) for one in reversed(received[-SHOWN:])]
-    told = f"<p>{len(received)} webhooks; the last {len(rows)} of them:</p>"
-    columns = ["at (UTC)", "webhook-id", "verified", "answered", "body"]
-    return _page(office, told + _table(columns, rows))
+def one_office(office: str, received: Sequence[Received]) -> Reply:
+    """Return a page with the webhooks of an office, newest first."""
+    rows = [_row(webhook) for webhook in reversed(received[-SHOWN:])]
+    intro = f"<p>{len(received)} webhooks, of which the last {len(rows)} are shown:</p>"
+    columns = ["at (UTC)", "webhook-id", "verified", "status", "body"]
+    return _page(office, intro + _table(columns, rows))
 
 
-def _row(one: "Received") -> list[str]:
+def _row(webhook: Received) -> list[str]:
     return [
-        time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(one.at)),
-        escape(one.webhook_id or "none"),
-        "yes" if one.verified else f"no: {escape(one.reason)}",
-        str(one.status or "nothing"),
-        f"<code>{escape(one.body.decode('utf-8', 'replace'))}</code>",
+        time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(webhook.at)),
+        escape(webhook.webhook_id or "none"),
+        "yes" if webhook.verified else f"no: {escape(webhook.reason)}",
+        str(webhook.status or "none"),
+        f"<code>{escape(webhook.body.decode('utf-8', 'replace'))}</code>",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Orders to misbehave: what all of them have in common, and the book of those in force."""
+"""Orders to misbehave: their common base class, and the book of those in force."""
 
 import threading
 from abc import ABC, abstractmethod
@@ -12,15 +12,15 @@ LATENCY = "latency"
 
 @dataclass(kw_only=True)
 class Order(ABC):
-    """Commit a fault at the requests that concern a subject, or at every one.
+    """Commit a fault at the requests that concern a subject, or at all requests.
 
-    `times` is how often still; None means always. Each kind of fault takes some of the other
-    options, and every fault that is called latency needs `seconds`. Raises ValueError for options
-    that make no sense.
+    `times` is the number of requests still to spoil; None means all. `options` says which other
+    options a fault takes; latency always needs `seconds`. Raise ValueError for options that make
+    no sense.
     """
 
     faults: ClassVar[type[StrEnum]]
-    options: ClassVar[Mapping[str, Set[str]]]  # by fault; those that are missing take none
+    options: ClassVar[Mapping[str, Set[str]]]  # by fault; a fault that is not listed takes none
 
     fault: StrEnum
     times: int | None = None
@@ -31,11 +31,11 @@ class Order(ABC):
     @property
     @abstractmethod
     def subject(self) -> object | None:
-        """Whose requests it concerns; None: everybody's."""
+        """The subject whose requests it concerns; None for all requests."""
 
     @property
     def delays(self) -> bool:
-        """It makes an answer late, and not wrong."""
+        """Whether it makes an answer late instead of wrong."""
         return self.fault == LATENCY
 
     def __post_init__(self) -> None:
@@ -54,13 +54,13 @@ class Order(ABC):
 
     @abstractmethod
     def check(self) -> None:
-        """Raise ValueError for what else makes no sense."""
+        """Raise ValueError if the options of the subclass make no sense."""
 
     @classmethod
     def from_json(cls, content: object) -> Self:
-        """Read an order as the control interface takes it."""
+        """Return the order that a JSON object of the control interface describes."""
         if not isinstance(content, dict):
-            raise ValueError("an order is a JSON object")  # noqa: TRY004 -- it came from outside
+            raise ValueError("an order is a JSON object")  # noqa: TRY004 -- the value came from outside
         unknown = sorted(content.keys() - {field.name for field in fields(cls)})
         if unknown:
             raise ValueError(f"an order has no {', '.join(unknown)}")
@@ -69,7 +69,7 @@ class Order(ABC):
         return cls(**content)
 
     def to_json(self) -> dict[str, Any]:
-        """Give the options that are set, under the names `from_json` takes."""
+        """Return the options that are set, under the names that `from_json` takes."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
 
@@ -89,9 +89,9 @@ AnyOrder = TypeVar("AnyOrder", bound=Order)
 class OrderBook(Generic[AnyOrder]):
     """The orders in force. Safe to use from several threads.
 
-    An order for a subject goes before one for every request. Orders with `times` are carried out
-    first, one after the other as they were given; then the last order without `times` holds.
-    Latency is reckoned apart from the other faults, so that somebody can be slow and wrong.
+    An order for a subject takes precedence over one for all requests. Orders with `times` are
+    carried out first, in the order in which they were added; then the last order without `times`
+    applies. Latency is independent of the other faults: an answer can be both late and wrong.
     """
 
     def __init__(self) -> None:
@@ -99,7 +99,7 @@ class OrderBook(Generic[AnyOrder]):
         self._lock = threading.Lock()
 
     def add(self, order: AnyOrder) -> None:
-        """Put an order in force. A standing one replaces the standing one of its subject."""
+        """Add an order. One without `times` replaces the one without `times` of its subject."""
         with self._lock:
             orders = self._orders.setdefault(order.subject, [])
             if order.times is None:
@@ -109,7 +109,7 @@ class OrderBook(Generic[AnyOrder]):
             orders.append(order)
 
     def take(self, subject: object | None) -> tuple[float, AnyOrder | None]:
-        """Return the seconds to wait and the fault to commit at a request, and count it."""
+        """Return the seconds to wait and the order to carry out at a request, and count it."""
         if not self._orders:
             return 0.0, None
         with self._lock:
@@ -117,8 +117,8 @@ class OrderBook(Generic[AnyOrder]):
             order = self._next(subject, delays=False)
         return (latency.seconds or 0.0 if latency else 0.0), order
 
-    def forget(self, subject: object | None = None) -> None:
-        """Drop the orders for one subject, or with None all orders."""
+    def cancel(self, subject: object | None = None) -> None:
+        """Cancel the orders for one subject, or with None all orders."""
         with self._lock:
             if subject is None:
                 self._orders.clear()
@@ -126,7 +126,7 @@ class OrderBook(Generic[AnyOrder]):
                 self._orders.pop(subject, None)
 
     def to_json(self) -> list[dict[str, Any]]:
-        """List the orders in force, with the `times` still to come."""
+        """Return the orders in force, with their remaining `times`."""
         with self._lock:
             return [order.to_json() for orders in self._orders.values() for order in orders]
 
@@ -152,7 +152,7 @@ class OrderBook(Generic[AnyOrder]):
 
 
 def check_integer(name: str, value: object, *, least: int) -> None:
-    """Raise ValueError unless it is None or a whole number, not below `least`."""
+    """Raise ValueError unless `value` is None or an integer of at least `least`."""
     if value is None:
         return
     if not isinstance(value, int) or isinstance(value, bool) or value < least:

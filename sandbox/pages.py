@@ -1,4 +1,4 @@
-"""What the real vPIC API answers, made from a catalogue."""
+"""The answers of the real vPIC API, made from a catalogue."""
 
 import json
 import re
@@ -19,7 +19,7 @@ INTEGER = re.compile(r"-?[0-9]+")
 
 
 class Page(NamedTuple):
-    """The answer to one target, ready to be sent, and the make it is about, if any."""
+    """The rendered answer to one target, and the make that it is about, if any."""
 
     target: str
     make_id: int | None
@@ -28,7 +28,7 @@ class Page(NamedTuple):
 
 
 class Pages:
-    """The answers made from one catalogue. Each is rendered once."""
+    """The answers from one catalogue. Each is rendered once."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
@@ -48,12 +48,12 @@ class Pages:
         return Page(target, None, _not_found(target))
 
     def _makes(self) -> list[Row]:
-        # Here the real API writes all names in upper case, and blanks around them stay.
+        # For this request the real API returns names in upper case, untrimmed.
         makes = self._catalogue.makes
         return [{"Make_ID": make_id, "Make_Name": makes[make_id].upper()} for make_id in makes]
 
     def _models(self, make_id: int) -> list[Row]:
-        # Users of the real API report that id 0 gives the models of all makes.
+        # Users of the real API report that id 0 returns the models of all makes.
         make_ids = list(self._catalogue.makes) if make_id == 0 else [make_id]
         return [
             {
@@ -68,13 +68,13 @@ class Pages:
 
 
 def method_not_allowed(method: str, target: str) -> Page:
-    """The answer to anything but GET."""
+    """Return the answer to a method other than GET."""
     message = f"The requested resource does not support http method '{method}'."
     return Page(target, None, _json(405, {"message": message}))
 
 
 def dump(content: object) -> bytes:
-    """Write JSON the way the real API does: compact, and UTF-8 as it is."""
+    """Return JSON as the real API writes it: compact, with non-ASCII characters in UTF-8."""
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
 
 

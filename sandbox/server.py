@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 server in a thread of its own, which can also be told to answer badly."""
+"""A small HTTP/1.1 server in its own thread, which can also send malformed answers."""
 
 import asyncio
 import contextlib
@@ -21,33 +21,33 @@ CONTENT_LENGTH = re.compile(r"\r\ncontent-length:[ \t]*(\d+)")
 
 
 class Incoming(NamedTuple):
-    """A request as it came over the wire."""
+    """A request as it was received."""
 
     method: str
     target: str  # path and query
     body: bytes
     keep_alive: bool
-    head: str  # as it came
+    head: str  # request line and header fields, unparsed
 
     @property
     def headers(self) -> dict[str, str]:
-        """The header fields, by their names in small letters; of two of a name the last."""
+        """The header fields by lower-case name; of repeated fields the last."""
         lines = (line.partition(":") for line in self.head.split("\r\n")[1:])
         return {name.strip().lower(): value.strip() for name, _, value in lines}
 
 
 class Manner(Enum):
-    """How a reply gets to the client."""
+    """How a reply is sent."""
 
     SEND = "send"
     DRIP = "drip"  # the body byte by byte
-    DRIP_ALL = "drip all"  # the head, too
-    HANG_UP = "hang up"  # close the connection without a word
-    SILENCE = "silence"  # say nothing until the client goes away
+    DRIP_ALL = "drip all"  # the head and the body byte by byte
+    HANG_UP = "hang up"  # close the connection without an answer
+    SILENCE = "silence"  # keep the connection open and send nothing
 
 
 class Reply(NamedTuple):
-    """An answer, rendered once and sent as often as wanted. `status` None: there is none."""
+    """A rendered answer; it can be sent any number of times. `status` is None if there is none."""
 
     status: int | None
     data: bytes = b""  # head and body
@@ -57,7 +57,7 @@ class Reply(NamedTuple):
 
 
 def render(status: int, content_type: str, body: bytes, *headers: str) -> Reply:
-    """Put head and body into one piece, so that they leave in a single write."""
+    """Return head and body as one piece, so that they are sent in a single write."""
     head = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *headers]
     if status != HTTPStatus.NO_CONTENT:
         head += [f"Content-Type: {content_type}", f"Content-Length: {len(body)}"]
@@ -65,18 +65,18 @@ def render(status: int, content_type: str, body: bytes, *headers: str) -> Reply:
 
 
 class Server(ABC):
-    """Serves what `answer` returns, in a thread of its own. Port 0 takes any free port."""
+    """Serves what `answer` returns, in its own thread. Port 0 takes any free port."""
 
     def __init__(self, host: str, port: int) -> None:
         self.host = host
-        self.port = port  # after `start` the true one, where 0 was asked for
+        self.port = port  # after `start` the actual port, if 0 was requested
         self.connections: set[_Connection] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
     @abstractmethod
     def answer(self, incoming: Incoming) -> Reply:
-        """The answer to a request. Called in the server's thread: it must not block."""
+        """Return the answer to a request. Called in the server's thread: it must not block."""
 
     def __enter__(self) -> Self:
         self.start()
@@ -87,11 +87,11 @@ class Server(ABC):
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port. Known once it was started."""
+        """Scheme, host and port. The server must have been started."""
         return f"http://{self.host}:{self.port}"
 
     def start(self) -> None:
-        """Listen, after a `stop` at the same port again. Raises OSError if the port is taken."""
+        """Listen; after a `stop`, at the same port again. Raise OSError if the port is taken."""
         listener = socket.create_server((self.host, self.port))
         self.port = listener.getsockname()[1]
         self._loop = asyncio.new_event_loop()
@@ -104,7 +104,7 @@ class Server(ABC):
         self._thread.start()
 
     def stop(self) -> None:
-        """Close all connections, answered or not, and return when the port is free."""
+        """Close all connections, also unanswered ones, and return when the port is free."""
         if self._loop is None or self._thread is None:
             return
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -123,15 +123,12 @@ class Server(ABC):
 
 
 class _Connection(asyncio.Protocol):
-    """One client. Answers its requests one after the other, in the order they came.
-
-    asyncio sets TCP_NODELAY on every connection by itself.
-    """
+    """One client. Answers its requests one after the other, in the order of arrival."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self._buffer = bytearray()
-        self._busy = False  # an answer is under way, or will never come
+        self._busy = False  # an answer is being sent, or will never be sent
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -148,7 +145,7 @@ class _Connection(asyncio.Protocol):
         self._advance()
 
     def hang_up(self) -> None:
-        """Close the connection at once, whatever has not been sent yet."""
+        """Close the connection at once and discard what has not been sent."""
         _close_for_all(self._transport.get_extra_info("socket"))
         self._transport.abort()
 
@@ -196,7 +193,7 @@ class _Connection(asyncio.Protocol):
         self._later(reply.interval, self._drip, incoming, reply, position + 1)
 
     def _conclude(self, incoming: Incoming) -> None:
-        self._busy = not incoming.keep_alive  # then nothing more is read from this client
+        self._busy = not incoming.keep_alive  # further requests on this connection are ignored
         if self._busy:
             self._transport.close()
 
@@ -211,7 +208,7 @@ class _Connection(asyncio.Protocol):
 
 
 def _take_request(buffer: bytearray) -> Incoming | None:
-    """Take the first request out of `buffer`, None if it is not there in full yet."""
+    """Remove the first request from `buffer` and return it; None if it is incomplete."""
     end = buffer.find(b"\r\n\r\n")
     if end < 0:
         if len(buffer) > LARGEST_HEAD:
@@ -220,7 +217,7 @@ def _take_request(buffer: bytearray) -> Incoming | None:
     head = buffer[:end].decode("latin-1")
     headers = head.lower()
     if "\r\ntransfer-encoding:" in headers:
-        raise ValueError("this server wants a Content-Length, not a Transfer-Encoding")
+        raise ValueError("this server needs a Content-Length instead of a Transfer-Encoding")
     length = CONTENT_LENGTH.search(headers)
     body_start = end + 4
     body_end = body_start + (int(length[1]) if length else 0)
@@ -238,6 +235,6 @@ def _take_request(buffer: bytearray) -> Incoming | None:
 
 def _close_for_all(sock: socket.socket | TransportSocket) -> None:
     # A process forked from this one, such as a worker started by a test, holds copies of the
-    # sockets. Closing ours would not end the connection then; shutting it down does.
+    # sockets. Closing ours would then leave the connection open; shutting it down does not.
     with contextlib.suppress(OSError):
         sock.shutdown(socket.SHUT_RDWR)

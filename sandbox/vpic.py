@@ -1,7 +1,6 @@
 """A fake of NHTSA's vPIC API, on a real port."""
 
 import time
-from typing import NamedTuple
 
 from sandbox.catalogue import Catalogue
 from sandbox.control import PREFIX
@@ -11,19 +10,11 @@ from sandbox.orders import OrderBook
 from sandbox.pages import Page, Pages, method_not_allowed
 from sandbox.server import Incoming, Reply, Server
 from sandbox.vpic_control import control
-
-
-class Request(NamedTuple):
-    """A request the API got, with the answer's status, None where it gave no answer."""
-
-    at: float  # time.monotonic(), which on Linux is the same clock in every process
-    path: str  # with its query
-    make_id: int | None
-    status: int | None
+from sandbox.vpic_log import Request, RequestLog
 
 
 class Vpic(Server):
-    """Answers like vPIC until it is ordered to misbehave. Its methods may be called any time.
+    """Answers like vPIC until it is ordered to misbehave. Methods may be called at any time.
 
     Serves the sample catalogue unless another one is given; port 0 takes any free port.
     """
@@ -33,17 +24,17 @@ class Vpic(Server):
     ) -> None:
         super().__init__(host, port)
         self.orders = OrderBook[VpicOrder]()
-        self._log: list[Request] = []
-        self._control = control(self)
+        self._log = RequestLog()
+        self._control = control(self.orders, self._log, self.serve)
         self.serve(data or Catalogue.sample())
 
     @property
     def url(self) -> str:
-        """What NHTSA_URL has to be set to. Known once it was started."""
+        """The value for NHTSA_URL. The server must have been started."""
         return f"{self.origin}/api"
 
     def serve(self, catalogue: Catalogue) -> None:
-        """Answer from `catalogue` from now on."""
+        """Replace the catalogue that is served."""
         self._pages = Pages(catalogue)
 
     def order(
@@ -56,10 +47,10 @@ class Vpic(Server):
         status: int | None = None,
         retry_after: int | None = None,
     ) -> None:
-        """Misbehave at the requests for a make, or at every one, always or a number of times.
+        """Misbehave at the requests for a make, or at all: always, or a number of times.
 
-        `Fault` says which faults take the last three. `OrderBook` says how orders go together.
-        Raises ValueError for options that make no sense.
+        `Fault` says which faults take the last three options, `OrderBook` how orders combine.
+        Raise ValueError for options that make no sense.
         """
         self.orders.add(
             VpicOrder(
@@ -73,22 +64,22 @@ class Vpic(Server):
         )
 
     def behave(self, *, make_id: int | None = None) -> None:
-        """Forget the orders for one make, or all orders."""
-        self.orders.forget(make_id)
+        """Cancel the orders for one make, or all orders."""
+        self.orders.cancel(make_id)
 
     @property
     def requests(self) -> list[Request]:
-        """The requests so far, oldest first, each from the moment it came in."""
-        return list(self._log)
+        """The requests so far, oldest first. A request is listed as soon as it arrives."""
+        return self._log.all()
 
     @property
     def request_count(self) -> int:
-        """How many requests came in so far."""
+        """The number of requests so far."""
         return len(self._log)
 
-    def forget_requests(self) -> None:
-        """Begin the list of requests anew."""
-        self._log = []
+    def clear_requests(self) -> None:
+        """Delete the list of requests."""
+        self._log.clear()
 
     def answer(self, incoming: Incoming) -> Reply:
         if incoming.target.startswith(PREFIX):
@@ -96,7 +87,7 @@ class Vpic(Server):
         page = self._page(incoming)
         wait, order = self.orders.take(page.make_id)
         reply = misbehave(page, order) if order else page.reply
-        self._log.append(Request(time.monotonic(), page.target, page.make_id, reply.status))
+        self._log.add(Request(time.monotonic(), page.target, page.make_id, reply.status))
         return reply._replace(wait=wait) if wait else reply
 
     def _page(self, incoming: Incoming) -> Page:

@@ -27,7 +27,7 @@ def synced(client, run_jobs, vpic):
     add_makes(Catalogue.sample())
     client.post(SYNCS)
     run_jobs()
-    vpic.forget_requests()
+    vpic.clear_requests()
     return stored_models()
 
 

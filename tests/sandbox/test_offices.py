@@ -1,4 +1,4 @@
-"""The fake offices, as who sends them webhooks meets them on the wire."""
+"""The fake offices, as senders of webhooks see them on the wire."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BODY = '{"type": "purchase.state_changed", "data": {"external_order_number": "Ö
 def signed(
     *secrets: str, webhook_id: str = "msg_1", body: str = BODY, age: float = 0
 ) -> dict[str, str]:
-    """The headers of a webhook, signed by these secrets, so many seconds ago."""
+    """Return the headers of a webhook that was signed with `secrets` `age` seconds ago."""
     at = dt.datetime.fromtimestamp(int(dt.datetime.now(dt.UTC).timestamp() - age), dt.UTC)
     return {
         "Content-Type": "application/json",
@@ -59,19 +59,19 @@ def control(offices: Offices, method: str, path: str, content: Any = None) -> re
     return requests.request(method, url, json=content, timeout=5)
 
 
-def the_one(offices: Offices) -> Received:
+def only_webhook(offices: Offices) -> Received:
     (received,) = offices.received()
     return received
 
 
 class TestVerifying:
-    def test_a_webhook_with_a_good_signature_is_taken_and_kept(self, offices: Offices) -> None:
+    def test_a_webhook_with_a_valid_signature_is_accepted_and_kept(self, offices: Offices) -> None:
         offices.trust("berlin", SECRET)
 
         response = send(offices)
 
         assert response.status_code == 200
-        received = the_one(offices)
+        received = only_webhook(offices)
         assert (received.office, received.webhook_id, received.status) == ("berlin", "msg_1", 200)
         assert (received.verified, received.reason) == (True, "")
         assert received.body.decode() == BODY
@@ -82,14 +82,14 @@ class TestVerifying:
         offices.trust("berlin", *known)
 
         assert send(offices, headers=signed(SECRET, OTHER_SECRET)).status_code == 200
-        assert the_one(offices).verified
+        assert only_webhook(offices).verified
 
     def test_one_of_several_secrets_is_enough(self, offices: Offices) -> None:
         offices.trust("berlin", OTHER_SECRET, SECRET)
 
         assert send(offices, headers=signed(SECRET)).status_code == 200
 
-    def test_a_secret_that_is_told_replaces_the_one_before(self, offices: Offices) -> None:
+    def test_a_new_secret_replaces_the_previous_one(self, offices: Offices) -> None:
         offices.trust("berlin", SECRET)
         offices.trust("berlin", OTHER_SECRET)
 
@@ -108,7 +108,7 @@ class TestVerifying:
             ({"webhook-signature": ""}, "Missing required headers"),
         ],
     )
-    def test_what_is_wrong_with_a_signature_is_told(
+    def test_the_answer_says_what_is_wrong_with_a_signature(
         self, offices: Offices, change: dict[str, str], reason: str
     ) -> None:
         offices.trust("berlin", SECRET)
@@ -116,25 +116,27 @@ class TestVerifying:
         response = send(offices, headers=signed(SECRET) | change)
 
         assert (response.status_code, response.json()) == (401, {"message": reason})
-        assert (the_one(offices).verified, the_one(offices).reason) == (False, reason)
+        assert (only_webhook(offices).verified, only_webhook(offices).reason) == (False, reason)
 
     @pytest.mark.parametrize("body", [BODY + " ", b"\xff\xfe", b""])
-    def test_another_body_than_the_signed_one_is_refused(
+    def test_a_body_other_than_the_signed_one_is_refused(
         self, offices: Offices, body: str | bytes
     ) -> None:
         offices.trust("berlin", SECRET)
 
         assert send(offices, body=body).status_code == 401
-        assert not the_one(offices).verified
+        assert not only_webhook(offices).verified
 
     def test_an_old_webhook_is_refused(self, offices: Offices) -> None:
         offices.trust("berlin", SECRET)
 
         assert send(offices, headers=signed(SECRET, age=400)).status_code == 401
 
-    def test_without_a_secret_all_is_taken_and_nothing_verified(self, offices: Offices) -> None:
+    def test_an_office_without_a_secret_accepts_everything_and_verifies_nothing(
+        self, offices: Offices
+    ) -> None:
         assert send(offices).status_code == 200
-        assert (the_one(offices).verified, the_one(offices).reason) == (
+        assert (only_webhook(offices).verified, only_webhook(offices).reason) == (
             False,
             "no secret is known",
         )
@@ -151,7 +153,7 @@ class TestVerifying:
         assert [one.verified for one in offices.received("São Paulo/2")] == [True, False]
 
     @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_ä", "whsec_A"])
-    def test_a_secret_that_is_none_is_refused(self, offices: Offices, secret: str) -> None:
+    def test_a_malformed_secret_is_refused(self, offices: Offices, secret: str) -> None:
         with pytest.raises(ValueError, match="a secret looks like whsec_"):
             offices.trust("berlin", secret)
 
@@ -165,19 +167,19 @@ class TestKeeping:
         times = [one.at for one in offices.received()]
         assert times == sorted(times)
 
-    def test_none_of_many_senders_is_missed(self, offices: Offices) -> None:
+    def test_no_webhook_of_many_senders_is_missed(self, offices: Offices) -> None:
         offices.trust("berlin", SECRET)
         with ThreadPoolExecutor(8) as senders:
             list(senders.map(lambda _: send(offices), range(80)))
 
         assert [one.verified for one in offices.received("berlin")] == [True] * 80
 
-    def test_they_can_be_forgotten_of_one_office_or_of_all(self, offices: Offices) -> None:
+    def test_the_webhooks_of_one_office_or_of_all_can_be_deleted(self, offices: Offices) -> None:
         send(offices, "berlin")
         send(offices, "paris")
-        offices.forget("berlin")
+        offices.clear("berlin")
         assert [one.office for one in offices.received()] == ["paris"]
-        offices.forget()
+        offices.clear()
         assert offices.received() == []
 
 
@@ -187,14 +189,16 @@ class TestMisbehaving:
         offices.order(OfficeFault.STATUS, status=status)
 
         assert send(offices).status_code == status
-        assert the_one(offices).status == status
+        assert only_webhook(offices).status == status
 
     def test_retry_after_comes_with_a_status(self, offices: Offices) -> None:
         offices.order(OfficeFault.STATUS, status=429, retry_after=7)
 
         assert send(offices).headers["Retry-After"] == "7"
 
-    def test_a_redirect_leads_to_another_office_unless_told_where(self, offices: Offices) -> None:
+    def test_a_redirect_leads_to_another_office_unless_a_location_is_given(
+        self, offices: Offices
+    ) -> None:
         offices.order(OfficeFault.REDIRECT, office="berlin", times=1)
         offices.order(OfficeFault.REDIRECT, status=302, location="http://169.254.169.254/")
 
@@ -206,7 +210,7 @@ class TestMisbehaving:
         requests.post(offices.origin + first.headers["Location"], timeout=5)
         assert offices.received()[-1].office == "berlin-redirected"
 
-    def test_silence_holds_up_nobody_else(self, offices: Offices) -> None:
+    def test_a_silent_office_does_not_delay_others(self, offices: Offices) -> None:
         offices.order(OfficeFault.TIMEOUT, office="berlin")
         with pytest.raises(requests.ReadTimeout):
             send(offices, timeout=0.2)
@@ -249,7 +253,7 @@ class TestMisbehaving:
 
         assert send(offices).status_code == 404
 
-    def test_orders_hold_for_one_office_and_so_many_times(self, offices: Offices) -> None:
+    def test_orders_apply_to_one_office_and_a_number_of_times(self, offices: Offices) -> None:
         offices.order(OfficeFault.STATUS, office="berlin", status=500, times=2)
         offices.order(OfficeFault.STATUS, office="paris", status=410)
 
@@ -268,8 +272,8 @@ class TestMisbehaving:
             ("redirect", {"status": 200}, "status must be one of 301"),
             ("status", {"location": "/"}, "status takes no location"),
             ("timeout", {"status": 500}, "timeout takes no status"),
-            ("redirect", {"location": "/\r\nX: y"}, "location must be a text"),
-            ("timeout", {"office": 7}, "office must be a text"),
+            ("redirect", {"location": "/\r\nX: y"}, "location must be a string"),
+            ("timeout", {"office": 7}, "office must be a string"),
             ("redirect", {"retry_after": 1}, "redirect takes no retry_after"),
         ],
     )
@@ -285,13 +289,13 @@ class TestMisbehaving:
 
 
 class TestControlOverHttp:
-    def test_secrets_can_be_told_and_counted(self, offices: Offices) -> None:
-        told = {"office": "berlin", "secrets": [SECRET, OTHER_SECRET]}
-        assert control(offices, "POST", "secrets", told).status_code == 204
+    def test_secrets_can_be_set_and_counted(self, offices: Offices) -> None:
+        content = {"office": "berlin", "secrets": [SECRET, OTHER_SECRET]}
+        assert control(offices, "POST", "secrets", content).status_code == 204
         assert control(offices, "GET", "secrets").json() == {"secrets": {"berlin": 2}}
         assert send(offices, headers=signed(OTHER_SECRET)).status_code == 200
 
-    def test_webhooks_can_be_listed_counted_and_forgotten(self, offices: Offices) -> None:
+    def test_webhooks_can_be_listed_counted_and_deleted(self, offices: Offices) -> None:
         offices.trust("berlin", SECRET)
         send(offices)
         send(offices, "paris")
@@ -321,7 +325,7 @@ class TestControlOverHttp:
 
         assert [one["office"] for one in shown["webhooks"]] == ["São Paulo/2"]
 
-    def test_orders_can_be_given_listed_and_forgotten(self, offices: Offices) -> None:
+    def test_orders_can_be_added_listed_and_cancelled(self, offices: Offices) -> None:
         order = {"fault": "status", "office": "berlin", "times": 3, "status": 429, "retry_after": 1}
         response = control(offices, "POST", "orders", order)
         assert (response.status_code, response.json()) == (201, order)
@@ -344,7 +348,7 @@ class TestControlOverHttp:
             {"office": "berlin", "secrets": [SECRET], "more": 1},
         ],
     )
-    def test_secrets_that_are_told_wrongly_are_refused(
+    def test_a_malformed_request_to_set_secrets_is_refused(
         self, offices: Offices, content: object
     ) -> None:
         response = control(offices, "POST", "secrets", content)
@@ -361,7 +365,7 @@ class TestControlOverHttp:
             ("GET", "/_sandbox/weather", 404),
         ],
     )
-    def test_what_there_is_not_is_refused(
+    def test_unknown_paths_and_methods_are_refused(
         self, offices: Offices, method: str, path: str, status: int
     ) -> None:
         response = requests.request(method, offices.origin + path, timeout=5)
@@ -381,9 +385,7 @@ class TestPages:
         assert '<a href="/offices/%3Cb%3E%26">&lt;b&gt;&amp;</a>' in page.text
         assert '<a href="/offices/paris">' in page.text
 
-    def test_an_offices_page_shows_what_it_got_and_runs_nothing_of_it(
-        self, offices: Offices
-    ) -> None:
+    def test_an_offices_page_shows_its_webhooks_and_escapes_them(self, offices: Offices) -> None:
         offices.trust("berlin", SECRET)
         send(offices)
         send(offices, headers=signed(SECRET) | {"webhook-id": "<i>"}, body="<script>")
@@ -398,7 +400,7 @@ class TestPages:
 
 
 class TestCommandLine:
-    def test_it_plays_offices_until_a_signal(self) -> None:
+    def test_the_sandbox_serves_offices_until_a_signal(self) -> None:
         command = [sys.executable, "-m", "sandbox", "offices", "--port", "0"]
         command += ["--secret", f"berlin={OTHER_SECRET}", "--secret", f"berlin={SECRET}"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -412,13 +414,13 @@ class TestCommandLine:
             assert process.wait(timeout=10) == 0
 
     @pytest.mark.parametrize("secret", ["berlin", "berlin=whsec_"])
-    def test_a_secret_that_is_none_is_told(self, secret: str) -> None:
+    def test_the_command_refuses_a_malformed_secret(self, secret: str) -> None:
         command = [sys.executable, "-m", "sandbox", "offices", "--port", "0", "--secret", secret]
         ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
         assert ended.returncode == 2
         assert "whsec_" in ended.stderr
 
 
-def test_bodies_are_kept_as_they_came(offices: Offices) -> None:
+def test_bodies_are_kept_byte_for_byte(offices: Offices) -> None:
     send(offices, body=json.dumps({"a": 1}, indent=3))
-    assert the_one(offices).body == b'{\n   "a": 1\n}'
+    assert only_webhook(offices).body == b'{\n   "a": 1\n}'

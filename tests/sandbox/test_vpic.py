@@ -1,4 +1,4 @@
-"""The fake vPIC API, as its clients meet it on the wire."""
+"""The fake vPIC API, as its clients see it on the wire."""
 
 import json
 import re
@@ -156,7 +156,7 @@ class TestConnections:
         with pytest.raises(OSError, match="in use"):
             Vpic(port=port).start()
 
-    def test_it_can_be_down_for_a_while(self, vpic: Vpic) -> None:
+    def test_the_server_can_be_down_for_a_while(self, vpic: Vpic) -> None:
         url = vpic.url
         vpic.stop()
         with pytest.raises(requests.ConnectionError):
@@ -350,7 +350,7 @@ class TestOrders:
         assert models(vpic).status_code == 403
         assert time.monotonic() - start >= 0.1
 
-    def test_behave_forgets_the_orders_of_one_make_or_all(self, vpic: Vpic) -> None:
+    def test_behave_cancels_the_orders_of_one_make_or_of_all(self, vpic: Vpic) -> None:
         vpic.order(Fault.FORBIDDEN, make_id=HONDA)
         vpic.order(Fault.FORBIDDEN, make_id=TOYOTA)
         vpic.behave(make_id=HONDA)
@@ -383,7 +383,7 @@ class TestOrders:
 
 
 class TestRequestLog:
-    def test_it_tells_time_path_make_and_status_of_each_request(self, vpic: Vpic) -> None:
+    def test_the_log_has_time_path_make_and_status_of_each_request(self, vpic: Vpic) -> None:
         before = time.monotonic()
         vpic.order(Fault.FORBIDDEN, make_id=TOYOTA)
         models(vpic, HONDA)
@@ -398,19 +398,19 @@ class TestRequestLog:
         times = [before, *(request.at for request in vpic.requests), time.monotonic()]
         assert times == sorted(times)
 
-    def test_it_counts_every_request_of_many_clients(self, vpic: Vpic) -> None:
+    def test_the_log_has_every_request_of_many_clients(self, vpic: Vpic) -> None:
         with ThreadPoolExecutor(8) as clients:
             list(clients.map(lambda _: models(vpic), range(80)))
         assert vpic.request_count == len(vpic.requests) == 80
 
-    def test_it_can_be_begun_anew(self, vpic: Vpic) -> None:
+    def test_the_log_can_be_cleared(self, vpic: Vpic) -> None:
         models(vpic)
-        vpic.forget_requests()
+        vpic.clear_requests()
         assert vpic.requests == []
 
 
 class TestControlOverHttp:
-    def test_requests_can_be_listed_counted_and_forgotten(self, vpic: Vpic) -> None:
+    def test_requests_can_be_listed_counted_and_deleted(self, vpic: Vpic) -> None:
         models(vpic)
         listing = control(vpic, "GET", "requests").json()
         assert listing["count"] == 1
@@ -419,7 +419,7 @@ class TestControlOverHttp:
         assert control(vpic, "DELETE", "requests").status_code == 204
         assert control(vpic, "GET", "requests?count=1").json() == {"count": 0}
 
-    def test_orders_can_be_given_listed_and_forgotten(self, vpic: Vpic) -> None:
+    def test_orders_can_be_added_listed_and_cancelled(self, vpic: Vpic) -> None:
         order = {"fault": "too_many_requests", "make_id": 448, "times": 3, "retry_after": 1}
         response = control(vpic, "POST", "orders", json.dumps(order))
         assert (response.status_code, response.json()) == (201, order)
@@ -472,12 +472,12 @@ class TestCatalogue:
         ids = [model_id for models in catalogue.models.values() for model_id, _ in models]
         assert len(set(ids)) == len(ids) == 15
 
-    def test_the_made_up_one_is_the_same_each_time(self) -> None:
+    def test_a_made_up_catalogue_is_the_same_each_time(self) -> None:
         catalogue = Catalogue.made_up(makes=100, models_per_make=3)
         assert catalogue == Catalogue.made_up(makes=100, models_per_make=3)
         assert len(catalogue.makes) == 100
 
-    def test_the_sample_has_unique_model_ids(self) -> None:
+    def test_the_sample_catalogue_has_unique_model_ids(self) -> None:
         catalogue = Catalogue.sample()
         ids = [model_id for models in catalogue.models.values() for model_id, _ in models]
         assert len(set(ids)) == len(ids) > 100
@@ -486,7 +486,7 @@ class TestCatalogue:
 
 class TestCommandLine:
     @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
-    def test_it_serves_until_a_signal_even_with_a_request_waiting(
+    def test_the_sandbox_serves_until_a_signal_even_with_a_request_waiting(
         self, ending: signal.Signals
     ) -> None:
         command = [sys.executable, "-m", "sandbox", "vpic", "--port", "0", "--latency", "60"]
