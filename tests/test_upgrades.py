@@ -1,6 +1,6 @@
 """Names in libraries that we depend on and that their maintainers do not promise to keep.
 
-A test that fails here after an upgrade says what no longer works. docs/adr/0022 gives the reasons.
+A test that fails here after an upgrade says what no longer works. docs/adr/0014 gives the reasons.
 """
 
 from __future__ import annotations
