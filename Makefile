@@ -5,7 +5,7 @@ MANIFESTS = $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yam
 COMPOSE := docker compose
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
-.PHONY: help install tools python run test check check-deploy format bench schema lock clean
+.PHONY: help install tools python run test check check-deploy prose format bench schema lock clean
 .PHONY: build secrets up migrate-up stop
 
 help: ## List the targets
@@ -14,19 +14,19 @@ help: ## List the targets
 install: python ## Install Automart into .venv
 	@"$(PYTHON)" deploy/install.py
 
-tools: python ## Install the development tools as well
+tools: python ## Install Automart and the development tools into .venv
 	@"$(PYTHON)" deploy/install.py --dev
 
 python:
 	@test -n "$(PYTHON)" || { echo "Automart needs Python 3.11, 3.12 or 3.13: make PYTHON=/path/to/python3.13"; exit 1; }
 
-run: install ## Start Automart here, and sync the catalogue before your eyes
+run: install ## Start Automart in this folder and sync the catalogue
 	$(BIN)/automart up --sync
 
-test: tools ## Run all tests, on SQLite, and on PostgreSQL if there is one
+test: tools ## Run all tests, on SQLite, and on PostgreSQL if it is installed
 	$(BIN)/pytest -n 4 --dist worksteal --cov --cov-report=term:skip-covered
 
-check: tools ## Lint, types, import contracts, migrations
+check: tools ## Lint, types, import contracts, migrations, deployment files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -35,7 +35,10 @@ check: tools ## Lint, types, import contracts, migrations
 	$(BIN)/python -m tests.support.schema --check
 	$(MAKE) --no-print-directory check-deploy
 
-check-deploy: tools ## Lint what deploys: image, compose, Kubernetes, workflows; known holes of packages
+prose: tools ## Check spelling, and the words of docs/plain-english.txt
+	$(BIN)/codespell --dictionary - --dictionary docs/plain-english.txt
+
+check-deploy: tools ## Lint image, compose, Kubernetes and workflows; known vulnerabilities of packages
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/yamllint --strict .github deploy compose.yaml .pre-commit-config.yaml .yamllint.yaml
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml
@@ -48,10 +51,10 @@ format: tools ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: tools ## Measure what must be fast, side by side
+bench: tools ## Run the benchmarks
 	$(BIN)/python -m benchmarks
 
-schema: tools ## Write docs/schema.md, the picture of the tables, from the models
+schema: tools ## Write docs/schema.md, the diagram of the tables, from the models
 	$(BIN)/python -m tests.support.schema
 
 # The tools of development limit some packages that also run in production: one version for both.
@@ -62,17 +65,17 @@ lock: tools ## Compile the requirements files from pyproject.toml
 build: ## Build the container image
 	$(COMPOSE) build
 
-secrets: ## Make the secrets of compose.yaml, unless they are there
+secrets: ## Generate the secrets of compose.yaml, unless they exist
 	@deploy/make-secrets.sh
 
 up: secrets ## Start everything in containers: web, worker, PostgreSQL, Redis, MinIO
 	$(COMPOSE) up --detach
 
-migrate-up: secrets ## Bring the database of the containers to the newest schema
+migrate-up: secrets ## Upgrade the database of the containers to the newest schema
 	$(COMPOSE) run --rm migration
 
 stop: ## Stop the containers; the data is kept
 	$(COMPOSE) stop
 
-clean: ## Remove what was made (instance/ with its data stays)
+clean: ## Remove .venv and caches (instance/ with its data stays)
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .coverage*
