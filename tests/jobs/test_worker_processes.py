@@ -217,10 +217,10 @@ class TestAProcessThatHangs:
     """It is stopped, as by `kill -STOP`: it lives, and does nothing."""
 
     PATCH = """
-from jobs import pulse, worker
+from jobs import pulse, rq_workers
 pulse.SILENCE_ALLOWED = 4
 pulse.BEATS_EVERY = 0.5
-worker.LOOKED_AFTER_EVERY = worker._Worker.dequeue_timeout = 1
+rq_workers.LOOKED_AFTER_EVERY = rq_workers._Worker.dequeue_timeout = 1
 """
 
     @pytest.fixture
