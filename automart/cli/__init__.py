@@ -1,4 +1,4 @@
-"""The command line. A command's module is imported when the command is called, and not before."""
+"""The command line. The module of a command is imported only when the command is called."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ COMMANDS = {
     "openapi": ("openapi:openapi", "Print the OpenAPI document of this release."),
     "doctor": (
         "doctor:doctor",
-        "Check all that Automart needs, and say what to do where it is not well.",
+        "Check everything that Automart depends on and suggest fixes.",
     ),
     "makes": ("makes:app", "Which makes the catalogue covers."),
-    "users": ("accounts:users_app", "The people who may use Automart."),
-    "clients": ("accounts:clients_app", "The machines and applications."),
-    "keys": ("accounts:keys_app", "The keys that sign access tokens."),
+    "users": ("accounts:users_app", "Manage the users of Automart."),
+    "clients": ("accounts:clients_app", "Manage service clients and applications."),
+    "keys": ("accounts:keys_app", "Rotate signing keys and the encryption of secrets."),
     "customers": ("customers:customers_app", "Customers, as CSV in and out."),
     "cars": ("cars:cars_app", "Cars, as CSV in."),
-    "webhooks": ("webhooks:webhooks_app", "Webhooks on their way to the offices."),
+    "webhooks": ("webhooks:webhooks_app", "List and redeliver webhook deliveries."),
 }
-"""Where in `automart.cli` each command is, and what `automart --help` says about it."""
+"""The module and function of each command in `automart.cli`, and its line in `automart --help`."""
 
 
 class Commands(typer.core.TyperGroup):
-    """Loads a command when it is called, and reports what goes wrong in it without a traceback."""
+    """Loads a command when it is called. Reports expected errors without a traceback."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)
@@ -40,17 +40,17 @@ class Commands(typer.core.TyperGroup):
         try:
             return super().invoke(ctx)
         except Exception as error:
-            # Not at the top: it imports the libraries whose errors it explains.
-            from automart.cli.errors import TOLD, explain, status_of  # noqa: PLC0415
+            # Imported late, because it imports the libraries whose errors it explains.
+            from automart.cli.errors import REPORTED, exit_status, explain  # noqa: PLC0415
 
-            if not isinstance(error, TOLD):
+            if not isinstance(error, REPORTED):
                 raise
             typer.echo(f"Error: {explain(error)}", err=True)
-            raise typer.Exit(status_of(error)) from None
+            raise typer.Exit(exit_status(error)) from None
 
 
 def load(name: str) -> Any:
-    """Import the command `name`, or the group of commands of that name."""
+    """Import the command, or group of commands, with this name."""
     module, _, attribute = COMMANDS[name][0].partition(":")
     found = getattr(import_module(f"automart.cli.{module}"), attribute)
     alone = typer.Typer(rich_markup_mode=MARKUP)
@@ -85,15 +85,15 @@ def automart(
         ),
     ] = False,
 ) -> None:
-    """The back office of a car business.
+    """REST API for the back office of a car business.
 
-    Settings come from the environment and from `.env` in this folder; README.md lists them.
+    Settings are read from the environment and from `.env` in this folder. README.md lists them.
     """
 
 
-def _listed() -> None:
-    """Stand for a command in `automart --help`."""
+def _placeholder() -> None:
+    """Represent a command in `automart --help`."""
 
 
 for _name, (_, _help) in COMMANDS.items():
-    app.command(_name, help=_help)(_listed)
+    app.command(_name, help=_help)(_placeholder)

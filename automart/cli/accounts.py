@@ -29,17 +29,21 @@ UNDECRYPTABLE_ADVICE = (
     " POST /v1/regional-offices/ID/rotate-webhook-secret."
 )
 
-users_app = typer.Typer(no_args_is_help=True, help="The people who may use Automart.")
-clients_app = typer.Typer(no_args_is_help=True, help="The machines and applications.")
-keys_app = typer.Typer(no_args_is_help=True, help="The keys that sign access tokens.")
+users_app = typer.Typer(no_args_is_help=True, help="Manage the users of Automart.")
+clients_app = typer.Typer(no_args_is_help=True, help="Manage service clients and applications.")
+keys_app = typer.Typer(
+    no_args_is_help=True, help="Rotate signing keys and the encryption of secrets."
+)
 
 
 @users_app.command("create-admin")
 def create_admin(
     email: Annotated[str, typer.Argument(help="The e-mail address to log in with.")],
-    name: Annotated[str | None, typer.Option(help="What the person is called.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Full name. The default is the e-mail address.")
+    ] = None,
 ) -> None:
-    """Add an administrator. Asks for the password; reads it from standard input if piped."""
+    """Add an administrator. Prompts for the password, or reads it from standard input if piped."""
     with opened():
         check_schema()
         values = {"email": email, "name": name or email, "is_admin": True, "password": _password()}
@@ -65,16 +69,16 @@ def list_users() -> None:
 
 @clients_app.command("create")
 def create_client(
-    name: Annotated[str, typer.Argument(help="What it is called.")],
+    name: Annotated[str, typer.Argument(help="Name of the client.")],
     scope: Annotated[
-        list[str] | None, typer.Option(help="A scope of a machine; may be repeated.")
+        list[str] | None, typer.Option(help="Scope of a service client. Can be repeated.")
     ] = None,
     redirect_uri: Annotated[
         list[str] | None,
-        typer.Option(help="A redirect address, which makes an application; may be repeated."),
+        typer.Option(help="Redirect URI. Creates an application. Can be repeated."),
     ] = None,
 ) -> None:
-    """Add a machine with scopes, or an application (a front end) with redirect addresses."""
+    """Create a service client with scopes, or an application (front end) with redirect URIs."""
     kind = ClientKind.APPLICATION if redirect_uri else ClientKind.SERVICE
     asked = {"scopes": scope, "redirect_uris": redirect_uri}
     values = {"name": name, "kind": kind.value} | {k: v for k, v in asked.items() if v}
@@ -105,16 +109,17 @@ def list_clients() -> None:
 @keys_app.command("rotate")
 def rotate_keys(
     at_once: Annotated[
-        bool, typer.Option("--at-once", help="The old keys have leaked: refuse their tokens too.")
+        bool,
+        typer.Option("--at-once", help="For leaked keys: also reject tokens signed with them."),
     ] = False,
 ) -> None:
-    """Sign with a new key. Nobody is logged out, unless the old keys are withdrawn at once."""
+    """Replace the signing key. Existing tokens stay valid unless --at-once is given."""
     with opened():
         check_schema()
         with transaction():
             kid = signing_keys.rotate(at_once=at_once)
             audit.record(audit.Event.KEYS_ROTATED, subject=f"key:{kid}", at_once=at_once)
-    typer.echo(f"Tokens are signed with the key {kid} from now on.")
+    typer.echo(f"New tokens are signed with the key {kid}.")
 
 
 @keys_app.command("rotate-encryption")
@@ -140,25 +145,25 @@ def _checked(schema: Schema, values: Mapping[str, Any]) -> dict[str, Any]:
     try:
         checked: dict[str, Any] = schema.load(values)
     except ValidationError as error:
-        told = [
+        errors = [
             {"detail": f"{field}: {message}"}
             for field, messages in error.messages_dict.items()
             for message in _flat(messages)
         ]
-        raise Invalid(FIELDS_ARE_WRONG, errors=told) from None
+        raise Invalid(FIELDS_ARE_WRONG, errors=errors) from None
     return checked
 
 
 def _flat(messages: Any) -> list[str]:
-    """The messages about a field; those about a list's items stand under their places."""
+    """Return the messages about a field. Messages about items of a list are nested by index."""
     if isinstance(messages, dict):
-        return [message for below in messages.values() for message in _flat(below)]
+        return [message for nested in messages.values() for message in _flat(nested)]
     return [str(message) for message in messages]
 
 
 def _password() -> str:
     if sys.stdin.isatty():
-        with interrupts_raised():  # echo is turned on again
+        with interrupts_raised():  # Ctrl-C restores the terminal's echo
             return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
     return sys.stdin.readline().rstrip("\r\n")
 

@@ -1,4 +1,4 @@
-"""The application, opened for a command."""
+"""The application context of a command."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from automart.core.db import db
 
 @contextmanager
 def opened(settings: Settings | None = None) -> Iterator[Flask]:
-    """Give an application context. `settings` come from the environment unless they are given."""
+    """Enter an application context. `settings` default to the environment."""
     umask = os.umask(PRIVATE_UMASK)
     app = create_app(settings or Settings.from_environment(log_format="console"))
     try:
@@ -31,7 +31,7 @@ def opened(settings: Settings | None = None) -> Iterator[Flask]:
 
 
 def close(app: Flask) -> None:
-    """Give back the connections of `app`."""
+    """Close the connections of `app`."""
     with app.app_context():
         db.session.remove()
         db.engine.dispose()
@@ -39,12 +39,12 @@ def close(app: Flask) -> None:
 
 
 def migrate() -> None:
-    """Bring the database of the present application to the newest schema."""
+    """Upgrade the database of the current application to the newest schema."""
     flask_migrate.upgrade()
 
 
 def check_schema() -> None:
-    """Raise `CommandError` unless the database has a schema that serves this release."""
+    """Raise `CommandError` unless this release can run with the schema of the database."""
     try:
         with db.engine.connect() as connection:
             schema_version.check_schema(connection)
@@ -54,7 +54,7 @@ def check_schema() -> None:
 
 @contextmanager
 def _quiet(name: str) -> Iterator[None]:
-    """A command tells what matters itself, where the web or a worker would log it."""
+    """Log errors only: a command prints the rest itself, which web and workers log."""
     logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.ERROR)

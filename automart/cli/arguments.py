@@ -10,7 +10,7 @@ from automart.core.db import LARGEST_ID
 
 
 def make_id(text: str) -> int:
-    """Read an id as NHTSA gives them out."""
+    """Parse an NHTSA id."""
     if not re.fullmatch(r"[0-9]{1,19}", text, re.ASCII) or not 1 <= int(text) <= LARGEST_ID:
-        raise typer.BadParameter(f"{text!r} is no id: a whole number above 0.")
+        raise typer.BadParameter(f"{text!r} is not an id: ids are whole numbers above 0.")
     return int(text)

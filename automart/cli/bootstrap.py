@@ -1,4 +1,4 @@
-"""What `automart up` does to a database before anything is served from it."""
+"""Prepares the database before `automart up` starts anything."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from automart.production.seed import add_sample_production
 
 
 def prepare(app: Flask, screen: Screen) -> None:
-    """Bring the database to the newest schema, and give an empty one something to begin with."""
+    """Upgrade the schema, and add sample data and an administrator to an empty database."""
     try:
         with app.app_context():
             migrate()
@@ -33,14 +33,14 @@ def _add_samples(screen: Screen) -> None:
             add_sample_dealer()
             add_sample_production()
     if is_new:
-        screen.say("The database is new: it begins with eleven makes and some samples.")
+        screen.message("The database is new. Added eleven makes and sample data.")
 
 
 def _add_first_admin(screen: Screen) -> None:
     password = ensure_first_admin()
     if password is not None:
-        screen.say(
-            "There is an administrator now. The password is shown this once:\n"
+        screen.message(
+            "Added an administrator. The password is not shown again:\n"
             f"  E-mail    {FIRST_ADMIN_EMAIL}\n  Password  {password}",
             style="bold",
         )

@@ -1,4 +1,4 @@
-"""Several processes side by side, under one Ctrl-C."""
+"""Child processes that run side by side and stop together."""
 
 from __future__ import annotations
 
@@ -18,25 +18,29 @@ from automart.cli.errors import CommandError
 from automart.core.parent_death import Restarts
 
 # A worker takes up to 20 seconds to hand back a long job; the web finishes its requests in 30.
-PATIENCE_SECONDS = 35
-KILLED_WITHIN = 5
-# A process that ends so often soon after its start will not do better the next time.
-MOST_EARLY_ENDS = 3
+SHUTDOWN_SECONDS = 35
+KILL_SECONDS = 5
+# After that many early ends in a row, another restart will not help.
+MAX_EARLY_ENDS = 3
 
-Tell = Callable[[str, str], None]
+ShowLine = Callable[[str, str], None]
+"""Shows a line of output under the name of its process."""
 
 
 @dataclass
 class Program:
-    """A program that is to run all the time. It is in a session of its own, so that Ctrl-C does not
-    reach it. On Linux it also ends if this process is killed."""
+    """A program that is kept running.
+
+    It has its own session, so that Ctrl-C does not reach it. On Linux it also ends if this process
+    is killed.
+    """
 
     name: str
     command: Sequence[str]
     env: Mapping[str, str]
-    tell: Tell
+    show_line: ShowLine
     files: Sequence[int] = ()
-    """Descriptors of open files that it inherits."""
+    """File descriptors that it inherits."""
     _process: subprocess.Popen[str] | None = None
     _reader: threading.Thread | None = None
     _started: float = 0.0
@@ -47,11 +51,11 @@ class Program:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def look_after(self) -> None:
-        """Start it if it does not run. Raises `CommandError` if that does not help."""
+    def supervise(self) -> None:
+        """Start it if it is not running. Raise `CommandError` if it keeps ending."""
         now = time.monotonic()
         if self._process is not None and self._process.poll() is not None:
-            self._note_end(self._process, now)
+            self._handle_end(self._process, now)
         if self._process is None and now >= self._start_at:
             self._start()
 
@@ -64,37 +68,37 @@ class Program:
             self._process.kill()
 
     def wait(self, deadline: float) -> None:
-        """Return when it has ended. It is killed if it has not by `deadline`."""
+        """Return when it has ended. Kill it if it is still running at `deadline`."""
         if self._process is None:
             return
         try:
             self._process.wait(timeout=max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            self.tell(self.name, "does not end, and is killed")
+            self.show_line(self.name, "did not end in time and was killed")
             os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait(timeout=KILLED_WITHIN)
+            self._process.wait(timeout=KILL_SECONDS)
         self._join_reader()
 
-    def _note_end(self, process: subprocess.Popen[str], now: float) -> None:
-        # What it started may have outlived it.
+    def _handle_end(self, process: subprocess.Popen[str], now: float) -> None:
+        # Its own children may still be running.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         self._join_reader()
         self._process = None
         pause = self._restarts.pause_after(now - self._started)
-        if self._restarts.early_ends >= MOST_EARLY_ENDS:
+        if self._restarts.early_ends >= MAX_EARLY_ENDS:
             raise CommandError(
-                f"The {self.name} ended {MOST_EARLY_ENDS} times in a row soon after its start. "
-                "Its last lines say why."
+                f"The {self.name} ended {MAX_EARLY_ENDS} times in a row soon after its start. "
+                "See its last lines for the reason."
             )
-        how = f"status {process.returncode}"
-        self.tell(self.name, f"has ended with {how}, and is started again in {pause:g} s")
+        status = process.returncode
+        self.show_line(self.name, f"ended with status {status}, restarting in {pause:g} s")
         self._start_at = now + pause
 
     def _start(self) -> None:
-        tied = [sys.executable, "-m", "automart.core.parent_death", str(os.getpid())]
+        tied_to_us = [sys.executable, "-m", "automart.core.parent_death", str(os.getpid())]
         self._process = subprocess.Popen(
-            [*tied, *self.command],
+            [*tied_to_us, *self.command],
             env=self.env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -113,18 +117,18 @@ class Program:
     def _read(self, lines: IO[str]) -> None:
         with lines:
             for line in lines:
-                self.tell(self.name, line.rstrip())
+                self.show_line(self.name, line.rstrip())
 
     def _join_reader(self) -> None:
         if self._reader is not None:
-            self._reader.join(timeout=KILLED_WITHIN)
+            self._reader.join(timeout=KILL_SECONDS)
 
 
 class Processes:
-    """Starts programs, starts them again if they end, and ends them when this context is left."""
+    """Keeps programs running while inside this context, and stops them when it is left."""
 
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
+    def __init__(self, show_line: ShowLine) -> None:
+        self._show_line = show_line
         self._programs: list[Program] = []
 
     def __enter__(self) -> Self:
@@ -138,23 +142,23 @@ class Processes:
     ) -> None:
         for program in self._programs:
             program.terminate()
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + SHUTDOWN_SECONDS
         for program in self._programs:
             program.wait(deadline)
 
     @property
-    def are_well(self) -> bool:
+    def all_running(self) -> bool:
         return all(program.is_running for program in self._programs)
 
     def start(
         self, name: str, command: Sequence[str], env: Mapping[str, str], files: Sequence[int] = ()
     ) -> None:
-        """Start a Python program: `command` are the arguments for the interpreter."""
-        program = Program(name, [sys.executable, *command], dict(env), self._tell, files)
-        program.look_after()
+        """Start a Python program. `command` contains the arguments of the interpreter."""
+        program = Program(name, [sys.executable, *command], dict(env), self._show_line, files)
+        program.supervise()
         self._programs.append(program)
 
-    def look_after(self) -> None:
-        """Start what has ended. Raises `CommandError` if one ends again and again."""
+    def supervise(self) -> None:
+        """Restart programs that have ended. Raise `CommandError` if one keeps ending."""
         for program in self._programs:
-            program.look_after()
+            program.supervise()

@@ -1,4 +1,4 @@
-"""What `automart up` prints: its own words, and the lines of its processes under their names."""
+"""The output of `automart up`: its own messages, and the lines of its processes by name."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ WIDTH = max(len(name) for name in STYLES)
 class Screen(Console):
     """Standard output, shared by several threads and a progress bar."""
 
-    def tell(self, name: str, line: str) -> None:
-        """Print a line of the process `name`."""
+    def process_line(self, name: str, line: str) -> None:
+        """Print a line that the process `name` has written."""
         prefix = f"{name:<{WIDTH}} │ "
         self.print(Text.assemble((prefix, STYLES.get(name, "")), line), soft_wrap=True)
 
-    def say(self, line: str, style: str = "bold") -> None:
-        """Print a line of our own."""
+    def message(self, line: str, style: str = "bold") -> None:
+        """Print a message of `automart up` itself."""
         self.print(Text(line, style), soft_wrap=True)
 
     def on_broken_pipe(self) -> None:
-        """Nobody reads on: end as if told to. What is still printed goes nowhere."""
+        """Stop when nobody reads the output any more. Discard the rest of the output."""
         self.quiet = True
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

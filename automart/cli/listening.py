@@ -1,5 +1,8 @@
-"""Where `automart up` listens. It opens the sockets itself: a taken port is reported before
-anything is started, and a web process that is started again finds its socket open."""
+"""The address on which `automart up` listens.
+
+`automart up` opens the socket itself, so that a taken port is reported before anything is started,
+and a restarted web process finds its socket open.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,14 @@ from typing import NamedTuple
 from automart.cli.errors import CommandError
 
 HOST = "127.0.0.1"
-EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing listens there unless it is asked to
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - used only on request
 EVERYWHERE_IPV6 = "::"
 BACKLOG = 2048
 _PORT_ERRORS = (errno.EADDRINUSE, errno.EACCES)
 
 
 class Address(NamedTuple):
-    """A host and a port to listen at."""
+    """A host and a port to listen on."""
 
     host: str
     port: int
@@ -33,13 +36,13 @@ class Address(NamedTuple):
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     def listen(self) -> socket.socket:
-        """Return a listening socket. Raises `CommandError` if the address cannot be had."""
+        """Return a listening socket. Raise `CommandError` if the address is not available."""
         try:
             family, *_, found = socket.getaddrinfo(
                 self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )[0]
             return socket.create_server(
-                found[:2],  # host and port, of IPv6 addresses too
+                found[:2],  # only host and port, also of IPv6 addresses
                 family=family,
                 backlog=BACKLOG,
                 dualstack_ipv6=self.host == EVERYWHERE_IPV6 and socket.has_dualstack_ipv6(),
@@ -50,12 +53,12 @@ class Address(NamedTuple):
             reason = str(error.strerror).partition(" (")[0]
             raise CommandError(
                 f"Cannot listen on port {self.port} of {self.host}: {reason}. "
-                f"Name another one: automart up {other}"
+                f"Try: automart up {other}"
             ) from None
 
 
 def free_port(preferred: int) -> int:
-    """Return `preferred` if nothing listens there on this machine, or else a free port."""
+    """Return `preferred` if nothing listens on it on this machine, otherwise any free port."""
     for port in (preferred, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""`automart openapi`: the OpenAPI document, as the application serves it."""
+"""`automart openapi`: prints the OpenAPI document that the application serves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from automart.cli.application import opened
 def openapi(
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", dir_okay=False, help="Write here instead of printing."),
+        typer.Option("--output", "-o", dir_okay=False, help="Write to this file."),
     ] = None,
 ) -> None:
     """Print the OpenAPI document of this release."""

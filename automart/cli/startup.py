@@ -1,4 +1,4 @@
-"""What `automart up` shows once it runs: where everything is, and the sync."""
+"""What `automart up` shows once it is running: the addresses, and the sync."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from flask import Flask
 
 from automart.cli.application import close
 from automart.cli.console import Screen
-from automart.cli.errors import TOLD, explain
+from automart.cli.errors import REPORTED, explain
 from automart.cli.job_progress import watch
 from automart.cli.sync import STEPS, order_sync
 from automart.cli.sync_report import tell_outcome
 from automart.core.config import Settings
 
-ASKED_EVERY = 0.1
-JOINED_WITHIN = 5.0
-# Ours was just started, perhaps on a slow machine.
-WORKER_STARTS_WITHIN = 30.0
+POLL_INTERVAL = 0.1
+JOIN_SECONDS = 5.0
+# The worker has just been started, perhaps on a slow machine.
+WORKER_START_SECONDS = 30.0
 
 
 class Presenter(threading.Thread):
-    """Waits until the web answers, prints where things are, and shows a sync if `sync` is set."""
+    """Waits until the web responds, prints the addresses, and shows a sync if `sync` is set."""
 
     def __init__(self, app: Flask, screen: Screen, url: str, *, sync: bool) -> None:
         super().__init__(name="presenter", daemon=True)
@@ -33,19 +33,19 @@ class Presenter(threading.Thread):
         self.stop = threading.Event()
         self._wants_sync = sync
 
-    def join(self, timeout: float | None = JOINED_WITHIN) -> None:
+    def join(self, timeout: float | None = JOIN_SECONDS) -> None:
         if self.ident is not None:
             super().join(timeout)
 
     def run(self) -> None:
-        while not self._web_answers():
-            if self.stop.wait(ASKED_EVERY):
+        while not self._web_responds():
+            if self.stop.wait(POLL_INTERVAL):
                 return
-        self._tell_where()
+        self._show_addresses()
         if self._wants_sync:
             self._sync()
 
-    def _web_answers(self) -> bool:
+    def _web_responds(self) -> bool:
         connection = http.client.HTTPConnection(urlsplit(self._url).netloc, timeout=1)
         try:
             connection.request("GET", "/health/live")
@@ -56,11 +56,11 @@ class Presenter(threading.Thread):
             connection.close()
         return True
 
-    def _tell_where(self) -> None:
+    def _show_addresses(self) -> None:
         settings: Settings = self._app.extensions["settings"]
         url = settings.public_url or self._url
-        self._screen.say(
-            "Automart is up. Ctrl-C stops it.\n"
+        self._screen.message(
+            "Automart is running. Press Ctrl-C to stop it.\n"
             f"  API     {url}/v1\n  Docs    {url}/docs\n  Queues  {url}/rq"
         )
 
@@ -73,13 +73,13 @@ class Presenter(threading.Thread):
                     self._screen,
                     STEPS,
                     stop=self.stop,
-                    worker_expected_within=WORKER_STARTS_WITHIN,
+                    worker_expected_within=WORKER_START_SECONDS,
                 )
-        except TOLD as error:
-            self._screen.say(f"The sync cannot be shown: {explain(error)}", style="bold red")
+        except REPORTED as error:
+            self._screen.message(f"The sync cannot be shown: {explain(error)}", style="bold red")
             return
         finally:
             close(self._app)
         if job.state.has_ended:
             tell_outcome(self._screen, job)
-            self._screen.say("Automart goes on serving. Ctrl-C stops it.")
+            self._screen.message("Automart keeps running. Press Ctrl-C to stop it.")

@@ -1,4 +1,4 @@
-"""`automart up`: all of Automart on this machine, under one Ctrl-C."""
+"""`automart up`: runs all of Automart on this machine until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from automart.cli.bootstrap import prepare
 from automart.cli.child_processes import Processes
 from automart.cli.console import Screen
 from automart.cli.embedded_redis import EmbeddedRedis
-from automart.cli.folder import held
+from automart.cli.folder import locked
 from automart.cli.listening import EVERYWHERE, HOST, Address, free_port
 from automart.cli.startup import Presenter
 from automart.core.config import Settings
@@ -26,34 +26,36 @@ from automart.core.interrupts import Endings
 
 ROOT = Path(__file__).parent.parent.parent
 SANDBOX_PORT = 8100
-LOOKED_AFTER_EVERY = 0.1
+CHECK_INTERVAL = 0.1
 
-# Asked for to see whether NHTSA can be reached. A cold answer takes eight seconds.
+# Requested to find out whether NHTSA can be reached. An uncached response takes eight seconds.
 PROBED_MAKE = 474
 PROBE_SECONDS = 8.0
 
 
 def up(
     port: Annotated[
-        int, typer.Option(min=1, max=65535, envvar="PORT", help="Where the API listens.")
+        int, typer.Option(min=1, max=65535, envvar="PORT", help="Port of the API.")
     ] = 8000,
     host: Annotated[
         str,
-        typer.Option(help=f"Who can reach it: this machine only, or all with {EVERYWHERE}."),
+        typer.Option(
+            help=f"Address to listen on. {EVERYWHERE} accepts connections from other machines."
+        ),
     ] = HOST,
     sync: Annotated[
         bool,
         typer.Option(
             "--sync",
-            help="Then sync the catalogue and show the result; against the sandbox, if NHTSA "
-            "cannot be reached.",
+            help="Sync the catalogue and show the result. Uses the sandbox if NHTSA cannot be "
+            "reached.",
         ),
     ] = False,
 ) -> None:
     """Start Automart here: database, Redis, web and worker. Ctrl-C stops everything.
 
-    The data is kept in the folder `instance`; the next start goes on with it. A Redis is brought
-    along unless REDIS_URL names one. A part that ends by itself is started again.
+    Data is kept in the folder `instance`, and the next start continues with it. A Redis is started
+    unless REDIS_URL is set. Processes that end by themselves are restarted.
     """
     address = Address(host, port)
     own_url: dict[str, Any] = {} if address.is_everywhere else {"public_url": address.url}
@@ -61,41 +63,41 @@ def up(
     screen = Screen()
     with Endings() as stop:
         _run(settings, screen, address, stop, sync=sync)
-        screen.say("Stopped. The data is kept; the next start goes on with it.")
+        screen.message("Stopped. The data is kept, and the next start continues with it.")
 
 
 def _run(
     settings: Settings, screen: Screen, address: Address, stop: Endings, *, sync: bool
 ) -> None:
-    """Return when all has been stopped. Raises `CommandError` if a part cannot be kept running."""
+    """Return when everything is stopped. Raise `CommandError` if a process keeps ending."""
     with ExitStack() as stack:
-        tell_well = stack.enter_context(held(settings.instance))
+        mark_healthy = stack.enter_context(locked(settings.instance))
         listener = stack.enter_context(address.listen())
         redis = None
         if settings.wants_embedded_redis:
-            redis = stack.enter_context(EmbeddedRedis(settings, screen.tell))
-            screen.say(f"Redis listens at {redis.socket}")
+            redis = stack.enter_context(EmbeddedRedis(settings, screen.process_line))
+            screen.message(f"Redis listens on {redis.socket}")
         app = create_app(settings)
         prepare(app, screen)
         if stop.is_set():
             return
         presenter = Presenter(app, screen, address.url, sync=sync)
         stack.callback(presenter.join)
-        processes = stack.enter_context(Processes(screen.tell))
+        processes = stack.enter_context(Processes(screen.process_line))
         stack.callback(_announce_end, screen, presenter)
         _start(processes, settings, screen, listener, stop, sync=sync)
         presenter.start()
-        while not stop.wait(LOOKED_AFTER_EVERY):
-            processes.look_after()
+        while not stop.wait(CHECK_INTERVAL):
+            processes.supervise()
             if redis is not None:
-                redis.look_after()
-            if processes.are_well and (redis is None or redis.is_well):
-                tell_well()
+                redis.supervise()
+            if processes.all_running and (redis is None or redis.is_healthy):
+                mark_healthy()
 
 
 def _announce_end(screen: Screen, presenter: Presenter) -> None:
     presenter.stop.set()
-    screen.say("Stopping …")
+    screen.message("Stopping …")
 
 
 def _start(
@@ -110,51 +112,51 @@ def _start(
     env = os.environ | {
         "LOG_FORMAT": settings.log_format,
         "PUBLIC_URL": settings.public_url or "",
-        # `wsgi` is no part of the package.
+        # `wsgi` is not part of the package.
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
     }
     gunicorn = ["-m", "gunicorn", "--config", str(ROOT / "gunicorn.conf.py")]
     bind = f"fd://{listener.fileno()}"
     processes.start("web", [*gunicorn, "--bind", bind, "wsgi:app"], env, [listener.fileno()])
-    # The web never asks NHTSA, and starts meanwhile.
-    if sync and not _nhtsa_answers(settings, screen, stop):
+    # The web never calls NHTSA, so it can start during the probe.
+    if sync and not _nhtsa_responds(settings, screen, stop):
         port = free_port(SANDBOX_PORT)
         url = f"http://{HOST}:{port}"
-        screen.say(f"The sandbox listens at {url}")
+        screen.message(f"The sandbox listens on {url}")
         env["NHTSA_URL"] = f"{url}/api"
         processes.start("sandbox", ["-m", "sandbox", "vpic", "--port", str(port)], env)
     if not stop.is_set():
         processes.start("worker", [str(ROOT / "worker.py")], env)
 
 
-def _nhtsa_answers(settings: Settings, screen: Screen, stop: Endings) -> bool:
-    """Ask NHTSA for a make. False also if `stop` is set meanwhile."""
-    screen.say(f"Asking {settings.nhtsa_url} whether it is there …")
-    why_not = _probe(settings.nhtsa_url, stop)
-    if why_not and not stop.is_set():
-        screen.say(f"NHTSA cannot be reached: {why_not}", style="bold yellow")
-        screen.say(
-            "The sync runs against the sandbox, which plays NHTSA with data of its own.",
+def _nhtsa_responds(settings: Settings, screen: Screen, stop: Endings) -> bool:
+    """Return whether NHTSA responds. False if `stop` is set first."""
+    screen.message(f"Connecting to {settings.nhtsa_url} …")
+    failure = _probe(settings.nhtsa_url, stop)
+    if failure and not stop.is_set():
+        screen.message(f"NHTSA cannot be reached: {failure}", style="bold yellow")
+        screen.message(
+            "The sync uses the sandbox, a local stand-in for NHTSA with sample data.",
             style="bold yellow",
         )
-    return why_not is None
+    return failure is None
 
 
 def _probe(url: str, stop: Endings) -> str | None:
-    """Return why NHTSA cannot be asked, None if it answers. Takes `PROBE_SECONDS` at most.
+    """Return why NHTSA cannot be reached, None if it responds. Takes at most `PROBE_SECONDS`.
 
-    A thread asks: nothing else ends the search for a host name when there is no network.
+    The request runs in a thread, because resolving a host name without a network has no timeout.
     """
     found: list[str | None] = []
-    asking = threading.Thread(target=lambda: found.append(_ask(url)), daemon=True)
-    asking.start()
+    probing = threading.Thread(target=lambda: found.append(_request_make(url)), daemon=True)
+    probing.start()
     deadline = time.monotonic() + PROBE_SECONDS
-    while asking.is_alive() and time.monotonic() < deadline and not stop.wait(LOOKED_AFTER_EVERY):
+    while probing.is_alive() and time.monotonic() < deadline and not stop.wait(CHECK_INTERVAL):
         pass
-    return found[0] if found else f"No answer within {PROBE_SECONDS:g} seconds."
+    return found[0] if found else f"No response within {PROBE_SECONDS:g} seconds."
 
 
-def _ask(url: str) -> str | None:
+def _request_make(url: str) -> str | None:
     try:
         with NhtsaClient(url, rate=0, connections=1, give_up_after=PROBE_SECONDS) as client:
             client.models(PROBED_MAKE)

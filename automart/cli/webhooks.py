@@ -19,10 +19,10 @@ from automart.web.fields import rfc3339
 from automart.webhooks import deliveries
 from automart.webhooks.models import DeliveryState, WebhookDelivery, WebhookEndpoint
 
-MOST_LISTED = 100
-LONGEST_OUTCOME = 60
+DEFAULT_LIMIT = 100
+MAX_OUTCOME_LENGTH = 60
 
-webhooks_app = typer.Typer(no_args_is_help=True, help="List and redeliver webhooks.")
+webhooks_app = typer.Typer(no_args_is_help=True, help="List and redeliver webhook deliveries.")
 
 
 def _time(text: str) -> datetime:
@@ -35,11 +35,11 @@ def _time(text: str) -> datetime:
 
 Since = Annotated[
     datetime | None,
-    typer.Option(parser=_time, metavar="TIME", help="Events from then on."),
+    typer.Option(parser=_time, metavar="TIME", help="Only events at or after this time."),
 ]
 Until = Annotated[
     datetime | None,
-    typer.Option(parser=_time, metavar="TIME", help="Events before then."),
+    typer.Option(parser=_time, metavar="TIME", help="Only events before this time."),
 ]
 Office = Annotated[
     int | None, typer.Option(min=1, max=LARGEST_ID, help="Only deliveries to this regional office.")
@@ -48,11 +48,13 @@ Office = Annotated[
 
 @webhooks_app.command("list")
 def list_deliveries(
-    state: Annotated[DeliveryState | None, typer.Option(help="Their state.")] = None,
+    state: Annotated[
+        DeliveryState | None, typer.Option(help="Only deliveries in this state.")
+    ] = None,
     office: Office = None,
     since: Since = None,
     until: Until = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = MOST_LISTED,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number to list.")] = DEFAULT_LIMIT,
 ) -> None:
     """List deliveries, newest first. Times without an offset are in UTC."""
     chosen = _chosen(state, office, since, until)
@@ -83,7 +85,7 @@ def redeliver(
     Exit status: 0 all are pending · 1 error · 2 wrong usage · 3 an office's webhook is inactive.
     """
     if bool(delivery) == bool(office or since or until):
-        raise typer.BadParameter("Give ids, or a range: --since, --until, --office.")
+        raise typer.BadParameter("Give ids, or a range by --since, --until and --office.")
     chosen = (
         [WebhookDelivery.id.in_(delivery)]
         if delivery
@@ -126,7 +128,7 @@ def _chosen(
 
 
 def _check_known(ids: Collection[int]) -> None:
-    """Raise `NotFound` with those of `ids` that do not exist."""
+    """Raise `NotFound` that names the ids that do not exist."""
     known = select(WebhookDelivery.id).where(WebhookDelivery.id.in_(ids))
     missing = sorted(set(ids) - set(db.session.scalars(known)))
     if missing:
@@ -173,6 +175,6 @@ def _table(found: Iterable[WebhookDelivery]) -> Table:
             delivery.state,
             str(len(delivery.attempts)),
             rfc3339(at.replace(microsecond=0)) if at else "",
-            outcome[:LONGEST_OUTCOME],
+            outcome[:MAX_OUTCOME_LENGTH],
         )
     return table

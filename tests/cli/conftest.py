@@ -1,4 +1,4 @@
-"""The command line in this process, and a worker beside it."""
+"""Fixtures that run commands in this process, and a worker beside them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from jobs import runner
 from tests.support.processes import environment
 
 Run = Callable[..., Result]
-LOOKED_EVERY = 0.01
+POLL_INTERVAL = 0.01
 
 
 @pytest.fixture
 def run(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs `automart …` with the settings of the test, in an empty folder."""
+    """A function that runs `automart …` with the settings of the test, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     for name, value in environment(settings).items():
         monkeypatch.setenv(name, value)
@@ -33,7 +33,7 @@ def run(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def type_in(*arguments: str) -> Result:
-    """Run `automart …`. A traceback is a failure of the test."""
+    """Run `automart …`. A traceback fails the test."""
     result = CliRunner().invoke(command_line, arguments)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -42,12 +42,12 @@ def type_in(*arguments: str) -> Result:
 
 @pytest.fixture
 def worker(app: Flask) -> Iterator[None]:
-    """Runs queued jobs as soon as they appear, while the test goes on."""
+    """Run queued jobs in a thread as soon as they appear."""
     with working(app, lambda job_id: runner.run(str(job_id))):
         yield
 
 
-class working:  # noqa: N801 - reads as the verb that it is
+class working:  # noqa: N801 - used like a function
     """Calls `work` with the id of each queued job, in a thread."""
 
     def __init__(self, app: Flask, work: Callable[[object], None]) -> None:
@@ -65,7 +65,7 @@ class working:  # noqa: N801 - reads as the verb that it is
 
     def _run(self) -> None:
         queued = select(Job.id).where(Job.state == JobState.QUEUED)
-        while not self._stop.wait(LOOKED_EVERY):
+        while not self._stop.wait(POLL_INTERVAL):
             with self._app.app_context():
                 found = list(db.session.scalars(queued))
                 release_connection()

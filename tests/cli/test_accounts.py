@@ -1,4 +1,4 @@
-"""`automart users`, `automart clients`, `automart keys`, as they are typed."""
+"""`automart users`, `automart clients` and `automart keys`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def piped(text: str, *arguments: str) -> Result:
 
 @pytest.mark.usefixtures("app", "run")
 class TestUsers:
-    def test_an_admin_is_made_with_a_password_from_standard_input(self) -> None:
+    def test_create_admin_reads_the_password_from_standard_input(self) -> None:
         result = piped(PASSWORD + "\n", "users", "create-admin", "ann@example.com", "--name", "Ann")
         assert (result.exit_code, result.stderr) == (0, "")
         user = db.session.query(User).one()
@@ -27,23 +27,23 @@ class TestUsers:
         event = db.session.query(AuditEvent).one()
         assert (event.kind, event.actor) == ("user_created", "command line")
 
-    def test_a_duplicate_and_a_bad_password_are_told(self) -> None:
+    def test_create_admin_rejects_a_duplicate_and_a_short_password(self) -> None:
         piped(PASSWORD, "users", "create-admin", "ann@example.com")
         result = piped(PASSWORD, "users", "create-admin", "ANN@example.com")
-        told = "Error: There is a user with this e-mail address already.\n"
-        assert (result.exit_code, result.stderr) == (1, told)
+        error = "Error: There is a user with this e-mail address already.\n"
+        assert (result.exit_code, result.stderr) == (1, error)
         result = piped("short", "users", "create-admin", "ben@example.com")
-        told = "Error: password: Must have 12 to 128 characters.\n"
-        assert (result.exit_code, result.stderr) == (2, told)
+        error = "Error: password: Must have 12 to 128 characters.\n"
+        assert (result.exit_code, result.stderr) == (2, error)
 
-    def test_the_list(self, run: Run) -> None:
+    def test_users_list_shows_the_e_mail_addresses(self, run: Run) -> None:
         piped(PASSWORD, "users", "create-admin", "ann@example.com")
         assert "ann@example.com" in run("users", "list").stdout
 
 
 @pytest.mark.usefixtures("app")
 class TestClients:
-    def test_a_machine_and_an_application(self, run: Run) -> None:
+    def test_clients_create_prints_a_secret_for_a_service_client_only(self, run: Run) -> None:
         machine = run("clients", "create", "Nightly", "--scope", "catalogue")
         assert machine.exit_code == 0
         assert "client_secret" in machine.stdout
@@ -57,15 +57,15 @@ class TestClients:
         assert clients["Nightly"].id in listed
         assert "docs" in listed
 
-    def test_a_scope_that_cannot_be_granted_is_told(self, run: Run) -> None:
+    def test_clients_create_rejects_a_scope_that_cannot_be_granted(self, run: Run) -> None:
         result = run("clients", "create", "Office", "--scope", "office")
-        told = "Error: scopes: Must be one of: catalogue, metrics.\n"
-        assert (result.exit_code, result.stderr) == (2, told)
+        error = "Error: scopes: Must be one of: catalogue, metrics.\n"
+        assert (result.exit_code, result.stderr) == (2, error)
 
 
 @pytest.mark.usefixtures("app")
 class TestKeys:
-    def test_rotate(self, run: Run) -> None:
+    def test_keys_rotate_retires_the_previous_key(self, run: Run) -> None:
         for _ in range(2):
             assert run("keys", "rotate").exit_code == 0
         retired = sorted(key.retired_at is not None for key in db.session.query(SigningKey))
@@ -74,7 +74,7 @@ class TestKeys:
             "2 signing keys and 0 webhook secrets are encrypted under the current SECRET_KEY.\n"
         )
 
-    def test_one_secret_that_cannot_be_decrypted_does_not_stop_the_rotation(
+    def test_rotate_encryption_continues_after_a_secret_that_cannot_be_decrypted(
         self, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         run("keys", "rotate")

@@ -1,4 +1,4 @@
-"""`automart doctor`: what is well, what is not, and what to do."""
+"""`automart doctor`: its grades and its advice."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DOWN |= {"PUBLIC_URL": "http://localhost"}
 
 @pytest.fixture
 def _working(app: Flask) -> None:
-    """Workers of all queues, and housekeeping."""
+    """Register workers of all queues, and hold the lease of housekeeping."""
     client = app.extensions["redis"]
     for queue in Queue:
         Worker([RqQueue(queue, connection=client)], connection=client).register_birth()
@@ -32,13 +32,13 @@ def _working(app: Flask) -> None:
 
 
 def graded(output: str) -> dict[str, str]:
-    """The grade of each thing."""
+    """Return the grade of each check."""
     lines = [line for line in output.splitlines() if not line.startswith(" ")]
     return {line[6:].partition(": ")[0]: line[:5].strip() for line in lines}
 
 
 @pytest.mark.usefixtures("_working")
-def test_where_all_is_well_it_says_so_of_each_thing(run: Run, settings: Settings) -> None:
+def test_doctor_grades_every_check_ok_if_everything_works(run: Run, settings: Settings) -> None:
     result = run("doctor")
     assert result.exit_code == 0, result.output
     grades = graded(result.stdout)
@@ -51,7 +51,7 @@ def test_where_all_is_well_it_says_so_of_each_thing(run: Run, settings: Settings
     }
 
 
-def test_without_workers_it_says_how_to_start_them(run: Run) -> None:
+def test_doctor_says_how_to_start_missing_workers(run: Run) -> None:
     result = run("doctor")
     assert result.exit_code == 1
     grades = graded(result.stdout)
@@ -60,7 +60,9 @@ def test_without_workers_it_says_how_to_start_them(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("_working")
-def test_an_older_schema_is_told_with_the_command(app: Flask, run: Run) -> None:
+def test_doctor_reports_an_older_schema_with_the_command_to_upgrade_it(
+    app: Flask, run: Run
+) -> None:
     with transaction():
         db.session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
     result = run("doctor")
@@ -68,7 +70,7 @@ def test_an_older_schema_is_told_with_the_command(app: Flask, run: Run) -> None:
     assert "BAD   Schema: older\n      → Run: flask --app wsgi db upgrade" in result.stdout
 
 
-def test_what_is_down_is_told_and_the_rest_is_looked_at(
+def test_doctor_reports_what_is_down_and_checks_the_rest(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in DOWN.items():
@@ -83,10 +85,10 @@ def test_what_is_down_is_told_and_the_rest_is_looked_at(
 
 
 @pytest.mark.usefixtures("_working")
-def test_places_that_cannot_be_reached_or_written(
+def test_doctor_reports_an_unreachable_nhtsa_and_an_unwritable_photo_storage(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor, "NHTSA_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(doctor, "NHTSA_TIMEOUT_SECONDS", 0.1)
     monkeypatch.setenv("NHTSA_URL", "http://127.0.0.1:1/api")
     monkeypatch.setenv("PHOTO_STORAGE", "/proc/nowhere")
     result = run("doctor")
@@ -97,20 +99,21 @@ def test_places_that_cannot_be_reached_or_written(
 
 
 @pytest.mark.usefixtures("_working")
-def test_a_clock_that_is_wrong(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_reports_a_wrong_clock(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "utcnow", lambda: datetime.now(UTC) - timedelta(minutes=5))
     result = run("doctor")
     assert result.exit_code == 1
     assert "BAD   Clock: differs from that of Redis by " in result.stdout
 
 
-def test_a_misspelt_setting_is_a_note(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABSE_URL", "sqlite:///x")
-    told = "note  Settings: DATABSE_URL is not a setting. Did you mean DATABASE_URL?"
-    assert told in run("doctor").stdout.splitlines()
+def test_doctor_notes_a_misspelt_setting(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABSE_URL", "sqlite:///x")  # codespell:ignore
+    # codespell:ignore-next-line
+    note = "note  Settings: DATABSE_URL is not a setting. Did you mean DATABASE_URL?"
+    assert note in run("doctor").stdout.splitlines()
 
 
-def test_wrong_settings_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_reports_all_wrong_settings_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RATE_LIMIT", "often")
     monkeypatch.setenv("TRUSTED_PROXIES", "everybody")
     result = type_in("doctor")

@@ -1,4 +1,4 @@
-"""What goes wrong in any command: one line, a status, no traceback."""
+"""Errors of any command: one line, an exit status, no traceback."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def _in_a_new_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_in_a_new_folder")
 class TestErrors:
-    def test_all_wrong_settings_are_told_together(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_all_wrong_settings_are_reported_together(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("NHTSA_URL", "gopher://nhtsa")
         monkeypatch.setenv("VEHICLE_SYNC_AT", "half past three")
         result = type_in("sync")
@@ -42,20 +44,22 @@ class TestErrors:
     @pytest.mark.parametrize(
         "arguments", [("sync",), ("makes", "add", "1", "One"), ("makes", "import", "1")]
     )
-    def test_a_database_without_schema_is_told(self, arguments: tuple[str, ...]) -> None:
+    def test_a_database_without_schema_is_an_error(self, arguments: tuple[str, ...]) -> None:
         result = type_in(*arguments)
         assert result.exit_code == 1
-        told = "Error: The database has no schema. Run: flask --app wsgi db upgrade\n"
-        assert result.stderr == told
+        error = "Error: The database has no schema. Run: flask --app wsgi db upgrade\n"
+        assert result.stderr == error
 
-    def test_an_older_schema_is_told(self, app: Flask, run: Run) -> None:
+    def test_an_older_schema_is_an_error(self, app: Flask, run: Run) -> None:
         with transaction():
             db.session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
         result = run("sync")
         assert result.exit_code == 1
         assert result.stderr.startswith("Error: The database has an older release's schema.")
 
-    def test_a_database_that_is_down_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_database_that_is_down_is_an_error_without_its_password(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         url = f"postgresql://someone:hidden@127.0.0.1:{free_port()}/automart"
         monkeypatch.setenv("DATABASE_URL", url)
         monkeypatch.setenv("SECRET_KEY", SECRET)
@@ -66,24 +70,24 @@ class TestErrors:
         assert "hidden" not in result.stderr
         assert result.stderr.count("\n") == 1
 
-    def test_redis_down_is_told(self) -> None:
+    def test_an_unreachable_redis_is_explained_in_one_line(self) -> None:
         error = RedisConnectionError("Error 111 connecting to localhost:6379.\nMore.")
         assert explain(error) == "Redis cannot be used: Error 111 connecting to localhost:6379."
 
 
 @pytest.mark.usefixtures("_in_a_new_folder")
 class TestOpenApi:
-    def test_the_document_is_the_one_that_is_served(self, tmp_path: Path) -> None:
+    def test_the_printed_document_is_the_one_that_is_served(self, tmp_path: Path) -> None:
         app = create_app(make_settings(f"sqlite:///{tmp_path}/a.sqlite", instance=tmp_path))
         served = app.test_client().get("/openapi.json").get_json()
         assert json.loads(type_in("openapi").stdout) == served
 
-    def test_it_can_be_written_to_a_file(self, tmp_path: Path) -> None:
+    def test_the_document_can_be_written_to_a_file(self, tmp_path: Path) -> None:
         result = type_in("openapi", "--output", str(tmp_path / "openapi.json"))
         assert (result.exit_code, result.stdout) == (0, "")
         assert json.loads((tmp_path / "openapi.json").read_text())["openapi"] == "3.1.0"
 
-    def test_a_file_that_cannot_be_written_is_told(self, tmp_path: Path) -> None:
+    def test_a_file_that_cannot_be_written_is_an_error(self, tmp_path: Path) -> None:
         result = type_in("openapi", "--output", str(tmp_path / "nowhere" / "openapi.json"))
         assert result.exit_code == 1
         assert result.stderr.startswith("Error: ")
@@ -92,7 +96,7 @@ class TestOpenApi:
 
 class TestHelp:
     @pytest.mark.parametrize("command", COMMANDS)
-    def test_what_is_listed_about_a_command_is_the_beginning_of_its_help(
+    def test_the_line_of_a_command_in_the_list_is_the_beginning_of_its_help(
         self, command: str
     ) -> None:
         _, summary = COMMANDS[command]
@@ -104,9 +108,7 @@ class TestHelp:
         assert type_in("--version").stdout == f"{version('automart')}\n"
 
     @pytest.mark.parametrize("arguments", [["--version"], ["--help"]])
-    def test_the_command_line_imports_no_library_that_takes_long(
-        self, arguments: list[str]
-    ) -> None:
+    def test_the_command_line_imports_no_slow_library(self, arguments: list[str]) -> None:
         script = f"""
 import atexit, sys
 sys.argv[1:] = {arguments}

@@ -1,4 +1,4 @@
-"""Where `automart up` listens, and what it says if it cannot."""
+"""The address of `automart up`, and its errors."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from tests.support.programs import free_port as any_port
         ("cars.example", "http://cars.example:81"),
     ],
 )
-def test_its_url_works_on_this_machine(host: str, url: str) -> None:
+def test_the_url_of_an_address_works_on_this_machine(host: str, url: str) -> None:
     assert Address(host, 81).url == url
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "::", "localhost"])
-def test_it_listens_at_every_kind_of_host(host: str) -> None:
+def test_an_address_can_be_of_every_kind_of_host(host: str) -> None:
     port = any_port()
     with Address(host, port).listen():
         target = {"::": "127.0.0.1"}.get(host, host)
         socket.create_connection((target, port), timeout=10).close()
 
 
-def test_a_taken_port_is_reported_with_what_to_do() -> None:
+def test_the_error_for_a_taken_port_suggests_another_port() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(
@@ -43,14 +43,14 @@ def test_a_taken_port_is_reported_with_what_to_do() -> None:
 
 
 @pytest.mark.parametrize("host", ["203.0.113.9", "no such host"])
-def test_an_address_of_another_machine_is_reported_with_what_to_do(host: str) -> None:
+def test_the_error_for_an_unusable_host_suggests_another_host(host: str) -> None:
     with pytest.raises(
-        CommandError, match=r"^Cannot listen on .*[a-z]\. Name .* --host 127\.0\.0\.1$"
+        CommandError, match=r"^Cannot listen on .*[a-z]\. Try: .* --host 127\.0\.0\.1$"
     ):
         Address(host, 81).listen()
 
 
-def test_a_preferred_port_is_taken_if_it_is_free() -> None:
+def test_free_port_returns_the_preferred_port_if_it_is_free() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = other.getsockname()[1]
         assert free_port(taken) != taken

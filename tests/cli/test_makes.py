@@ -99,8 +99,8 @@ class TestUsage:
     @pytest.mark.parametrize(
         ("arguments", "told"),
         [
-            (("add", "0", "Zero"), "'0' is no id"),
-            (("add", "9223372036854775808", "Large"), "is no id"),
+            (("add", "0", "Zero"), "'0' is not an id"),
+            (("add", "9223372036854775808", "Large"), "is not an id"),
             (("add", "440", "  "), "name: Must not be blank."),
             (("add", "440", "a\tb"), "name: Control characters are not allowed."),
             (("add", "440"), "Missing argument"),

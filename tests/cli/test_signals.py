@@ -1,4 +1,4 @@
-"""Ctrl-C before a program has begun its work."""
+"""Ctrl-C during the imports of a program."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.programs import clean_environment
 
-# What is imported first tells this test that the interpreter has begun, and then hangs.
+# The first import prints that the interpreter has started, and then hangs.
 SLOW_IMPORT = "print('importing', flush=True)\nimport time\ntime.sleep(600)\n"
 
 

@@ -142,9 +142,9 @@ class TestUsage:
         ("arguments", "told"),
         [
             (["--approve-deletions"], "--approve-deletions needs --make"),
-            (["--make", "0"], "no id"),
-            (["--make", "9223372036854775808"], "no id"),
-            (["--make", "Honda"], "no id"),
+            (["--make", "0"], "not an id"),
+            (["--make", "9223372036854775808"], "not an id"),
+            (["--make", "Honda"], "not an id"),
         ],
     )
     def test_wrong_usage_is_told(self, arguments: list[str], told: str) -> None:

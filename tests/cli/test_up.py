@@ -1,4 +1,4 @@
-"""`automart up`, in a terminal of its own: what it starts, and that nothing of it stays."""
+"""`automart up`, run as a process: what it starts, and that nothing is left running."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from automart.cli.listening import EVERYWHERE
 from sandbox import Vpic
 from tests.support.programs import PATIENCE, Program, automart, free_port
 
-SYNCED = "goes on serving"
-SERVING = "Automart is up"
+SYNCED = "keeps running"
+SERVING = "Automart is running"
 HONDA = 474
 
 
@@ -38,7 +38,7 @@ def up(folder: Path, port: int, env: Mapping[str, str], *options: str) -> Any:
 
 
 def log_in(port: int, output: str) -> str:
-    """An access token of the administrator whose password was shown."""
+    """Return an access token of the administrator whose password was shown."""
     email, password = re.findall(r"^  (?:E-mail|Password) +(\S+)$", output, re.MULTILINE)
     body = {"email": email, "password": password}
     answer = requests.post(f"http://127.0.0.1:{port}/login", json=body, timeout=30)
@@ -69,14 +69,14 @@ def end(program: Program, number: signal.Signals) -> None:
 
 
 def part_of(process: psutil.Process) -> str:
-    """The name of the part whose head `process` is."""
+    """Return the name of the program that `process` runs; empty for its children."""
     command = " ".join(process.cmdline())
     programs = {"valkey-server": "redis", "worker.py": "worker", "gunicorn": "web"}
     return next((part for program, part in programs.items() if program in command), "")
 
 
 class TestUp:
-    def test_it_syncs_serves_stops_and_goes_on_with_the_same_data(
+    def test_up_syncs_serves_stops_and_continues_with_the_same_data(
         self, tmp_path: Path, port: int, env: dict[str, str], vpic: Vpic
     ) -> None:
         with up(tmp_path, port, env, "--sync") as program:
@@ -87,7 +87,7 @@ class TestUp:
             assert len(items(port, token, "makes")) == 11
             models = items(port, token, f"makes/{HONDA}/models")
             assert len(models) > 3
-            self._refuses_a_second_one(tmp_path, env)
+            self._rejects_a_second_one(tmp_path, env)
             with automart("sync", "--make", str(HONDA), folder=tmp_path, env=env) as other:
                 assert other.wait() == 0
             assert "1 make: 0 updated, 1 unchanged" in other.output
@@ -100,16 +100,16 @@ class TestUp:
             assert items(port, token, f"makes/{HONDA}/models") == models
             end(program, signal.SIGTERM)
 
-    def test_without_nhtsa_it_says_so_and_syncs_with_the_sandbox(
+    def test_up_syncs_with_the_sandbox_if_nhtsa_cannot_be_reached(
         self, tmp_path: Path, port: int, env: dict[str, str]
     ) -> None:
         env["NHTSA_URL"] = f"http://127.0.0.1:{free_port()}/api"
         env["PORT"] = str(port)
         with automart("up", "--sync", "--host", EVERYWHERE, folder=tmp_path, env=env) as program:
             program.wait_for(SYNCED)
-            self._names_itself_as_it_was_called(port)
+            self._uses_the_host_of_the_request(port)
             assert "NHTSA cannot be reached" in program.output
-            assert "against the sandbox" in program.output
+            assert "The sync uses the sandbox" in program.output
             assert "11 makes: 11 updated" in program.output
             processes = program.descendants()
             if sys.platform != "linux":
@@ -118,7 +118,7 @@ class TestUp:
             program.process.kill()
             assert_nothing_runs(processes)
 
-    def test_a_part_that_dies_is_started_again(
+    def test_a_process_that_dies_is_restarted(
         self, tmp_path: Path, port: int, env: dict[str, str]
     ) -> None:
         with up(tmp_path, port, env, "--sync") as program:
@@ -127,20 +127,20 @@ class TestUp:
             for part in ("redis", "worker", "web"):
                 victim = next(each for each in program.children() if part_of(each) == part)
                 victim.kill()
-                program.wait_for(f"{part:<7} │ has ended with status -9, and is started again")
+                program.wait_for(f"{part:<7} │ ended with status -9, restarting")
             with automart("sync", "--make", str(HONDA), folder=tmp_path, env=env) as other:
                 assert other.wait() == 0, program.output
             assert len(items(port, token, "makes")) == 11
             end(program, signal.SIGINT)
 
-    def test_a_part_that_keeps_dying_ends_all(
+    def test_a_process_that_keeps_dying_stops_automart_up(
         self, tmp_path: Path, port: int, env: dict[str, str]
     ) -> None:
         with up(tmp_path, port, env | {"GUNICORN_CMD_ARGS": "--no-such-option"}) as program:
             assert program.wait() == 1
         assert "Error: The web ended 3 times in a row soon after its start." in program.output
 
-    def test_ctrl_c_while_it_starts_leaves_nothing_behind(
+    def test_ctrl_c_during_startup_leaves_nothing_behind(
         self, tmp_path: Path, port: int, env: dict[str, str]
     ) -> None:
         with up(tmp_path, port, env) as program:
@@ -148,30 +148,32 @@ class TestUp:
             end(program, signal.SIGINT)
         assert not (tmp_path / "instance" / "redis.sock").exists()
 
-    def test_a_port_that_is_taken_is_told(self, tmp_path: Path, env: dict[str, str]) -> None:
+    def test_a_taken_port_is_an_error(self, tmp_path: Path, env: dict[str, str]) -> None:
         with socket.create_server(("127.0.0.1", 0)) as other:
             port = other.getsockname()[1]
             with up(tmp_path, port, env) as program:
                 assert program.wait() == 1
         assert program.output.startswith(f"Error: Cannot listen on port {port} of 127.0.0.1: ")
 
-    def test_a_path_that_is_too_long_for_a_socket_is_no_obstacle(
+    def test_up_works_in_a_folder_whose_path_is_too_long_for_a_socket(
         self, tmp_path: Path, port: int, env: dict[str, str]
     ) -> None:
         folder = tmp_path / ("a long name " * 9).strip()
         folder.mkdir()
         with up(folder, port, env) as program:
-            program.wait_for("Redis listens at /tmp/automart-")
+            program.wait_for("Redis listens on /tmp/automart-")
             end(program, signal.SIGINT)
-        socket_path = re.findall(r"Redis listens at (\S+)", program.output)
+        socket_path = re.findall(r"Redis listens on (\S+)", program.output)
         assert not Path(socket_path[0]).parent.exists()
 
-    def _names_itself_as_it_was_called(self, port: int) -> None:
+    def _uses_the_host_of_the_request(self, port: int) -> None:
         url = f"http://127.0.0.1:{port}/.well-known/oauth-authorization-server"
         answer = requests.get(url, headers={"Host": "cars.example"}, timeout=10)
         assert answer.json()["issuer"] == "http://cars.example"
 
-    def _refuses_a_second_one(self, folder: Path, env: dict[str, str]) -> None:
+    def _rejects_a_second_one(self, folder: Path, env: dict[str, str]) -> None:
         with up(folder, free_port(), env) as second:
             assert second.wait() == 1
-        assert second.output.startswith("Error: Automart runs in this folder already, as process")
+        assert second.output.startswith(
+            "Error: Automart is already running in this folder, as process"
+        )

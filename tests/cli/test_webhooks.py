@@ -1,4 +1,4 @@
-"""`automart webhooks`, as an operator types it after an office was down."""
+"""`automart webhooks`, as used after an office was down."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def enable(office: RegionalOffice) -> None:
         partners.update_office(partners.lock_office(office.id), {"webhook_enabled": True})
 
 
-def test_the_list(office: RegionalOffice, run: Run) -> None:
+def test_list_filters_and_limits_deliveries(office: RegionalOffice, run: Run) -> None:
     listed = run("webhooks", "list", "--state", "failed")
     assert listed.exit_code == 0
     assert listed.stdout.count("failed") == 3
@@ -48,12 +48,12 @@ def test_the_list(office: RegionalOffice, run: Run) -> None:
     assert run("webhooks", "list", "--since", "2990-01-01").stdout.count("\n") == 1
 
 
-def test_all_failed_ones_of_a_time_range_in_one_command(
+def test_redeliver_sends_all_failed_deliveries_of_a_time_range(
     office: RegionalOffice, offices: Offices, run: Run, run_jobs: Callable[[], None]
 ) -> None:
     enable(office)
-    told = run("webhooks", "redeliver", "--since", "2020-01-01", "--until", "2990-01-01T00:00Z")
-    assert (told.exit_code, told.stdout) == (
+    result = run("webhooks", "redeliver", "--since", "2020-01-01", "--until", "2990-01-01T00:00Z")
+    assert (result.exit_code, result.stdout) == (
         0,
         f"Redelivering 3 to regional office {office.id}.\n",
     )
@@ -64,7 +64,7 @@ def test_all_failed_ones_of_a_time_range_in_one_command(
     assert (again.exit_code, again.stdout) == (0, "There is nothing to redeliver.\n")
 
 
-def test_one_of_them(
+def test_redeliver_sends_one_delivery_by_id(
     office: RegionalOffice, offices: Offices, run: Run, run_jobs: Callable[[], None]
 ) -> None:
     enable(office)
@@ -74,20 +74,22 @@ def test_one_of_them(
     assert [one.webhook_id for one in offices.received()] == [last.webhook_id]
 
 
-def test_those_that_are_not_there_are_named(office: RegionalOffice, run: Run) -> None:
+def test_redeliver_names_unknown_ids_and_sends_nothing(office: RegionalOffice, run: Run) -> None:
     enable(office)
     known = all_deliveries()[0].id
-    told = run("webhooks", "redeliver", "4711", str(known), "4712")
-    assert told.exit_code == 1
-    assert "There is no webhook delivery 4711, 4712." in told.stderr
+    result = run("webhooks", "redeliver", "4711", str(known), "4712")
+    assert result.exit_code == 1
+    assert "There is no webhook delivery 4711, 4712." in result.stderr
     assert {one.state for one in all_deliveries()} == {DeliveryState.FAILED}
 
 
-def test_an_office_that_cannot_be_told_is_named(office: RegionalOffice, run: Run) -> None:
-    told = run("webhooks", "redeliver", "--since", "2020-01-01")
-    assert told.exit_code == 3
+def test_redeliver_names_an_office_whose_webhook_is_disabled(
+    office: RegionalOffice, run: Run
+) -> None:
+    result = run("webhooks", "redeliver", "--since", "2020-01-01")
+    assert result.exit_code == 3
     why = f"3 not redelivered: The webhook of regional office {office.id} is disabled.\n"
-    assert told.stderr == why
+    assert result.stderr == why
     db.session.rollback()
     assert {one.state for one in all_deliveries()} == {DeliveryState.FAILED}
 
@@ -105,5 +107,5 @@ def test_an_office_that_cannot_be_told_is_named(office: RegionalOffice, run: Run
         ("--office", str(2**63)),
     ],
 )
-def test_wrong_usage(app: Flask, run: Run, arguments: tuple[str, ...]) -> None:
+def test_redeliver_rejects_wrong_usage(app: Flask, run: Run, arguments: tuple[str, ...]) -> None:
     assert run("webhooks", "redeliver", *arguments).exit_code == 2

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from automart.cli.folder import LOCK, held
+from automart.cli.folder import LOCK, locked
 from tests.support.programs import ROOT, free_port
 
 
@@ -59,14 +59,14 @@ def test_a_container_of_automart_up_is_judged_by_all_of_its_parts(
     tmp_path: Path, port: int
 ) -> None:
     instance = tmp_path / "instance"
-    with held(instance) as tell_well:
-        tell_well()
+    with locked(instance) as mark_healthy:
+        mark_healthy()
         assert check(tmp_path, port) == (0, "")
         os.utime(instance / LOCK, (0, 0))
         status, said = check(tmp_path, port)
         assert status == 1
         assert said.startswith("A part has not run for")
-        tell_well()
+        mark_healthy()
         assert check(tmp_path, port) == (0, "")
         os.utime(instance / LOCK, (0, 0))
     # The next container on this volume may run the web alone.

@@ -1,4 +1,4 @@
-"""The tour of the README and its continuation, pasted into one shell beside a running Automart."""
+"""The README's tour and docs/tour.md, pasted into one shell beside a running Automart."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.documents import Step
 from tests.support.programs import ROOT, Program, automart, clean_environment, free_port
 
 NHTSA = "https://vpic.nhtsa.dot.gov/api"
-OF_A_PART = re.compile(r"^(web|worker|sandbox|redis) +│|^\d{4}-\d\d-\d\dT")
+PROCESS_LINE = re.compile(r"^(web|worker|sandbox|redis) +│|^\d{4}-\d\d-\d\dT")
 
 
 @pytest.fixture
@@ -35,10 +35,10 @@ def test_the_tour_prints_what_the_documents_show(folder: Path, tmp_path: Path) -
     assert start.command == "make run"
     unreachable = f"http://127.0.0.1:{free_port()}/api"
     stand_ins = {":8000": f":{free_port()}", "8002": str(free_port()), NHTSA: unreachable}
-    # The tour restarts Automart with the setting for webhooks; here it has it from the beginning.
+    # The tour restarts Automart with the setting for webhooks; here it is set from the start.
     env = {"NHTSA_URL": unreachable, "WEBHOOK_ALLOW_PRIVATE": "1", "WEB_CONCURRENCY": "1"}
     with automart("up", "--sync", "--port", stand_ins[":8000"][1:], folder=folder, env=env) as up:
-        up.wait_for("goes on serving")
+        up.wait_for("keeps running")
         stand_ins[":8100"] = f":{port_of_sandbox(up)}"
         assert_shown(start, up, stand_ins)
         with documents.shell(folder, tmp_path, clean_environment()) as shell:
@@ -48,12 +48,12 @@ def test_the_tour_prints_what_the_documents_show(folder: Path, tmp_path: Path) -
 
 def port_of_sandbox(up: Program) -> str:
     (port,) = re.findall(
-        r"^The sandbox listens at http://127\.0\.0\.1:(\d+)$", up.output, re.MULTILINE
+        r"^The sandbox listens on http://127\.0\.0\.1:(\d+)$", up.output, re.MULTILINE
     )
     return str(port)
 
 
 def assert_shown(start: Step, up: Program, stand_ins: dict[str, str]) -> None:
-    lines = [line for line in up.output.splitlines() if not OF_A_PART.match(line)]
+    lines = [line for line in up.output.splitlines() if not PROCESS_LINE.match(line)]
     printed = documents.replaced("\n".join(lines), {new: old for old, new in stand_ins.items()})
     assert documents.is_shown(start.output, printed), printed
