@@ -107,8 +107,7 @@ def test_doctor_reports_a_wrong_clock(run: Run, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_doctor_notes_a_misspelt_setting(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABSE_URL", "sqlite:///x")  # codespell:ignore
-    # codespell:ignore-next-line
+    monkeypatch.setenv("DATABSE_URL", "sqlite:///x")
     note = "note  Settings: DATABSE_URL is not a setting. Did you mean DATABASE_URL?"
     assert note in run("doctor").stdout.splitlines()
 
