@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 LARGEST_UPLOAD = 5_000_000
 FIELD = "photo"
 TOKEN = re.compile(f"[0-9a-f]{{{TOKEN_LENGTH}}}", re.ASCII)
-PROGRAM = Path(__file__).with_name("photo_program.py")
+PROGRAM = Path(__file__).with_name("photo_decoder.py")
 REFUSED = 3
 """The exit status with which it says what is wrong with the upload."""
 DECODED_WITHIN = 30
