@@ -102,7 +102,7 @@ def _ask(client: NhtsaClient, turn: PendingMake) -> Answer:
 
 def _record(claim: JobLease, turn: PendingMake, answer: Answer, *, approved: bool) -> None:
     # After a power failure the job would find this make without outcome, and ask again.
-    with transaction(may_be_repeated=True):
+    with transaction(durable=False):
         claim.advance()
         if isinstance(answer, NhtsaError):
             log.warning("make_failed", make_id=turn.make_id, reason=str(answer))

@@ -30,7 +30,7 @@ from automart.core.db import db, transaction, utcnow
 from automart.core.interrupts import Endings, Stop
 from automart.customers import photos
 from automart.oauth.maintenance import forget_old_accounts_data
-from automart.web import forget_old_keys
+from automart.web import expire_idempotency_keys
 from automart.webhooks import maintenance as webhooks
 from jobs.pulse import Pulse
 
@@ -67,7 +67,7 @@ def chores(settings: Settings) -> list[Chore]:
         Chore(5, dispatch_lost),
         Chore(20, lambda: start_nightly_sync(settings, utcnow())),
         Chore(3600, expire_jobs),
-        Chore(3600, forget_old_keys),
+        Chore(3600, expire_idempotency_keys),
         Chore(3600, forget_old_accounts_data),
         Chore(30, photos.delete_loose),
         Chore(10, webhooks.resume_stalled_endpoints),

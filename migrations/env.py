@@ -9,7 +9,8 @@ from flask import current_app
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError
 
-from automart.core.db import Model, UtcDateTime
+from automart.core.db import Model
+from automart.core.db_types import UtcDateTime
 
 # Who waits for a table's lock makes all others wait behind: better to fail, and be tried again.
 LOCK_TIMEOUT = "5s"

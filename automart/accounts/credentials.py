@@ -18,8 +18,9 @@ from automart.accounts import audit, login_throttle
 from automart.accounts.models import LONGEST_CLIENT_ID, Client, User
 from automart.accounts.passwords import hash_password, is_right, needs_rehash
 from automart.accounts.sessions import hash_of
-from automart.core.db import casefold_key, db, release_connection, transaction
+from automart.core.db import db, release_connection, transaction
 from automart.core.errors import Unauthenticated
+from automart.core.text import casefold_key
 from automart.web.fields import LONGEST_EMAIL
 
 _CLIENT_ID = re.compile(rf"[A-Za-z0-9_.-]{{1,{LONGEST_CLIENT_ID}}}", re.ASCII)

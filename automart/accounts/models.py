@@ -13,7 +13,6 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
-    Enum,
     ForeignKey,
     Index,
     String,
@@ -21,7 +20,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
-from automart.core.db import BigId, Model, Timestamped, casefold_key, utcnow
+from automart.core.db import Model, Timestamped, utcnow
+from automart.core.db_types import BigId, enum_column
+from automart.core.text import casefold_key
 from automart.web.fields import LONGEST_EMAIL
 
 LONGEST_NAME = 100
@@ -92,16 +93,7 @@ class Client(Timestamped, Model):
         String(LONGEST_CLIENT_ID), primary_key=True, default=lambda: uuid6.uuid7().hex
     )
     name: Mapped[str] = mapped_column(String(LONGEST_NAME))
-    kind: Mapped[ClientKind] = mapped_column(
-        Enum(
-            ClientKind,
-            native_enum=False,
-            length=20,
-            create_constraint=True,
-            name="kind",
-            values_callable=lambda kinds: [kind.value for kind in kinds],
-        )
-    )
+    kind: Mapped[ClientKind] = mapped_column(enum_column(ClientKind, name="kind"))
     secret_hash: Mapped[str | None] = mapped_column(String(64))
     scopes: Mapped[list[str]] = mapped_column(JSON(none_as_null=True), default=list)
     redirect_uris: Mapped[list[str]] = mapped_column(JSON(none_as_null=True), default=list)

@@ -39,7 +39,7 @@ class JobLease:
 
     def renew(self) -> None:
         """Keep the job for another `LEASE`."""
-        with transaction(may_be_repeated=True):
+        with transaction(durable=False):
             self._write(lease_until=utcnow() + LEASE)
 
     def advance(self, steps: int = 1) -> None:
@@ -95,6 +95,6 @@ def claim(job_id: uuid.UUID) -> tuple[JobLease, Job] | None:
         done_at_claim=Job.done,
     ).returning(Job)
     # If the host lost power now, the job would be found queued, and nothing of it done.
-    with transaction(may_be_repeated=True):
+    with transaction(durable=False):
         job = db.session.scalar(started, execution_options={"populate_existing": True})
     return None if job is None else (JobLease(job_id, token), job)

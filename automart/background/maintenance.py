@@ -38,7 +38,7 @@ def hold_lease(name: str, holder: uuid.UUID, duration: timedelta) -> bool:
     """Take or prolong the lease `name` for `holder`. False while another holds it."""
     now = utcnow()
     wanted = insert(Lease).values(name=name, holder=holder, until=now + duration)
-    with transaction(may_be_repeated=True):
+    with transaction(durable=False):
         taken = rowcount(
             wanted.on_conflict_do_update(
                 index_elements=["name"],

@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import Any
 
 import uuid6
-from sqlalchemy import CheckConstraint, Enum, Index, Integer, String, Uuid, text
+from sqlalchemy import CheckConstraint, Index, Integer, String, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from automart.core.db import Model, utcnow
+from automart.core.db_types import enum_column
 
 
 class JobState(enum.StrEnum):
@@ -29,18 +30,6 @@ class JobState(enum.StrEnum):
 _ACTIVE = text("state IN ('queued', 'running')")
 _QUEUED = text("state = 'queued'")
 _RUNNING = text("state = 'running'")
-
-
-def state_column(states: type[enum.StrEnum], name: str = "state") -> Enum:
-    """A column type for `states`: text that the database checks, the same on both databases."""
-    return Enum(
-        states,
-        native_enum=False,
-        length=20,
-        create_constraint=True,
-        name=name,
-        values_callable=lambda kind: [state.value for state in kind],
-    )
 
 
 class Job(Model):
@@ -75,7 +64,7 @@ class Job(Model):
     id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True, default=uuid6.uuid7)
     kind: Mapped[str] = mapped_column(String(50))
     arguments: Mapped[dict[str, Any]]
-    state: Mapped[JobState] = mapped_column(state_column(JobState), default=JobState.QUEUED)
+    state: Mapped[JobState] = mapped_column(enum_column(JobState), default=JobState.QUEUED)
     singleton: Mapped[str | None] = mapped_column(String(50))
     time_limit: Mapped[int] = mapped_column(Integer)
     done: Mapped[int] = mapped_column(Integer, default=0)

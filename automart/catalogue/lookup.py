@@ -5,8 +5,9 @@ from __future__ import annotations
 from sqlalchemy import case, select
 
 from automart.catalogue.models import VehicleMake, VehicleModel
-from automart.core.db import casefold_key, db
+from automart.core.db import db
 from automart.core.errors import Invalid
+from automart.core.text import casefold_key
 
 
 def find_model(

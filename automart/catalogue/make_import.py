@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from sqlalchemy import select
 
 from automart.catalogue.models import VehicleMake
-from automart.core.db import casefold_key, db, insert
-
-PART = 500
+from automart.core.db import db, insert
+from automart.core.text import casefold_key
 
 
 @dataclass
@@ -28,7 +27,7 @@ class Imported:
 
 
 def add_missing(names: Mapping[int, str]) -> Imported:
-    """Add the makes that we do not have, at most `PART` of them, in the present transaction.
+    """Add the makes that we do not have, at most `BATCH_SIZE` of them, in the present transaction.
 
     A make that we have keeps its name. One whose name another make has is refused.
     """

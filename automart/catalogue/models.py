@@ -9,8 +9,9 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, String, Uuid
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
-from automart.background.models import state_column
-from automart.core.db import BigId, Model, casefold_key
+from automart.core.db import Model
+from automart.core.db_types import BigId, enum_column
+from automart.core.text import casefold_key
 
 LONGEST_NAME = 255
 
@@ -92,7 +93,7 @@ class SyncOutcome(Model):
     )
     make_id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
     make_name: Mapped[str] = mapped_column(String(LONGEST_NAME))
-    state: Mapped[OutcomeState] = mapped_column(state_column(OutcomeState))
+    state: Mapped[OutcomeState] = mapped_column(enum_column(OutcomeState))
     created: Mapped[int] = mapped_column(Integer, default=0)
     updated: Mapped[int] = mapped_column(Integer, default=0)
     deleted: Mapped[int] = mapped_column(Integer, default=0)

@@ -17,8 +17,8 @@ from requests.adapters import HTTPAdapter
 
 from automart.catalogue.models import LONGEST_NAME
 from automart.catalogue.pacing import Pace
-from automart.core.db import LARGEST_ID
-from automart.web.fields import clean
+from automart.core.db_types import LARGEST_ID
+from automart.core.text import clean
 from automart.web.retry_after import parse_retry_after
 
 GIVE_UP_AFTER = 60.0

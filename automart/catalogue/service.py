@@ -10,14 +10,14 @@ from sqlalchemy import func, select
 from automart import background
 from automart.background.service import active_job
 from automart.catalogue.models import VehicleMake
+from automart.core.batches import batched
 from automart.core.config import current_settings
-from automart.core.db import db, in_parts
+from automart.core.db import db
 from automart.core.errors import FIELDS_ARE_WRONG, Conflict, Invalid
 from automart.web import absolute_url
 
 SINGLETON = "vehicle_sync"
 # A list of ids is checked in parts that any database takes as parameters of one statement.
-PART = 500
 MOST_ERRORS_TOLD = 20
 LEAST_TIME_LIMIT = 600
 
@@ -68,7 +68,7 @@ def request_sync(
 
 def _check_known(make_ids: Sequence[int]) -> None:
     known: set[int] = set()
-    for part in in_parts(make_ids, PART):
+    for part in batched(make_ids):
         known.update(db.session.scalars(select(VehicleMake.id).where(VehicleMake.id.in_(part))))
     errors = [
         {"detail": f"There is no make {make_id}.", "pointer": f"#/make_ids/{place}"}

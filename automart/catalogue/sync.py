@@ -12,9 +12,10 @@ from sqlalchemy import UpdateBase, bindparam, delete, exists, func, literal, sel
 from sqlalchemy import insert as plain_insert
 
 from automart.catalogue.models import OutcomeState, SyncOutcome, VehicleMake, VehicleModel
-from automart.core.db import casefold_key, db, in_parts, insert, rowcount, table_of, utcnow
+from automart.core.batches import batched
+from automart.core.db import db, insert, rowcount, table_of, utcnow
+from automart.core.text import casefold_key
 
-PART = 500
 READ_AHEAD = 200
 MOST_DELETED_UNASKED = 3
 
@@ -107,7 +108,7 @@ def enqueue_makes(job_id: uuid.UUID, make_ids: Sequence[int] | None) -> int:
         literal(OutcomeState.PENDING, SyncOutcome.state.type),
         *(zero, zero, zero, zero),
     )
-    parts = [None] if make_ids is None else in_parts(make_ids, PART)
+    parts = [None] if make_ids is None else batched(make_ids)
     for part in parts:
         wanted = makes if part is None else makes.where(MAKE.c.id.in_(part))
         db.session.execute(plain_insert(OUTCOME).from_select(columns, wanted))

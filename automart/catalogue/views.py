@@ -21,7 +21,8 @@ from automart.catalogue.schemas import (
     ModelSchema,
     VehicleSyncRequest,
 )
-from automart.core.db import casefold_key, db, get_or_404, transaction
+from automart.core.db import db, get_or_404, transaction
+from automart.core.text import casefold_key
 from automart.web import (
     ADMIN,
     ANY,

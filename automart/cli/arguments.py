@@ -6,7 +6,7 @@ import re
 
 import typer
 
-from automart.core.db import LARGEST_ID
+from automart.core.db_types import LARGEST_ID
 
 
 def make_id(text: str) -> int:

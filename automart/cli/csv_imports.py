@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from sqlalchemy.exc import IntegrityError
 
-from automart.core.csv_import import PART, Line, NotReadable, in_parts, text_of
+from automart.core.batches import BATCH_SIZE, batched
+from automart.core.csv_import import Line, NotReadable, text_of
 from automart.core.db import transaction
 from automart.core.interrupts import interrupts_raised
 
@@ -119,13 +120,15 @@ def _checked_and_added(reader: _Reader, importer: Importer) -> int:
         checked.seek(0)
         lines = (Line(*json.loads(text)) for text in checked)
         with transaction(), progress_bar(reader.console) as progress:
-            parts = progress.track(in_parts(lines), reader.good / PART, description="Importing")
+            parts = progress.track(
+                batched(lines), reader.good / BATCH_SIZE, description="Importing"
+            )
             return sum(map(importer.add, parts))
 
 
 def _good_lines(reader: _Reader, importer: Importer) -> int:
     added = 0
-    for part in in_parts(reader.lines("Importing")):
+    for part in batched(reader.lines("Importing")):
         with transaction():
             added += importer.add(part)
     return added

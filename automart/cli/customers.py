@@ -18,7 +18,7 @@ from automart.cli.csv_imports import (
     import_file,
     progress_bar,
 )
-from automart.core.csv_import import PART
+from automart.core.batches import BATCH_SIZE
 from automart.core.db import db
 from automart.customers import csv
 from automart.customers.models import Customer
@@ -66,6 +66,6 @@ def _export(file: TextIO) -> None:
     with progress_bar(console) as progress:
         task = progress.add_task("Exporting", total=total)
         for count in csv.write(file):
-            if not count % PART:
+            if not count % BATCH_SIZE:
                 progress.update(task, completed=count)
         progress.update(task, completed=total)

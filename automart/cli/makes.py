@@ -8,14 +8,15 @@ import typer
 from flask import Flask
 from marshmallow import ValidationError
 
-from automart.catalogue.make_import import PART, Imported, add_missing
+from automart.catalogue.make_import import Imported, add_missing
 from automart.catalogue.models import VehicleMake
 from automart.catalogue.nhtsa import NhtsaClient
 from automart.catalogue.schemas import MakeSchema
 from automart.cli.application import check_schema, opened
 from automart.cli.arguments import make_id as read_make_id
+from automart.core.batches import batched
 from automart.core.config import Settings
-from automart.core.db import db, in_parts, transaction
+from automart.core.db import db, transaction
 from automart.core.errors import Conflict, Invalid
 
 IN_PART = 3
@@ -88,7 +89,7 @@ def _known_to_nhtsa(application: Flask) -> dict[int, str]:
 
 def _import(names: dict[int, str], wanted: list[int]) -> Imported:
     imported = Imported()
-    for part in in_parts(wanted, PART):
+    for part in batched(wanted):
         known = {ident: names[ident] for ident in part if ident in names}
         with transaction():
             imported.include(add_missing(known))

@@ -13,7 +13,8 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import joinedload
 
 from automart.cli.application import check_schema, opened
-from automart.core.db import LARGEST_ID, db, transaction
+from automart.core.db import db, transaction
+from automart.core.db_types import LARGEST_ID
 from automart.core.errors import Conflict, NotFound
 from automart.web.fields import rfc3339
 from automart.webhooks import deliveries

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import time
 from difflib import get_close_matches
-from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, get_origin, get_type_hints
 from urllib.parse import quote
@@ -24,6 +23,7 @@ from limits import RateLimitItem
 from sqlalchemy.engine import make_url
 
 from automart.core import setting_values as parse
+from automart.core.networks import Network
 
 # Database and photos are personal data: no other user of the machine may read them.
 PRIVATE_UMASK = 0o077
@@ -63,7 +63,7 @@ class Settings:
     aws_secret_access_key: Annotated[str | None, str] = field(repr=False, default=None)
     rate_limit: Annotated[tuple[RateLimitItem, ...], parse.rate_limits] = ()
     cors_origins: Annotated[tuple[str, ...], parse.origins] = ()
-    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], parse.networks] = ()
+    trusted_proxies: Annotated[tuple[Network, ...], parse.networks] = ()
     webhook_allow_private: Annotated[bool, parse.yes_or_no] = False
     log_format: Annotated[str, parse.one_of("json", "console")] = "json"
     port: Annotated[int | None, parse.port] = None

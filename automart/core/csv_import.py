@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import TextIOWrapper
-from itertools import islice
 from typing import Any, BinaryIO, TextIO
 
 from marshmallow import Schema, ValidationError
 
 DELIMITERS = ",;\t"
-PART = 1_000
 LONGEST_HEADER = 10_000
 
 # What a spreadsheet takes for the beginning of a formula, be it of ordinary or of full width: in
@@ -115,13 +113,6 @@ def loading(schema: Schema) -> Load:
         return values
 
     return load
-
-
-def in_parts(lines: Iterable[Line]) -> Iterator[Sequence[Line]]:
-    """`lines` in parts that one statement writes."""
-    rest = iter(lines)
-    while part := list(islice(rest, PART)):
-        yield part
 
 
 def text_of(file: BinaryIO) -> TextIO:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,12 +14,8 @@ from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
     JSON,
-    BigInteger,
     ColumnElement,
     CursorResult,
-    DateTime,
-    Dialect,
-    Integer,
     MetaData,
     Select,
     Table,
@@ -36,8 +31,8 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, registry
-from sqlalchemy.types import TypeDecorator
 
+from automart.core.db_types import UtcDateTime
 from automart.core.errors import NotFound
 
 log = structlog.get_logger(__name__)
@@ -50,7 +45,6 @@ NAMING_CONVENTION = {
     "pk": "pk_%(table_name)s",
 }
 
-LARGEST_ID = 2**63 - 1
 SQLITE_BUSY_SECONDS = 15
 # What PostgreSQL does of its own accord, so that nobody waits for ever behind a host that is cut
 # off or a process that is stopped: it would keep its locks until TCP gives up, for two hours.
@@ -62,31 +56,9 @@ POSTGRESQL_SETTINGS = {
     "lock_timeout": "10s",
 }
 
-# SQLite gives out row ids only to columns of the type INTEGER, which holds 64 bits there.
-BigId = BigInteger().with_variant(Integer(), "sqlite")
-
 
 def utcnow() -> datetime:
     return datetime.now(UTC)
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware datetime in UTC, on SQLite too, which itself knows no time zones."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("A time without an offset cannot be stored.")
-        return value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 class Model(DeclarativeBase):
@@ -133,21 +105,8 @@ migrate = Migrate()
 _turns: WeakKeyDictionary[Engine, Lock] = WeakKeyDictionary()
 
 ModelT = TypeVar("ModelT", bound=Model)
-ItemT = TypeVar("ItemT")
 SelectT = TypeVar("SelectT", bound=Select[*tuple[Any, ...]])
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
-
-
-def casefold_key(text: str) -> str:
-    """The form in which names are compared: Unicode's caseless matching (§3.13, D145)."""
-    decomposed = unicodedata.normalize("NFD", text).casefold()
-    return unicodedata.normalize("NFC", decomposed)
-
-
-def in_parts(items: Sequence[ItemT], size: int) -> Iterator[Sequence[ItemT]]:
-    """`items` in parts of at most `size`, for statements whose parameters a database limits."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
 
 
 def get_or_404(model: type[ModelT], ident: Any, *, lock: bool = False) -> ModelT:
@@ -202,12 +161,12 @@ def insert(model: type[Model] | Table) -> sqlite.Insert | postgresql.Insert:
 
 
 @contextmanager
-def transaction(*, may_be_repeated: bool = False) -> Iterator[None]:
+def transaction(*, durable: bool = True) -> Iterator[None]:
     """Commit at the end, roll back on an error; then call what `after_commit` was given.
 
-    Inside another transaction it is a part of that one. `may_be_repeated` says that the work would
-    be found undone and done again if the database's host lost power: such a commit does not wait
-    for the disk. Nothing that a caller was told may depend on it.
+    Inside another transaction it is a part of that one. `durable=False` does not wait for the disk
+    on commit: only for work that is found undone and done again after a power failure, never for
+    what was acknowledged to a client.
     """
     session = db.session()
     if "after_commit" in session.info:
@@ -218,7 +177,7 @@ def transaction(*, may_be_repeated: bool = False) -> Iterator[None]:
     # not become a writing one: it is ended first. What was loaded stays usable.
     session.commit()
     callbacks: list[Callable[[], None]] = session.info.setdefault("after_commit", [])
-    options = {"writes": True, "may_be_repeated": may_be_repeated}
+    options = {"writes": True, "durable": durable}
     with _turn_to_write():
         try:
             session.connection(execution_options=options)
@@ -334,11 +293,11 @@ def _begin_on_sqlite(connection: Connection) -> None:
     if not options.get("writes"):
         connection.exec_driver_sql("BEGIN")
         return
-    waits = "NORMAL" if options.get("may_be_repeated") else "FULL"
-    connection.exec_driver_sql(f"PRAGMA synchronous = {waits}")
+    synchronous = "FULL" if options["durable"] else "NORMAL"
+    connection.exec_driver_sql(f"PRAGMA synchronous = {synchronous}")
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _begin_on_postgresql(connection: Connection) -> None:
-    if connection.get_execution_options().get("may_be_repeated"):
+    if not connection.get_execution_options().get("durable", True):
         connection.exec_driver_sql("SET LOCAL synchronous_commit = off")

@@ -8,12 +8,14 @@ import contextlib
 import re
 from collections.abc import Callable
 from datetime import time
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 from urllib.parse import urlsplit
 
 from limits import RateLimitItem, parse_many
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
+
+from automart.core.networks import Network
 
 SHORTEST_SECRET = 32
 
@@ -114,7 +116,7 @@ def origins(value: str) -> tuple[str, ...]:
     return listed(value)
 
 
-def networks(value: str) -> tuple[IPv4Network | IPv6Network, ...]:
+def networks(value: str) -> tuple[Network, ...]:
     try:
         return tuple(ip_network(network) for network in listed(value))
     except ValueError:

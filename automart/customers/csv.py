@@ -10,7 +10,8 @@ import sqlalchemy
 from sqlalchemy import select
 
 from automart.core import csv_import
-from automart.core.csv_import import PART, Columns, Line, defused
+from automart.core.batches import BATCH_SIZE
+from automart.core.csv_import import Columns, Line, defused
 from automart.core.db import db, disable_idle_timeout, utcnow
 from automart.customers.folding import search_text
 from automart.customers.models import Customer
@@ -55,7 +56,7 @@ def write(file: TextIO) -> Iterator[int]:
     disable_idle_timeout()  # somebody may be turning pages
     columns = [getattr(Customer, name) for name in EXPORTED]
     rows = db.session.execute(
-        select(*columns).order_by(Customer.id), execution_options={"yield_per": PART}
+        select(*columns).order_by(Customer.id), execution_options={"yield_per": BATCH_SIZE}
     )
     for count, (ident, *cells, created_at, updated_at) in enumerate(rows, 1):
         told = [defused(cell or "") for cell in cells]

@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
-from automart.core.db import BigId, Model, Timestamped, utcnow
+from automart.core.db import Model, Timestamped, utcnow
+from automart.core.db_types import BigId
 from automart.customers.folding import search_text
 from automart.web.fields import LONGEST_EMAIL
 

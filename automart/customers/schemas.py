@@ -7,10 +7,11 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
+from automart.core.text import clean
 from automart.customers.models import LONGEST_NAME, LONGEST_PHONE, Customer
 from automart.customers.photos import LARGEST_UPLOAD
 from automart.web import PageQuery, Schema, absolute_url
-from automart.web.fields import LONGEST_EMAIL, EmailAddress, Text, UtcTime, clean
+from automart.web.fields import LONGEST_EMAIL, EmailAddress, Text, UtcTime
 
 # A form has boundaries and headers around its file.
 LARGEST_FORM = LARGEST_UPLOAD + 100_000

@@ -13,8 +13,9 @@ from sqlalchemy import exists, select
 
 from automart.catalogue.lookup import find_model
 from automart.core.csv_import import Columns, Line, read
-from automart.core.db import casefold_key, db
+from automart.core.db import db
 from automart.core.errors import Invalid
+from automart.core.text import casefold_key
 from automart.inventory.models import Car, Dealer
 from automart.inventory.schemas import CarSchema
 

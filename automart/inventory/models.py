@@ -13,7 +13,6 @@ from decimal import Decimal
 
 from sqlalchemy import (
     CheckConstraint,
-    Enum,
     ForeignKey,
     Index,
     Integer,
@@ -24,8 +23,9 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from automart.catalogue.models import LONGEST_NAME, VehicleMake
-from automart.core.db import BigId, Model, Timestamped, casefold_key, time_of_creation, utcnow
-from automart.inventory.columns import MoneyColumn
+from automart.core.db import Model, Timestamped, time_of_creation, utcnow
+from automart.core.db_types import BigId, Money, enum_column
+from automart.core.text import casefold_key
 from automart.web.fields import LONGEST_EMAIL
 
 LONGEST_TEXT = 200
@@ -35,17 +35,6 @@ PRICE_LIMIT = 10_000_000
 DAY = timedelta(days=1)
 
 _CONFIRMED = text("status = 'confirmed'")
-
-
-def _status_column(kind: type[enum.StrEnum]) -> Enum:
-    return Enum(
-        kind,
-        native_enum=False,
-        length=20,
-        create_constraint=True,
-        name="status",
-        values_callable=lambda statuses: [status.value for status in statuses],
-    )
 
 
 class Dealer(Model):
@@ -99,10 +88,10 @@ class Car(Model):
     model_folded: Mapped[str] = mapped_column(String(LONGEST_NAME * 3))
     year: Mapped[int] = mapped_column(Integer)
     color: Mapped[str] = mapped_column(String(LONGEST_TEXT))
-    daily_price: Mapped[Decimal] = mapped_column(MoneyColumn(9))
+    daily_price: Mapped[Decimal] = mapped_column(Money(9))
     vin: Mapped[str] = mapped_column(String(17))
     status: Mapped[CarStatus] = mapped_column(
-        _status_column(CarStatus), default=CarStatus.AVAILABLE
+        enum_column(CarStatus, name="status"), default=CarStatus.AVAILABLE
     )
     dealer_id: Mapped[int] = mapped_column(ForeignKey("dealer.id", ondelete="RESTRICT"))
     # Null only of what the release before these columns adds while both run.
@@ -171,10 +160,10 @@ class Booking(Timestamped, Model):
     start_datetime: Mapped[datetime]
     end_datetime: Mapped[datetime]
     status: Mapped[BookingStatus] = mapped_column(
-        _status_column(BookingStatus), default=BookingStatus.CONFIRMED
+        enum_column(BookingStatus, name="status"), default=BookingStatus.CONFIRMED
     )
-    daily_price: Mapped[Decimal] = mapped_column(MoneyColumn(9))
-    total_price: Mapped[Decimal] = mapped_column(MoneyColumn(16))
+    daily_price: Mapped[Decimal] = mapped_column(Money(9))
+    total_price: Mapped[Decimal] = mapped_column(Money(16))
     uid: Mapped[uuid.UUID] = mapped_column(Uuid, default=uuid.uuid4)
     revision: Mapped[int] = mapped_column(Integer, default=0)
 

@@ -7,7 +7,8 @@ from decimal import Decimal
 from sqlalchemy import exists, select
 
 from automart.catalogue.models import VehicleMake
-from automart.core.db import casefold_key, db
+from automart.core.db import db
+from automart.core.text import casefold_key
 from automart.inventory.models import Car, Dealer
 
 NAME = "Oscar Mobility Main"

@@ -15,8 +15,9 @@ from sqlalchemy import ColumnElement, Select, exists, func, literal_column, sele
 
 from automart.catalogue.lookup import find_model
 from automart.catalogue.models import VehicleMake
-from automart.core.db import casefold_key, db, get_or_404, utcnow
+from automart.core.db import db, get_or_404, utcnow
 from automart.core.errors import FIELDS_ARE_WRONG, Conflict, Invalid, NotFound
+from automart.core.text import casefold_key
 from automart.customers.models import Customer
 from automart.inventory.models import Booking, BookingStatus, Car, CarStatus, Dealer
 from automart.web.fields import rfc3339

@@ -9,7 +9,8 @@ from flask import Response, request
 from flask.views import MethodView
 from sqlalchemy import Select, select
 
-from automart.core.db import casefold_key, db, get_or_404, transaction, utcnow
+from automart.core.db import db, get_or_404, transaction, utcnow
+from automart.core.text import casefold_key
 from automart.inventory import calendar, service
 from automart.inventory.fields import LAST_INSTANT
 from automart.inventory.models import Booking, Car, Dealer
@@ -40,11 +41,11 @@ from automart.web import (
     paginate,
     requires,
 )
+from automart.web.media_types import JSON
 
 blp = Blueprint("inventory", __name__, url_prefix="/v1", description="Dealers, cars, bookings")
 
 
-JSON = "application/json"
 ICALENDAR = "text/calendar"
 
 

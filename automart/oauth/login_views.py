@@ -32,18 +32,17 @@ from automart.oauth.authentication import SESSION_LOGIN, session_caller
 from automart.oauth.server import tokens_of
 from automart.oauth.signing_keys import key_ring
 from automart.web import Blueprint, public
+from automart.web.media_types import FORM, HTML, JSON
 
 blp = Blueprint("login", __name__, description="Logging in")
 
-FORM = "application/x-www-form-urlencoded"
-HTML = "text/html"
 SESSION_CSRF = "csrf"
 LONGEST_NEXT = 4000
 _PAGE = {"description": "The page", "content": {HTML: {"schema": {"type": "string"}}}}
 _LOGIN_BODY = {
     "required": True,
     "content": {
-        "application/json": {"schema": {"oneOf": [PersonLogin, ClientLogin]}},
+        JSON: {"schema": {"oneOf": [PersonLogin, ClientLogin]}},
         FORM: {"schema": {"type": "object"}},
     },
 }

@@ -27,10 +27,10 @@ from automart.oauth.server import ALL_METHODS, refusal, server, what_is_malforme
 from automart.oauth.signing_keys import key_ring
 from automart.oauth.tokens import issuer
 from automart.web import Blueprint, absolute_url, public
+from automart.web.media_types import FORM, JSON
 
 blp = Blueprint("oauth", __name__, description="OAuth 2 for machines and applications")
 
-FORM = "application/x-www-form-urlencoded"
 CACHED = {"Cache-Control": "public, max-age=300"}
 _AUTHORIZATION_PARAMETERS = [
     {"name": name, "in": "query", "required": required, "schema": {"type": "string"}}
@@ -59,7 +59,7 @@ def _form(schema: type[Any]) -> dict[str, Any]:
 def _error(description: str) -> dict[str, Any]:
     return {
         "description": description,
-        "content": {"application/json": {"schema": OAuthErrorSchema}},
+        "content": {JSON: {"schema": OAuthErrorSchema}},
     }
 
 

@@ -19,10 +19,10 @@ from werkzeug.exceptions import HTTPException
 
 from automart.core.errors import Forbidden, NotFound, Unavailable
 from automart.web import ADMIN, Access, guard_blueprint
+from automart.web.media_types import HTML
 from automart.web.paths import prefers_page
 
 NAME = web.blueprint.name
-HTML = "text/html"
 POLLED_EVERY_MILLISECONDS = 5000
 LOOKING = frozenset(
     f"{NAME}.{view}"

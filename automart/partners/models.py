@@ -7,7 +7,8 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from automart.accounts.models import LONGEST_CLIENT_ID
 from automart.catalogue.models import VehicleMake
-from automart.core.db import BigId, Model
+from automart.core.db import Model
+from automart.core.db_types import BigId
 from automart.webhooks.models import WebhookEndpoint
 
 LONGEST_NAME = 200

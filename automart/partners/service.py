@@ -12,8 +12,9 @@ from automart.accounts import service as accounts
 from automart.accounts.models import Client
 from automart.background import Job, JobState, Kind
 from automart.catalogue.models import VehicleMake
-from automart.core.db import casefold_key, db, lock_or_404
+from automart.core.db import db, lock_or_404
 from automart.core.errors import Conflict, Forbidden, Invalid, NotFound
+from automart.core.text import casefold_key
 from automart.partners.models import (
     MANUFACTURER_SCOPE,
     OFFICE_SCOPE,

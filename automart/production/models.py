@@ -7,7 +7,9 @@ from typing import TypedDict
 from sqlalchemy import BigInteger, CheckConstraint, Double, ForeignKey, Index, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
-from automart.core.db import BigId, Model, casefold_key
+from automart.core.db import Model
+from automart.core.db_types import BigId
+from automart.core.text import casefold_key
 
 LONGEST_NAME = 100
 LONGEST_ADDRESS = 200

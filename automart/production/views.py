@@ -9,8 +9,9 @@ from flask.views import MethodView
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
-from automart.core.db import casefold_key, db, get_or_404, transaction
+from automart.core.db import db, get_or_404, transaction
 from automart.core.errors import FIELDS_ARE_WRONG, Invalid, VersionMismatch
+from automart.core.text import casefold_key
 from automart.production import service
 from automart.production.charts import series, svg
 from automart.production.models import Factory, Location, Sprocket, SprocketType
@@ -44,6 +45,7 @@ from automart.web import (
     paginate,
     requires,
 )
+from automart.web.media_types import JSON
 
 blp = Blueprint(
     "production", __name__, url_prefix="/v1", description="Factories and the sprockets they make"
@@ -315,4 +317,4 @@ def _check_version(factory: Factory) -> None:
 def _wants_picture() -> bool:
     """Whether a picture is preferred (RFC 9110 §12.5.1) to data, which are the default."""
     accepted = request.accept_mimetypes
-    return accepted.quality(svg.SVG) > accepted.quality("application/json")
+    return accepted.quality(svg.SVG) > accepted.quality(JSON)

@@ -12,10 +12,10 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from automart.background.models import state_column
 from automart.catalogue.models import LONGEST_NAME as LONGEST_MODEL_NAME
 from automart.catalogue.models import VehicleMake
-from automart.core.db import BigId, Model, Timestamped, utcnow
+from automart.core.db import Model, Timestamped, utcnow
+from automart.core.db_types import BigId, enum_column
 
 LONGEST_ORDER_NUMBER = 100
 
@@ -81,7 +81,7 @@ class Purchase(Timestamped, Model):
     make_id: Mapped[int] = mapped_column(ForeignKey("vehicle_make.id", ondelete="RESTRICT"))
     car_model: Mapped[str] = mapped_column(String(LONGEST_MODEL_NAME))
     state: Mapped[PurchaseState] = mapped_column(
-        state_column(PurchaseState), default=PurchaseState.ORDERED
+        enum_column(PurchaseState), default=PurchaseState.ORDERED
     )
 
     make: Mapped[VehicleMake] = relationship(lazy="joined", innerjoin=True)
@@ -107,7 +107,7 @@ class PurchaseChange(Model):
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     purchase_id: Mapped[int] = mapped_column(ForeignKey("purchase.id", ondelete="CASCADE"))
     previous_state: Mapped[PurchaseState | None] = mapped_column(
-        state_column(PurchaseState, name="previous_state")
+        enum_column(PurchaseState, name="previous_state")
     )
-    state: Mapped[PurchaseState] = mapped_column(state_column(PurchaseState))
+    state: Mapped[PurchaseState] = mapped_column(enum_column(PurchaseState))
     at: Mapped[datetime] = mapped_column(default=utcnow)

@@ -11,8 +11,9 @@ from sqlalchemy import ColumnElement, Select, false, or_, select, true, union_al
 from automart import background
 from automart.catalogue.lookup import find_model
 from automart.catalogue.models import VehicleMake
-from automart.core.db import casefold_key, db, for_update, insert, table_of, utcnow
+from automart.core.db import db, for_update, insert, table_of, utcnow
 from automart.core.errors import Conflict, Forbidden, NotFound
+from automart.core.text import casefold_key
 from automart.partners.models import OFFICE_SCOPE
 from automart.partners.service import current_make_ids, current_office_id, keep_office
 from automart.purchases.events import state_changed

@@ -14,7 +14,7 @@ from automart.web.authorization import (
 )
 from automart.web.etags import check_version, secret_headers
 from automart.web.filters import where_given
-from automart.web.idempotency import IdempotencyKey, forget_old_keys, idempotent
+from automart.web.idempotency import IdempotencyKey, expire_idempotency_keys, idempotent
 from automart.web.openapi import Api, Blueprint, create_api
 from automart.web.pagination import paginate, paginate_by
 from automart.web.responses import created
@@ -44,7 +44,7 @@ __all__ = [
     "create_api",
     "created",
     "current_caller",
-    "forget_old_keys",
+    "expire_idempotency_keys",
     "guard_blueprint",
     "idempotent",
     "page_of",

@@ -16,10 +16,10 @@ from werkzeug.exceptions import HTTPException
 from automart.core.db import is_transient
 from automart.core.errors import DomainError, Unavailable, problem
 from automart.core.integrity_errors import explain_violation
+from automart.web.media_types import JSON, PROBLEM_JSON
 
 log = structlog.get_logger(__name__)
 
-PROBLEM_JSON = "application/problem+json"
 # What RFC 3986 §3.3 lets stand in a path as it is.
 PATH = "/!$&'()*+,;=:@"
 OAUTH = "/oauth/"
@@ -60,7 +60,7 @@ def _respond_as_oauth(body: dict[str, Any], headers: Mapping[str, str] | None) -
         character if " " <= character <= "~" and character not in '"\\' else "'"
         for character in body["detail"]
     )
-    response = Response(current_app.json.dumps(told), status=status, mimetype="application/json")
+    response = Response(current_app.json.dumps(told), status=status, mimetype=JSON)
     response.headers.update({"Cache-Control": "no-store", **(headers or {})})
     return response
 

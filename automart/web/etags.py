@@ -10,6 +10,7 @@ from werkzeug.http import quote_etag
 
 from automart.core.db import Model
 from automart.core.errors import Malformed, VersionMismatch
+from automart.web.media_types import JSON
 from automart.web.schemas import Schema
 
 _ENTITY_TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
@@ -39,7 +40,7 @@ def secret_headers(thing: Model, schema: type[Schema]) -> dict[str, str]:
 
 def version_response(response: Response) -> Response:
     """Add the `ETag` of a thing that is answered; answer 304 to one who has it already."""
-    is_thing = response.status_code in (200, 201) and response.mimetype == "application/json"
+    is_thing = response.status_code in (200, 201) and response.mimetype == JSON
     if not is_thing or "ETag" in response.headers:
         return response
     response.set_etag(_hash(response.get_data()))

@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from datetime import UTC, datetime
 from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
-from automart.core.db import LARGEST_ID
+from automart.core.db_types import LARGEST_ID
+from automart.core.text import clean
 
 LONGEST_EMAIL = 254
 
-# Control characters, and surrogates, which no encoding of a database can hold.
-_UNPRINTABLE = {"Cc", "Cs"}
 _RFC_3339 = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE
 )
 _WHOLE_NUMBER = re.compile(r"-?\d{1,400}", re.ASCII)
-
-
-def clean(text: str) -> str:
-    """`text` trimmed and NFC-normalized. Raises `ValueError` if it has control characters."""
-    trimmed = text.strip()
-    if any(unicodedata.category(character) in _UNPRINTABLE for character in trimmed):
-        raise ValueError("Control characters are not allowed.")
-    return unicodedata.normalize("NFC", trimmed)
 
 
 class QueryText(fields.String):

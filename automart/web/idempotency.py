@@ -63,8 +63,8 @@ def idempotent(view: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-def forget_old_keys() -> int:
-    """Delete the keys that are no longer remembered. Answers how many."""
+def expire_idempotency_keys() -> int:
+    """Delete keys older than `REMEMBERED_FOR`. Return their number."""
     old = IdempotencyKey.created_at < utcnow() - REMEMBERED_FOR
     return delete_in_batches(IdempotencyKey, old)
 

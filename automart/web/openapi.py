@@ -23,11 +23,12 @@ from flask import (
 from flask_smorest.utils import prepare_response
 from swagger_ui import core as swagger_ui
 
-from automart.core.db import LARGEST_ID
+from automart.core.db_types import LARGEST_ID
 from automart.core.errors import status_name, status_phrase
 from automart.web.authorization import Access, public
 from automart.web.etags import version_response
 from automart.web.fields import Flag, Id, Number, QueryFlag, QueryInteger, QueryText, UtcTime
+from automart.web.media_types import PROBLEM_JSON
 from automart.web.pagination import link_to_next_page
 from automart.web.parsing import StrictParser
 from automart.web.paths import init_paths
@@ -42,7 +43,6 @@ from automart.web.urls import (
 )
 
 OAUTH_REDIRECT = "oauth2-redirect.html"
-PROBLEM_JSON = "application/problem+json"
 METHODS = frozenset({"get", "post", "put", "patch", "delete"})
 
 IF_MATCH = {

@@ -15,13 +15,12 @@ from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from automart.core.errors import FIELDS_ARE_WRONG, Invalid, Malformed, UnsupportedMediaType
+from automart.web.media_types import JSON, MULTIPART
 
-JSON = "application/json"
 # A body of a few bytes a mistake must not buy an answer of many.
 MOST_ERRORS_TOLD = 100
 # What RFC 3986 §3.5 lets stand in a fragment as it is.
 FRAGMENT = "!$&'()*+,;=:@/?"
-MULTIPART = "multipart/form-data"
 
 
 class StrictParser(FlaskParser):

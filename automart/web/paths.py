@@ -10,10 +10,9 @@ from flask import Flask, Response, current_app, jsonify, make_response, redirect
 from automart.core.errors import NotFound
 from automart.web.authorization import public
 from automart.web.error_handlers import PATH
+from automart.web.media_types import HTML, JSON
 from automart.web.urls import absolute_url, origin
 
-HTML = "text/html"
-JSON = "application/json"
 # rq-dashboard has paths with a final slash.
 LEFT_ALONE = "/rq/"
 # What RFC 3986 §3.4 allows in a query; % begins what is encoded already.

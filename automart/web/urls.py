@@ -13,7 +13,7 @@ from flask import request, url_for
 from werkzeug.routing import IntegerConverter, Map
 
 from automart.core.config import current_settings
-from automart.core.db import LARGEST_ID
+from automart.core.db_types import LARGEST_ID
 from automart.core.errors import Malformed
 
 # The syntax of a host, without the brackets of an IPv6 address.

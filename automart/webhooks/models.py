@@ -9,8 +9,8 @@ import uuid6
 from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from automart.background.models import state_column
-from automart.core.db import BigId, Model, utcnow
+from automart.core.db import Model, utcnow
+from automart.core.db_types import BigId, enum_column
 
 LONGEST_URL = 2000
 LONGEST_SUBJECT = 100
@@ -124,7 +124,7 @@ class WebhookDelivery(Model):
     body: Mapped[str] = mapped_column(Text)
     request_id: Mapped[str | None] = mapped_column(String(128))
     state: Mapped[DeliveryState] = mapped_column(
-        state_column(DeliveryState), default=DeliveryState.PENDING
+        enum_column(DeliveryState), default=DeliveryState.PENDING
     )
     tries: Mapped[int] = mapped_column(Integer, default=0)
     next_attempt_at: Mapped[datetime | None]

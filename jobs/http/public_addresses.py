@@ -8,10 +8,9 @@ adds what cloud providers use for their own services. A range in doubt is not pu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address
 
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
+from automart.core.networks import Address
 
 _SPECIAL_IPV4: Mapping[IPv4Network, str] = {
     IPv4Network(network): kind

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import func, select
 
-from automart.catalogue.make_import import PART
 from automart.catalogue.models import VehicleMake
+from automart.core.batches import BATCH_SIZE
 from automart.core.db import db
 from sandbox import Catalogue, Fault, Vpic
 from tests.cli.conftest import Run, type_in
@@ -74,7 +74,7 @@ class TestImport:
         assert names() == {7: "TINY"}
 
     def test_all_makes_are_imported_in_parts_and_once(self, run: Run, vpic: Vpic) -> None:
-        count = 2 * PART + 1
+        count = 2 * BATCH_SIZE + 1
         vpic.serve(Catalogue.made_up(makes=count, models_per_make=1))
         first = run("makes", "import", "--all")
         assert f"{count} added, 0 were there already, 0 refused." in first.stdout

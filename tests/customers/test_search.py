@@ -14,10 +14,10 @@ from sqlalchemy import text
 from sqlalchemy.dialects import postgresql
 
 from automart.core.db import db, transaction
+from automart.core.text import clean
 from automart.customers import search
 from automart.customers.folding import search_text, unaccented
 from automart.customers.models import Customer
-from automart.web.fields import clean
 
 PEOPLE = [
     ("Zoë", "Quinn", "zoe@example.com"),

@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 from automart.background import Job
 from automart.catalogue.models import VehicleMake
 from automart.core.db import db, transaction, utcnow
-from automart.web import IdempotencyKey, forget_old_keys, idempotent
+from automart.web import IdempotencyKey, expire_idempotency_keys, idempotent
 from tests.support.catalogue import HONDA, add_make
 from tests.support.http import assert_problem, at_once, pointers
 
@@ -142,7 +142,7 @@ def test_old_keys_are_forgotten_and_young_ones_are_not(client: FlaskClient) -> N
     grow_older(timedelta(hours=24, minutes=1))
     post(client, "young", {"id": 1, "name": "Acura"})
     with transaction():
-        assert forget_old_keys() == 1
+        assert expire_idempotency_keys() == 1
     assert post(client, "young", {"id": 1, "name": "Acura"}).headers["Idempotent-Replayed"]
 
 

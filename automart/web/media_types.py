@@ -1,0 +1,7 @@
+"""The media types that we read and write."""
+
+JSON = "application/json"
+PROBLEM_JSON = "application/problem+json"  # RFC 9457
+FORM = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data"
+HTML = "text/html"
