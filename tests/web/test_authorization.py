@@ -26,6 +26,12 @@ from automart.web.authorization import (
 from tests.oauth.pages import log_in
 
 
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """Return a client that sends no token."""
+    return app.test_client()
+
+
 def silent() -> str:
     return "said nothing"
 

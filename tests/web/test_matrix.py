@@ -134,6 +134,12 @@ MATRIX: dict[str, dict[str, frozenset[str]]] = (
 NOTHING = "00000000-0000-0000-0000-000000000000"
 
 
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """Return a client that sends no token."""
+    return app.test_client()
+
+
 def url_of(rule: str) -> str:
     """A URL that matches `rule` and names nothing that exists."""
     parts = []
