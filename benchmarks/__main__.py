@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: all that measure speed; `python -m benchmarks NAME [ARGUMENT…]`: one."""
+"""`python -m benchmarks`: run all that measure speed; `… NAME [ARGUMENT…]`: run one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from argparse import ArgumentParser, Namespace
 import benchmarks
 
 NOT_BENCHMARKS = {"__main__", "support", "mixed_load"}
-NOT_OF_SPEED = {"real_catalogue", "sales_storm", "memory"}  # and they take too long
+ON_REQUEST = {"real_catalogue", "sales_storm", "memory"}  # slow, and do not measure speed
 
 
 def names() -> list[str]:
@@ -17,15 +17,13 @@ def names() -> list[str]:
     return sorted(found - NOT_BENCHMARKS)
 
 
-def asked_for() -> Namespace:
+def arguments() -> Namespace:
     parser = ArgumentParser(
         prog="python -m benchmarks",
-        description="Measure what must be fast, side by side: all of it, or the one that is named.",
+        description="Run one benchmark, or all that measure speed.",
     )
     parser.add_argument("name", nargs="?", choices=names())
-    parser.add_argument(
-        "argument", nargs="*", help="its sizes: the first lines of benchmarks/NAME.py tell them"
-    )
+    parser.add_argument("argument", nargs="*", help="see the first lines of benchmarks/NAME.py")
     return parser.parse_args()
 
 
@@ -36,10 +34,10 @@ def run(name: str, *arguments: str) -> None:
 
 
 if __name__ == "__main__":
-    asked = asked_for()
-    if asked.name is not None:
-        run(asked.name, *asked.argument)
+    chosen = arguments()
+    if chosen.name is not None:
+        run(chosen.name, *chosen.argument)
     else:
         for each in names():
-            if each not in NOT_OF_SPEED:
+            if each not in ON_REQUEST:
                 run(each)

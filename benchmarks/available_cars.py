@@ -33,9 +33,9 @@ BOOKINGS_OF_A_CAR = 100
 PAGE = 51
 ROUNDS = 30
 MOST = 2
-"""How many times the cost of a tenth of the data is the most that all of it may cost."""
+"""The full data may cost at most this many times as much as a tenth of it."""
 
-# Every car is booked for twelve hours of each day, from an hour of its own on, for 100 days.
+# Every car is booked for twelve hours of each day for 100 days, from a different hour on.
 FIRST = datetime(2030, 1, 1, tzinfo=UTC)
 START = FIRST + timedelta(days=BOOKINGS_OF_A_CAR / 2)
 END = START + timedelta(hours=2)
@@ -75,14 +75,14 @@ SQLITE = {
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Milliseconds: the median of many first pages, and of one."""
+    """The times of first pages in milliseconds: the median of many, and a single one."""
 
     ours: float
     obvious: float
 
 
 def main(*_arguments: str) -> None:
-    """Measure on both databases and tell. Exits with an error if the cost grows with the data."""
+    """Measure on both databases and print a table. Fail if the cost grows with the data."""
     table = Table(title="The first page of available cars", caption=f"ms; ours: median of {ROUNDS}")
     for name in ("database", "cars", "bookings", "Automart", "NOT EXISTS, no index"):
         table.add_column(name, justify="left" if name == "database" else "right")
@@ -106,7 +106,7 @@ def on_sqlite() -> dict[int, Costs]:
 
 
 def on_postgresql() -> dict[int, Costs]:
-    """Nothing, if there is no server here."""
+    """Measure on PostgreSQL. Return nothing if it is not installed."""
     measured: dict[int, Costs] = {}
     try:
         with postgresql.server() as server, tempfile.TemporaryDirectory() as folder:
@@ -121,7 +121,7 @@ def on_postgresql() -> dict[int, Costs]:
 
 
 def costs(database_url: str, instance: Path, cars: int) -> Costs:
-    """Fill an empty database, and measure both queries on it."""
+    """Fill an empty database and measure both queries."""
     with filled(database_url, instance, cars):
         stored = db.session.scalar(select(func.count(Booking.id)))
         if stored != cars * BOOKINGS_OF_A_CAR:
@@ -158,7 +158,7 @@ def filled(database_url: str, instance: Path, cars: int) -> Iterator[None]:
 
 @contextmanager
 def unconstrained(connection: Connection) -> Iterator[None]:
-    """Without the exclusion constraint meanwhile: it is made faster than it is kept up."""
+    """Drop the exclusion constraint for a while: creating it is faster than maintaining it."""
     if connection.dialect.name != "postgresql":
         yield
         return
@@ -190,7 +190,7 @@ def obvious_query() -> Select[Any]:
 
 
 def drop_indexes() -> None:
-    """Leave bookings with their primary key alone."""
+    """Drop all indexes of bookings except the primary key."""
     with db.engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql("ALTER TABLE booking DROP CONSTRAINT no_double_booking")

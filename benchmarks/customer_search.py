@@ -1,4 +1,4 @@
-"""Finding customers among 10,000 and among 1,000,000, side by side, on PostgreSQL.
+"""Searching among 10,000 and among 1,000,000 customers, on PostgreSQL.
 
 `python -m benchmarks customer_search [ROWS …]`
 """
@@ -47,7 +47,7 @@ QUERIES = {
 
 
 def main(*arguments: str) -> None:
-    """Fill a database of each size and print the median time of each query, and how it is found."""
+    """Fill a database of each size and print the median time and the plan of each query."""
     sizes = [int(size) for size in arguments] or list(SIZES)
     with tempfile.TemporaryDirectory() as folder, postgresql.server() as server:
         times: dict[int, dict[str, tuple[float, str]]] = {}
@@ -55,8 +55,8 @@ def main(*arguments: str) -> None:
             database = postgresql.create_database(server, template="template0")
             times[size] = measure(database, size, Path(folder))
             postgresql.drop_database(server, database)
-    told = "".join(f"{size:>14,} rows" for size in sizes)
-    print(f"{'milliseconds for a page of 50':32}{told}")
+    heading = "".join(f"{size:>14,} rows" for size in sizes)
+    print(f"{'milliseconds for a page of 50':32}{heading}")
     for name in QUERIES:
         row = "".join(f"{times[s][name][0]:>11.1f} {times[s][name][1]:<7}" for s in sizes)
         print(f"{name:32}{row}")
@@ -77,7 +77,7 @@ def measure(database: URL, size: int, folder: Path) -> dict[str, tuple[float, st
 
 
 def fill(database: URL, size: int) -> None:
-    """Customers whose names have the letters of names; the last tenth came in one import."""
+    """Add customers with names of realistic letters. The last tenth is from one import."""
     now = utcnow()
     with postgresql.connected(database) as connection:
         with (
@@ -110,7 +110,7 @@ def people(size: int) -> Iterator[tuple[str, str, str]]:
 
 
 def timed(query: str) -> tuple[float, str]:
-    """The median time in milliseconds, and by what the page is found."""
+    """Return the median time in milliseconds and the index that finds the page."""
     found = search.find(query, None, PAGE)
     times = []
     for _ in range(ROUNDS):

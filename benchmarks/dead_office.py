@@ -1,7 +1,7 @@
-"""How soon an office is told of a change, while another has 0, and then 10,000, undelivered events.
+"""How soon an office is notified while another has 0, and then 10,000, undelivered events.
 
-`python -m benchmarks dead_office [EVENTS]`: a real worker delivers, the offices are in a thread of
-this process. The dead office's events are due all the time, and its webhook answers 500.
+`python -m benchmarks dead_office [EVENTS]`: a real worker delivers to offices in a thread of
+this process. The events of the dead office are always due, and its webhook responds with 500.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ CHANGES = 50
 def main(events: str = str(EVENTS)) -> None:
     """Measure on both databases and print a table."""
     table = Table(
-        "database", "undelivered to the dead office", "ms until the other is told", "the worst"
+        "database", "undelivered to the dead office", "ms until the other is notified", "the worst"
     )
     with databases() as found:
         for name, url in found:
@@ -55,7 +55,7 @@ def main(events: str = str(EVENTS)) -> None:
 
 
 def measure(database_url: str, events: int) -> Iterator[tuple[int, list[float]]]:
-    """The seconds from each change to its receipt, without and with `events` undelivered."""
+    """Yield the seconds from each change to its receipt, without and with `events` undelivered."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         _app, settings, _redis = stack.enter_context(partners_app(database_url, folder))
@@ -65,15 +65,15 @@ def measure(database_url: str, events: int) -> Iterator[tuple[int, list[float]]]
         dead, _ = make_signing_office(webhook_url=offices.url("dead"))
         offices.order(OfficeFault.STATUS, office="dead", status=500)
         stack.enter_context(worker_running(settings))
-        tell(lively, offices)  # warms up
-        yield 0, [tell(lively, offices) for _ in range(CHANGES)]
+        notify(lively, offices)  # warms up
+        yield 0, [notify(lively, offices) for _ in range(CHANGES)]
         add_undelivered(dead, events)
         until(lambda: offices.received("dead"))
-        yield events, [tell(lively, offices) for _ in range(CHANGES)]
+        yield events, [notify(lively, offices) for _ in range(CHANGES)]
 
 
-def tell(office: RegionalOffice, offices: Offices) -> float:
-    """The seconds from a change to its receipt by the lively office."""
+def notify(office: RegionalOffice, offices: Offices) -> float:
+    """Change a purchase. Return the seconds until the lively office has received the webhook."""
     purchase = make_purchase(office)
     before = len(offices.received("lively"))
     began = time.time()
@@ -83,7 +83,7 @@ def tell(office: RegionalOffice, offices: Offices) -> float:
 
 
 def add_undelivered(office: RegionalOffice, count: int) -> None:
-    """Cancelled purchases of which the office was not told yet, written in bulk."""
+    """Add cancelled purchases whose webhooks have not been delivered, in bulk."""
     now = utcnow()
     numbers = range(1_000_000, 1_000_000 + count)
     common = {"make_id": HONDA, "car_model": "Civic", "created_at": now, "updated_at": now}
@@ -110,7 +110,7 @@ def add_undelivered(office: RegionalOffice, count: int) -> None:
 
 
 def _cancelled(values: Mapping[str, Any]) -> Event:
-    """The event of the cancellation of a purchase with these columns."""
+    """Return the event of the cancellation of a purchase with these columns."""
     change = PurchaseChange(
         previous_state=PurchaseState.ORDERED,
         state=PurchaseState.CANCELLED,

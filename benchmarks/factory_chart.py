@@ -1,4 +1,4 @@
-"""How long and how much memory a thinned chart takes, of 10,000 points and of 1,000,000."""
+"""Time and memory of a downsampled chart of 10,000 and of 1,000,000 points."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TIMES = 20
 
 
 def main() -> None:
-    """Measure on SQLite, and on PostgreSQL if there is one, and print a table."""
+    """Measure on SQLite, and on PostgreSQL if it is installed, and print a table."""
     table = Table("database", "points", "request", "median ms", "slowest ms", "peak KiB")
     with tempfile.TemporaryDirectory() as folder:
         measure("SQLite", f"sqlite:///{folder}/charts.sqlite", Path(folder), table)
@@ -41,8 +41,8 @@ def main() -> None:
 
 
 def measure(database: str, url: str, instance: Path, table: Table) -> None:
-    """Add rows to `table`: each request, for each size, through the whole application."""
-    logging.disable()  # a line of log for each request is not what is measured
+    """Add a row to `table` for each request and size, measured through the whole application."""
+    logging.disable()  # logging each request would distort the measurement
     migrate(url, instance)
     app = create_app(make_settings(url, instance=instance))
     with app.app_context():

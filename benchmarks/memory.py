@@ -1,8 +1,8 @@
-"""Memory of web and worker under a mixed load at full speed: flat once they are warm.
+"""Memory of web and worker under a mixed load at full speed. It must stay flat after a while.
 
-`python -m benchmarks memory [MINUTES] [sqlite|postgresql]`. Web processes are not replaced after a
-number of requests, as they are in production: a leak would show. Not part of `make bench`: it takes
-long.
+`python -m benchmarks memory [MINUTES] [sqlite|postgresql]`. Unlike in production, web processes
+are not replaced after a number of requests, so that a leak shows. Not part of `make bench`, because
+it takes long.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ MEGABYTE = 2**20
 
 
 def main(minutes: str = str(MINUTES), only: str = "") -> None:
-    """Print now and then what memory each process has of its own; at the end, the answers."""
+    """Print the private memory of each process at intervals, and the responses at the end."""
     with databases() as found, vpic(Catalogue.sample()) as nhtsa_url:
         for name, url in found:
             if only in ("", name.lower()):
-                print(f"{name}, {minutes} minutes; MB of each process's own:", flush=True)
+                print(
+                    f"{name}, {minutes} minutes; private memory of each process in MB:", flush=True
+                )
                 _run(url, nhtsa_url, float(minutes) * 60)
 
 
@@ -55,11 +57,11 @@ def _run(database_url: str, nhtsa_url: str, seconds: float) -> None:
 def _watch(web: Gunicorn, worker: WorkerProcesses, seconds: float) -> None:
     began = time.monotonic()
     for look in range(1, LOOKS + 1):
-        # Nothing is waited for: these are the moments at which the memory is read.
+        # These are sampling times; the benchmark waits for nothing else.
         time.sleep(max(0.0, began + seconds * look / LOOKS - time.monotonic()))
         minutes = (time.monotonic() - began) / 60
-        told = f"web {_memory(web.master)} · worker {_memory(worker.supervisor)}"
-        print(f"  {minutes:5.1f} min: {told}", flush=True)
+        sizes = f"web {_memory(web.master)} · worker {_memory(worker.supervisor)}"
+        print(f"  {minutes:5.1f} min: {sizes}", flush=True)
 
 
 def _memory(parent: psutil.Process) -> str:

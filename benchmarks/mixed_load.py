@@ -1,4 +1,4 @@
-"""What callers of all kinds do, again and again, at full speed."""
+"""All kinds of callers that send requests at full speed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DAYS = 20_000
 
 @dataclass(frozen=True)
 class Parties:
-    """Who calls, and what they call about."""
+    """The clients that call, and the resources that they use."""
 
     person: Machine
     office: Machine
@@ -53,7 +53,7 @@ def make_parties(app: Flask, offices: Offices) -> Parties:
 
 @contextmanager
 def mixed_load(url: str, parties: Parties) -> Iterator[Counter[str]]:
-    """The answers so far, by what was called and status, while callers call."""
+    """Run callers. Yield the number of responses so far by operation and status."""
     answers: Counter[str] = Counter()
     enough = threading.Event()
     callers = [Caller(url, parties, answers, enough) for _ in range(CALLERS)]
@@ -68,7 +68,7 @@ def mixed_load(url: str, parties: Parties) -> Iterator[Counter[str]]:
 
 
 class Caller(threading.Thread):
-    """All kinds of callers in turn, over one connection."""
+    """Plays all kinds of callers in turn, over one connection."""
 
     _lock = threading.Lock()
 
@@ -87,7 +87,7 @@ class Caller(threading.Thread):
             self._keep_customer: 10,
             self._book: 10,
             self._sell: 15,
-            self._tell_state: 10,
+            self._update_state: 10,
             self._sync: 2,
         }
         with self._session:
@@ -99,7 +99,7 @@ class Caller(threading.Thread):
         self._send("read", self._parties.person, "GET", random.choice(paths))
 
     def _keep_customer(self) -> None:
-        """One comes, has a photo taken, and goes."""
+        """Add a customer, upload a photo, and delete the customer."""
         person, body = self._parties.person, {"first_name": "Load", "last_name": uuid.uuid4().hex}
         made = self._send("customer", person, "POST", "/v1/customers", json=body)
         path = f"/v1/customers/{made['id']}"
@@ -116,8 +116,8 @@ class Caller(threading.Thread):
         body = sale(uuid.uuid4().hex)
         self._send("sale", self._parties.office, "POST", "/v1/sales-webhook", json=body)
 
-    def _tell_state(self) -> None:
-        """Cancels one of the oldest orders, of which the office is told."""
+    def _update_state(self) -> None:
+        """Cancel one of the oldest orders, which sends a webhook to the office."""
         path = "/v1/get-all-vehicles-for-manufacturing/Honda?limit=20"
         listed = self._send("orders", self._parties.maker, "GET", path)["items"]
         if listed:

@@ -1,7 +1,8 @@
-"""Syncs against recorded snapshots of the catalogue: are the tables equal to the files?
+"""Syncs with recorded snapshots of the catalogue, and compares the tables with the files.
 
 `python -m benchmarks real_catalogue OLDER.csv NEWER.csv`, with the columns make_id, make_name,
-model_id, model_name. From empty to the first, from the first to the second, and once more.
+model_id, model_name. Syncs an empty database with the first file, then with the second, and then
+with the second again.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Sales accepted and written per second, beside RQ's bare enqueue-and-perform of a no-op job.
+"""Sales accepted and recorded per second, beside RQ's bare enqueue-and-perform of a no-op job.
 
-`python -m benchmarks sales_rate [SALES]`: one web process, one worker process, all durability
-included (a database that waits for the disk). RQ's worker forks for each job, as it does unless
-told otherwise; its SimpleWorker, which ours derives from for short jobs, does not.
+`python -m benchmarks sales_rate [SALES]`: one web process and one worker process, with full
+durability (a database that waits for the disk). RQ's default worker forks for each job; its
+SimpleWorker, from which our worker for short jobs derives, does not.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def serving_redis(folder: Path) -> Iterator[str]:
 
 
 def bare_rq(url: str, worker: str, count: int) -> float:
-    """No-op jobs per second, enqueued while a worker performs them."""
+    """Return the no-op jobs per second, enqueued while a worker performs them."""
     client = redis.Redis.from_url(url)
     queue = rq.Queue("bare", connection=client)
     log = subprocess.DEVNULL
@@ -85,7 +85,7 @@ def bare_rq(url: str, worker: str, count: int) -> float:
 
 
 def ours(database_url: str, redis_url: str, folder: Path, count: int) -> tuple[float, float, float]:
-    """Sales accepted a second, purchases written a second, and both at once."""
+    """Return the sales accepted, the purchases recorded, and both together, per second."""
     settings = make_settings(database_url, redis_url=redis_url, instance=folder)
     with application(settings) as app, app.app_context():
         ensure_catalogue()
@@ -102,7 +102,7 @@ def ours(database_url: str, redis_url: str, folder: Path, count: int) -> tuple[f
 
 
 class Sender:
-    """Sends sales over connections that are kept open, each with another order number."""
+    """Sends sales with different order numbers over connections that are kept open."""
 
     def __init__(self, token: str) -> None:
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
@@ -126,7 +126,7 @@ class Sender:
 
 
 def left_of(count: int) -> int:
-    """How many are left, once the worker has begun."""
+    """Wait until the worker has begun. Return the number of jobs that are left."""
     left = unwritten()
     return left if left < count else 0
 

@@ -1,8 +1,7 @@
-"""Sales and changes of state from everywhere at once, while the worker and Redis are killed.
+"""Concurrent sales and changes of state, while the worker and Redis are killed.
 
-`python -m benchmarks sales_storm [SALES] [sqlite|postgresql] [SEED]`. Nothing may be lost or
-doubled, whatever dies: it ends with an error otherwise. Not part of `make bench`: it takes long,
-and says nothing of speed.
+`python -m benchmarks sales_storm [SALES] [sqlite|postgresql] [SEED]`. Fails if anything is
+lost or duplicated. Not part of `make bench`: it takes long and does not measure speed.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ from tests.support.storm.sales import Sales
 from tests.support.storm.weather import Strike, Work, rage
 
 SALES = 5_000
-# One misfortune for so many sales or purchases.
+# Sales or purchases per fault.
 EVERY = 100
 SEEDS = 10**6
 LAST_SHARE = 0.9
 
 
 def main(sales: str = str(SALES), only: str = "", seed: str | None = None) -> None:
-    """Let it storm on both databases, or on the one that is named; tell what was counted."""
+    """Run on both databases, or on the given one, and print what happened."""
     number = randrange(SEEDS) if seed is None else int(seed)
     with databases() as found:
         for name, url in found:
@@ -45,7 +44,9 @@ def main(sales: str = str(SALES), only: str = "", seed: str | None = None) -> No
 
 def _storms(database_url: str, count: int, random: Random) -> None:
     with ExitStack() as stack:
-        folder = Path(tempfile.mkdtemp(prefix="storm-"))  # with the logs, for when it fails
+        folder = Path(
+            tempfile.mkdtemp(prefix="storm-")
+        )  # contains the logs; deleted only on success
         app, settings, redis = stack.enter_context(partners_app(database_url, folder))
         house = stack.enter_context(open_house(app, settings, redis, random))
         happens = house.misfortunes
@@ -71,7 +72,7 @@ def _storms(database_url: str, count: int, random: Random) -> None:
 
 
 def _strikes(random: Random, count: int, kinds: Sequence[Callable[[], None]]) -> list[Strike]:
-    """Each kind at least once, at any time."""
+    """Return faults at random times, each kind at least once."""
     more = random.choices(kinds, k=max(0, count // EVERY - len(kinds)))
     return [Strike(random.uniform(0, LAST_SHARE), kind) for kind in [*kinds, *more]]
 
@@ -82,11 +83,11 @@ def _storm(house: House, work: Work, strikes: Sequence[Strike]) -> None:
     began = time.perf_counter()
     counts = rage([work], strikes)
     seconds = time.perf_counter() - began
-    _tell(house.misfortunes.counts)
-    _tell(counts + Counter({"answered 503, and asked again": house.senders.sent_away}))
-    print(f"  {seconds:>7,.0f} seconds; all came out right", flush=True)
+    _print_counts(house.misfortunes.counts)
+    _print_counts(counts + Counter({"answered 503 and repeated": house.senders.sent_away}))
+    print(f"  {seconds:>7,.0f} seconds; all results are correct", flush=True)
 
 
-def _tell(counts: Counter[str]) -> None:
+def _print_counts(counts: Counter[str]) -> None:
     for what, count in counts.items():
         print(f"  {count:>7,} {what}", flush=True)

@@ -1,4 +1,4 @@
-"""What benchmarks stand on: a database, a vPIC in a process of its own, an application."""
+"""Set-up of benchmarks: databases, a vPIC in its own process, an application."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parent.parent
 
 @contextmanager
 def databases() -> Iterator[list[tuple[str, str]]]:
-    """Names and URLs of fresh, migrated databases: SQLite, and PostgreSQL if there is one."""
+    """Yield names and URLs of migrated, empty databases: SQLite, and PostgreSQL if installed."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         found = [("SQLite", f"sqlite:///{folder}/bench.sqlite")]
@@ -48,7 +48,7 @@ def databases() -> Iterator[list[tuple[str, str]]]:
 
 @contextmanager
 def vpic(catalogue: Catalogue, *options: str) -> Iterator[str]:
-    """The URL of a vPIC that serves `catalogue` from a process of its own."""
+    """Serve `catalogue` from a vPIC in its own process. Yield its URL."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "models.csv"
         write_csv(catalogue, path)
@@ -73,7 +73,7 @@ def write_csv(catalogue: Catalogue, path: Path) -> None:
 
 @contextmanager
 def quiet_app(database_url: str, nhtsa_url: str, rate: float = 0.0) -> Iterator[Flask]:
-    """An application with an application context, which logs nothing and has no Redis."""
+    """Enter an application context. The application logs nothing and has no Redis."""
     with tempfile.TemporaryDirectory() as folder:
         settings = make_settings(
             database_url,
@@ -89,8 +89,10 @@ def quiet_app(database_url: str, nhtsa_url: str, rate: float = 0.0) -> Iterator[
 def partners_app(
     database_url: str, folder: Path, **values: Any
 ) -> Iterator[tuple[Flask, Settings, RedisServer]]:
-    """The same with a Redis of its own, and with settings for processes of which the partners are
-    on this machine. The processes log in `folder`; `values` are more settings."""
+    """Enter an application context with a Redis, and settings for partners on this machine.
+
+    Processes with these settings log to `folder`. `values` are further settings.
+    """
     with RedisServer() as redis:
         settings = make_settings(
             database_url,
@@ -127,7 +129,7 @@ def add_makes(catalogue: Catalogue) -> None:
 
 
 def sync() -> Job:
-    """One sync of everything, run in this process. Answers the ended job."""
+    """Sync all makes in this process. Return the finished job."""
     with transaction():
         job = request_sync(None, approve_deletions=False)
     runner.run(str(job.id))

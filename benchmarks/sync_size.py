@@ -1,4 +1,4 @@
-"""What a sync costs with 12,337 makes, as many as NHTSA knows, beside one with 1,000.
+"""The cost of a sync of 12,337 makes, the number that NHTSA has, beside one of 1,000.
 
 Neither the worker's memory nor the cost of ordering the sync and of polling its job should grow
 with the number of makes.
@@ -28,7 +28,7 @@ FEW, MANY = 1_000, 12_337
 
 
 def main(all_makes: str | None = None) -> None:
-    """`all_makes`: the path of a recorded GetAllMakes answer, whose makes are then the many."""
+    """Measure. `all_makes` is the path of a recorded GetAllMakes response for the large sync."""
     few = Catalogue.made_up(makes=FEW, models_per_make=4)
     many = (
         Catalogue.from_all_makes(Path(all_makes))
@@ -69,7 +69,7 @@ def _measure(name: str, database_url: str, catalogue: Catalogue) -> None:
 
 
 def _polls(client: Any, job_url: str) -> list[float]:
-    """How long polling takes while the job runs."""
+    """Return the durations of polling requests while the job is running."""
     taken = []
     while True:
         seconds, answer = _timed(lambda: client.get(job_url))
@@ -90,7 +90,7 @@ def _work(pipe: Connection, database_url: str, nhtsa_url: str, job_id: str) -> N
 
 
 def _peak_memory() -> float:
-    """In MB, of this process, so far."""
+    """Return the peak memory of this process so far, in MB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1024 if sys.platform == "linux" else peak / 1024**2
 

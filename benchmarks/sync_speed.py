@@ -1,7 +1,7 @@
-"""How fast a sync is: alone, under a pace, and against a bare loop of fetches.
+"""The speed of a sync: alone, with a rate limit, and beside a bare loop of requests.
 
-Aims: 300 makes a second unpaced on two cores; under a pace of R never more than R in any second
-and at least 0.95 R overall; with slow answers at most 1.15 of the time of the bare loop.
+Aims: 300 makes a second without a limit on two cores; with a limit of R at most R in any second and
+at least 0.95 R overall; with slow responses at most 1.15 times the duration of the bare loop.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _paced(database_url: str, rate: float) -> None:
 
 
 def _fetch_all(url: str, make_ids: Iterable[int]) -> None:
-    """The least that any sync must do: fetch and parse, over as many connections."""
+    """Do the minimum of any sync: fetch and parse, over the same number of connections."""
     session = requests.Session()
     session.trust_env = False
     session.mount("http://", HTTPAdapter(pool_maxsize=CONNECTIONS))
@@ -99,7 +99,7 @@ def _arrivals(url: str) -> list[float]:
 
 
 def _timed(work: object) -> tuple[float, float]:
-    """Seconds by the clock, and of this process's CPU."""
+    """Return the elapsed seconds and the CPU seconds of this process."""
     started, cpu = time.perf_counter(), time.process_time()
     work()  # type: ignore[operator]
     return time.perf_counter() - started, time.process_time() - cpu

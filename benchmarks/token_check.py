@@ -1,7 +1,7 @@
-"""What checking an access token costs a request, besides the one read of the user's row.
+"""The cost of checking an access token, besides reading the row of the user.
 
-In microseconds of this process's CPU: a token that was seen before, as all but a client's first
-request in 15 minutes are; and one that is seen for the first time. The aim is 100 for the former.
+In microseconds of this process's CPU: for a token that is cached, which is the case for all but the
+first request of a client in 15 minutes, and for a new one. The aim is 100 for a cached token.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def _measure(name: str, app: Flask) -> None:
         unknown = _cpu(first)
         login_id = verify_access_token(token).login_id
         read = _cpu(lambda: authentication._caller(login_id))  # noqa: SLF001
-    print(f"{name}: a known token {known:.1f} µs, an unknown one {unknown:.0f} µs")
+    print(f"{name}: a cached token {known:.1f} µs, a new one {unknown:.0f} µs")
     print(f"{name}: the read of the row {read:.0f} µs, both together {whole:.0f} µs")
 
 
 def _cpu(call: Callable[[], object]) -> float:
-    """Microseconds of CPU that `call` takes: of several rounds, the best."""
+    """Return the CPU microseconds of `call` in the best of several rounds."""
     call()
     return min(_round(call) for _ in range(ROUNDS))
 

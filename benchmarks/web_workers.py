@@ -1,6 +1,6 @@
-"""Kinds of gunicorn workers side by side: their speed, and what 200 slow clients do to the others.
+"""Kinds of gunicorn workers: their speed, alone and beside 200 slow clients.
 
-`python -m benchmarks.web_workers [SECONDS]`; gevent is measured where it is installed.
+`python -m benchmarks.web_workers [SECONDS]`; gevent is measured if it is installed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PATIENCE = 5.0
 
 @dataclass
 class Tally:
-    """What the clients saw."""
+    """The responses that the clients received."""
 
     seconds: float
     milliseconds: list[float]
@@ -58,7 +58,7 @@ class Tally:
 
 @contextmanager
 def databases() -> Iterator[dict[str, str]]:
-    """The URL of a database each, by name."""
+    """Yield the URL of a database of each kind, by name."""
     with tempfile.TemporaryDirectory() as folder, postgresql.server(carefree=False) as server:
         made = postgresql.create_database(server)
         yield {
@@ -69,7 +69,7 @@ def databases() -> Iterator[dict[str, str]]:
 
 
 def prepared(url: str, folder: Path) -> str:
-    """The token of a user in a database with the sample makes."""
+    """Add the sample makes and a user. Return a token of the user."""
     migrate(url, folder)
     with application(make_settings(url, instance=folder)) as app, app.app_context():
         with transaction():
@@ -79,7 +79,7 @@ def prepared(url: str, folder: Path) -> str:
 
 @contextmanager
 def web(kind: list[str], url: str, folder: Path) -> Iterator[int]:
-    """The port of a gunicorn with two processes."""
+    """Run gunicorn with two processes. Yield its port."""
     port = free_port()
     command = [sys.executable, "-m", "gunicorn", "wsgi:app", "--bind", f"127.0.0.1:{port}"]
     command += ["--config", str(ROOT / "gunicorn.conf.py"), "--workers", "2", "--worker-class"]
@@ -97,7 +97,7 @@ def web(kind: list[str], url: str, folder: Path) -> Iterator[int]:
 
 
 def load(port: int, token: str, clients: int, seconds: float) -> Tally:
-    """What `clients` see that ask again and again."""
+    """Send requests from `clients` connections for some seconds. Return the responses."""
     tally = Tally(seconds, [], 0)
     deadline = time.monotonic() + seconds
 
@@ -120,7 +120,7 @@ def load(port: int, token: str, clients: int, seconds: float) -> Tally:
 
 @contextmanager
 def slow_clients(port: int, token: str, count: int) -> Iterator[None]:
-    """Clients that have announced a body and send a byte of it now and then."""
+    """Run clients that announce a body and send a byte of it from time to time."""
     head = (
         "POST /v1/customers HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Authorization: Bearer {token}\r\nContent-Length: 5000\r\n\r\n"

@@ -1,6 +1,6 @@
 """Build backend (PEP 517, PEP 660): installs Automart from its checkout, and builds nothing else.
 
-A wheel could not run: migrations, `wsgi.py`, `worker.py` and `gunicorn.conf.py` stand beside the
+A wheel could not run: migrations, `wsgi.py`, `worker.py` and `gunicorn.conf.py` are outside the
 packages. This backend needs no other package, so that a checkout is installed without network.
 """
 
@@ -38,7 +38,7 @@ def build_editable(
         f"{info}/entry_points.txt": f"[console_scripts]\n{scripts}",
     }
     record = f"{info}/RECORD"
-    files[record] = "".join(_recorded(*file) for file in files.items()) + f"{record},,\n"
+    files[record] = "".join(_record_line(*file) for file in files.items()) + f"{record},,\n"
     wheel = f"{name}-{version}-py3-none-any.whl"
     with zipfile.ZipFile(Path(wheel_directory, wheel), "w") as archive:
         for path, content in files.items():
@@ -68,7 +68,7 @@ def _metadata(project: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _recorded(path: str, content: str) -> str:
+def _record_line(path: str, content: str) -> str:
     data = content.encode()
     digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
     return f"{path},sha256={digest},{len(data)}\n"

@@ -1,5 +1,8 @@
-"""The container's health check. Exit status 0 if the web answers and, where this container runs
-`automart up`, all of its parts run: Redis and the worker too."""
+"""The container's health check.
+
+Exit status 0 if the web responds and, in a container that runs `automart up`, all of its processes
+are running, including Redis and the worker.
+"""
 
 import fcntl
 import http.client
@@ -8,37 +11,39 @@ import sys
 import time
 from pathlib import Path
 
-# Less than what the Dockerfile gives the whole program.
+# Less than the timeout of the whole program in the Dockerfile.
 SECONDS = 4
-# Held by `automart up`, which sets its time every moment while all is well.
+# Locked by `automart up`, which updates its time continually while everything is healthy.
 LOCK = Path("instance/up.lock")
-# A part that is started again is given so long.
+# The time that a process may take to restart.
 LATE_SECONDS = 30
 
 
 def main() -> int:
-    trouble = trouble_of_web() or trouble_of_parts()
-    if trouble:
-        print(trouble)
+    failure = web_failure() or process_failure()
+    if failure:
+        print(failure)
         return 1
     return 0
 
 
-def trouble_of_web() -> str | None:
-    """Return why the web is not well."""
+def web_failure() -> str | None:
+    """Return why the web is unhealthy; None if it is healthy."""
     port = int(os.environ.get("PORT") or 8000)
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
     try:
         connection.request("GET", "/health/live")
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
-        return f"The web does not answer: {error}"
-    return None if status == http.HTTPStatus.OK else f"The web answers {status}"
+        return f"The web does not respond: {error}"
+    return None if status == http.HTTPStatus.OK else f"The web responds with status {status}"
 
 
-def trouble_of_parts() -> str | None:
-    """Return why `automart up` is not well. A container that does not run it has no such trouble:
-    orchestration looks after its other parts."""
+def process_failure() -> str | None:
+    """Return why `automart up` is unhealthy; None if it is healthy or not running.
+
+    Without `automart up`, the orchestration supervises the other processes.
+    """
     if not LOCK.exists():
         return None
     with LOCK.open() as file:
@@ -47,7 +52,7 @@ def trouble_of_parts() -> str | None:
         except OSError:
             age = time.time() - os.fstat(file.fileno()).st_mtime
             late = age > LATE_SECONDS
-            return f"A part has not run for {age:.0f} seconds; see the log" if late else None
+            return f"A process has not run for {age:.0f} seconds; see the log" if late else None
     return None
 
 

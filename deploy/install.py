@@ -1,12 +1,12 @@
 """Installs Automart into `.venv` of this checkout: `python3 deploy/install.py [--dev]`.
 
-The packages are those of `requirements/base.txt`; `--dev` adds those of `requirements/dev.txt`.
-They are installed as they are locked, without resolving, so that no later release of a package
-matters. The pip that comes with Python does this: it reads the machine's settings for the package
-index, certificates and proxies. Nothing is done, and no network is needed, if all is installed.
+Installs the packages of `requirements/base.txt`; `--dev` adds those of `requirements/dev.txt`. The
+locked versions are installed without resolving, so that later releases of a package have no effect.
+The pip that comes with Python does this: it reads the machine's settings for the package index,
+certificates and proxies. If everything is installed already, it does nothing and needs no network.
 
-A `.venv` that does not fit is made anew: of another Python, another place or other locks, or one
-whose installation was interrupted.
+A `.venv` of another Python, another folder or other locks, or one whose installation was
+interrupted, is replaced.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ LEAST_FREE_MB = 100
 
 
 class CannotInstall(Exception):
-    """The message says what to do."""
+    """The installation failed. The message says what to do."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--dev", action="store_true", help="with the tools of development")
+    parser.add_argument("--dev", action="store_true", help="also install the development tools")
     dev = parser.parse_args().dev
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
         sys.exit("Automart needs Python 3.11, 3.12 or 3.13: make PYTHON=/path/to/python3.13")
-    # Two installations at once take turns. A folder can be locked without writing to it.
+    # Concurrent installations wait for each other. A folder can be locked without writing to it.
     folder = os.open(ROOT, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
@@ -62,22 +62,22 @@ def main() -> None:
 
 
 def install(*, dev: bool) -> None:
-    """Bring `.venv` to what is wanted. Development tools that are there are kept."""
-    # In an activated environment it is a link; the environment may be about to be replaced.
+    """Update `.venv`. Development tools that are installed stay installed."""
+    # In an activated environment this is a link, and the environment may be about to be replaced.
     python = os.path.realpath(sys.executable)
     wanted = fingerprint(python)
     present, has_dev = read_stamp()
-    fits = present == wanted
-    if fits and (has_dev or not dev):
+    is_current = present == wanted
+    if is_current and (has_dev or not dev):
         return
     dev = dev or has_dev
     duration = "one to two minutes" if dev else "about half a minute"
     print(f"Installing into .venv ({duration}).", flush=True)
-    STAMP.unlink(missing_ok=True)  # before any change: a killed installation leaves none
-    if not fits:
+    STAMP.unlink(missing_ok=True)  # first, so that an interrupted installation leaves no stamp
+    if not is_current:
         run(python, "-m", "venv", "--clear", str(VENV))
         install_lock("base.txt")
-        # The build backend is in the checkout and needs no package: there is nothing to isolate.
+        # The build backend is in the checkout and needs no package, so there is nothing to isolate.
         pip("--no-build-isolation", "--editable", str(ROOT))
     if dev:
         install_lock("dev.txt")
@@ -85,8 +85,8 @@ def install(*, dev: bool) -> None:
 
 
 def fingerprint(python: str) -> str:
-    """Return a hash of all that an environment depends on."""
-    import tomllib  # not in the Pythons that are refused  # noqa: PLC0415
+    """Return a hash of everything that an environment depends on."""
+    import tomllib  # missing in Pythons that are too old  # noqa: PLC0415
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     contents = [(ROOT / name).read_text(encoding="utf-8") for name in INPUTS]
@@ -95,7 +95,7 @@ def fingerprint(python: str) -> str:
 
 
 def read_stamp() -> tuple[str, bool]:
-    """Return the fingerprint of the present environment, and whether it has the tools."""
+    """Return the fingerprint of the current environment, and whether it has the tools."""
     try:
         stamp = json.loads(STAMP.read_text(encoding="utf-8"))
         return str(stamp["fingerprint"]), bool(stamp["dev"])
@@ -104,7 +104,7 @@ def read_stamp() -> tuple[str, bool]:
 
 
 def install_lock(name: str) -> None:
-    # Wheels only: nothing is compiled, and no package's own script runs.
+    # Wheels only: nothing is compiled, and no setup script of a package runs.
     wheels = ("--only-binary", ":all:")
     pip("--require-hashes", *wheels, "--requirement", str(ROOT / "requirements" / name))
 
@@ -115,21 +115,21 @@ def pip(*arguments: str) -> None:
 
 
 def run(*command: str) -> None:
-    """Run a command. Raises `CannotInstall`."""
+    """Run a command. Raise `CannotInstall` if it fails."""
     if not os.access(ROOT, os.W_OK):
-        raise CannotInstall(f"{ROOT} cannot be written to: use a copy in a folder of your own.")
+        raise CannotInstall(f"{ROOT} is not writable. Use a copy in a folder of your own.")
     if subprocess.run(command, cwd=ROOT).returncode == 0:
         return
     for folder in (ROOT, Path(tempfile.gettempdir())):
         free = shutil.disk_usage(folder).free // 2**20
         if free < LEAST_FREE_MB:
             raise CannotInstall(
-                f"The disk of {folder} has {free} MB left: make room, and try again."
+                f"The disk of {folder} has only {free} MB left. Free some space and try again."
             )
     if command[1:3] == ("-m", "venv"):
         raise CannotInstall(
-            "Python cannot make a virtual environment (see above). On Debian and Ubuntu, its "
-            "package python3-venv must be installed."
+            "Python cannot create a virtual environment (see above). On Debian and Ubuntu, install "
+            "the package python3-venv."
         )
     raise CannotInstall(
         "pip failed (see above). Check that it can reach a package index; "
@@ -139,7 +139,7 @@ def run(*command: str) -> None:
 
 def _advice(error: OSError) -> str:
     if error.errno == errno.ENOSPC:
-        return " Make room, and try again."
+        return " Free some space and try again."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return " Use a copy in a folder of your own."
     return ""

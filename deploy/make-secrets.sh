@@ -1,10 +1,10 @@
 #!/bin/sh
-# Makes the secrets of compose.yaml, once: what is there stays as it is.
+# Generates the secrets of compose.yaml that do not exist yet.
 set -eu
 cd "$(dirname "$0")"
 
-# Nobody else may enter. The files inside can be read by all, for a container sees them under its
-# own user's number.
+# Other users cannot enter the folder. The files in it are world-readable, because the containers
+# read them as users with other numbers.
 mkdir -p secrets
 chmod 700 secrets
 cd secrets
@@ -15,7 +15,7 @@ keep() { # NAME VALUE
     printf '%s' "$2" >"$1.new"
     chmod 644 "$1.new"
     mv "$1.new" "$1"
-    echo "Made deploy/secrets/$1"
+    echo "Generated deploy/secrets/$1"
 }
 
 keep secret_key "$(openssl rand -base64 48 | tr -d '\n')"

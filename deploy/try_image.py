@@ -1,14 +1,14 @@
-"""Runs every step of the Dockerfile without a container engine, and serves from what comes out.
+"""Runs every step of the Dockerfile without a container engine, and serves from the result.
 
     python deploy/try_image.py [--python /path/to/python3.13]
 
-Linux, as root, with iproute2. Each stage gets a root of its own: this machine's files, and a layer
-above that takes all writes and is thrown away. Steps run in a clean environment, and see of this
-folder what `.dockerignore` lets through. What the last stage holds then runs as its user, without
-network, on a root that can only be read.
+Linux, as root, with iproute2. Each stage gets its own root: the files of this machine, under an
+overlay that takes all writes and is discarded. Steps run in a clean environment, with the files of
+this folder that `.dockerignore` allows. The last stage then runs as its user, without network and
+on a read-only root.
 
-What this cannot prove: that the base image has what this machine's Python has; that the image holds
-no more than it should (compilers of this machine shine through); how an engine sets up volumes.
+This cannot prove that the base image has what this machine's Python has, that the image contains
+nothing superfluous (the compilers of this machine are visible), or how an engine sets up volumes.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 HERE = Path(__file__).parent.parent
-PATIENCE = 120.0
-# What `docker build` passes on as well, or has from the machine's settings.
+HEALTHY_SECONDS = 120.0
+# Variables that `docker build` passes on too, or takes from the settings of the machine.
 PASSED_ON = re.compile(r"PIP_.*|.*_proxy", re.IGNORECASE)
 
 
 class Failed(Exception):
-    """A step went wrong; the message says which."""
+    """A step failed. The message says which."""
 
 
 def steps(dockerfile: str) -> Iterator[tuple[str, str]]:
-    """The instructions with their arguments."""
+    """Yield the instructions with their arguments."""
     text = "\n".join(line for line in dockerfile.splitlines() if not line.lstrip().startswith("#"))
     for line in text.replace("\\\n", " ").splitlines():
         if line.strip():
@@ -48,7 +48,7 @@ def steps(dockerfile: str) -> Iterator[tuple[str, str]]:
 
 
 class Stage:
-    """A root of its own, and what the instructions say of it."""
+    """A stage of the Dockerfile: its root, and the settings of its instructions."""
 
     def __init__(self, layers: Path, name: str, python: Path) -> None:
         self.root = layers / name
@@ -73,7 +73,7 @@ class Stage:
         return self.root / Path(self.folder, path).relative_to("/")
 
     def arguments(self, command: list[str], *, env: dict[str, str] | None = None) -> list[str]:
-        """What to run to have `command` run in this stage."""
+        """Return the command line that runs `command` in this stage."""
         pairs = [f"{name}={value}" for name, value in (self.env | (env or {})).items()]
         enter = 'cd "$0" && exec "$@"'
         chroot = ["chroot", f"--userspec={self.user}", "--groups=", str(self.root)]
@@ -124,7 +124,7 @@ def build(dockerfile: str, layers: Path, python: Path, context: Path) -> Stage:
 
 
 def _note(stage: Stage, instruction: str, rest: str) -> None:
-    """Take a step that changes no files."""
+    """Apply an instruction that changes no files."""
     if instruction == "ENV":
         pairs = dict(word.split("=", 1) for word in shlex.split(rest))
         path = stage.env["PATH"]
@@ -143,9 +143,9 @@ def _note(stage: Stage, instruction: str, rest: str) -> None:
 
 
 def try_out(stage: Stage) -> None:
-    """Run the image alone, and then each of its processes."""
+    """Run the image as it is, and then each of its processes."""
     volume = stage.inside("instance")
-    image = volume.stat()  # whose owner a new volume takes over
+    image = volume.stat()  # a new volume takes over its owner
     owner = f"uid={image.st_uid},gid={image.st_gid},mode={image.st_mode & 0o7777:o}"
     _run("mount", "-t", "tmpfs", "-o", owner, "tmpfs", str(volume))
     _run("mount", "-o", "remount,ro", str(stage.root))
@@ -153,7 +153,7 @@ def try_out(stage: Stage) -> None:
     for refused in (["touch", "/app/file"], ["python", "-m", "pip", "--version"]):
         if subprocess.run(stage.arguments(refused), capture_output=True).returncode == 0:
             raise Failed(f"{' '.join(refused)} works in the image")
-    print("\nThe image alone:", *stage.command)
+    print("\nThe image as it is:", *stage.command)
     with_server(stage, stage.command)
     print("Each process:")
     _run(*stage.arguments(["flask", "--app", "wsgi", "db", "upgrade"]))
@@ -161,15 +161,15 @@ def try_out(stage: Stage) -> None:
     worker = subprocess.Popen(stage.arguments(["python", "worker.py"]))
     time.sleep(10)
     if worker.poll() is not None:
-        raise Failed("python worker.py has ended by itself")
+        raise Failed("python worker.py ended by itself")
     _end(worker)
 
 
 def with_server(stage: Stage, command: list[str]) -> None:
-    """Serve by `command` until the health check is content and a page has come."""
+    """Run `command` until the health check passes and some pages have been served."""
     server = subprocess.Popen(stage.arguments(command))
     try:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + HEALTHY_SECONDS
         while subprocess.run(stage.arguments(stage.health), capture_output=True).returncode:
             if server.poll() is not None or time.monotonic() > deadline:
                 raise Failed(f"{' '.join(command)} does not become healthy")
@@ -178,9 +178,9 @@ def with_server(stage: Stage, command: list[str]) -> None:
             connection = http.client.HTTPConnection("127.0.0.1", 8000, timeout=30)
             connection.request("GET", path)
             status = connection.getresponse().status
-            print(f"    {' '.join(command)}: {path} answers {status}")
+            print(f"    {' '.join(command)}: {path} returned {status}")
             if status != http.HTTPStatus.OK:
-                raise Failed(f"{path} answered {status}")
+                raise Failed(f"{path} returned {status}")
     finally:
         _end(server)
 
@@ -198,7 +198,7 @@ def _made(folder: Path) -> Path:
 
 
 def _context(layers: Path) -> Path:
-    """What `.dockerignore` lets through of this folder. It names all that is let through."""
+    """Return a copy of the files that `.dockerignore` allows. It lists all of them."""
     context = _made(layers / "context")
     for line in (HERE / ".dockerignore").read_text().splitlines():
         if line.startswith("!"):
@@ -221,9 +221,9 @@ def main() -> None:
     parser.add_argument("--python", type=Path, default=Path(sys.executable).resolve())
     options = parser.parse_args()
     if os.geteuid() != 0 or sys.platform != "linux":
-        sys.exit("This needs Linux, and to be root: it mounts file systems.")
+        sys.exit("This needs Linux and root, because it mounts file systems.")
     if "INSIDE" not in os.environ:
-        # Whatever is mounted, and the port that is listened at, is gone with these namespaces.
+        # The namespaces end with this process, and the mounts and the port with them.
         with tempfile.TemporaryDirectory(prefix="automart-image-") as layers:
             inside = ["unshare", "--mount", sys.executable, *sys.argv]
             sys.exit(subprocess.run(inside, env=os.environ | {"INSIDE": layers}).returncode)
@@ -236,7 +236,7 @@ def main() -> None:
         try_out(stage)
     except Failed as error:
         sys.exit(f"Failed: {error}")
-    print("All steps of the Dockerfile work, and what comes out serves.")
+    print("All steps of the Dockerfile work, and the result serves.")
 
 
 def _leave_network() -> None:

@@ -12,14 +12,15 @@ from sqlalchemy.exc import OperationalError
 from automart.core.db import Model
 from automart.core.db_types import UtcDateTime
 
-# Who waits for a table's lock makes all others wait behind: better to fail, and be tried again.
+# All other transactions queue behind a migration that waits for a lock. It fails instead and can be
+# repeated.
 LOCK_TIMEOUT = "5s"
 
 database = current_app.extensions["migrate"].db
 
 
 def render_item(kind: str, item: object, _autogen_context: object) -> str | bool:
-    """Migrations outlive the code: they name SQLAlchemy's types and never ours."""
+    """Name SQLAlchemy's types instead of ours, because migrations outlive the code."""
     if kind == "type" and isinstance(item, UtcDateTime):
         return "sa.DateTime(timezone=True)"
     return False
@@ -28,12 +29,12 @@ def render_item(kind: str, item: object, _autogen_context: object) -> str | bool
 def include_object(
     item: object, _name: str | None, _kind: str, _is_reflected: bool, _other: object
 ) -> bool:
-    """Leave out what only the other database has; such an index says so in its `info`."""
+    """Return whether this database has the object: an index can be limited to one in its `info`."""
     only_on = getattr(item, "info", {}).get("only_on")
     return only_on in (None, context.get_context().dialect.name)
 
 
-# Said on SQLite of the indexes that only PostgreSQL has, before `include_object` is asked.
+# On SQLite, alembic warns about indexes of PostgreSQL before it calls `include_object`.
 warnings.filterwarnings("ignore", "autogenerate skipping metadata-specified expression-based index")
 
 
@@ -44,7 +45,7 @@ def is_command(name: str) -> bool:
 
 
 def connect() -> Connection:
-    """Connect to the database. A command ends with one sentence if that fails."""
+    """Connect to the database. If that fails, a command ends with one sentence."""
     try:
         return database.engine.connect()
     except OperationalError as error:
@@ -70,7 +71,7 @@ def run() -> None:
         context.configure(
             connection=connection,
             target_metadata=Model.metadata,
-            # SQLite cannot alter a table: alembic copies it.
+            # SQLite cannot alter tables, so alembic copies them.
             render_as_batch=connection.dialect.name == "sqlite",
             render_item=render_item,
             include_object=include_object,
@@ -82,7 +83,7 @@ def run() -> None:
             context.run_migrations()
         connection.commit()
     if is_command("upgrade") and not applied:
-        click.echo("The database has the newest schema already.")
+        click.echo("The database already has the newest schema.")
 
 
 if context.is_offline_mode():

@@ -1,8 +1,8 @@
-"""Accounts: users, clients, logins and what is given out on them; who may see a job
+"""Accounts: users, clients, logins, tokens; owners of jobs
 
-The rule that one active admin stays is a trigger, for it concerns all rows at once. Alembic copies
-a table of SQLite to alter it, and loses its triggers: create them again after `batch_alter_table`
-of `user_account`.
+A trigger keeps the last active admin, because the rule concerns all rows. On SQLite, alembic alters
+a table by copying it and loses its triggers: create them again after `batch_alter_table` of
+`user_account`.
 
 Revision ID: 0002
 Revises: 0001
@@ -20,8 +20,8 @@ depends_on = None
 
 BUILT_IN = {"docs": "API documentation", "login": "Login"}
 
-# Two admins may demote each other at the same moment. On SQLite one writes after the other. On
-# PostgreSQL the lock makes the second wait for the end of the first, and then see what it did.
+# Two admins can demote each other at the same moment. SQLite serialises their transactions. On
+# PostgreSQL the lock makes the second one wait for the first one and then see its result.
 SQLITE_TRIGGERS = {
     "last_active_admin_update": (
         "BEFORE UPDATE OF is_admin, is_active ON user_account"

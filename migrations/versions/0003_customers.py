@@ -1,9 +1,9 @@
-"""Customers, and the photo files that no customer has
+"""Customers, and photo files without a customer
 
-On PostgreSQL, parts of names are found by a trigram index, and parts of one or two characters,
-which have no trigram (many a Chinese name), by an index of those. `pg_trgm` is a trusted extension:
-whoever may create in the database may create it. It stays when this is undone, for others may use
-it by then.
+On PostgreSQL, a trigram index finds parts of names. Parts of one or two characters, such as many
+Chinese names, have no trigram and get an index of their own. `pg_trgm` is a trusted extension: a
+role that may create objects in the database may create it. A downgrade keeps it, because others may
+use it by then.
 
 Revision ID: 0003
 Revises: 0002

@@ -1,6 +1,6 @@
-"""Dealers, cars, bookings; no two confirmed bookings of a car overlap, whoever writes
+"""Dealers, cars, bookings; confirmed bookings of a car cannot overlap
 
-Alembic copies a table of SQLite to alter it, and loses its triggers: create them again after
+On SQLite, alembic alters a table by copying it and loses its triggers: create them again after
 `batch_alter_table` of `booking`.
 
 Revision ID: 0004
@@ -20,8 +20,8 @@ POSTGRESQL = f"""
 ALTER TABLE booking ADD CONSTRAINT no_double_booking
 EXCLUDE USING gist (car_id WITH =, {PERIOD} WITH &&) WHERE (status = 'confirmed')
 """
-# Times are text of one width here, in UTC, and compare as what they mean. The bookings that stand
-# do not overlap: if any is in the way, the last one is that begins before the new one ends.
+# SQLite stores times as UTC text of constant width, which sorts by time. Existing bookings do not
+# overlap, so only the last one that begins before the new one ends can overlap it.
 SQLITE_TRIGGERS = {
     "no_double_booking_insert": ("INSERT", ""),
     "no_double_booking_update": (

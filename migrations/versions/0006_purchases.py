@@ -1,8 +1,8 @@
-"""Purchases: offices, manufacturers, purchases and their history, webhooks on their way
+"""Purchases: offices, manufacturers, purchases and their history, webhook deliveries
 
-That states follow each other is kept by triggers, for a CHECK sees the new state alone. Alembic
-copies a table of SQLite to alter it, and loses its triggers: create them again after
-`batch_alter_table` of `purchase`.
+Triggers keep the order of states, because a CHECK sees only the new state. On SQLite, alembic
+alters a table by copying it and loses its triggers: create them again after `batch_alter_table` of
+`purchase`.
 
 Revision ID: 0006
 Revises: 0005

@@ -1,6 +1,6 @@
-"""Times of cars.
+"""Times of cars
 
-Nullable, because the release before adds cars without them while both run.
+Nullable, because the previous release adds cars without them while both are running.
 
 Revision ID: 0007
 Revises: 0006
@@ -24,10 +24,10 @@ NAMES = ("created_at", "updated_at")
 
 
 def upgrade() -> None:
-    # When the present cars were added is not known: this is the earliest time that can be proved.
+    # The time when existing cars were added is unknown. This is the earliest time that is certain.
     if op.get_bind().dialect.name == "postgresql":
         for name in NAMES:
-            # PostgreSQL writes no row for a default, and keeps it for the rows of this moment.
+            # PostgreSQL rewrites no rows for a default, and keeps its value for existing rows.
             column = sa.Column(name, sa.DateTime(timezone=True), server_default=sa.func.now())
             op.add_column("car", column)
             op.alter_column("car", name, server_default=None)

@@ -1,8 +1,8 @@
-"""Webhooks are a domain of their own: endpoints; deliveries that store their event.
+"""Webhooks: endpoints, and deliveries that store their event
 
 URL, enabled and failing_since move from `regional_office` to `webhook_endpoint`. Secrets and
 deliveries belong to an endpoint. Deliveries store type and body of their event, which were built
-from `purchase_change` at every attempt until now.
+from `purchase_change` at every attempt before.
 
 An office and its endpoint get the same id, so that jobs keep their singleton.
 
@@ -221,12 +221,12 @@ def _set_aside() -> None:
     for table in REBUILT:
         op.execute(f"CREATE TEMPORARY TABLE old_{table} AS SELECT * FROM {table}")  # noqa: S608
         op.drop_table(table)
-    # Pages of deliveries are read in the order of their ids.
+    # Deliveries are paginated by id.
     op.execute("CREATE UNIQUE INDEX old_webhook_delivery_id ON old_webhook_delivery (id)")
 
 
 def _finish() -> None:
-    """Copy the attempts, let ids go on where they were, and drop the copies."""
+    """Copy the attempts, continue the sequences of ids, and drop the copies."""
     op.execute("INSERT INTO delivery_attempt SELECT * FROM old_delivery_attempt")
     for table in REBUILT:
         op.execute(f"DROP TABLE old_{table}")
@@ -260,7 +260,7 @@ def _copy_deliveries(
 
 
 def _old_rows() -> Iterator[Mapping[str, Any]]:
-    """The old deliveries, each with the change that it is about."""
+    """Return a query of the old deliveries, each with its change."""
     own = ("regional_office_id", "purchase_id", "change_id")
     old = _table("old_webhook_delivery", (*DELIVERY, *own), DELIVERY_TIMES)
     change = _table("purchase_change", ("id", "previous_state", "state"), ("at",))
@@ -324,7 +324,7 @@ def _old_row(new: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _pages(statement: Any, key: Any) -> Iterator[Mapping[str, Any]]:
-    """The rows of a statement, read in pages."""
+    """Yield the rows of a statement, read in pages."""
     last = 0
     while True:
         page = statement.where(key > last).order_by(key).limit(PAGE)
@@ -336,7 +336,7 @@ def _pages(statement: Any, key: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _rename_argument(old: str, new: str) -> None:
-    """Name what active jobs deliver to by the other id. There is one such job for each office."""
+    """Replace the id in the arguments of active jobs. Each office has at most one such job."""
     job = sa.table(
         "job",
         sa.column("id", sa.Uuid()),
@@ -350,7 +350,7 @@ def _rename_argument(old: str, new: str) -> None:
         job.c.kind == "webhook_delivery", job.c.state.in_(("queued", "running"))
     )
     jobs = {arguments[old]: id_ for id_, arguments in op.get_bind().execute(active)}
-    # An endpoint's id is never greater than its office's: in this order no singleton is taken.
+    # An endpoint's id is never greater than its office's: in this order no singleton is duplicated.
     for ident in sorted(jobs, reverse=True):
         target_id = target.get(ident, ident)
         values = {"arguments": {new: target_id}, "singleton": f"webhooks:{target_id}"}

@@ -51,7 +51,7 @@ def test_a_container_of_the_web_alone_is_judged_by_its_web(tmp_path: Path, port:
     assert check(tmp_path, port) == (0, "")
     status, said = check(tmp_path, free_port())
     assert status == 1
-    assert said.startswith("The web does not answer")
+    assert said.startswith("The web does not respond")
 
 
 @pytest.mark.usefixtures("_umask_of_ours")
@@ -65,7 +65,7 @@ def test_a_container_of_automart_up_is_judged_by_all_of_its_parts(
         os.utime(instance / LOCK, (0, 0))
         status, said = check(tmp_path, port)
         assert status == 1
-        assert said.startswith("A part has not run for")
+        assert said.startswith("A process has not run for")
         mark_healthy()
         assert check(tmp_path, port) == (0, "")
         os.utime(instance / LOCK, (0, 0))
