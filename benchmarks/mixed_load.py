@@ -23,7 +23,7 @@ from tests.hosts.callers import MAKES
 from tests.support.inventory import booking_body, day, make_car
 from tests.support.people import make_user
 from tests.support.purchases import HONDA, client_of, make_manufacturer, make_signing_office, sale
-from tests.support.storm.house import Machine
+from tests.support.storm.deployment import Machine
 
 CALLERS = 8
 DAYS = 20_000

@@ -38,16 +38,16 @@ def main(*paths: str) -> None:
 def _compare(name: str, file: str, job: Job, before: Models, after: Models) -> None:
     assert job.result is not None
     assert stored_models() == after, "the tables differ from the file"
-    told = {
+    reported = {
         make["id"]: (make["created"], make["updated"], make["deleted"])
         for make in job.result["makes_updated"]
     }
-    assert told == _difference(before, after), "the counts differ from the real difference"
-    sums = [sum(counts) for counts in zip(*told.values(), strict=True)] or [0, 0, 0]
+    assert reported == _difference(before, after), "the counts differ from the real difference"
+    sums = [sum(counts) for counts in zip(*reported.values(), strict=True)] or [0, 0, 0]
     rows = sum(len(models) for models in after.values())
     print(
         f"{name}, {file}: {rows} rows equal;"
-        f" {sums[0]} created, {sums[1]} renamed, {sums[2]} deleted in {len(told)} makes,"
+        f" {sums[0]} created, {sums[1]} renamed, {sums[2]} deleted in {len(reported)} makes,"
         f" {job.result['makes_unchanged']} unchanged"
     )
 

@@ -21,9 +21,9 @@ from automart.core.db import db
 from automart.purchases.models import Purchase
 from benchmarks.support import databases, partners_app
 from tests.support.storm.changes import Changes
-from tests.support.storm.house import House, open_house
+from tests.support.storm.deployment import Deployment, start_deployment
+from tests.support.storm.load import ScheduledFault, Work, run_with_faults
 from tests.support.storm.sales import Sales
-from tests.support.storm.weather import Strike, Work, rage
 
 SALES = 5_000
 # Sales or purchases per fault.
@@ -48,43 +48,45 @@ def _storms(database_url: str, count: int, random: Random) -> None:
             tempfile.mkdtemp(prefix="storm-")
         )  # contains the logs; deleted only on success
         app, settings, redis = stack.enter_context(partners_app(database_url, folder))
-        house = stack.enter_context(open_house(app, settings, redis, random))
-        happens = house.misfortunes
+        deployment = stack.enter_context(start_deployment(app, settings, redis, random))
+        faults = deployment.faults
         for_all = [
-            happens.worker_dies,
-            happens.process_dies,
-            happens.process_dies,
-            happens.redis_restarts,
-            happens.redis_restarts_empty,
-            happens.redis_is_emptied,
+            faults.worker_dies,
+            faults.process_dies,
+            faults.process_dies,
+            faults.redis_restarts,
+            faults.redis_restarts_empty,
+            faults.redis_is_emptied,
         ]
-        _storm(house, Sales(house, count), _strikes(random, count, for_all))
+        _storm(deployment, Sales(deployment, count), _scheduled(random, count, for_all))
         for_offices = [
-            happens.worker_dies_while_sending,
-            happens.office_fails,
-            happens.office_is_slow,
-            happens.offices_close,
+            faults.worker_dies_while_sending,
+            faults.office_fails,
+            faults.office_is_slow,
+            faults.offices_close,
         ]
         ids = list(db.session.scalars(select(Purchase.id).order_by(Purchase.id)))
-        strikes = _strikes(random, count, for_all + for_offices)
-        _storm(house, Changes(house, ids), strikes)
+        scheduled = _scheduled(random, count, for_all + for_offices)
+        _storm(deployment, Changes(deployment, ids), scheduled)
     shutil.rmtree(folder)
 
 
-def _strikes(random: Random, count: int, kinds: Sequence[Callable[[], None]]) -> list[Strike]:
+def _scheduled(
+    random: Random, count: int, kinds: Sequence[Callable[[], None]]
+) -> list[ScheduledFault]:
     """Return faults at random times, each kind at least once."""
     more = random.choices(kinds, k=max(0, count // EVERY - len(kinds)))
-    return [Strike(random.uniform(0, LAST_SHARE), kind) for kind in [*kinds, *more]]
+    return [ScheduledFault(random.uniform(0, LAST_SHARE), kind) for kind in [*kinds, *more]]
 
 
-def _storm(house: House, work: Work, strikes: Sequence[Strike]) -> None:
-    house.misfortunes.counts.clear()
-    house.senders.sent_away = 0
+def _storm(deployment: Deployment, work: Work, faults: Sequence[ScheduledFault]) -> None:
+    deployment.faults.counts.clear()
+    deployment.senders.refused = 0
     began = time.perf_counter()
-    counts = rage([work], strikes)
+    counts = run_with_faults([work], faults)
     seconds = time.perf_counter() - began
-    _print_counts(house.misfortunes.counts)
-    _print_counts(counts + Counter({"answered 503 and repeated": house.senders.sent_away}))
+    _print_counts(deployment.faults.counts)
+    _print_counts(counts + Counter({"answered 503 and repeated": deployment.senders.refused}))
     print(f"  {seconds:>7,.0f} seconds; all results are correct", flush=True)
 
 

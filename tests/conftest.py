@@ -133,14 +133,14 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 
 @pytest.fixture
 def vpic() -> Iterator[Vpic]:
-    """A vPIC with the sandbox's own small data, which behaves until it is told otherwise."""
+    """A vPIC with the sandbox's sample data. It behaves until it is ordered otherwise."""
     with Vpic(data=Catalogue.sample()) as server:
         yield server
 
 
 @pytest.fixture
 def offices() -> Iterator[Offices]:
-    """Offices that receive webhooks, and behave until they are told otherwise."""
+    """Offices that receive webhooks. They behave until they are ordered otherwise."""
     with Offices() as server:
         yield server
 
@@ -268,7 +268,7 @@ class Queries:
 
 @pytest.fixture
 def count_queries(app: Flask) -> Callable[[], AbstractContextManager[Queries]]:
-    """Records all statements that the application executes meanwhile."""
+    """Records all statements that the application executes in a `with` block."""
 
     @contextmanager
     def record() -> Iterator[Queries]:

@@ -37,7 +37,7 @@ NAMES = [
     (f"{GTHREAD}:_DEFER", None, "A worker does not start: the result of a silent connection."),
     # jobs/rq_workers.py
     ("rq.worker:BaseWorker.heartbeat", "self timeout pipeline", "A hang goes unnoticed."),
-    ("rq.worker:BaseWorker.procline", "self message", "`ps` does not tell workers apart."),
+    ("rq.worker:BaseWorker.procline", "self message", "`ps` shows the same name for all workers."),
     ("rq.worker:BaseWorker.subscribe", "self", "A thread runs beside forks, which deadlock."),
     ("rq.worker:BaseWorker._shutdown", "self", "A SIGTERM in a destructor is lost."),
     ("rq.worker:BaseWorker.get_state", "self", "A worker does not end between two jobs."),
@@ -177,7 +177,7 @@ USES = [
     ("rq_dashboard.web", r"\bWorker\.all\(", "The page of workers is a 500."),
     ("rq_dashboard.web", r"connection=current_app\.redis_conn\b", "The dashboard has no Redis."),
     ("prometheus_client.metrics", r"values\.ValueClass\(", "Processes leave their files."),
-    ("werkzeug.routing.rules", r"self\._trace\b", "The tests cannot tell rules apart."),
+    ("werkzeug.routing.rules", r"self\._trace\b", "The tests cannot distinguish rules."),
 ]
 
 # Their next releases are tried before they are allowed.

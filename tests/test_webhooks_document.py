@@ -1,4 +1,4 @@
-"""`docs/webhooks.md` says what is so, and its code does what it says."""
+"""`docs/webhooks.md` describes the webhooks that are sent, and its code works."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def cases() -> list[Case]:
 
 
 @pytest.mark.parametrize("word", ["import Webhook", "import hmac"], ids=["library", "plain"])
-def test_the_python_code_tells_genuine_webhooks_from_others(
+def test_the_python_code_accepts_genuine_webhooks_only(
     word: str, subtests: pytest.Subtests
 ) -> None:
     verify: Verify = run(block("python", word))["verify"]
@@ -155,7 +155,7 @@ console.log(JSON.stringify(results));
 @pytest.mark.parametrize(
     "word", ['from "standardwebhooks"', "createHmac"], ids=["library", "plain"]
 )
-def test_the_node_code_tells_genuine_webhooks_from_others(word: str, tmp_path: Path) -> None:
+def test_the_node_code_accepts_genuine_webhooks_only(word: str, tmp_path: Path) -> None:
     node = shutil.which("node")
     if node is None:
         pytest.skip("Node is not installed.")
@@ -167,19 +167,19 @@ def test_the_node_code_tells_genuine_webhooks_from_others(word: str, tmp_path: P
         if not (modules / "standardwebhooks").exists():
             pytest.skip("Not run, only parsed: `npm install standardwebhooks` has not been done.")
         (tmp_path / "node_modules").symlink_to(modules)
-    told_cases = cases()
-    told = [
+    node_cases = cases()
+    inputs = [
         {
             "body": base64.b64encode(case.body).decode(),
             "headers": case.headers,
             "secret": SECRET,
         }
-        for case in told_cases
+        for case in node_cases
     ]
 
     ended = subprocess.run(
         [node, tmp_path / "run.mjs"],
-        input=json.dumps(told),
+        input=json.dumps(inputs),
         capture_output=True,
         text=True,
         timeout=60,
@@ -187,8 +187,8 @@ def test_the_node_code_tells_genuine_webhooks_from_others(word: str, tmp_path: P
     )
 
     results = json.loads(ended.stdout)
-    assert len(results) == len(told_cases)
-    for case, result in zip(told_cases, results, strict=True):
+    assert len(results) == len(node_cases)
+    for case, result in zip(node_cases, results, strict=True):
         assert ("event" in result) is case.is_genuine, (case.name, result)
         assert result.get("event", json.loads(BODY)) == json.loads(BODY)
 
@@ -252,9 +252,9 @@ class TestFacts:
         assert json.loads(body)["data"]["previous_state"] == "ordered"
 
     def test_the_schedule_is_the_one_that_is_kept(self) -> None:
-        told = re.findall(r"^\| \d+ \| (\d+) (s|min|h) \|$", DOCUMENT, re.MULTILINE)
+        schedule = re.findall(r"^\| \d+ \| (\d+) (s|min|h) \|$", DOCUMENT, re.MULTILINE)
         units = {"s": "seconds", "min": "minutes", "h": "hours"}
-        pauses = [dt.timedelta(**{units[unit]: int(number)}) for number, unit in told]
+        pauses = [dt.timedelta(**{units[unit]: int(number)}) for number, unit in schedule]
 
         assert pauses == [dt.timedelta(0), *deliveries.PAUSES]
 

@@ -171,8 +171,8 @@ def record_attempt(endpoint: WebhookEndpoint, delivery_id: int, outcome: Outcome
         _end(delivery, DeliveryState.SUCCEEDED)
     elif outcome.url in (None, endpoint.url):
         _record_failure(endpoint, delivery, outcome)
-    # Otherwise the URL was changed during the attempt. The new one is not blamed for the old one's
-    # response, and the delivery, still due, is sent there next.
+    # Otherwise the URL was changed during the attempt. The response of the old URL does not count
+    # against the new one, to which the delivery, still due, is sent next.
 
 
 def redeliver(endpoint_id: int, chosen: Select[WebhookDelivery]) -> background.Job:

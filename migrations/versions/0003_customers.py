@@ -32,7 +32,7 @@ def upgrade() -> None:
     op.create_table(
         "loose_photo",
         sa.Column("token", sa.String(length=32), nullable=False),
-        sa.Column("is_doomed", sa.Boolean(), nullable=False),
+        sa.Column("is_doomed", sa.Boolean(), nullable=False),  # codespell:ignore
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("token", name=op.f("pk_loose_photo")),
     )

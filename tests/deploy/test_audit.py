@@ -1,4 +1,4 @@
-"""What is made of pip-audit's answers."""
+"""The interpretation of pip-audit's output."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HOLED = {
 }
 
 
-def test_holes_are_told_with_what_mends_them() -> None:
+def test_vulnerabilities_are_reported_with_the_fixed_version() -> None:
     assert holes_in([SOUND, UNKNOWN, HOLED]) == [
         "pillow 9.0: PYSEC-1, mended in 9.1, 10.0",
         "pillow 9.0: PYSEC-2, mended in no version yet",

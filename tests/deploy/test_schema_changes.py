@@ -1,4 +1,4 @@
-"""The look at migrations: what it refuses, and what it lets pass."""
+"""The check of migrations: what it rejects, and what it accepts."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ ALLOWED = [
 
 
 @pytest.mark.parametrize(("sql", "rule"), REFUSED.items(), ids=REFUSED.keys())
-def test_refused(sql: str, rule: str) -> None:
+def test_a_dangerous_statement_is_rejected_unless_its_rule_is_accepted(sql: str, rule: str) -> None:
     sql = script([(True, sql)])
-    assert rule in {told.partition(":")[0] for told in dangers(sql)}
-    assert rule not in {told.partition(":")[0] for told in dangers(sql, {rule: "a reason"})}
+    assert rule in {line.partition(":")[0] for line in dangers(sql)}
+    assert rule not in {line.partition(":")[0] for line in dangers(sql, {rule: "a reason"})}
 
 
 @pytest.mark.parametrize("sql", ALLOWED)
-def test_allowed(sql: str) -> None:
+def test_a_harmless_statement_is_accepted(sql: str) -> None:
     assert dangers(script([(True, sql)])) == []
 
 
-def test_an_index_is_made_outside_a_transaction() -> None:
+def test_an_index_can_be_created_outside_a_transaction() -> None:
     made = [
         (True, "ALTER TABLE car ADD COLUMN colour TEXT"),
         (False, "CREATE INDEX CONCURRENTLY IF NOT EXISTS ix_car_colour ON car (colour)"),
@@ -65,7 +65,7 @@ def test_an_index_is_made_outside_a_transaction() -> None:
     assert dangers(script(made)) == []
 
 
-def test_what_changes_something_is_recorded_with_its_transaction() -> None:
+def test_statements_that_change_something_are_recorded_with_their_transaction() -> None:
     engine = sa.create_engine("sqlite://", poolclass=StaticPool)
     with recorded(engine) as statements, engine.connect() as connection:
         connection.exec_driver_sql("CREATE TABLE car (id INTEGER)")

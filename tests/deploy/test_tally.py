@@ -1,4 +1,4 @@
-"""How two hosts' answers are judged: every kind of fault is noticed."""
+"""The evaluation of the responses of two hosts: every kind of fault is noticed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def answer(status: int | None, *, at: float = 105.0, took: float = 0.1, **values
 
 
 def test_what_is_right() -> None:
-    told = [answer(200), answer(201), answer(202), answer(409), answer(401), answer(503)]
-    assert faults(told, [DOWN]) == []
+    answers = [answer(200), answer(201), answer(202), answer(409), answer(401), answer(503)]
+    assert faults(answers, [DOWN]) == []
 
 
 @pytest.mark.parametrize(
@@ -40,13 +40,13 @@ def test_what_is_wrong(wrong: Answer) -> None:
 
 
 def test_recovery_is_until_the_last_bad_answer() -> None:
-    told = [answer(503), answer(503, at=119.9), answer(200, at=130.0), answer(503, at=140.0)]
-    assert recovery(DOWN, told, until=139.0) == pytest.approx(10.0)
-    assert recovery(DOWN, told[:1], until=139.0) == 0.0
+    answers = [answer(503), answer(503, at=119.9), answer(200, at=130.0), answer(503, at=140.0)]
+    assert recovery(DOWN, answers, until=139.0) == pytest.approx(10.0)
+    assert recovery(DOWN, answers[:1], until=139.0) == 0.0
 
 
 def test_acknowledged_writes_are_looked_for() -> None:
-    told = [
+    answers = [
         answer(201, ident=1, name="a"),
         answer(201, ident=2, name="b"),
         answer(201, ident=3, name="c"),
@@ -54,9 +54,9 @@ def test_acknowledged_writes_are_looked_for() -> None:
         answer(503, kind="change", at=107.0, ident=3, name="e"),
         answer(503, name="nobody knows"),
     ]
-    assert lost_customers(told, {1: "a", 2: "b", 3: "d"}) == []
-    assert lost_customers(told, {1: "a", 2: "b", 3: "e"}) == []
-    assert lost_customers(told, {1: "a", 3: "c"}) == [
+    assert lost_customers(answers, {1: "a", 2: "b", 3: "d"}) == []
+    assert lost_customers(answers, {1: "a", 2: "b", 3: "e"}) == []
+    assert lost_customers(answers, {1: "a", 3: "c"}) == [
         "customer 2 was acknowledged and is lost",
         "customer 3 is not as it was acknowledged last",
     ]

@@ -1,4 +1,4 @@
-"""Two hosts under load, while one is cut off, Redis is killed, and PostgreSQL is killed."""
+"""Two hosts under load, while one is disconnected, Redis is killed, and PostgreSQL is killed."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ from tests.support.setup import application, make_settings, migrate
 HOSTS = ("one", "two")
 SHOWN = 15
 STARTS_WITHIN = 180.0
-# Of the whole time: when each part goes, and when it is back.
+# When each part goes down and comes back, as fractions of the duration.
 CUT_OFF, REDIS, POSTGRESQL = (0.05, 0.40), (0.55, 0.60), (0.70, 0.78)
 
 
 def main(
-    seconds: Annotated[int, typer.Option(min=60, max=3600, help="How long.")] = 300,
-    threads: Annotated[int, typer.Option(min=1, max=32, help="Callers of each host.")] = 4,
+    seconds: Annotated[int, typer.Option(min=60, max=3600, help="Duration.")] = 300,
+    threads: Annotated[int, typer.Option(min=1, max=32, help="Number of callers per host.")] = 4,
 ) -> None:
-    """Exits with 1 if anything was not as it should be."""
+    """Exit with status 1 if there was any fault."""
     with tempfile.TemporaryDirectory(prefix="automart-hosts-") as folder:
         Path(folder).chmod(0o755)
         try:
@@ -54,7 +54,7 @@ def main(
         except (Impossible, Unavailable) as reason:
             print(f"Not possible here: {reason}")
             sys.exit(2)
-    print(f"\n{len(found)} faults" if found else "\nAll is as it should be.")
+    print(f"\n{len(found)} faults" if found else "\nNo faults.")
     for fault in found[:SHOWN]:
         print(f"  {fault}")
     sys.exit(1 if found else 0)
@@ -92,8 +92,8 @@ def _wait_for_web(programs: Programs, host: str) -> None:
     deadline = time.monotonic() + STARTS_WITHIN
     while subprocess.run(command, capture_output=True).returncode:
         if time.monotonic() > deadline:
-            told = (programs.folder / f"web-{host}.log").read_text()[-2000:]
-            raise Impossible(f"the web of host {host} does not start. {told}")
+            log = (programs.folder / f"web-{host}.log").read_text()[-2000:]
+            raise Impossible(f"the web of host {host} does not start. {log}")
         time.sleep(0.5)
 
 
@@ -110,7 +110,7 @@ def _start_callers(
     for file, process in callers.items():
         while not started(file).exists():
             if process.poll() is not None:
-                raise RuntimeError("The callers have failed; their log tells.")
+                raise RuntimeError("The callers have failed. See their log.")
             time.sleep(0.1)
     return callers
 
@@ -120,7 +120,7 @@ def _answers(callers: Mapping[Path, subprocess.Popen[bytes]], seconds: int) -> l
     found = []
     for file, process in callers.items():
         if process.wait(seconds + 120):
-            raise RuntimeError("The callers have failed; their log tells.")
+            raise RuntimeError("The callers have failed. See their log.")
         found.append([Answer(**json.loads(line)) for line in file.read_text().splitlines()])
     return found
 
@@ -162,9 +162,9 @@ def _judge(answers: dict[str, list[Answer]], disturbances: list[Disturbance]) ->
     print()
     found = []
     everything = [answer for each in answers.values() for answer in each]
-    for host, told in answers.items():
-        print(table(host, told))
-        found += [f"{host}: {fault}" for fault in faults(told, disturbances)]
+    for host, received in answers.items():
+        print(table(host, received))
+        found += [f"{host}: {fault}" for fault in faults(received, disturbances)]
     ends = [each.began for each in disturbances[1:]] + [float("inf")]
     for disturbance, until in zip(disturbances, ends, strict=True):
         took = recovery(disturbance, everything, until)

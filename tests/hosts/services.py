@@ -61,7 +61,7 @@ class Programs:
         try:
             process.wait(ENDS_WITHIN)
         except subprocess.TimeoutExpired:
-            print(f"{name} does not end, and is killed")
+            print(f"{name} did not end and was killed")
             process.kill()
             process.wait(ENDS_WITHIN)
 
@@ -82,7 +82,7 @@ class Store:
 
     @property
     def local_database_url(self) -> str:
-        """For whoever is on this machine, though not on a host: a socket knows no network."""
+        """The URL for processes outside the hosts: a socket is independent of networks."""
         return f"postgresql+psycopg://{self._account}@/postgres?host={self._folder}"
 
     @property

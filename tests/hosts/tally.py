@@ -1,4 +1,4 @@
-"""What the callers were told, and whether it may be so."""
+"""Evaluates the responses that the callers received."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def is_excused(answer: Answer, disturbances: Sequence[Disturbance]) -> bool:
 
 
 def recovery(disturbance: Disturbance, answers: Sequence[Answer], until: float) -> float:
-    """Seconds from the end of the disturbance to the end of the last answer that tells of it.
+    """Return the seconds from the end of the disturbance to the end of the last affected response.
 
-    What begins at `until`, the next disturbance, is that one's.
+    Requests that begin after `until` belong to the next disturbance.
     """
     bad = [
         answer.ended
@@ -73,8 +73,8 @@ def table(host: str, answers: Sequence[Answer]) -> str:
     """How many of which status, and how long the longest took."""
     counts = Counter(str(answer.status) for answer in answers)
     longest = max((answer.ended - answer.started for answer in answers), default=0.0)
-    told = ", ".join(f"{status}: {count}" for status, count in sorted(counts.items()))
-    return f"{host}: {len(answers)} requests; {told}; the longest took {longest:.1f} s"
+    shown = ", ".join(f"{status}: {count}" for status, count in sorted(counts.items()))
+    return f"{host}: {len(answers)} requests; {shown}; the longest took {longest:.1f} s"
 
 
 def lost_customers(answers: Sequence[Answer], stored: Mapping[int, str]) -> list[str]:
@@ -86,7 +86,7 @@ def lost_customers(answers: Sequence[Answer], stored: Mapping[int, str]) -> list
             continue
         if answer.status in RIGHT:
             names[answer.ident] = answer.name or ""
-        else:  # nobody was told whether it was done
+        else:  # the caller did not learn whether it was done
             attempts.add((answer.ident, answer.name or ""))
     found = []
     for ident, name in names.items():

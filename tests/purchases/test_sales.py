@@ -251,14 +251,14 @@ def test_who_sees_which_purchases(
     north, south = make_office(), make_office()
     honda = make_purchase(north).id
     toyota = make_purchase(north, make_id=TOYOTA).id
-    theirs = make_purchase(south).id
+    of_south = make_purchase(south).id
     office, both = as_office(north), as_manufacturer(make_manufacturer(HONDA, TOYOTA))
     maker, nobody = as_manufacturer(make_manufacturer(HONDA)), as_manufacturer(make_manufacturer())
-    everything = [honda, toyota, theirs]
+    everything = [honda, toyota, of_south]
     for viewer, seen in (
         (as_user, everything),
         (office, [honda, toyota]),
-        (maker, [honda, theirs]),
+        (maker, [honda, of_south]),
         (both, everything),
         (nobody, []),
     ):
@@ -268,7 +268,7 @@ def test_who_sees_which_purchases(
             assert status == (200 if purchase_id in seen else 404)
     assert ids(both.get("/v1/purchases?brand=toyota")) == [toyota]
     assert ids(maker.get("/v1/purchases?brand=toyota")) == []
-    assert ids(as_user.get("/v1/purchases?brand=HONDA&state=ordered")) == [honda, theirs]
+    assert ids(as_user.get("/v1/purchases?brand=HONDA&state=ordered")) == [honda, of_south]
     assert ids(as_user.get("/v1/purchases?state=shipped")) == []
     assert as_user.get("/v1/purchases?state=lost").status_code == 422
 

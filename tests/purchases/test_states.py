@@ -156,11 +156,11 @@ def test_the_same_news_at_once_is_one_change(app: Flask, client: FlaskClient) ->
     db.session.remove()
     barrier, answers = Barrier(6), []
 
-    def tell(state: str) -> None:
+    def report(state: str) -> None:
         barrier.wait()
         answers.append(update(client, purchase_id, state).status_code)
 
-    threads = [Thread(target=tell, args=(s,)) for s in ("manufacturing", "cancelled") * 3]
+    threads = [Thread(target=report, args=(s,)) for s in ("manufacturing", "cancelled") * 3]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -389,8 +389,8 @@ class TestRequestLog:
         models(vpic, HONDA)
         models(vpic, TOYOTA)
         get(vpic, "GetAllMakes?format=json")
-        told = [(request.path, request.make_id, request.status) for request in vpic.requests]
-        assert told == [
+        logged = [(request.path, request.make_id, request.status) for request in vpic.requests]
+        assert logged == [
             ("/api/vehicles/GetModelsForMakeId/474?format=json", HONDA, 200),
             ("/api/vehicles/GetModelsForMakeId/448?format=json", TOYOTA, 403),
             ("/api/vehicles/GetAllMakes?format=json", None, 200),

@@ -16,8 +16,8 @@ REQUIREMENTS = Path(__file__).parent.parent.parent / "requirements" / "base.txt"
 COMMAND = ("-m", "pip_audit", "--disable-pip", "--progress-spinner", "off", "--format", "json")
 ANSWER_SECONDS = 5
 # One question for each package, most of them answered from a cache.
-PATIENCE_SECONDS = 90
-# What it says of a list that does not answer; some errors it leaves to Python to tell.
+TIMEOUT_SECONDS = 90
+# Its message if the index does not respond. Some errors it leaves to Python.
 OF_NETWORK = re.compile(r"vulnerability feed|not redirecting properly|requests\.exceptions\.\w+:")
 
 
@@ -29,7 +29,7 @@ def read_holes(requirements: Path) -> list[str]:
     """The known holes of the pinned packages, each in a line. Raises `Unreachable`."""
     command = [sys.executable, *COMMAND, "--timeout", str(ANSWER_SECONDS), "-r", str(requirements)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
         raise Unreachable("no answer in time") from None
     return holes_in(packages_in(done.stdout, done.stderr))

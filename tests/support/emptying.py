@@ -9,7 +9,7 @@ from sqlalchemy.engine import URL
 from tests.support import postgresql
 
 # What a migrated database begins with is kept in a schema of its own. Sequences begin anew, so that
-# ids are the same in every test. Whoever was left connected is sent away first.
+# ids are the same in every test. Remaining connections are closed first.
 PREPARE = """
 CREATE SCHEMA kept;
 DO $$

@@ -150,7 +150,7 @@ def parameters(response: Any) -> set[str]:
 
 @contextmanager
 def statements() -> Iterator[list[str]]:
-    """The statements that the application executes meanwhile."""
+    """Collect the statements that the application executes in a `with` block."""
     executed: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:

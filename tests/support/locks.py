@@ -1,4 +1,4 @@
-"""What a migration does to the release that runs meanwhile. The rules: docs/schema-changes.md."""
+"""The effect of a migration on a running release. The rules are in docs/schema-changes.md."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Statement = tuple[bool, str]
 
 @contextmanager
 def recorded(engine: Engine) -> Iterator[list[Statement]]:
-    """The statements that change something, as they are executed meanwhile."""
+    """Collect the statements that change something in a `with` block."""
     found: list[Statement] = []
 
     def note(
@@ -89,12 +89,12 @@ def dangers(sql: str, accepted: Collection[str] = ()) -> list[str]:
     if not done.stdout.strip().startswith("["):
         raise RuntimeError(f"squawk failed: {done.stderr}")
     lines = sql.splitlines()
-    told = [
+    found = [
         f"{found['rule_name']}: {found['message']} {found.get('help') or ''}\n    "
         + lines[found["line"]].strip()
         for found in json.loads(done.stdout)
     ]
-    return told + ([] if LARGE_WRITE in accepted else list(_large_writes(lines)))
+    return found + ([] if LARGE_WRITE in accepted else list(_large_writes(lines)))
 
 
 def _large_writes(lines: Sequence[str]) -> Iterator[str]:

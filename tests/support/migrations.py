@@ -23,7 +23,7 @@ from tests.support.setup import make_settings
 def check(database_url: str, instance: Path) -> list[str]:
     """Migrate an empty database and compare. Exits if a migration is missing.
 
-    Answers what would disturb the release that runs meanwhile; on SQLite, nothing is looked for.
+    Return what would disturb a running release. Nothing is checked on SQLite.
     """
     app = create_app(make_settings(database_url, instance=instance))
     with app.app_context():
@@ -58,7 +58,7 @@ def main() -> int:
         except postgresql.Unavailable as reason:
             print(f"Not checked on PostgreSQL: {reason}")
     if found:
-        print(*found, "docs/schema-changes.md tells how to do it instead.", sep="\n")
+        print(*found, "See docs/schema-changes.md for alternatives.", sep="\n")
     return 1 if found else 0
 
 

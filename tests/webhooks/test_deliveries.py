@@ -141,8 +141,14 @@ class TestRedelivery:
         deliver()  # in vain
         pass_time(timedelta(seconds=6))
         deliver()
-        told = ["manufacturing", "manufactured", "manufacturing", "manufacturing", "manufactured"]
-        assert states(offices.received()) == told
+        expected = [
+            "manufacturing",
+            "manufactured",
+            "manufacturing",
+            "manufacturing",
+            "manufactured",
+        ]
+        assert states(offices.received()) == expected
 
     def test_so_does_one_that_was_just_being_tried(
         self, office: RegionalOffice, offices: Offices

@@ -69,7 +69,7 @@ class TestDisabling:
         (delivery,) = all_deliveries()
         assert [one.status for one in delivery.attempts] == [410, 200]
 
-    def test_what_happens_meanwhile_is_kept_and_can_be_delivered(
+    def test_events_while_disabled_are_kept_and_can_be_delivered(
         self,
         office: RegionalOffice,
         offices: Offices,

@@ -178,14 +178,14 @@ class TestFailing:
         held_up = make_purchase(office, S.SHIPPED)
         other = make_purchase(office, S.MANUFACTURED)
         deliver()
-        told = [json.loads(one.body)["data"] for one in offices.received() if one.status == 200]
-        assert [one["purchase_id"] for one in told] == [other.id, other.id]
+        received = [json.loads(one.body)["data"] for one in offices.received() if one.status == 200]
+        assert [one["purchase_id"] for one in received] == [other.id, other.id]
         waiting = [one for one in all_deliveries() if one.subject == f"purchase:{held_up.id}"]
         assert [one.next_attempt_at is None for one in waiting] == [False, True, True]
         until_the_end()
-        told = [json.loads(one.body)["data"] for one in offices.received() if one.status == 200]
-        mine = [one["state"] for one in told if one["purchase_id"] == held_up.id]
-        assert mine == ["manufacturing", "manufactured", "shipped"]
+        received = [json.loads(one.body)["data"] for one in offices.received() if one.status == 200]
+        states = [one["state"] for one in received if one["purchase_id"] == held_up.id]
+        assert states == ["manufacturing", "manufactured", "shipped"]
 
     def test_the_next_change_comes_when_one_is_given_up(
         self, office: RegionalOffice, offices: Offices, until_the_end: Callable[[], int]
@@ -198,7 +198,7 @@ class TestFailing:
             DeliveryState.SUCCEEDED,
         ]
 
-    def test_a_private_address_is_refused_and_told_of(
+    def test_a_private_address_is_refused_and_logged(
         self, app: Flask, offices: Offices, deliver: Run
     ) -> None:
         settings = app.extensions["settings"]

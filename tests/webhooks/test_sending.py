@@ -62,7 +62,7 @@ class TestSending:
         (job,) = all_jobs("webhook_delivery")
         assert job.state is JobState.SUCCEEDED
 
-    def test_the_request_that_changed_it_is_told(
+    def test_the_id_of_the_request_that_changed_the_state_is_sent(
         self,
         office: RegionalOffice,
         offices: Offices,
@@ -113,11 +113,11 @@ class TestSending:
     ) -> None:
         make_purchase(office, S.DELIVERED)
         deliver()
-        told = ["manufacturing", "manufactured", "shipped", "delivered"]
-        assert states(offices.received()) == told
+        expected = ["manufacturing", "manufactured", "shipped", "delivered"]
+        assert states(offices.received()) == expected
         assert len({one.webhook_id for one in offices.received()}) == 4
 
-    def test_an_office_without_a_url_is_told_nothing(self, app: Flask, deliver: Run) -> None:
+    def test_an_office_without_a_url_receives_nothing(self, app: Flask, deliver: Run) -> None:
         make_purchase(make_office(), S.DELIVERED)
         assert all_deliveries() == []
         assert all_jobs("webhook_delivery") == []

@@ -1,4 +1,4 @@
-"""Everybody at once, while processes die: sales, then the states of their making.
+"""Concurrent sales, and then concurrent changes of state, while processes are killed.
 
-The same storm is a small test and a large benchmark.
+Used by tests/webhooks/test_processes.py (small) and benchmarks/sales_storm.py (large).
 """

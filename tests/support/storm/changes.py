@@ -1,4 +1,4 @@
-"""Purchases go through their states: every change reaches its office, in order, provably."""
+"""Changes purchases, and checks that every change reaches its office in order."""
 
 from __future__ import annotations
 
@@ -19,61 +19,63 @@ from automart.webhooks.models import DeliveryState, WebhookDelivery
 from sandbox.office import Received
 from tests.support.processes import until
 from tests.support.purchases import PATHS, all_deliveries, all_jobs
-from tests.support.storm.house import House
+from tests.support.storm.deployment import Deployment
 
 S = PurchaseState
 DELIVERY = "webhook_delivery"
 Path = list[PurchaseState]
 Change = tuple[int, str, str]
-"""A purchase's id, its state before and its state after."""
+"""The id of a purchase, its state before and its state after."""
 
-WAYS = [PATHS[state] for state in (S.DELIVERED, S.SHIPPED, S.MANUFACTURED, S.CANCELLED)]
-WAYS.append([S.MANUFACTURING, S.CANCELLED])
-# The pause after a first failure is seconds, after a second one minutes: an administrator helps.
-PATIENT_FOR_TRIES = 1
+PURCHASE_PATHS = [PATHS[state] for state in (S.DELIVERED, S.SHIPPED, S.MANUFACTURED, S.CANCELLED)]
+PURCHASE_PATHS.append([S.MANUFACTURING, S.CANCELLED])
+# The pause is seconds after the first failure, and minutes after the second one, which is too long.
+MOST_TRIES = 1
 
 
 class Changes:
-    """Purchases that are ordered, to go their ways: each reported by one to three of the
-    manufacturer's machines at the same time."""
+    """Ordered purchases to change. One to three clients report each change at the same time."""
 
-    def __init__(self, house: House, purchase_ids: Sequence[int]) -> None:
-        self._house = house
-        self._paths = {ident: house.random.choice(WAYS) for ident in purchase_ids}
+    def __init__(self, deployment: Deployment, purchase_ids: Sequence[int]) -> None:
+        self._deployment = deployment
+        self._paths = {ident: deployment.random.choice(PURCHASE_PATHS) for ident in purchase_ids}
         self._changes = _changes(self._paths)
         self._redelivered = 0
         self.calls = [
-            partial(_walk, house, ident, path)
+            partial(_walk, deployment, ident, path)
             for ident, path in self._paths.items()
-            for _ in range(house.random.randint(1, 3))
+            for _ in range(deployment.random.randint(1, 3))
         ]
         self.expected = len(self._changes)
 
     def count_done(self) -> int:
-        """How many changes were told; what would have to wait long is hurried up."""
+        """Return the number of delivered changes. Bring forward attempts due much later."""
         self._redelivered += _redeliver_delayed()
-        told = select(func.count(WebhookDelivery.id))
-        count = db.session.scalar(told.where(WebhookDelivery.state == DeliveryState.SUCCEEDED)) or 0
+        deliveries = select(func.count(WebhookDelivery.id))
+        count = (
+            db.session.scalar(deliveries.where(WebhookDelivery.state == DeliveryState.SUCCEEDED))
+            or 0
+        )
         release_connection()
         return count
 
     def check(self, answers: Sequence[int]) -> Counter[str]:
-        """All is stored as it was reported, and as it was reported it has come to the offices."""
-        # The job may be about to end that has delivered the last.
+        """Check that all changes are stored and were received as they were reported."""
+        # The job that has sent the last delivery may not have ended yet.
         until(lambda: all(job.state.has_ended for job in all_jobs(DELIVERY)))
-        received = self._house.offices.received()
+        received = self._deployment.offices.received()
         _check_stored(self._paths)
-        _check_received(self._house, self._changes, received)
+        _check_received(self._deployment, self._changes, received)
         return Counter(
             {
-                "purchases moved": len(self._paths),
+                "purchases changed": len(self._paths),
                 "changes": self.expected,
                 "changes reported": sum(answers),
                 "webhooks received": len(received),
-                "webhooks received again": len(received) - self.expected,
-                "webhooks not taken": sum(one.status != 200 for one in received),
-                "tries recorded": sum(len(one.attempts) for one in all_deliveries()),
-                "deliveries hurried up": self._redelivered,
+                "webhooks received more than once": len(received) - self.expected,
+                "webhooks not accepted": sum(one.status != 200 for one in received),
+                "attempts recorded": sum(len(one.attempts) for one in all_deliveries()),
+                "deliveries brought forward": self._redelivered,
                 "jobs of deliveries": len(all_jobs(DELIVERY)),
             }
         )
@@ -87,20 +89,20 @@ def _changes(paths: Mapping[int, Path]) -> list[Change]:
     ]
 
 
-def _walk(house: House, purchase_id: int, path: Path) -> int:
-    """Report every state in its turn. Somebody else may be ahead with the same. How many."""
+def _walk(deployment: Deployment, purchase_id: int, path: Path) -> int:
+    """Report all states in order; others may report the same. Return their number."""
     for state in path:
-        answer = house.senders.post(
-            f"/v1/update-state-webhook/{purchase_id}", house.maker.token, {"state": state}
+        answer = deployment.senders.post(
+            f"/v1/update-state-webhook/{purchase_id}", deployment.maker.token, {"state": state}
         )
         assert answer.status_code in (200, 409), answer.text
     return len(path)
 
 
 def _redeliver_delayed() -> int:
-    """Do what an administrator would who does not want to wait for minutes. How many."""
+    """Redeliver what would wait for minutes, as an administrator would. Return the number."""
     delayed = select(WebhookDelivery).where(
-        WebhookDelivery.state == DeliveryState.PENDING, WebhookDelivery.tries > PATIENT_FOR_TRIES
+        WebhookDelivery.state == DeliveryState.PENDING, WebhookDelivery.tries > MOST_TRIES
     )
     counts = delayed.with_only_columns(WebhookDelivery.endpoint_id, func.count())
     found = db.session.execute(counts.group_by(WebhookDelivery.endpoint_id)).all()
@@ -112,7 +114,7 @@ def _redeliver_delayed() -> int:
 
 
 def _check_stored(paths: Mapping[int, Path]) -> None:
-    """Each purchase has gone its way and no other; each change was delivered, by good jobs."""
+    """Check that each purchase took its path, and that all deliveries and jobs succeeded."""
     changes = db.session.query(PurchaseChange).order_by(PurchaseChange.id)
     stored = defaultdict(list)
     for change in changes.where(PurchaseChange.purchase_id.in_(paths)):
@@ -123,8 +125,10 @@ def _check_stored(paths: Mapping[int, Path]) -> None:
     assert {job.state for job in all_jobs(DELIVERY)} == {JobState.SUCCEEDED}
 
 
-def _check_received(house: House, changes: Sequence[Change], received: Sequence[Received]) -> None:
-    """Every change came to its office under an id of its own, after the one before it, signed."""
+def _check_received(
+    deployment: Deployment, changes: Sequence[Change], received: Sequence[Received]
+) -> None:
+    """Check that each change reached its office, signed, in order and with its own id."""
     assert {(one.verified, one.reason) for one in received} == {(True, "")}
     bodies = {one.webhook_id: one.body for one in received}
     assert all(bodies[one.webhook_id] == one.body for one in received)
@@ -133,25 +137,25 @@ def _check_received(house: House, changes: Sequence[Change], received: Sequence[
     assert {event["type"] for event in events.values()} == {"purchase.state_changed"}
     assert sorted(map(_change_in, events.values())) == sorted(changes)
     check_order(changes, [(_change_in(events[one.webhook_id]), one.status) for one in received])
-    taken = {one.webhook_id for one in received if one.status == 200}
-    assert taken == bodies.keys()
-    homes = {one.name: one.office.id for one in house.sellers}
+    accepted = {one.webhook_id for one in received if one.status == 200}
+    assert accepted == bodies.keys()
+    office_ids = {one.name: one.office.id for one in deployment.sellers}
     office_of = dict(db.session.execute(select(Purchase.id, Purchase.regional_office_id)).all())
     for one in received:
-        assert homes[one.office] == office_of[json.loads(one.body)["data"]["purchase_id"]]
+        assert office_ids[one.office] == office_of[json.loads(one.body)["data"]["purchase_id"]]
 
 
 def check_order(changes: Sequence[Change], received: Sequence[tuple[Change, int | None]]) -> None:
-    """No change was sent before the one before it was taken."""
+    """Check that no change was sent before the previous one was accepted."""
     arrived: dict[Change, int] = {}
-    taken: dict[Change, int] = {}
+    accepted: dict[Change, int] = {}
     for place, (change, status) in enumerate(received):
         arrived.setdefault(change, place)
         if status == 200:
-            taken.setdefault(change, place)
+            accepted.setdefault(change, place)
     for before, after in pairwise(changes):
         if before[0] == after[0]:
-            assert taken[before] < arrived[after], (before, after)
+            assert accepted[before] < arrived[after], (before, after)
 
 
 def _change_in(event: dict[str, Any]) -> Change:

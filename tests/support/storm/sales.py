@@ -1,4 +1,4 @@
-"""Every sale is reported one to three times: each is one purchase in the end."""
+"""Reports each sale one to three times, and checks that each is one purchase."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from automart.background import Job, JobState
 from automart.core.db import db, release_connection
 from automart.purchases.models import Purchase, PurchaseChange
 from tests.support.purchases import all_jobs, sale
-from tests.support.storm.house import House, Seller
+from tests.support.storm.deployment import Deployment, Seller
 
 CARS = (("Honda", "Civic"), ("Honda", "Accord"), ("Toyota", "Corolla"))
 RECORDING = "purchase_recording"
@@ -34,16 +34,16 @@ class Sale:
 
 
 class Sales:
-    """`count` sales, to be reported and to become purchases."""
+    """`count` sales to report."""
 
-    def __init__(self, house: House, count: int) -> None:
+    def __init__(self, deployment: Deployment, count: int) -> None:
         self._count = count
-        self._reports = _reports(house, count)
-        self.calls = [partial(_report, house, one) for one in self._reports]
+        self._reports = _reports(deployment, count)
+        self.calls = [partial(_report, deployment, one) for one in self._reports]
         self.expected = len(self.calls)
 
     def count_done(self) -> int:
-        """How many jobs have ended."""
+        """Return the number of finished jobs."""
         ended = select(func.count(Job.id)).where(
             Job.kind == RECORDING, Job.finished_at.is_not(None)
         )
@@ -52,8 +52,8 @@ class Sales:
         return count
 
     def check(self, answers: Sequence[uuid.UUID]) -> Counter[str]:
-        """Every 202 is a job of its own that has succeeded, and all of a sale's have the same
-        purchase to show; there is no other one, and it was ordered once."""
+        """Check that each 202 is a job that succeeded, and that all jobs of a sale have the same
+        purchase, which is the only one of the sale and was ordered once."""
         jobs = all_jobs(RECORDING)
         assert [job.id for job in jobs] == sorted(answers)
         assert Counter(job.state for job in jobs) == {JobState.SUCCEEDED: self.expected}
@@ -75,20 +75,20 @@ class Sales:
         )
 
 
-def _reports(house: House, count: int) -> list[Sale]:
-    """Each sale one to three times: half of the repetitions at the same moment, half at any."""
-    random = house.random
+def _reports(deployment: Deployment, count: int) -> list[Sale]:
+    """Return each sale one to three times: half of the repeats at the same time, half at any."""
+    random = deployment.random
     placed: list[tuple[float, Sale]] = []
     for place in range(count):
-        one = Sale(random.choice(house.sellers), f"{PREFIX}{place}", *random.choice(CARS))
+        one = Sale(random.choice(deployment.sellers), f"{PREFIX}{place}", *random.choice(CARS))
         again = [random.choice((place, random.uniform(place, count))) for _ in range(2)]
         placed += [(at, one) for at in [place, *again[: random.randint(0, 2)]]]
     return [one for _, one in sorted(placed, key=lambda pair: pair[0])]
 
 
-def _report(house: House, one: Sale) -> uuid.UUID:
+def _report(deployment: Deployment, one: Sale) -> uuid.UUID:
     body = sale(one.number, brand=one.brand, car_model=one.car_model)
-    answer = house.senders.post("/v1/sales-webhook", one.seller.machine.token, body)
+    answer = deployment.senders.post("/v1/sales-webhook", one.seller.machine.token, body)
     assert answer.status_code == 202, answer.text
     return uuid.UUID(answer.json()["id"])
 

@@ -1,4 +1,4 @@
-"""All that a storm rages about: web, worker and Redis as real processes, offices, manufacturers."""
+"""A deployment of real processes (web, worker, Redis) with offices and a manufacturer."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from tests.support.purchases import (
     make_signing_office,
 )
 from tests.support.redis_server import RedisServer
-from tests.support.storm.misfortunes import Misfortunes
-from tests.support.storm.weather import Senders
+from tests.support.storm.faults import Faults
+from tests.support.storm.load import Senders
 from tests.support.web import web_running
 
 OFFICES = 8
-# They live for 15 minutes.
+# Tokens are valid for 15 minutes.
 TOKEN_SECONDS = 600.0
 
 
 class Machine:
-    """A partner's system, with an access token that is renewed before it ends."""
+    """The system of a partner. It renews its access token before that expires."""
 
     def __init__(self, app: Flask, client: Client) -> None:
         self._app = app
@@ -56,7 +56,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Seller:
-    """A regional office, what the sandbox calls it, and its system."""
+    """A regional office, its name in the sandbox, and its system."""
 
     name: str
     office: RegionalOffice
@@ -64,11 +64,11 @@ class Seller:
 
 
 @dataclass(frozen=True)
-class House:
-    """What serves, whom it serves, and what can befall it."""
+class Deployment:
+    """The running processes, their clients, and the faults that can happen to them."""
 
     senders: Senders
-    misfortunes: Misfortunes
+    faults: Faults
     offices: Offices
     sellers: list[Seller]
     maker: Machine
@@ -76,9 +76,9 @@ class House:
 
 
 @contextmanager
-def open_house(
+def start_deployment(
     app: Flask, settings: Settings, redis: RedisServer, random: Random
-) -> Iterator[House]:
+) -> Iterator[Deployment]:
     """Start everything on an empty database, in the application context of `app`."""
     with ExitStack() as stack:
         offices = stack.enter_context(Offices())
@@ -87,9 +87,9 @@ def open_house(
         sellers = [_seller(app, offices, number) for number in range(1, OFFICES + 1)]
         maker = client_of(make_manufacturer(HONDA, TOYOTA))
         url = stack.enter_context(web_running(settings, processes=2))
-        yield House(
+        yield Deployment(
             senders=stack.enter_context(Senders(url)),
-            misfortunes=Misfortunes(worker, redis, offices, random),
+            faults=Faults(worker, redis, offices, random),
             offices=offices,
             sellers=sellers,
             maker=Machine(app, maker),

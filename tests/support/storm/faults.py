@@ -1,4 +1,4 @@
-"""What goes wrong around the application."""
+"""Faults that happen to a running deployment."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from sandbox.office_faults import OfficeFault, OfficeOrder
 from tests.support.processes import WorkerProcesses, until
 from tests.support.redis_server import RedisServer
 
-# An office thinks for so long about the webhook during which its sender is killed.
-THINKS_SECONDS = 5.0
+# The delay of the response to a webhook whose sender is killed.
+DELAY_SECONDS = 5.0
 LONGEST_OUTAGE_SECONDS = 2.0
 
 
 @dataclass
-class Misfortunes:
-    """Each method is one, which is counted; the processes are back, or will be, when it returns."""
+class Faults:
+    """Each method causes and counts one fault. Processes that it has killed are restarted."""
 
     worker: WorkerProcesses
     redis: RedisServer
@@ -31,20 +31,20 @@ class Misfortunes:
     counts: Counter[str] = field(default_factory=Counter)
 
     def worker_dies(self) -> None:
-        """kill -9 for the whole tree; somebody starts it again at once."""
+        """Kill all processes of the worker (SIGKILL) and restart it at once."""
         self.counts["the whole worker killed"] += 1
         self.worker.kill_all()
         self.worker.restart()
 
     def worker_dies_while_sending(self) -> None:
-        """The same, when an office has got a webhook and has not answered yet."""
-        thinks = OfficeOrder(fault=OfficeFault.LATENCY, seconds=THINKS_SECONDS, times=1)
-        self.offices.orders.add(thinks)
-        until(lambda: thinks.times == 0)
+        """Kill the worker when an office has received a webhook and has not responded yet."""
+        delay = OfficeOrder(fault=OfficeFault.LATENCY, seconds=DELAY_SECONDS, times=1)
+        self.offices.orders.add(delay)
+        until(lambda: delay.times == 0)
         self.worker_dies()
 
     def process_dies(self) -> None:
-        """kill -9 for any one process of the worker."""
+        """Kill one process of the worker (SIGKILL)."""
         supervisor = self.worker.supervisor
         victim = self.random.choice([supervisor, *self.worker.below()])
         self.counts["one process of the worker killed"] += 1
@@ -52,11 +52,13 @@ class Misfortunes:
             self.worker.kill_supervisor()
             self.worker.restart()
         else:
-            with suppress(psutil.NoSuchProcess):  # it has ended by itself, for want of Redis, say
+            with suppress(
+                psutil.NoSuchProcess
+            ):  # it may have ended by itself, for example without Redis
                 victim.kill()
 
     def redis_dies(self) -> None:
-        """kill -9, until somebody calls `redis_comes_back`."""
+        """Kill Redis (SIGKILL) until `redis_comes_back` is called."""
         self.counts["Redis killed"] += 1
         self.redis.kill()
 
@@ -70,12 +72,12 @@ class Misfortunes:
 
     def redis_restarts(self) -> None:
         self.redis_dies()
-        self._some_time()
+        self._pause()
         self.redis_comes_back()
 
     def redis_restarts_empty(self) -> None:
         self.redis_dies()
-        self._some_time()
+        self._pause()
         self.redis_comes_back_empty()
 
     def redis_is_emptied(self) -> None:
@@ -83,7 +85,7 @@ class Misfortunes:
         self.redis.empty()
 
     def office_fails(self) -> None:
-        """Some webhooks are answered with an error, or not at all."""
+        """Let some webhooks fail."""
         self.counts["offices failed"] += 1
         fault, status = self.random.choice(
             [
@@ -97,17 +99,17 @@ class Misfortunes:
         self.offices.order(fault, status=status, times=self.random.randint(1, 10))
 
     def office_is_slow(self) -> None:
-        """Some webhooks are answered late; one not until the sender's patience has ended."""
+        """Delay the response to some webhooks, and to one beyond the timeout of the sender."""
         self.counts["offices slow"] += 1
         self.offices.order(OfficeFault.LATENCY, seconds=0.5, times=self.random.randint(1, 10))
         self.offices.order(OfficeFault.TIMEOUT, times=1)
 
     def offices_close(self) -> None:
-        """Nothing listens there for a moment, and what was open is broken off."""
+        """Close the offices and their connections for a moment."""
         self.counts["all offices closed"] += 1
         self.offices.stop()
-        self._some_time()
+        self._pause()
         self.offices.start()
 
-    def _some_time(self) -> None:
+    def _pause(self) -> None:
         time.sleep(self.random.uniform(0, LONGEST_OUTAGE_SECONDS))

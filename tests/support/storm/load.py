@@ -1,4 +1,4 @@
-"""Calls from all sides at once, and what strikes meanwhile."""
+"""Concurrent calls from many threads, and faults during them."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from typing import Any, Protocol
 import requests
 
 SENDERS = 16
-LOOKS_EVERY = 0.05
-# Recovery takes at most a minute, whatever was killed, if the machine is not busy otherwise.
-PATIENCE = 300.0
-ANSWER_SECONDS = 120.0
-ASKS = 5
+POLL_INTERVAL = 0.05
+# Recovery takes at most a minute, whatever was killed, on a machine without other load.
+STALL_SECONDS = 300.0
+RESPONSE_SECONDS = 120.0
+MOST_REQUESTS = 5
 
 
 class Senders:
-    """Posts to a served application, over connections that are kept open."""
+    """Posts to a running web, over connections that are kept open."""
 
     def __init__(self, url: str, count: int = SENDERS) -> None:
         self._url = url
-        self.sent_away = 0
+        self.refused = 0
         self._idle: SimpleQueue[requests.Session] = SimpleQueue()
         for _ in range(count):
             session = requests.Session()
@@ -42,16 +42,16 @@ class Senders:
             self._idle.get().close()
 
     def post(self, path: str, token: str, body: Any) -> requests.Response:
-        """The answer. Who is told to come again later (503) does, so many times."""
+        """Return the response. Repeat a request that gets 503, a limited number of times."""
         headers = {"Authorization": f"Bearer {token}"}
         with self._session() as session:
-            for _ in range(ASKS):
+            for _ in range(MOST_REQUESTS):
                 answer = session.post(
-                    self._url + path, json=body, headers=headers, timeout=ANSWER_SECONDS
+                    self._url + path, json=body, headers=headers, timeout=RESPONSE_SECONDS
                 )
                 if answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
                     break
-                self.sent_away += 1
+                self.refused += 1
                 time.sleep(int(answer.headers["Retry-After"]))
         return answer
 
@@ -65,39 +65,39 @@ class Senders:
 
 
 @dataclass(frozen=True)
-class Strike:
-    """Something to happen when this share (0 to 1) of all work is done."""
+class ScheduledFault:
+    """A fault to cause when this share (0 to 1) of all work is done."""
 
     share: float
     happen: Callable[[], object]
 
 
 class Work(Protocol):
-    """Calls to make, and what must come of them in time: so many things done."""
+    """Calls to make, and the number of results to wait for."""
 
     calls: Sequence[Callable[[], Any]]
     expected: int
 
     def count_done(self) -> int:
-        """How many of the `expected` are done by now."""
+        """Return the number of results so far."""
 
     def check(self, answers: Sequence[Any]) -> Counter[str]:
-        """Fail unless all came out right. Answers what was counted."""
+        """Fail unless all results are correct. Return counts to print."""
 
 
-def rage(works: Sequence[Work], strikes: Sequence[Strike]) -> Counter[str]:
-    """Make all calls from many threads while `strikes` happen; when everything is done, check it.
+def run_with_faults(works: Sequence[Work], faults: Sequence[ScheduledFault]) -> Counter[str]:
+    """Make all calls from many threads while `faults` happen. Check the results at the end.
 
-    Fails as soon as a call raises, or when nothing has gone on for `PATIENCE` seconds.
+    Fail as soon as a call raises, or when there is no progress for `STALL_SECONDS` seconds.
     """
-    coming = sorted(strikes, key=lambda strike: strike.share, reverse=True)
+    pending = sorted(faults, key=lambda fault: fault.share, reverse=True)
     answered: list[Future[Any]] = []
     with ThreadPoolExecutor(SENDERS) as pool:
         asked = {id(call): pool.submit(call) for call in _mixed(works)}
         for future in asked.values():
             future.add_done_callback(answered.append)
         try:
-            _watch(works, answered, coming)
+            _watch(works, answered, pending)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -108,28 +108,30 @@ def rage(works: Sequence[Work], strikes: Sequence[Strike]) -> Counter[str]:
 
 
 def _mixed(works: Sequence[Work]) -> list[Callable[[], Any]]:
-    """The calls of all works, so that these begin and end together."""
+    """Return the calls of all works, interleaved so that all works begin and end together."""
     placed = [
         (place / len(work.calls), call) for work in works for place, call in enumerate(work.calls)
     ]
     return [call for _, call in sorted(placed, key=lambda pair: pair[0])]
 
 
-def _watch(works: Sequence[Work], answered: list[Future[Any]], coming: list[Strike]) -> None:
+def _watch(
+    works: Sequence[Work], answered: list[Future[Any]], pending: list[ScheduledFault]
+) -> None:
     wanted = sum(len(work.calls) for work in works), sum(work.expected for work in works)
     before, since, checked = (-1, -1), time.monotonic(), 0
-    while coming or before != wanted:
+    while pending or before != wanted:
         now = len(answered), sum(work.count_done() for work in works)
         for future in answered[checked : now[0]]:
             future.result()  # raises what the call has raised
         checked = now[0]
-        if coming and now[0] / wanted[0] + now[1] / wanted[1] >= 2 * coming[-1].share:
-            coming.pop().happen()
+        if pending and now[0] / wanted[0] + now[1] / wanted[1] >= 2 * pending[-1].share:
+            pending.pop().happen()
         elif now != before:
             before, since = now, time.monotonic()
-        elif time.monotonic() > since + PATIENCE:
+        elif time.monotonic() > since + STALL_SECONDS:
             raise AssertionError(
-                f"Nothing goes on: {now[0]} of {wanted[0]} calls are answered,"
-                f" {now[1]} of {wanted[1]} things done."
+                f"No progress: {now[0]} of {wanted[0]} calls are answered,"
+                f" {now[1]} of {wanted[1]} results are there."
             )
-        time.sleep(LOOKS_EVERY)
+        time.sleep(POLL_INTERVAL)
