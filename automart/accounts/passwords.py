@@ -9,6 +9,8 @@ from pathlib import Path
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from automart.core.db import refuse_in_transaction
+
 SHORTEST = 12
 LONGEST = 128
 # The 3,000 commonest of at least 12 characters, case folded, out of SecLists' million by frequency
@@ -20,12 +22,14 @@ _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 
 
 def hash_password(password: str) -> str:
-    """The hash to store. Takes some 20 ms on purpose: not inside a transaction."""
+    """Return the hash to store. Takes some 20 ms on purpose."""
+    refuse_in_transaction("hashing a password")
     return _hasher.hash(_encoded(password))
 
 
 def is_right(password: str, stored: str | None) -> bool:
-    """Whether `password` is the one behind `stored`. Without an account (None) it takes as long."""
+    """Return whether `stored` is its hash. Without an account (None) it takes as long."""
+    refuse_in_transaction("hashing a password")
     try:
         right = _hasher.verify(stored or _nobodys_hash(), _encoded(password))
     except (VerificationError, InvalidHashError):

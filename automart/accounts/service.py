@@ -96,6 +96,7 @@ def ensure_first_admin() -> str | None:
     """
     if db.session.scalar(select(exists().select_from(User))):
         return None
+    release_connection()
     password = secrets.token_urlsafe(12)
     values = {"email": FIRST_ADMIN_EMAIL, "name": "Administrator", "is_admin": True}
     hashed = with_hashed_password(values | {"password": password})

@@ -34,6 +34,7 @@ from automart.web import (
     idempotent,
     page_of,
     paginate,
+    prepared,
     requires,
     secret_headers,
 )
@@ -51,13 +52,13 @@ class Users(MethodView):
         return paginate(select(User), User.id, query)
 
     @requires(ADMIN)
-    @idempotent
     @blp.arguments(NewUserSchema)
+    @prepared(service.with_hashed_password)
+    @idempotent
     @blp.response(201, UserSchema)
     @blp.alt_response(409, "CONFLICT")
     def post(self, values: Values) -> Answer:
         """Add a user."""
-        values = service.with_hashed_password(values)
         with transaction():
             user = service.create_user(values)
         return user, 201, {"Location": absolute_url("accounts.UserById", user_id=user.id)}

@@ -1,69 +1,72 @@
-"""`Prefer: wait` (RFC 7240 §4.3): answer a POST that starts a job with the finished job, if it is
-quick."""
+"""`Prefer: wait` (RFC 7240 §4.3): a request that submits a job waits for the job to end."""
 
 from __future__ import annotations
 
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from threading import BoundedSemaphore
 from typing import Any
 
-from flask import Response, make_response, request
+from flask import Response, g, make_response, request
 from werkzeug.http import parse_list_header
 
 from automart.background.models import Job
 from automart.background.schemas import JobSchema, job_url
 from automart.core.db import db, release_connection
 from automart.web.annotations import note
+from automart.web.decorators import Layer, View, in_layer
 
 LONGEST_WAIT = 30
-POLLED_EVERY = (0.02, 0.5)
+POLL_INTERVALS = (0.02, 0.5)
 POLL_AFTER = 1
 _WAIT = re.compile(r'wait\s*=\s*"?(\d+)"?\s*(;.*)?', re.ASCII | re.IGNORECASE)
-# A waiting request holds a thread. Beyond this number the answer is the plain 202.
-_places = BoundedSemaphore(16)
+# A waiting request occupies a thread. Beyond this number the response is the plain 202.
+_slots = BoundedSemaphore(16)
 
 
 def accepted(job: Job) -> tuple[Job, int, Mapping[str, str]]:
-    """The answer of a view that has submitted `job`."""
+    """Return the response of a view that has submitted `job`."""
+    g.submitted_job_id = job.id
     return job, 202, {"Location": job_url(job), "Retry-After": str(POLL_AFTER)}
 
 
-def can_wait(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Honour `Prefer: wait=N` on a view that answers with `accepted`. Outermost but for access."""
+def can_wait(view: View) -> View:
+    """Support `Prefer: wait=N` in a view that returns `accepted(…)`, or a replay of it."""
 
     @wraps(view)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         response = make_response(view(*args, **kwargs))
         seconds = _preferred_seconds()
-        if response.status_code != 202 or seconds is None:
+        job_id: uuid.UUID | None = g.get("submitted_job_id")
+        if job_id is None or seconds is None:
             return response
-        job = _when_ended(uuid.UUID(response.get_json()["id"]), seconds)
-        return response if job is None else _answer(response, job, seconds)
+        job = _wait(job_id, seconds)
+        return response if job is None else _with_job(response, job, seconds)
 
     note(wrapper, can_wait=True)
-    return wrapper
+    return in_layer(Layer.WAITING, wrapper)
 
 
 def _preferred_seconds() -> int | None:
-    """The asked seconds; None if nothing is asked. Malformed preferences are ignored (RFC 7240)."""
+    """Return how long the client will wait, None if it did not ask for that. Malformed preferences
+    are ignored (RFC 7240)."""
     for preference in parse_list_header(",".join(request.headers.getlist("Prefer"))):
-        asked = _WAIT.fullmatch(preference)
-        if asked:
-            return min(int(asked[1][:9]), LONGEST_WAIT)
+        match = _WAIT.fullmatch(preference)
+        if match:
+            return min(int(match[1][:9]), LONGEST_WAIT)
     return None
 
 
-def _when_ended(job_id: uuid.UUID, seconds: int) -> Job | None:
-    """The job as it is when it has ended or `seconds` are over. None: nobody could wait for it."""
+def _wait(job_id: uuid.UUID, seconds: int) -> Job | None:
+    """Return the job when it has ended or after `seconds`. None if too many requests wait."""
     deadline = time.monotonic() + seconds
-    pause, longest = POLLED_EVERY
-    with _a_place() as found:
-        while found:
+    pause, longest = POLL_INTERVALS
+    with _slot() as acquired:
+        while acquired:
             job = db.session.get(Job, job_id, populate_existing=True)
             release_connection()
             left = deadline - time.monotonic()
@@ -75,17 +78,17 @@ def _when_ended(job_id: uuid.UUID, seconds: int) -> Job | None:
 
 
 @contextmanager
-def _a_place() -> Iterator[bool]:
-    found = _places.acquire(blocking=False)
+def _slot() -> Iterator[bool]:
+    acquired = _slots.acquire(blocking=False)
     try:
-        yield found
+        yield acquired
     finally:
-        if found:
-            _places.release()
+        if acquired:
+            _slots.release()
 
 
-def _answer(response: Response, job: Job, seconds: int) -> Response:
-    """The job as it is now, with what else the 202 said of the request (a replay, say)."""
+def _with_job(response: Response, job: Job, seconds: int) -> Response:
+    """Return `response` with the job's present state. Its other headers stay, as of a replay."""
     response.set_data(make_response(JobSchema().dump(job)).get_data())
     if job.state.has_ended:
         response.status_code = 200

@@ -53,8 +53,8 @@ class Makes(MethodView):
         return paginate(makes, VehicleMake.id, query)
 
     @requires(ADMIN, scope="catalogue")
-    @idempotent
     @blp.arguments(MakeSchema)
+    @idempotent
     @blp.response(201, MakeSchema)
     @blp.alt_response(409, "CONFLICT")
     def post(self, values: Values) -> Answer:
@@ -136,8 +136,8 @@ class ModelById(MethodView):
 class VehicleSyncs(MethodView):
     @requires(ADMIN, scope="catalogue")
     @can_wait
-    @idempotent
     @blp.arguments(VehicleSyncRequest, required=False)
+    @idempotent
     @blp.response(202, JobSchema)
     @blp.alt_response(409, "CONFLICT")
     def post(self, asked: Values) -> tuple[Job, int, Any]:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import structlog
+from flask import has_app_context
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
@@ -30,7 +31,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, registry
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, registry
 
 from automart.core.db_types import UtcDateTime
 from automart.core.errors import NotFound
@@ -102,7 +103,7 @@ db = SQLAlchemy(
     engine_options={"pool_pre_ping": True},
 )
 migrate = Migrate()
-_turns: WeakKeyDictionary[Engine, Lock] = WeakKeyDictionary()
+_write_locks: WeakKeyDictionary[Engine, Lock] = WeakKeyDictionary()
 
 ModelT = TypeVar("ModelT", bound=Model)
 SelectT = TypeVar("SelectT", bound=Select[*tuple[Any, ...]])
@@ -162,23 +163,25 @@ def insert(model: type[Model] | Table) -> sqlite.Insert | postgresql.Insert:
 
 @contextmanager
 def transaction(*, durable: bool = True) -> Iterator[None]:
-    """Commit at the end, roll back on an error; then call what `after_commit` was given.
+    """Commit at the end or roll back on an error; after a commit, call what `after_commit` was
+    given.
 
-    Inside another transaction it is a part of that one. `durable=False` does not wait for the disk
-    on commit: only for work that is found undone and done again after a power failure, never for
-    what was acknowledged to a client.
+    Raises `RuntimeError` if the session already has changes: nothing is written outside a
+    transaction. Inside another transaction it is a part of that one. `durable=False` does not wait
+    for the disk on commit: only for work that is found undone and done again after a power failure,
+    never for what was acknowledged to a client.
     """
     session = db.session()
-    if "after_commit" in session.info:
+    if in_transaction():
         yield
-        session.flush()  # so that what follows finds it as after a commit: ids, broken rules
+        session.flush()  # so that the code behind it finds ids and broken constraints
         return
-    # A read before (of the caller's token, say) has opened a transaction, which on SQLite could
-    # not become a writing one: it is ended first. What was loaded stays usable.
-    session.commit()
-    callbacks: list[Callable[[], None]] = session.info.setdefault("after_commit", [])
+    # On SQLite, a transaction that a read has opened could not begin to write.
+    release_connection()
+    callbacks: list[Callable[[], None]] = []
     options = {"writes": True, "durable": durable}
-    with _turn_to_write():
+    with _one_writer_at_a_time():
+        session.info["after_commit"] = callbacks
         try:
             session.connection(execution_options=options)
             yield
@@ -192,18 +195,43 @@ def transaction(*, durable: bool = True) -> Iterator[None]:
         callback()
 
 
+def in_transaction() -> bool:
+    """Return whether the caller is inside `transaction()`."""
+    return "after_commit" in db.session().info
+
+
 def after_commit(callback: Callable[[], None]) -> None:
-    """Call `callback` once the present transaction is committed; never if it is rolled back."""
+    """Call `callback` after the current transaction is committed; never if it is rolled back."""
     db.session().info["after_commit"].append(callback)
 
 
 def release_connection() -> None:
-    """End the transaction that reads have opened, so that none is open while we wait."""
+    """End the transaction that reads have opened. Loaded rows stay usable.
+
+    Raises `RuntimeError` if there is anything to write, which it must not commit by the way.
+    """
+    if in_transaction():
+        raise RuntimeError("A transaction cannot be ended from within.")
     db.session().commit()
 
 
+def refuse_in_transaction(what: str) -> None:
+    """Raise `RuntimeError` if any transaction is open: slow work would keep its locks."""
+    if has_app_context() and db.session().in_transaction():
+        raise RuntimeError(f"A transaction is open during slow work: {what}.")
+
+
+def _refuse_foreign_changes(session: Session, *_: object) -> None:
+    if "after_commit" not in session.info:
+        raise RuntimeError("The session has changes that were made outside of transaction().")
+
+
+event.listen(db.session, "before_flush", _refuse_foreign_changes)
+
+
 def end_session(_error: BaseException | None = None) -> None:
-    """Give back the connection. That it is found lost then does not undo what has been answered."""
+    """Close the session. A lost connection at this point must not turn a finished response into an
+    error."""
     try:
         db.session.close()
     except DBAPIError as error:
@@ -212,50 +240,52 @@ def end_session(_error: BaseException | None = None) -> None:
 
 
 def is_transient(error: DBAPIError) -> bool:
-    """Whether the database is to blame, which is away or busy, and not what it was asked."""
+    """Return whether the database is unavailable or busy, as opposed to a faulty statement."""
     return error.connection_invalidated or isinstance(error, (OperationalError, InterfaceError))
 
 
 def disable_idle_timeout() -> None:
-    """Let the present transaction, which only reads, idle for as long as its reader pleases."""
+    """Let the current read-only transaction idle for as long as its reader takes."""
     if db.engine.dialect.name == "postgresql":
         db.session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
 
 
-def delete_in_batches(model: type[Model], which: ColumnElement[bool], at_once: int = 500) -> int:
-    """Delete the rows that `which` describes, in transactions of `at_once` rows: others want to
-    write meanwhile. Answers how many."""
+def delete_in_batches(model: type[Model], which: ColumnElement[bool], batch_size: int = 500) -> int:
+    """Delete the rows that match `which` and return their number.
+
+    Each batch is a transaction of its own, so that other writers do not wait for all of them.
+    """
     key = table_of(model).primary_key.columns
-    some = select(*key).where(which).limit(at_once)
+    batch = select(*key).where(which).limit(batch_size)
     total = 0
     while True:
         with transaction():
-            deleted = rowcount(delete(model).where(tuple_(*key).in_(some)))
+            deleted = rowcount(delete(model).where(tuple_(*key).in_(batch)))
         total += deleted
-        if deleted < at_once:
+        if deleted < batch_size:
             return total
 
 
 @contextmanager
-def _turn_to_write() -> Iterator[None]:
+def _one_writer_at_a_time() -> Iterator[None]:
     """Wait, on SQLite, until no other thread of this process writes.
 
-    SQLite lets one write at a time, and has the others ask again and again, in no order: some ask
-    in vain until their time is over. The fewer ask, the sooner each has its turn.
+    SQLite allows one writer. The others poll in no order, so that some poll in vain until they time
+    out. The fewer poll, the sooner each succeeds.
     """
-    turn = _turns.get(db.engine)
-    waited = turn is not None and turn.acquire(timeout=SQLITE_BUSY_SECONDS)
+    lock = _write_locks.get(db.engine)
+    acquired = lock is not None and lock.acquire(timeout=SQLITE_BUSY_SECONDS)
     try:
         yield
     finally:
-        if turn is not None and waited:
-            turn.release()
+        if lock is not None and acquired:
+            lock.release()
 
 
 def prepare_engine(engine: Engine) -> None:
     """Install what the two databases need on each connection and transaction."""
     if engine.dialect.name == "sqlite":
-        _turns[engine] = Lock()
+        _write_locks[engine] = Lock()
         event.listen(engine, "connect", _prepare_sqlite_connection)
         event.listen(engine, "begin", _begin_on_sqlite)
     else:
@@ -293,7 +323,7 @@ def _begin_on_sqlite(connection: Connection) -> None:
     if not options.get("writes"):
         connection.exec_driver_sql("BEGIN")
         return
-    synchronous = "FULL" if options["durable"] else "NORMAL"
+    synchronous = "FULL" if options.get("durable", True) else "NORMAL"
     connection.exec_driver_sql(f"PRAGMA synchronous = {synchronous}")
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 

@@ -17,6 +17,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
 
 from automart.core.config import Settings
+from automart.core.db import refuse_in_transaction
 from automart.core.errors import Unavailable
 
 if TYPE_CHECKING:  # exists for type checkers only
@@ -47,7 +48,7 @@ class Storage:
     def put(self, key: str, content: bytes) -> None:
         """Store a file: all of it or nothing."""
         try:
-            with _told(key):
+            with _access(key):
                 obstore.put(self._store, key, content, use_multipart=False)
                 if self._folder is not None:
                     _sync_to_disk(self._folder / key)
@@ -57,14 +58,14 @@ class Storage:
     def get(self, key: str) -> bytes:
         """The content of a file. Raises `NotStored`."""
         try:
-            with _told(key):
+            with _access(key):
                 return bytes(obstore.get(self._store, key).bytes())
         except FileNotFoundError:
             raise NotStored from None
 
     def delete(self, key: str) -> None:
         """Delete a file, if it is there."""
-        with _told(key):
+        with _access(key):
             try:
                 obstore.delete(self._store, key)
             except FileNotFoundError:
@@ -112,15 +113,17 @@ def current_storage() -> Storage:
 
 
 @contextmanager
-def _told(key: str) -> Iterator[None]:
-    """Tell what went wrong to the log, without the key: whoever knows it may see the photo."""
+def _access(key: str) -> Iterator[None]:
+    """Turn the storage's errors into `Unavailable`, and log them without the key: it is a secret
+    that grants access to the photo."""
+    refuse_in_transaction("access to the storage")
     try:
         yield
     except FileNotFoundError:
         raise
     except (BaseError, OSError) as error:
-        told = str(error).partition("\n")[0].replace(key, "…").replace(Path(key).stem, "…")
-        log.error("storage_unavailable", error=type(error).__name__, told=told)  # noqa: TRY400 - the traceback has the key
+        detail = str(error).partition("\n")[0].replace(key, "…").replace(Path(key).stem, "…")
+        log.error("storage_unavailable", error=type(error).__name__, detail=detail)  # noqa: TRY400 - the traceback has the key
         raise Unavailable("The storage of photos is not available at the moment.") from None
 
 

@@ -58,8 +58,8 @@ class Customers(MethodView):
         return paginate_by(partial(search.find, query["q"]), Customer.id, query)
 
     @requires(USER)
-    @idempotent
     @blp.arguments(CustomerSchema)
+    @idempotent
     @blp.response(201, CustomerSchema)
     def post(self, values: Values) -> Answer:
         """Add a customer."""

@@ -59,8 +59,8 @@ class Dealers(MethodView):
         return paginate(select(Dealer), Dealer.id, query)
 
     @requires(USER)
-    @idempotent
     @blp.arguments(DealerSchema)
+    @idempotent
     @blp.response(201, DealerSchema)
     def post(self, values: Values) -> Answer:
         """Add a dealer."""
@@ -116,8 +116,8 @@ class Cars(MethodView):
         return paginate(cars, Car.id, query)
 
     @requires(USER)
-    @idempotent
     @blp.arguments(CarSchema)
+    @idempotent
     @blp.response(201, CarSchema)
     @blp.alt_response(409, "CONFLICT")
     def post(self, values: Values) -> Answer:
@@ -203,8 +203,8 @@ class Bookings(MethodView):
         return paginate(bookings, Booking.id, query)
 
     @requires(USER)
-    @idempotent
     @blp.arguments(BookingValues)
+    @idempotent
     @blp.response(201, BookingSchema)
     @blp.alt_response(409, "CONFLICT")
     def post(self, values: Values) -> Answer:

@@ -66,8 +66,8 @@ class Locations(MethodView):
         return paginate(locations, Location.id, query)
 
     @requires(USER)
-    @idempotent
     @blp.arguments(LocationSchema)
+    @idempotent
     @blp.response(201, LocationSchema)
     def post(self, values: Values) -> Answer:
         """Add a location."""
@@ -119,8 +119,8 @@ class SprocketTypes(MethodView):
         return paginate(select(SprocketType), SprocketType.id, query)
 
     @requires(USER)
-    @idempotent
     @blp.arguments(SprocketTypeSchema)
+    @idempotent
     @blp.response(201, SprocketTypeSchema)
     def post(self, values: Values) -> Answer:
         """Add a sprocket type."""
@@ -175,8 +175,8 @@ class Factories(MethodView):
         return page
 
     @requires(USER)
-    @idempotent
     @blp.arguments(FactorySchema)
+    @idempotent
     @blp.response(201, FactorySchema)
     def post(self, values: Values) -> Answer:
         """Add a factory at a location. Its chart begins."""
@@ -258,8 +258,8 @@ class Sprockets(MethodView):
         return paginate(sprockets, Sprocket.id, query)
 
     @requires(USER)
-    @idempotent
     @blp.arguments(SprocketSchema)
+    @idempotent
     @blp.response(201, SprocketSchema)
     def post(self, values: Values) -> Answer:
         """Add a sprocket that a factory has made."""

@@ -33,8 +33,8 @@ blp = Blueprint("purchases", __name__, url_prefix="/v1", description="Purchases 
 class SalesWebhook(MethodView):
     @requires(scope=OFFICE_SCOPE)
     @can_wait
-    @idempotent
     @blp.arguments(SaleSchema)
+    @idempotent
     @blp.response(202, JobSchema)
     @blp.alt_response(409, "CONFLICT")
     def post(self, sale: Values) -> tuple[Job, int, Any]:

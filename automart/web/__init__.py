@@ -12,6 +12,7 @@ from automart.web.authorization import (
     public,
     requires,
 )
+from automart.web.decorators import prepared
 from automart.web.etags import check_version, secret_headers
 from automart.web.filters import where_given
 from automart.web.idempotency import IdempotencyKey, expire_idempotency_keys, idempotent
@@ -50,6 +51,7 @@ __all__ = [
     "page_of",
     "paginate",
     "paginate_by",
+    "prepared",
     "public",
     "requires",
     "secret_headers",

@@ -19,6 +19,7 @@ from flask import Flask, current_app, g, has_request_context, request
 from automart.core.db import release_connection
 from automart.core.errors import Forbidden
 from automart.web.annotations import note
+from automart.web.decorators import Layer, View, in_layer
 
 log = structlog.get_logger(__name__)
 
@@ -89,7 +90,6 @@ class Access:
         return f"{told[0].upper()}{told[1:]}."
 
 
-View = Callable[..., Any]
 _PUBLIC = Access()
 
 
@@ -201,7 +201,7 @@ def _guarded(access: Access) -> Callable[[View], View]:
         note(wrapper, access=access)
         # Whatever else is put around `wrapper` copies this, and so is told from it.
         vars(wrapper)["guard"] = wrapper
-        return wrapper
+        return in_layer(Layer.ACCESS, wrapper)
 
     return decorate
 

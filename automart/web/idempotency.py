@@ -1,15 +1,16 @@
-"""`Idempotency-Key`: a POST that is sent again is answered again and not done again."""
+"""`Idempotency-Key`: a request that is sent twice is executed once and answered twice."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
+import json
+import uuid
 from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any
 
-from flask import Response, current_app, make_response, request
+from flask import Response, current_app, g, make_response, request
 from sqlalchemy import JSON, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -17,15 +18,18 @@ from automart.core.db import Model, db, delete_in_batches, insert, transaction, 
 from automart.core.errors import Invalid, Malformed
 from automart.web.annotations import note
 from automart.web.authorization import current_caller_id
+from automart.web.decorators import Layer, View, in_layer
+from automart.web.media_types import MULTIPART
 from automart.web.parsing import read_body
 
 REMEMBERED_FOR = timedelta(hours=24)
 LONGEST_KEY = 255
 KEPT_HEADERS = ("Content-Type", "Location", "Retry-After")
+STORED = ("status", "headers", "body", "job_id")
 
 
 class IdempotencyKey(Model):
-    """A key that a caller has used, with the answer; without one while the first still runs."""
+    """A key that a caller has used, and the response. `status` is null until there is one."""
 
     __tablename__ = "idempotency_key"
     __table_args__ = (Index(None, "created_at"),)
@@ -38,29 +42,34 @@ class IdempotencyKey(Model):
     status: Mapped[int | None]
     headers: Mapped[list[list[str]] | None] = mapped_column(JSON(none_as_null=True))
     body: Mapped[str | None]
+    job_id: Mapped[uuid.UUID | None]
+    """The job that the request submitted, for `Prefer: wait` on a replay."""
 
 
-def idempotent(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Honour `Idempotency-Key` on a view that answers 201 or 202.
+def idempotent(view: View) -> View:
+    """Support `Idempotency-Key` in a view that answers 201 or 202.
 
-    The key, the answer and whatever the view stores are committed in one transaction.
+    The key, the response and the view's changes are committed in one transaction, which is opened
+    around the view.
     """
 
     @wraps(view)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        key = _asked_key()
+        key = _requested_key()
         if key is None:
             return view(*args, **kwargs)
+        # Not in the transaction: it reads the body, which a slow client may still be sending.
+        fingerprint = _fingerprint()
         with transaction():
-            row = _claim(key)
+            row = _claim(key, fingerprint)
             if row.status is not None:
-                return _answer_again(row)
+                return _replay(row)
             response = make_response(view(*args, **kwargs))
-            _remember(row, response)
+            _store(row, response)
         return response
 
     note(wrapper, idempotent=True)
-    return wrapper
+    return in_layer(Layer.IDEMPOTENCY, wrapper)
 
 
 def expire_idempotency_keys() -> int:
@@ -69,7 +78,7 @@ def expire_idempotency_keys() -> int:
     return delete_in_batches(IdempotencyKey, old)
 
 
-def _asked_key() -> str | None:
+def _requested_key() -> str | None:
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return None
@@ -78,45 +87,62 @@ def _asked_key() -> str | None:
     return key
 
 
-def _claim(key: str) -> IdempotencyKey:
-    """The row of `key`. While another request with it runs, the INSERT waits for its end."""
+def _claim(key: str, fingerprint: str) -> IdempotencyKey:
+    """Return the row of `key`. The INSERT waits for another request with this key to end."""
     caller = current_caller_id() or "anyone"
     now = utcnow()
-    values = {"caller": caller, "key": key, "fingerprint": _fingerprint(), "created_at": now}
-    expired = IdempotencyKey.created_at < now - REMEMBERED_FOR
-    fresh = insert(IdempotencyKey).values(values | {"status": None, "headers": None, "body": None})
+    values = {"caller": caller, "key": key, "fingerprint": fingerprint, "created_at": now}
+    values |= dict.fromkeys(STORED)
+    fresh = insert(IdempotencyKey).values(values)
     db.session.execute(
         fresh.on_conflict_do_update(
             index_elements=["caller", "key"],
-            set_={name: fresh.excluded[name] for name in ("fingerprint", "created_at", "status")},
-            where=expired,
+            set_={name: fresh.excluded[name] for name in ("fingerprint", "created_at", *STORED)},
+            where=IdempotencyKey.created_at < now - REMEMBERED_FOR,
         )
     )
     row = db.session.get_one(IdempotencyKey, (caller, key), populate_existing=True)
-    if row.fingerprint != values["fingerprint"]:
+    if row.fingerprint != fingerprint:
         raise Invalid("This Idempotency-Key was used before, for another request.")
     return row
 
 
 def _fingerprint() -> str:
+    """Return a hash of the method, path, query and body."""
     # Keyed, for the body may hold a password, which a plain hash would let a thief of the database
     # try out.
     key = str(current_app.secret_key).encode()
     digest = hmac.new(key, f"{request.method} {request.path}?".encode(), hashlib.sha256)
-    digest.update(request.query_string + b"\n" + read_body(request))
+    digest.update(request.query_string + b"\n")
+    if request.mimetype == MULTIPART:
+        _add_form(digest)
+    else:
+        digest.update(read_body(request))
     return digest.hexdigest()
 
 
-def _remember(row: IdempotencyKey, response: Response) -> None:
+def _add_form(digest: hmac.HMAC) -> None:
+    """Add fields and files to `digest`. The body as a whole has another boundary each time."""
+    fields = [[name, value] for name, value in request.form.items(multi=True)]
+    digest.update(json.dumps(fields).encode())
+    for name, file in request.files.items(multi=True):
+        content = hashlib.file_digest(file.stream, "sha256")  # type: ignore[arg-type]
+        file.stream.seek(0)
+        digest.update(json.dumps([name, content.hexdigest()]).encode())
+
+
+def _store(row: IdempotencyKey, response: Response) -> None:
     if not 200 <= response.status_code < 300:
         raise RuntimeError("An idempotent view must raise its errors.")
     row.status = response.status_code
     row.headers = [[k, v] for k, v in response.headers if k in KEPT_HEADERS]
     row.body = response.get_data(as_text=True)
+    row.job_id = g.get("submitted_job_id")
 
 
-def _answer_again(row: IdempotencyKey) -> Response:
+def _replay(row: IdempotencyKey) -> Response:
     response = Response(row.body, status=row.status)
     response.headers.update(dict(row.headers or []))
     response.headers["Idempotent-Replayed"] = "true"
+    g.submitted_job_id = row.job_id
     return response

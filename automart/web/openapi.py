@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import secrets
+from collections.abc import Callable
 from http import HTTPStatus
 from threading import Lock
 from typing import Any
@@ -26,6 +27,7 @@ from swagger_ui import core as swagger_ui
 from automart.core.db_types import LARGEST_ID
 from automart.core.errors import status_name, status_phrase
 from automart.web.authorization import Access, public
+from automart.web.decorators import Layer, View, in_layer
 from automart.web.etags import version_response
 from automart.web.fields import Flag, Id, Number, QueryFlag, QueryInteger, QueryText, UtcTime
 from automart.web.media_types import PROBLEM_JSON
@@ -107,6 +109,16 @@ class Blueprint(flask_smorest.Blueprint):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._prepare_doc_cbks.append(_document_conventions)
+
+    def arguments(self, *args: Any, **kwargs: Any) -> Callable[[View], View]:
+        """Also check the order of decorators."""
+        decorate = super().arguments(*args, **kwargs)
+        return lambda view: in_layer(Layer.ARGUMENTS, decorate(view))
+
+    def response(self, *args: Any, **kwargs: Any) -> Callable[[View], View]:
+        """Also check the order of decorators."""
+        decorate = super().response(*args, **kwargs)
+        return lambda view: in_layer(Layer.RESPONSE, decorate(view))
 
 
 class Api(flask_smorest.Api):

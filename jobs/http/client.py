@@ -26,6 +26,7 @@ from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 from urllib3.util.ssl_ import create_urllib3_context
 
+from automart.core.db import refuse_in_transaction
 from automart.web.urls import HOST
 from jobs.http.public_addresses import why_not_public
 from jobs.http.response import WebhookResponse, read_response
@@ -63,6 +64,7 @@ def post(
     `timeout` is for everything together, from resolving the name to the last byte of the response.
     `allow_private` skips the check of addresses. `tls` replaces `default_tls()`.
     """
+    refuse_in_transaction("posting a webhook")
     deadline = Deadline(timeout)
     target, host = _parse(url)
     connection_class = _CONNECTIONS[target.scheme or ""]

@@ -191,7 +191,7 @@ class TestCancelling:
 def busy() -> Iterator[None]:
     """All places to wait in are taken."""
     with ExitStack() as stack:
-        while stack.enter_context(prefer_wait._a_place()):
+        while stack.enter_context(prefer_wait._slot()):
             pass
         yield
 

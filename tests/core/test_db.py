@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-import select
+import io
+import select as selecting
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import event, text, update
+from sqlalchemy import event, select, text, update
 from sqlalchemy.engine import Connection
 
+from automart.accounts.passwords import hash_password, is_right
 from automart.catalogue.models import VehicleMake
 from automart.core.config import Settings
-from automart.core.db import POSTGRESQL_SETTINGS, db, transaction
+from automart.core.db import (
+    POSTGRESQL_SETTINGS,
+    db,
+    refuse_in_transaction,
+    release_connection,
+    transaction,
+)
 from automart.core.schema_version import impatient_engine
+from automart.core.storage import current_storage
+from automart.customers import photos
 from automart.inventory.models import Car
+from jobs.http import client
 from tests.support.http import assert_problem
 from tests.support.inventory import booking_body, day, make_car
 
@@ -82,6 +94,73 @@ def test_who_would_wait_too_long_for_another_writer_is_told_to_come_again(
     assert int(response.headers["Retry-After"]) > 0
 
 
+class TestTransaction:
+    def test_changes_that_were_made_before_are_refused(self, app: Flask) -> None:
+        db.session.add(VehicleMake(id=1, name="Acura"))
+        with pytest.raises(RuntimeError, match="outside of transaction"), transaction():
+            pytest.fail("It was entered.")
+        db.session.rollback()
+        assert db.session.get(VehicleMake, 1) is None
+
+    @pytest.mark.parametrize("act", [db.session.delete, lambda make: setattr(make, "name", "B")])
+    def test_changed_and_deleted_rows_are_refused_as_well(
+        self, app: Flask, act: Callable[[VehicleMake], None]
+    ) -> None:
+        with transaction():
+            db.session.add(VehicleMake(id=1, name="Acura"))
+        act(db.session.get_one(VehicleMake, 1))
+        with pytest.raises(RuntimeError, match="outside of transaction"):
+            release_connection()
+        db.session.rollback()
+        assert db.session.get_one(VehicleMake, 1).name == "Acura"
+
+    def test_a_query_does_not_write_what_is_in_no_transaction(self, app: Flask) -> None:
+        db.session.add(VehicleMake(id=1, name="Acura"))
+        with pytest.raises(RuntimeError, match="outside of transaction"):
+            db.session.scalars(select(VehicleMake)).all()
+
+    def test_rows_that_were_read_before_stay_usable(self, app: Flask) -> None:
+        with transaction():
+            db.session.add(VehicleMake(id=1, name="Acura"))
+        make = db.session.scalars(select(VehicleMake)).one()
+        release_connection()
+        with transaction():
+            make.name = "Honda"
+        db.session.rollback()
+        assert db.session.get_one(VehicleMake, 1).name == "Honda"
+
+    def test_it_cannot_be_ended_from_within(self, app: Flask) -> None:
+        with pytest.raises(RuntimeError, match="from within"), transaction():
+            release_connection()
+
+
+class TestSlowWork:
+    @pytest.fixture(
+        params=[
+            lambda: hash_password("a quite long password"),
+            lambda: is_right("a quite long password", None),
+            lambda: photos.made_fit(io.BytesIO(b"no picture")),
+            lambda: current_storage().get("ab/cd.webp"),
+            lambda: client.post("http://localhost", body=b"", headers={}, allow_private=True),
+        ]
+    )
+    def slow_work(self, request: pytest.FixtureRequest) -> Callable[[], object]:
+        work: Callable[[], object] = request.param
+        return work
+
+    def test_is_refused_in_a_transaction(self, app: Flask, slow_work: Callable[[], object]) -> None:
+        with pytest.raises(RuntimeError, match="transaction"), transaction():
+            slow_work()
+
+    def test_that_keeps_a_connection_is_refused(self, app: Flask) -> None:
+        refuse_in_transaction("waiting")
+        db.session.execute(text("SELECT 1"))
+        with pytest.raises(RuntimeError, match="during slow work: waiting"):
+            refuse_in_transaction("waiting")
+        release_connection()
+        refuse_in_transaction("waiting")
+
+
 @on_postgresql
 def test_postgresql_is_told_what_not_to_wait_for(app: Flask, settings: Settings) -> None:
     """By statements that outlive a rollback, and not when connecting, which a pgbouncer refuses."""
@@ -110,7 +189,7 @@ def test_who_did_nothing_for_too_long_is_told_to_come_again(
         db.session.execute(text("SET LOCAL idle_in_transaction_session_timeout = '1ms'"))
         connection = db.session.connection().connection.dbapi_connection
         assert connection is not None
-        select.select([connection], [], [], 60)  # until the server has said that it is over
+        selecting.select([connection], [], [], 60)  # until the server has said that it is over
         db.session.execute(text("SELECT 1"))
 
     response = client.get("/v1/makes")

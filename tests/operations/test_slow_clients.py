@@ -2,32 +2,11 @@
 
 from __future__ import annotations
 
-import io
-
 from flask import Flask
 from flask.testing import FlaskClient
 
 from automart.core.db import db
-from tests.support.http import assert_problem
-
-
-class Watched(io.BytesIO):
-    """A body that notes how many connections to the database are in use when it is read."""
-
-    def __init__(self, app: Flask, content: bytes) -> None:
-        super().__init__(content)
-        self._app = app
-        self.in_use: set[int] = set()
-
-    def read(self, size: int | None = -1) -> bytes:
-        with self._app.app_context():
-            self.in_use.add(db.engine.pool.checkedout())  # type: ignore[attr-defined]
-        return super().read(size)
-
-    def readinto(self, buffer: bytearray) -> int:
-        content = self.read(len(buffer))
-        buffer[: len(content)] = content
-        return len(content)
+from tests.support.http import Watched, assert_problem
 
 
 def test_a_body_that_is_being_sent_keeps_no_connection(app: Flask, as_user: FlaskClient) -> None:

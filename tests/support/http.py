@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any
 
+from flask import Flask
 from werkzeug.test import TestResponse
 
+from automart.core.db import db
+
 PROBLEM_MEMBERS = {"type", "title", "status", "detail", "instance", "request_id"}
+
+
+class Watched(io.BytesIO):
+    """A body that notes how many connections to the database are in use when it is read."""
+
+    def __init__(self, app: Flask, content: bytes) -> None:
+        super().__init__(content)
+        self._app = app
+        self.in_use: set[int] = set()
+
+    def read(self, size: int | None = -1) -> bytes:
+        with self._app.app_context():
+            self.in_use.add(db.engine.pool.checkedout())  # type: ignore[attr-defined]
+        return super().read(size)
+
+    def readinto(self, buffer: bytearray) -> int:
+        content = self.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
 
 
 def assert_problem(response: TestResponse, status: int) -> dict[str, Any]:

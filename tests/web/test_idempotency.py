@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -16,7 +18,7 @@ from automart.catalogue.models import VehicleMake
 from automart.core.db import db, transaction, utcnow
 from automart.web import IdempotencyKey, expire_idempotency_keys, idempotent
 from tests.support.catalogue import HONDA, add_make
-from tests.support.http import assert_problem, at_once, pointers
+from tests.support.http import Watched, assert_problem, at_once, pointers
 
 HONDA_BODY = {"id": HONDA, "name": "Honda"}
 
@@ -72,7 +74,7 @@ def test_the_prefix_does_not_make_it_another_request(client: FlaskClient) -> Non
 
 def test_the_same_key_with_another_body_or_path_is_422(client: FlaskClient) -> None:
     post(client, "k")
-    for body in ({"id": 1, "name": "Honda"}, {}, None):
+    for body in ({"id": 1, "name": "Honda"}, {}):
         assert_problem(post(client, "k", body), 422)
     assert_problem(post(client, "k", HONDA_BODY, "/v1/vehicle-syncs"), 422)
     assert [make["id"] for make in client.get("/v1/makes").json["items"]] == [HONDA]
@@ -110,6 +112,45 @@ def test_key_and_thing_are_stored_together_or_not_at_all(app: Flask, fails: bool
     assert response.status_code == (500 if fails else 201)
     assert keys() == (0 if fails else 1)
     assert (db.session.get(VehicleMake, 1) is None) == fails
+
+
+def test_no_transaction_is_open_while_the_body_is_read(app: Flask, client: FlaskClient) -> None:
+    body = Watched(app, json.dumps(HONDA_BODY).encode())
+    db.session.rollback()
+    response = client.post(
+        "/v1/makes",
+        input_stream=body,
+        content_type="application/json",
+        content_length=len(body.getvalue()),
+        headers={"Idempotency-Key": "k"},
+    )
+    assert response.status_code == 201
+    assert body.in_use == {0}
+
+
+def test_a_user_with_a_password_is_added_once(client: FlaskClient) -> None:
+    """Hashing a password in the transaction of the key would be a 500."""
+    user = {"email": "zoe@example.org", "name": "Zoë", "password": "a quite long password"}
+    first, again = (post(client, "k", user, "/v1/users") for _ in range(2))
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.get_json() == first.get_json()
+
+
+def test_forms_are_compared_by_their_fields_and_files(app: Flask) -> None:
+    @app.post("/form")
+    @idempotent
+    def form() -> tuple[str, int]:
+        return "", 201
+
+    def send(key: str, content: bytes, name: str = "file", **fields: str) -> TestResponse:
+        data = {name: (io.BytesIO(content), "cars.csv")} | fields
+        return app.test_client().post("/form", data=data, headers={"Idempotency-Key": key})
+
+    assert send("k", b"a,b").status_code == 201
+    assert send("k", b"a,b").headers["Idempotent-Replayed"] == "true"  # with another boundary
+    assert_problem(send("k", b"a,c"), 422)
+    assert_problem(send("k", b"a,b", name="other"), 422)
+    assert_problem(send("k", b"a,b", keep_good="true"), 422)
 
 
 def test_keys_have_up_to_255_printable_characters(

@@ -39,8 +39,8 @@ class Manufacturers(MethodView):
         return paginate(select(Manufacturer), Manufacturer.id, query)
 
     @requires(ADMIN)
-    @idempotent
     @blp.arguments(ManufacturerSchema)
+    @idempotent
     @blp.response(201, ManufacturerSchema)
     def post(self, values: Values) -> Answer:
         """Create a manufacturer."""
