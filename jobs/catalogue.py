@@ -1,8 +1,7 @@
-"""The vehicle sync: one request and one transaction a make."""
+"""The vehicle sync: one request and one transaction for each make."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from http import HTTPStatus
@@ -18,112 +17,112 @@ from automart.catalogue.sync import PendingMake
 from automart.core.config import current_settings
 from automart.core.db import db, transaction
 from automart.core.errors import problem
-from jobs.context import Requeue, Run
+from jobs.context import Run
 
 log = structlog.get_logger(__name__)
 
 CONNECTIONS = 8
-AHEAD = 2 * CONNECTIONS
-STOP_SEEN_WITHIN = 0.5
-SHUT_OUT_ALLOWED = 5
+REQUESTS_AHEAD = 2 * CONNECTIONS
+STOP_CHECK_INTERVAL = 0.5
+UNANSWERED_ALLOWED = 5
 
 Answer = dict[int, str] | NhtsaError
 
 
 def vehicle_sync(run: Run, make_ids: Sequence[int] | None, approve_deletions: bool) -> None:
-    """Bring the models of these makes, or of all, in step with NHTSA.
+    """Update the models of these makes, or of all makes, to those of NHTSA.
 
-    Safe to run again at any point: makes that have an outcome are not asked for again.
+    Safe to run again at any point: makes that have an outcome are not requested again.
     """
-    _line_up(run.claim, make_ids)
-    shut_out = 0
+    _enqueue(run.lease, make_ids)
     settings = current_settings()
+    unanswered = 0  # makes in a row
     with NhtsaClient(
         settings.nhtsa_url,
         rate=settings.nhtsa_requests_per_second,
         connections=CONNECTIONS,
     ) as client:
-        for turn, answer in _answers(client, sync.pending_makes(run.claim.job_id), run.stopping):
-            _record(run.claim, turn, answer, approved=approve_deletions)
-            is_shut_out = isinstance(answer, NhtsaError) and answer.is_shut_out
-            shut_out = shut_out + 1 if is_shut_out else 0
-            if shut_out == SHUT_OUT_ALLOWED:
-                _give_up(run.claim, f"Not asked: {shut_out} makes in a row failed. {answer}")
+        for make, answer in _answers(client, sync.pending_makes(run.lease.job_id), run):
+            _record(run.lease, make, answer, approved=approve_deletions)
+            is_unanswered = isinstance(answer, NhtsaError) and answer.is_shut_out
+            unanswered = unanswered + 1 if is_unanswered else 0
+            if unanswered == UNANSWERED_ALLOWED:
+                reason = f"Not requested: {unanswered} makes in a row failed. {answer}"
+                _fail_remaining(run.lease, reason)
                 break
-    _conclude(run.claim)
+    _conclude(run.lease)
 
 
-def _line_up(claim: JobLease, make_ids: Sequence[int] | None) -> None:
+def _enqueue(lease: JobLease, make_ids: Sequence[int] | None) -> None:
     with transaction():
-        job = db.session.get_one(Job, claim.job_id)
+        job = db.session.get_one(Job, lease.job_id)
         if job.total is None:
-            claim.expect(sync.enqueue_makes(claim.job_id, make_ids))
+            lease.expect(sync.enqueue_makes(lease.job_id, make_ids))
 
 
 def _answers(
-    client: NhtsaClient, pending_makes: Iterable[PendingMake], stopping: threading.Event
+    client: NhtsaClient, pending_makes: Iterable[PendingMake], run: Run
 ) -> Iterator[tuple[PendingMake, Answer]]:
-    """NHTSA's answers as they arrive, a few asked for ahead. Raises `Stopping`."""
+    """Yield NHTSA's answers in order of arrival, with some requests under way. Raises `Requeue`."""
     pool = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="nhtsa")
     try:
-        asked: dict[Future[Answer], PendingMake] = {}
-        for turn in pending_makes:
-            asked[pool.submit(_ask, client, turn)] = turn
-            if len(asked) >= AHEAD:
-                yield from _arrived(asked, stopping)
-        while asked:
-            yield from _arrived(asked, stopping)
+        requests: dict[Future[Answer], PendingMake] = {}
+        for make in pending_makes:
+            requests[pool.submit(_request, client, make)] = make
+            if len(requests) >= REQUESTS_AHEAD:
+                yield from _completed(requests, run)
+        while requests:
+            yield from _completed(requests, run)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _arrived(
-    asked: dict[Future[Answer], PendingMake], stopping: threading.Event
+def _completed(
+    requests: dict[Future[Answer], PendingMake], run: Run
 ) -> Iterator[tuple[PendingMake, Answer]]:
     done: set[Future[Answer]] = set()
     while not done:
-        if stopping.is_set():
-            raise Requeue
-        done, _ = wait(asked, timeout=STOP_SEEN_WITHIN, return_when=FIRST_COMPLETED)
+        run.check_stop()
+        done, _ = wait(requests, timeout=STOP_CHECK_INTERVAL, return_when=FIRST_COMPLETED)
     for future in done:
-        yield asked.pop(future), future.result()
+        yield requests.pop(future), future.result()
 
 
-def _ask(client: NhtsaClient, turn: PendingMake) -> Answer:
+def _request(client: NhtsaClient, make: PendingMake) -> Answer:
     try:
-        models = client.models(turn.make_id)
-        if not models and turn.has_models:
-            # Now and then an answer is empty by mistake.
-            models = client.models(turn.make_id)
+        models = client.models(make.make_id)
+        if not models and make.has_models:
+            # NHTSA's answers are sometimes empty by mistake.
+            models = client.models(make.make_id)
     except NhtsaError as error:
         return error
     return models
 
 
-def _record(claim: JobLease, turn: PendingMake, answer: Answer, *, approved: bool) -> None:
-    # After a power failure the job would find this make without outcome, and ask again.
+def _record(lease: JobLease, make: PendingMake, answer: Answer, *, approved: bool) -> None:
+    # After a power failure the job finds the make without outcome, and requests it again.
     with transaction(durable=False):
-        claim.advance()
+        lease.advance()
         if isinstance(answer, NhtsaError):
-            log.warning("make_failed", make_id=turn.make_id, reason=str(answer))
-            sync.record_outcome(claim.job_id, turn.make_id, OutcomeState.FAILED, reason=str(answer))
+            log.warning("make_failed", make_id=make.make_id, reason=str(answer))
+            sync.record_outcome(lease.job_id, make.make_id, OutcomeState.FAILED, reason=str(answer))
         else:
-            sync.apply(claim.job_id, turn, answer, approved=approved)
+            sync.apply(lease.job_id, make, answer, approved=approved)
 
 
-def _give_up(claim: JobLease, reason: str) -> None:
-    log.error("sync_given_up", reason=reason)
+def _fail_remaining(lease: JobLease, reason: str) -> None:
+    log.error("sync_aborted", reason=reason)
     with transaction():
-        claim.advance(sync.fail_remaining(claim.job_id, reason))
+        lease.advance(sync.fail_remaining(lease.job_id, reason))
 
 
-def _conclude(claim: JobLease) -> None:
+def _conclude(lease: JobLease) -> None:
     with transaction():
-        result = sync.summary(claim.job_id)
+        result = sync.summary(lease.job_id)
         failed = result["makes_failed"]
         others = result["makes_updated"] or result["makes_unchanged"] or result["makes_held"]
         if failed and not others:
             detail = f"All {len(failed)} makes failed. The first: {failed[0]['reason']}"
-            claim.fail(problem(HTTPStatus.BAD_GATEWAY, detail), result)
+            lease.fail(problem(HTTPStatus.BAD_GATEWAY, detail), result)
         else:
-            claim.succeed(result)
+            lease.succeed(result)

@@ -1,4 +1,4 @@
-"""What a running job holds: its claim, kept up by a timer, and the word that it should stop."""
+"""What the function of a running job is given: its lease, and the request to stop."""
 
 from __future__ import annotations
 
@@ -21,26 +21,35 @@ stopping = threading.Event()
 
 
 class Requeue(Exception):
-    """Raised by a long job that heeds `Run.stopping`: it is queued again as it stands."""
+    """The job gives up its worker before it is done, and is to be queued again as it stands.
+
+    The message is the reason, for the log.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a job's function is given besides its arguments.
+    """One run of a job.
 
-    The function ends `claim` in its last transaction, and heeds `stopping` if it takes long.
+    The job's function must end `lease` in its last transaction. A long one calls `check_stop` at
+    least every few seconds.
     """
 
-    claim: JobLease
+    lease: JobLease
     stopping: threading.Event
+
+    def check_stop(self) -> None:
+        """Raise `Requeue` if the worker is stopping."""
+        if self.stopping.is_set():
+            raise Requeue("The worker is stopping.")
 
 
 @contextmanager
-def renewed(claim: JobLease) -> Iterator[None]:
-    """Renew the lease of `claim` from a thread, for as long as this process lives and works."""
+def renewed(lease: JobLease) -> Iterator[None]:
+    """Renew `lease` from a thread while this process works on the job."""
     ended = threading.Event()
     app = app_ctx.app
-    timer = threading.Thread(target=_renew, args=(app, claim, ended), name="lease", daemon=True)
+    timer = threading.Thread(target=_renew, args=(app, lease, ended), name="lease", daemon=True)
     timer.start()
     try:
         yield
@@ -48,13 +57,13 @@ def renewed(claim: JobLease) -> Iterator[None]:
         ended.set()
 
 
-def _renew(app: Flask, claim: JobLease, ended: threading.Event) -> None:
+def _renew(app: Flask, lease: JobLease, ended: threading.Event) -> None:
     while not ended.wait(RENEWAL_INTERVAL.total_seconds()):
         try:
             with app.app_context():
-                claim.renew()
+                lease.renew()
         except LeaseLost:
             return
         except DBAPIError as error:
-            # The lease has some time left, and the next renewal may find the database again.
-            log.warning("lease_not_renewed", job_id=str(claim.job_id), error=str(error.orig))
+            # The lease has some time left, in which the next renewal may succeed.
+            log.warning("lease_not_renewed", job_id=str(lease.job_id), error=str(error.orig))

@@ -16,7 +16,8 @@ from sqlalchemy import exists, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from automart import create_app
-from automart.background import Job, Kind
+from automart.background import Job
+from automart.background.kinds import VEHICLE_SYNC
 from automart.background.maintenance import (
     dispatch_due,
     dispatch_lost,
@@ -86,7 +87,7 @@ def start_nightly_sync(settings: Settings, now: datetime) -> None:
     if now > due + NIGHTLY_MAY_BE_LATE_BY:
         return
     nightly = exists().where(
-        Job.kind == str(Kind.VEHICLE_SYNC), Job.owner == SCHEDULER, Job.created_at >= due
+        Job.kind == VEHICLE_SYNC.name, Job.owner == SCHEDULER, Job.created_at >= due
     )
     with transaction():
         if db.session.scalar(select(nightly)):

@@ -1,4 +1,4 @@
-"""The job that records a sale."""
+"""The job that records a reported sale."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from jobs.context import Run
 def purchase_recording(
     run: Run, regional_office_id: int, external_order_number: str, make_id: int, car_model: str
 ) -> None:
-    """Store a reported sale as a purchase. Repeated reports of a sale give the same purchase."""
+    """Store a sale as a purchase. A sale that is reported again is the same purchase."""
     try:
         with transaction():
             purchase = service.create_purchase(
                 regional_office_id, external_order_number, make_id, car_model
             )
-            run.claim.succeed(PurchaseSchema().dump(purchase))
+            run.lease.succeed(PurchaseSchema().dump(purchase))
     except IntegrityError:
         raise Conflict("The office or the make was deleted before the sale was recorded.") from None

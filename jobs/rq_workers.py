@@ -21,7 +21,7 @@ from sqlalchemy.orm import configure_mappers
 from werkzeug.utils import import_string
 
 from automart import create_app
-from automart.background.kinds import Kind, Queue
+from automart.background.kinds import KINDS, Queue
 from automart.background.queues import RUNNER
 from automart.core.config import Settings
 from automart.core.db import db
@@ -132,7 +132,7 @@ class ForkingWorker(_Worker, rq.Worker):
 
 def import_jobs() -> None:
     """Import all that jobs need, so that no fork has to."""
-    for kind in Kind:
+    for kind in KINDS.values():
         import_string(kind.function)
     import_string(RUNNER)
     configure_mappers()

@@ -1,4 +1,4 @@
-"""The one function that RQ calls: claims a job, runs its function, and records how it ended."""
+"""The function that RQ calls for every job: claim the job, run it, record how it ended."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rq.timeouts import JobTimeoutException
 from sqlalchemy.exc import DBAPIError
 from werkzeug.utils import import_string
 
-from automart.background.kinds import Kind
+from automart.background.kinds import KINDS
 from automart.background.leases import JobLease, LeaseLost, claim
 from automart.background.models import Job
 from automart.core.db import db, is_transient, transaction
@@ -25,51 +25,58 @@ log = structlog.get_logger(__name__)
 def run(job_id: str) -> None:
     """Run a job if it is queued and due. Safe to call any number of times."""
     structlog.contextvars.bind_contextvars(job_id=job_id)
-    found = claim(uuid.UUID(job_id))
-    if found is None:
-        log.info("job_not_startable")
+    claimed = claim(uuid.UUID(job_id))
+    if claimed is None:
+        log.info("job_not_claimed")
         return
-    held, job = found
+    lease, job = claimed
     structlog.contextvars.bind_contextvars(
         request_id=job.request_id, kind=job.kind, caller=job.owner
     )
     log.info("job_started", attempt=job.attempts)
-    with renewed(held):
-        _perform(held, job)
+    with renewed(lease):
+        _perform(lease, job)
     db.session.remove()
 
 
-def _perform(held: JobLease, job: Job) -> None:
-    function: Callable[..., None] = import_string(Kind.named(job.kind).function)
+def _perform(lease: JobLease, job: Job) -> None:
     try:
-        function(Run(held, stopping), **job.arguments)
+        _call(lease, job)
         log.info("job_ended")
-    except Requeue:
+    except Requeue as reason:
         with transaction():
-            held.requeue()
-        log.info("job_handed_back")
+            lease.requeue()
+        log.info("job_requeued", reason=str(reason))
     except LeaseLost:
-        log.warning("job_taken_away")
+        log.warning("job_lease_lost")
     except DomainError as error:
-        _fail(held, error.as_problem())
+        _fail(lease, error.as_problem())
     except JobTimeoutException:
-        _fail(held, _problem(f"It took longer than its limit of {job.time_limit} seconds."))
+        _fail(lease, _problem(f"The job took longer than its limit of {job.time_limit} seconds."))
     except Exception as error:
         if isinstance(error, DBAPIError) and is_transient(error):
-            # Nothing can be recorded. The lease runs out, and the job goes on.
+            # Nothing can be recorded. When the lease has run out, the job is queued again.
             log.exception("job_lost_database")
         else:
-            _fail(held, _problem("This is our fault. It has been logged."))
+            _fail(lease, _problem("Internal error. It has been logged."))
         raise  # RQ lists it among the failed jobs, with the traceback
 
 
-def _fail(held: JobLease, error: dict[str, Any]) -> None:
+def _call(lease: JobLease, job: Job) -> None:
+    name = KINDS[job.kind].function
+    function: Callable[..., None] = import_string(name)
+    function(Run(lease, stopping), **job.arguments)
+    if not lease.has_ended:
+        raise RuntimeError(f"{name} has not ended its lease.")
+
+
+def _fail(lease: JobLease, error: dict[str, Any]) -> None:
     log.error("job_failed", detail=error["detail"], exc_info=error["status"] >= 500)
     try:
         with transaction():
-            held.fail(error)
+            lease.fail(error)
     except LeaseLost:
-        log.warning("job_taken_away")
+        log.warning("job_lease_lost")
 
 
 def _problem(detail: str) -> dict[str, Any]:

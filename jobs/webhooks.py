@@ -53,10 +53,11 @@ def webhook_delivery(run: Run, endpoint_id: int) -> None:
             release_connection()
             if _finish(run, endpoint_id):
                 return
-        elif run.stopping.is_set() or time.monotonic() > slice_ends:
-            raise Requeue
-        else:
-            _deliver(run, delivery)
+            continue
+        run.check_stop()
+        if time.monotonic() > slice_ends:
+            raise Requeue("The time slice is over.")
+        _deliver(run, delivery)
 
 
 def build_request(delivery: WebhookDelivery, at: datetime) -> WebhookRequest:
@@ -82,7 +83,7 @@ def _finish(run: Run, endpoint_id: int) -> bool:
         due_at = deliveries.next_attempt_at(endpoint_id)
         if due_at is not None and due_at <= utcnow():
             return False
-        run.claim.succeed({"regional_office_id": endpoint.regional_office_id})
+        run.lease.succeed({"regional_office_id": endpoint.regional_office_id})
         if due_at is not None:
             deliveries.ensure_job(endpoint_id, due_at)
     return True
@@ -94,7 +95,7 @@ def _deliver(run: Run, delivery: WebhookDelivery) -> None:
     with transaction():
         # The endpoint is locked before the job, as by everything that enqueues a delivery.
         endpoint = lock_endpoint(endpoint_id)
-        run.claim.advance()
+        run.lease.advance()
         deliveries.record_attempt(endpoint, delivery_id, outcome)
     log.info(
         "webhook_sent",

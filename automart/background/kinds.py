@@ -1,5 +1,5 @@
-"""The kinds of jobs: what runs them, in which queue. Named by dotted strings, so that the web
-process never imports what only the worker runs."""
+"""All queues and kinds of jobs. The functions are dotted strings, because the web process never
+imports what only workers run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ class Queue(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
+class Kind:
+    """A kind of job. `function` is called with the job's arguments as keyword arguments.
+
+    Machines with `scope` may start jobs of this kind, and so see all of them.
+    """
+
     name: str
     function: str
     queue: Queue
@@ -24,46 +29,14 @@ class _Kind:
     scope: str | None = None
 
 
-class Kind(enum.Enum):
-    """A kind of job. `function` gets the job's arguments as keyword arguments."""
+VEHICLE_SYNC = Kind(
+    "vehicle_sync",
+    "jobs.catalogue.vehicle_sync",
+    Queue.LONG,
+    cancellable=True,
+    scope="catalogue",
+)
+PURCHASE_RECORDING = Kind("purchase_recording", "jobs.purchases.purchase_recording", Queue.SHORT)
+WEBHOOK_DELIVERY = Kind("webhook_delivery", "jobs.webhooks.webhook_delivery", Queue.WEBHOOKS)
 
-    VEHICLE_SYNC = _Kind(
-        "vehicle_sync",
-        "jobs.catalogue.vehicle_sync",
-        Queue.LONG,
-        cancellable=True,
-        scope="catalogue",
-    )
-    PURCHASE_RECORDING = _Kind(
-        "purchase_recording", "jobs.purchases.purchase_recording", Queue.SHORT
-    )
-    WEBHOOK_DELIVERY = _Kind("webhook_delivery", "jobs.webhooks.webhook_delivery", Queue.WEBHOOKS)
-
-    @property
-    def function(self) -> str:
-        return self.value.function
-
-    @property
-    def queue(self) -> Queue:
-        return self.value.queue
-
-    @property
-    def cancellable(self) -> bool:
-        return self.value.cancellable
-
-    @property
-    def scope(self) -> str | None:
-        """The scope with which machines start such jobs, and so see all of them."""
-        return self.value.scope
-
-    @classmethod
-    def named(cls, name: str) -> Kind:
-        """The kind called `name` in job rows. Raises `KeyError` if there is none."""
-        return _BY_NAME[name]
-
-    def __str__(self) -> str:
-        return self.value.name
-
-
-_BY_NAME = {str(kind): kind for kind in Kind}
-KIND_NAMES = tuple(_BY_NAME)
+KINDS = {kind.name: kind for kind in (VEHICLE_SYNC, PURCHASE_RECORDING, WEBHOOK_DELIVERY)}

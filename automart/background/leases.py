@@ -1,9 +1,9 @@
-"""A worker's hold on a job: claimed before any work, checked with every write."""
+"""The lease of a running job: claimed before any work, checked with every write."""
 
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ from automart.core.db import db, rowcount, table_of, transaction, utcnow
 
 LEASE = timedelta(seconds=12)
 RENEWAL_INTERVAL = timedelta(seconds=4)
-# The clock of the host that found the job due may be a little ahead of ours.
+# The clock of the host that dispatched the job may be slightly ahead.
 CLOCK_TOLERANCE = timedelta(seconds=2)
 
 
@@ -27,35 +27,41 @@ _ADVANCE = (
 
 
 class LeaseLost(Exception):
-    """The job was cancelled, or given to another process for want of a renewed lease."""
+    """The job was cancelled, or queued again because its lease was not renewed in time."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class JobLease:
-    """Proof that this process runs the job. Its methods raise `ClaimLost` once that is untrue."""
+    """The exclusive right to run a job. Its methods raise `LeaseLost` once the right has ended.
+
+    `has_ended` says whether this process has ended the lease itself.
+    """
 
     job_id: uuid.UUID
     token: uuid.UUID
+    has_ended: bool = field(default=False, init=False)
 
     def renew(self) -> None:
-        """Keep the job for another `LEASE`."""
+        """Prolong the lease by another `LEASE`."""
         with transaction(durable=False):
             self._write(lease_until=utcnow() + LEASE)
 
     def advance(self, steps: int = 1) -> None:
-        """Count progress; call it first in each transaction of the job: it is also the fence.
+        """Count progress. Call it first in each transaction of the job: it is also the fence.
 
-        Whoever else wants to take, cancel or advance this job waits for the end of the transaction.
+        It locks the job's row: another process can take, cancel or advance the job only after the
+        transaction.
         """
         parameters = {"of_job": self.job_id, "of_claim": self.token, "steps": steps}
         if rowcount(_ADVANCE, parameters) == 0:
             raise LeaseLost(str(self.job_id))
 
     def expect(self, total: int) -> None:
-        """Say how many steps there are in all."""
+        """Set the total number of steps."""
         self._write(total=total)
 
     def succeed(self, result: dict[str, Any] | None) -> None:
+        """End the job with `result`."""
         self._end(JobState.SUCCEEDED, result=result)
 
     def fail(self, error: dict[str, Any], result: dict[str, Any] | None = None) -> None:
@@ -63,17 +69,19 @@ class JobLease:
         self._end(JobState.FAILED, error=error, result=result)
 
     def requeue(self) -> None:
-        """Queue the job again, as if it had not been started: the worker is going down."""
+        """Queue the job again as it stands. This run does not count as an attempt."""
         self._write(
             **_QUEUED_AGAIN, due_at=utcnow(), attempts=JOB.c.attempts - 1, dispatched_at=None
         )
+        self.has_ended = True
 
     def _end(self, state: JobState, **values: Any) -> None:
         self._write(state=state, claim=None, lease_until=None, finished_at=utcnow(), **values)
+        self.has_ended = True
 
     def _write(self, **values: Any) -> None:
-        mine = update(JOB).where(JOB.c.id == self.job_id, JOB.c.claim == self.token)
-        if rowcount(mine.values(**values)) == 0:
+        held = update(JOB).where(JOB.c.id == self.job_id, JOB.c.claim == self.token)
+        if rowcount(held.values(**values)) == 0:
             raise LeaseLost(str(self.job_id))
 
 
@@ -81,7 +89,7 @@ _QUEUED_AGAIN: dict[str, Any] = {"state": JobState.QUEUED, "claim": None, "lease
 
 
 def claim(job_id: uuid.UUID) -> tuple[JobLease, Job] | None:
-    """Start a queued job, in a transaction of its own. None if there is nothing to start."""
+    """Start a job, in a transaction of its own. Return None unless it is queued and due."""
     now = utcnow()
     token = uuid.uuid4()
     due = Job.due_at <= now + CLOCK_TOLERANCE
@@ -94,7 +102,7 @@ def claim(job_id: uuid.UUID) -> tuple[JobLease, Job] | None:
         attempts=Job.attempts + 1,
         done_at_claim=Job.done,
     ).returning(Job)
-    # If the host lost power now, the job would be found queued, and nothing of it done.
+    # After a power failure the job is found queued, with none of its work done.
     with transaction(durable=False):
         job = db.session.scalar(started, execution_options={"populate_existing": True})
     return None if job is None else (JobLease(job_id, token), job)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import wraps
 from threading import BoundedSemaphore
@@ -14,11 +14,12 @@ from typing import Any
 from flask import Response, g, make_response, request
 from werkzeug.http import parse_list_header
 
+from automart.background import schemas
 from automart.background.models import Job
-from automart.background.schemas import JobSchema, job_url
 from automart.core.db import db, release_connection
 from automart.web.annotations import note
 from automart.web.decorators import Layer, View, in_layer
+from automart.web.types import Answer
 
 LONGEST_WAIT = 30
 POLL_INTERVALS = (0.02, 0.5)
@@ -28,10 +29,10 @@ _WAIT = re.compile(r'wait\s*=\s*"?(\d+)"?\s*(;.*)?', re.ASCII | re.IGNORECASE)
 _slots = BoundedSemaphore(16)
 
 
-def accepted(job: Job) -> tuple[Job, int, Mapping[str, str]]:
+def accepted(job: Job) -> Answer:
     """Return the response of a view that has submitted `job`."""
     g.submitted_job_id = job.id
-    return job, 202, {"Location": job_url(job), "Retry-After": str(POLL_AFTER)}
+    return job, 202, {"Location": schemas.job_url(job), "Retry-After": str(POLL_AFTER)}
 
 
 def can_wait(view: View) -> View:
@@ -89,7 +90,7 @@ def _slot() -> Iterator[bool]:
 
 def _with_job(response: Response, job: Job, seconds: int) -> Response:
     """Return `response` with the job's present state. Its other headers stay, as of a replay."""
-    response.set_data(make_response(JobSchema().dump(job)).get_data())
+    response.set_data(make_response(schemas.Job().dump(job)).get_data())
     if job.state.has_ended:
         response.status_code = 200
         response.headers["Preference-Applied"] = f"wait={seconds}"

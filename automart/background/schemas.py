@@ -1,4 +1,4 @@
-"""How clients see jobs."""
+"""Jobs, as the API shows them."""
 
 from __future__ import annotations
 
@@ -6,53 +6,53 @@ from typing import Any
 
 from marshmallow import fields, validate
 
-from automart.background.kinds import KIND_NAMES
-from automart.background.models import Job, JobState
-from automart.web import PageQuery, Schema, absolute_url
+from automart.background import models
+from automart.background.kinds import KINDS
+from automart.background.models import JobState
+from automart.web import Output, PageQuery, absolute_url
 from automart.web.fields import UtcTime
 
 
-def job_url(job: Job) -> str:
-    """The absolute URL where the job can be polled."""
+def job_url(job: models.Job) -> str:
+    """Return the absolute URL at which a job is polled."""
     return absolute_url("jobs.JobById", job_id=job.id)
 
 
-class ProgressSchema(Schema):
-    """How far a job is: `done` of `total` steps. `total` is null until it is known."""
+class Progress(Output):
+    """`done` of `total` steps. `total` is null until it is known."""
 
-    done = fields.Integer(required=True)
-    total = fields.Integer(required=True, allow_none=True)
+    done = fields.Integer()
+    total = fields.Integer(allow_none=True)
 
 
-class JobSchema(Schema):
-    """A piece of background work. Poll `url` until `state` is none of `queued` and `running`."""
+class Job(Output):
+    """Background work. Poll `url` until `state` is neither `queued` nor `running`."""
 
-    id = fields.UUID(dump_only=True)
-    kind = fields.String(dump_only=True)
-    state = fields.Enum(JobState, by_value=True, dump_only=True)
-    progress = fields.Nested(ProgressSchema, attribute="*", dump_only=True)
+    id = fields.UUID()
+    kind = fields.String()
+    state = fields.Enum(JobState, by_value=True)
+    progress = fields.Nested(Progress, attribute="*")
     result = fields.Dict(
-        dump_only=True, allow_none=True, metadata={"description": "What came of it."}
+        allow_none=True, metadata={"description": "The result; null until the job has one."}
     )
     error = fields.Dict(
-        dump_only=True,
         allow_none=True,
         metadata={
-            "description": "Why it failed: a problem object (RFC 9457).",
+            "description": "Why the job failed: a problem object (RFC 9457).",
             "required": ["type", "title", "status", "detail"],
         },
     )
     url = fields.Function(job_url, metadata={"type": "string", "format": "uri"})
-    created_at = UtcTime(dump_only=True)
-    started_at = UtcTime(dump_only=True, allow_none=True)
-    finished_at = UtcTime(dump_only=True, allow_none=True)
-    attempts = fields.Integer(dump_only=True)
+    created_at = UtcTime()
+    started_at = UtcTime(allow_none=True)
+    finished_at = UtcTime(allow_none=True)
+    attempts = fields.Integer()
 
     def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
-        """`progress` is a view on the job itself."""
+        """Nest `progress`, whose values are attributes of the job itself."""
         return obj if attr == "*" else super().get_attribute(obj, attr, default)
 
 
 class JobQuery(PageQuery):
-    kind = fields.String(load_default=None, validate=validate.OneOf(KIND_NAMES))
+    kind = fields.String(load_default=None, validate=validate.OneOf(KINDS))
     state = fields.Enum(JobState, by_value=True, load_default=None)

@@ -1,4 +1,4 @@
-"""Submitting and cancelling jobs: a row in the caller's transaction, a message after the commit."""
+"""Submit, find and cancel jobs. A job is a row first; its message follows after the commit."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import Select, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from automart.background.kinds import Kind
+from automart.background.kinds import KINDS, Kind
 from automart.background.models import Job, JobState
 from automart.background.queues import push
-from automart.core.db import after_commit, db, transaction, utcnow
+from automart.core.db import after_commit, db, for_update, transaction, utcnow
 from automart.core.errors import Conflict, NotFound
 from automart.core.logging import current_request_id
 from automart.web.authorization import current_caller, current_caller_id
@@ -29,15 +29,15 @@ def submit(
     owner: str | None = None,
     **arguments: Any,
 ) -> Job | None:
-    """Add a job in the present transaction; it is dispatched after the commit.
+    """Add a job in the current transaction, and dispatch it after the commit.
 
-    `time_limit` in seconds. At most one job with a `singleton` is queued or running: None is
-    answered if there is one already. `due_at` in the future delays the job until then. `owner` is
-    the present caller unless named.
+    Return None if there is a queued or running job with the same `singleton` already. `time_limit`
+    is in seconds. A `due_at` in the future delays the job. `owner` is the current caller by
+    default.
     """
     now = utcnow()
     job = Job(
-        kind=str(kind),
+        kind=kind.name,
         arguments=arguments,
         singleton=singleton,
         time_limit=time_limit,
@@ -45,14 +45,14 @@ def submit(
         request_id=current_request_id(),
         created_at=now,
         due_at=due_at or now,
-        # Written before it is true, which saves a transaction: a job that was "dispatched" and is
-        # in no queue is found by housekeeping.
+        # Set in advance, which saves a transaction: housekeeping finds dispatched jobs that are in
+        # no queue.
         dispatched_at=now if due_at is None else None,
     )
     if singleton is None:
         db.session.add(job)
         db.session.flush()
-    elif not _is_added(job, singleton):
+    elif not _add_unless_active(job, singleton):
         return None
     if due_at is None:
         after_commit(lambda: _dispatch(job))
@@ -62,11 +62,11 @@ def submit(
 def ensure_due(
     kind: Kind, *, singleton: str, due_at: datetime | None = None, owner: str, **arguments: Any
 ) -> Job:
-    """The active job with this `singleton`, due at `due_at` (now) at the latest; submitted if there
-    is none.
+    """Return the active job with this `singleton`, due at `due_at` (default: now) at the latest.
+    Submit it if there is none.
 
-    A running one is left alone: before it ends it must look for itself what there is to do, in its
-    last transaction. What keeps two callers apart is theirs to lock.
+    If it is already running, it must look for more work in its final transaction. The caller must
+    hold a lock that serializes the two.
     """
     submitted = submit(kind, singleton=singleton, due_at=due_at, owner=owner, **arguments)
     if submitted is not None:
@@ -84,37 +84,36 @@ def ensure_due(
 
 
 def active_job(singleton: str) -> Job | None:
-    """The one queued or running job with this `singleton`."""
+    """Return the queued or running job with this `singleton`, if any."""
     active = Job.state.in_((JobState.QUEUED, JobState.RUNNING))
     return db.session.scalars(select(Job).where(Job.singleton == singleton, active)).one_or_none()
 
 
 def visible_jobs() -> Select[Job]:
-    """The jobs that the present caller may see: admins all; others their own, and those of the
-    kinds that they may start."""
+    """Select the jobs that the current caller may see: all for administrators; otherwise their own
+    and those of the kinds that they may start."""
     caller = current_caller()
     if caller.is_admin:
         return select(Job)
-    startable = [str(kind) for kind in Kind if kind.scope is not None and caller.may(kind.scope)]
-    mine = Job.owner == caller.id
-    return select(Job).where(or_(mine, Job.kind.in_(startable)) if startable else mine)
+    startable = [kind.name for kind in KINDS.values() if kind.scope and caller.may(kind.scope)]
+    is_own = Job.owner == caller.id
+    return select(Job).where(or_(is_own, Job.kind.in_(startable)) if startable else is_own)
 
 
-def visible_job(job_id: uuid.UUID, *, lock: bool = False) -> Job:
-    """The job, locked if `lock`. `NotFound` if there is none, or none that the caller may see."""
-    found = visible_jobs().where(Job.id == job_id)
-    if lock:
-        found = found.with_for_update().execution_options(populate_existing=True)
-    job: Job | None = db.session.scalars(found).one_or_none()
-    if job is None:
-        raise NotFound(f"There is no job {job_id}.")
-    return job
+def find_job(job_id: uuid.UUID) -> Job:
+    """Return a job that the caller may see. Raises `NotFound`."""
+    return _found(visible_jobs().where(Job.id == job_id), job_id)
 
 
-def cancel(job: Job) -> None:
+def lock_job(job_id: uuid.UUID) -> Job:
+    """Return a job that the caller may see, locked. Raises `NotFound`."""
+    return _found(for_update(visible_jobs().where(Job.id == job_id), Job), job_id)
+
+
+def cancel_job(job: Job) -> None:
     """End a job at once. Raises `Conflict` if its kind cannot be cancelled, or if it has ended."""
-    if not Kind.named(job.kind).cancellable:
-        raise Conflict(f"A {job.kind} cannot be cancelled: it was accepted, and will be done.")
+    if not KINDS[job.kind].cancellable:
+        raise Conflict(f"A {job.kind} cannot be cancelled once it has been accepted.")
     if job.state.has_ended:
         raise Conflict(f"The job has ended already: {job.state}.")
     job.update(
@@ -122,8 +121,15 @@ def cancel(job: Job) -> None:
     )
 
 
-def _is_added(job: Job, singleton: str) -> bool:
-    """Add a job, unless there is an active one with its singleton."""
+def _found(statement: Select[Job], job_id: uuid.UUID) -> Job:
+    job: Job | None = db.session.scalars(statement).one_or_none()
+    if job is None:
+        raise NotFound(f"There is no job {job_id}.")
+    return job
+
+
+def _add_unless_active(job: Job, singleton: str) -> bool:
+    """Add a job. Return False if there is an active one with its singleton."""
     try:
         with db.session.begin_nested():
             db.session.add(job)
@@ -135,7 +141,7 @@ def _is_added(job: Job, singleton: str) -> bool:
 
 
 def _dispatch(job: Job) -> None:
-    if push([(job.id, Kind.named(job.kind), job.time_limit)]):
+    if push([(job.id, KINDS[job.kind], job.time_limit)]):
         return
     with transaction():
         db.session.execute(

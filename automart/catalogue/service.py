@@ -50,7 +50,7 @@ def request_sync(
         _check_known(make_ids)
     arguments: dict[str, Any] = {"make_ids": wanted, "approve_deletions": approve_deletions}
     job = background.submit(
-        background.Kind.VEHICLE_SYNC,
+        background.kinds.VEHICLE_SYNC,
         singleton=SINGLETON,
         time_limit=_time_limit(wanted),
         owner=owner,

@@ -13,7 +13,7 @@ from sqlalchemy import insert as plain_insert
 
 from automart.catalogue.models import OutcomeState, SyncOutcome, VehicleMake, VehicleModel
 from automart.core.batches import batched
-from automart.core.db import db, insert, rowcount, table_of, utcnow
+from automart.core.db import db, insert, release_connection, rowcount, table_of, utcnow
 from automart.core.text import casefold_key
 
 READ_AHEAD = 200
@@ -125,7 +125,7 @@ def pending_makes(job_id: uuid.UUID) -> Iterator[PendingMake]:
     while True:
         after = pending.where(SyncOutcome.make_id > last).order_by(SyncOutcome.make_id)
         rows = db.session.execute(after.limit(READ_AHEAD)).all()
-        db.session.commit()
+        release_connection()
         if not rows:
             return
         for row in rows:

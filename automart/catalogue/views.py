@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from flask.views import MethodView
 from sqlalchemy import select
 
-from automart.background import Job
 from automart.background.prefer_wait import accepted, can_wait
-from automart.background.schemas import JobSchema
+from automart.background.schemas import Job
 from automart.catalogue import service
 from automart.catalogue.models import VehicleMake, VehicleModel
 from automart.catalogue.schemas import (
@@ -138,9 +135,9 @@ class VehicleSyncs(MethodView):
     @can_wait
     @blp.arguments(VehicleSyncRequest, required=False)
     @idempotent
-    @blp.response(202, JobSchema)
+    @blp.response(202, Job)
     @blp.alt_response(409, "CONFLICT")
-    def post(self, asked: Values) -> tuple[Job, int, Any]:
+    def post(self, asked: Values) -> Answer:
         """Bring models in step with NHTSA, in the background. Poll the job for what changed."""
         with transaction():
             job = service.request_sync(**asked)

@@ -17,7 +17,7 @@ from rq import Queue as RqQueue
 from rq import Worker
 from sqlalchemy import case, func, select
 
-from automart.background.kinds import Kind, Queue
+from automart.background.kinds import KINDS, VEHICLE_SYNC, Queue
 from automart.background.models import Job, JobState, Lease
 from automart.catalogue.models import OutcomeState, SyncOutcome
 from automart.core.db import db, utcnow
@@ -44,7 +44,7 @@ def jobs() -> Gauges:
     now_jobs = GaugeMetricFamily(
         "automart_jobs", "Jobs that are queued or running.", labels=("kind", "state")
     )
-    counts = {(str(kind), state): 0 for kind in Kind for state in ("queued", "running")}
+    counts = {(kind, state): 0 for kind in KINDS for state in ("queued", "running")}
     counts |= {(kind, "queued"): count for kind, count, _due, _oldest in found}
     counts |= {(kind, "running"): count for kind, count in db.session.execute(running)}
     for labels, count in counts.items():
@@ -63,7 +63,7 @@ def _queues(now: datetime, by_kind: dict[str, tuple[int, datetime]]) -> Gauges:
         labels=("queue",),
     )
     for queue in Queue:
-        kinds = [str(kind) for kind in Kind if kind.queue is queue and str(kind) in by_kind]
+        kinds = [k.name for k in KINDS.values() if k.queue is queue and k.name in by_kind]
         ages = [(now - by_kind[kind][1]).total_seconds() for kind in kinds]
         length.add_metric((queue,), sum(by_kind[kind][0] for kind in kinds))
         age.add_metric((queue,), max(0.0, 0.0, *ages))
@@ -78,7 +78,7 @@ def ended_jobs() -> Gauges:
         .where(Job.finished_at >= utcnow() - RECENT)
         .group_by(Job.kind, Job.state)
     )
-    counts = {(str(kind), str(state)): 0 for kind in Kind for state in ENDED}
+    counts = {(kind, str(state)): 0 for kind in KINDS for state in ENDED}
     counts |= {(kind, str(state)): count for kind, state, count in db.session.execute(recent)}
     family = GaugeMetricFamily(
         "automart_jobs_ended_last_hour",
@@ -94,7 +94,7 @@ def last_sync() -> Gauges:
     """How the last vehicle sync ended, and what became of its makes."""
     last = (
         select(Job.id, Job.state, Job.finished_at)
-        .where(Job.kind == str(Kind.VEHICLE_SYNC), Job.state.in_(ENDED))
+        .where(Job.kind == VEHICLE_SYNC.name, Job.state.in_(ENDED))
         .order_by(Job.id.desc())
         .limit(1)
     )

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from automart.accounts import service as accounts
 from automart.accounts.models import Client
-from automart.background import Job, JobState, Kind
+from automart.background import Job, JobState, kinds
 from automart.catalogue.models import VehicleMake
 from automart.core.db import db, lock_or_404
 from automart.core.errors import Conflict, Forbidden, Invalid, NotFound
@@ -159,7 +159,7 @@ def _endpoint_values(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _has_unrecorded_sales(office: RegionalOffice) -> Any:
     return exists().where(
-        Job.kind == str(Kind.PURCHASE_RECORDING),
+        Job.kind == kinds.PURCHASE_RECORDING.name,
         Job.state.in_((JobState.QUEUED, JobState.RUNNING)),
         Job.arguments["regional_office_id"].as_integer() == office.id,
     )

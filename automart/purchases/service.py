@@ -51,7 +51,7 @@ def submit_sale(
         _check_same_car(known, _can_be_make_of(known, brand), car_model)
         make_id, car_model = known.make_id, known.car_model
     job = background.submit(
-        background.Kind.PURCHASE_RECORDING,
+        background.kinds.PURCHASE_RECORDING,
         regional_office_id=office_id,
         external_order_number=external_order_number,
         make_id=make_id,

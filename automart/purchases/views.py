@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from flask.views import MethodView
 from sqlalchemy import select
 
-from automart.background import Job
 from automart.background.prefer_wait import accepted, can_wait
-from automart.background.schemas import JobSchema
+from automart.background.schemas import Job
 from automart.core.db import transaction
 from automart.core.errors import Invalid
 from automart.partners.models import MANUFACTURER_SCOPE, OFFICE_SCOPE
@@ -24,7 +21,7 @@ from automart.purchases.schemas import (
     SaleSchema,
     StateChange,
 )
-from automart.web import USER, Blueprint, Values, idempotent, page_of, paginate, requires
+from automart.web import USER, Answer, Blueprint, Values, idempotent, page_of, paginate, requires
 
 blp = Blueprint("purchases", __name__, url_prefix="/v1", description="Purchases and their states")
 
@@ -35,9 +32,9 @@ class SalesWebhook(MethodView):
     @can_wait
     @blp.arguments(SaleSchema)
     @idempotent
-    @blp.response(202, JobSchema)
+    @blp.response(202, Job)
     @blp.alt_response(409, "CONFLICT")
-    def post(self, sale: Values) -> tuple[Job, int, Any]:
+    def post(self, sale: Values) -> Answer:
         """Report a sale.
 
         A background job records it. The result of the job is the purchase.

@@ -19,7 +19,7 @@ from automart.web.idempotency import IdempotencyKey, expire_idempotency_keys, id
 from automart.web.openapi import Api, Blueprint, create_api
 from automart.web.pagination import paginate, paginate_by
 from automart.web.responses import created
-from automart.web.schemas import PageQuery, ProblemSchema, Query, Schema, changes_of, page_of
+from automart.web.schemas import Output, PageQuery, Problem, Query, Schema, changes_of, page_of
 from automart.web.types import Answer, Values
 from automart.web.urls import absolute_url
 
@@ -33,8 +33,9 @@ __all__ = [
     "Blueprint",
     "Caller",
     "IdempotencyKey",
+    "Output",
     "PageQuery",
-    "ProblemSchema",
+    "Problem",
     "Query",
     "Schema",
     "Values",

@@ -101,5 +101,5 @@ def _database_down(error: DBAPIError | PoolTimeout) -> Response:
 def _unexpected(error: Exception) -> Response:
     log.error("unexpected_error", exc_info=error)
     return _respond(
-        problem(HTTPStatus.INTERNAL_SERVER_ERROR, "This is our fault. It has been logged.")
+        problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error. It has been logged.")
     )

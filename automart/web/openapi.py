@@ -34,7 +34,7 @@ from automart.web.media_types import PROBLEM_JSON
 from automart.web.pagination import link_to_next_page
 from automart.web.parsing import StrictParser
 from automart.web.paths import init_paths
-from automart.web.schemas import PageQuery, ProblemSchema
+from automart.web.schemas import PageQuery, Problem
 from automart.web.urls import (
     IdConverter,
     absolute_url,
@@ -129,7 +129,7 @@ class Api(flask_smorest.Api):
     `create_app` (0.16 s and 0.03 s of processor), and workers and commands never need it.
     """
 
-    ERROR_SCHEMA = ProblemSchema
+    ERROR_SCHEMA = Problem
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The base of all schemas, and the schemas that every domain's documents share."""
+"""The base classes of schemas, and schemas that all domains share."""
 
 from __future__ import annotations
 
@@ -15,52 +15,62 @@ LARGEST_PAGE = 100
 
 
 class Schema(MarshmallowSchema):
-    """What comes in and goes out. A field that the schema does not know is refused."""
+    """Base of all schemas. Unknown fields are refused."""
 
     class Meta:
         unknown = RAISE
         ordered = True
 
     body_may_be_absent = False
-    """Whether a request without any body is taken for `{}`."""
+    """Whether a request without a body counts as `{}`."""
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
-        """What only goes out is always there, unless its metadata says `optional`; so say so."""
+        """Document that a field of responses is always present, unless its metadata says
+        `optional`."""
         if field_obj.dump_only:
             field_obj.required = not field_obj.metadata.get("optional")
 
 
+class Output(Schema):
+    """A schema of responses. A field is always present, unless its metadata says `optional`."""
+
+    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
+        field_obj.required = not field_obj.metadata.get("optional")
+
+
 class Query(Schema):
-    """What may stand in a query string, where there is no null."""
+    """A schema of query strings, which have no null."""
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
         field_obj.allow_none = False
 
 
 class PageQuery(Query):
-    """The query of a list. A subclass adds its filters."""
+    """The query of a list. Subclasses add filters."""
 
     limit = QueryInteger(
         load_default=50,
         validate=validate.Range(min=1),
-        metadata={"description": "Items on a page, 1 to 100; above 100 counts as 100."},
+        metadata={"description": "Items per page, from 1 to 100. Larger values count as 100."},
     )
     cursor = fields.String(
         load_default=None,
-        metadata={"description": "`next_cursor` of the page before."},
+        metadata={"description": "`next_cursor` of the previous page."},
     )
 
 
 class ProblemDetail(Schema):
-    """One wrong field of a body (`pointer`) or of a query (`parameter`)."""
+    """One invalid field of a body (`pointer`) or query (`parameter`)."""
 
     detail = fields.String(required=True)
-    pointer = fields.String(metadata={"description": "A JSON pointer (RFC 6901) with `#` before."})
+    pointer = fields.String(
+        metadata={"description": "A JSON pointer (RFC 6901) as a URI fragment."}
+    )
     parameter = fields.String()
 
 
-class ProblemSchema(Schema):
-    """What went wrong (RFC 9457). Some problems have members of their own beside these."""
+class Problem(Schema):
+    """An error (RFC 9457). Some errors have more members than these."""
 
     class Meta(Schema.Meta):
         unknown = INCLUDE
@@ -76,7 +86,7 @@ class ProblemSchema(Schema):
 
 @cache
 def page_of(item: type[Schema]) -> type[Schema]:
-    """The schema of one page of `item`s."""
+    """Return the schema of a page of `item`s."""
     name = item.__name__.removesuffix("Schema") + "Page"
     page = {
         "items": fields.List(fields.Nested(item), required=True),
@@ -87,9 +97,9 @@ def page_of(item: type[Schema]) -> type[Schema]:
 
 @cache
 def changes_of(schema: type[Schema]) -> type[Schema]:
-    """Return the schema of a PATCH of what `schema` describes: its writable fields, all optional.
+    """Return the schema of a PATCH: the writable fields of `schema`, all optional.
 
-    Validators that read several fields are not taken over: they belong into the service.
+    Validators of several fields are not copied. They belong in the service.
     """
     noun = schema.__name__.removeprefix("New").removesuffix("Schema")
     changes: dict[str, Any] = {

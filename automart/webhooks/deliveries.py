@@ -115,7 +115,7 @@ def enqueue_delivery(endpoint: WebhookEndpoint, event: Event) -> None:
 def ensure_job(endpoint_id: int, due_at: datetime | None = None) -> background.Job:
     """Return the active job of a locked endpoint, due at `due_at` (now) at the latest."""
     return ensure_due(
-        background.Kind.WEBHOOK_DELIVERY,
+        background.kinds.WEBHOOK_DELIVERY,
         singleton=f"webhooks:{endpoint_id}",
         due_at=due_at,
         owner=ACTOR,

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from flask.views import MethodView
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
-from automart.background import Job
 from automart.background.prefer_wait import accepted, can_wait
-from automart.background.schemas import JobSchema
+from automart.background.schemas import Job
 from automart.core.db import get_or_404, transaction
-from automart.web import ADMIN, Blueprint, Values, idempotent, page_of, paginate, requires
+from automart.web import ADMIN, Answer, Blueprint, Values, idempotent, page_of, paginate, requires
 from automart.webhooks import deliveries
 from automart.webhooks.models import WebhookDelivery, WebhookEndpoint
 from automart.webhooks.schemas import DeliveryQuery, DeliverySchema
@@ -52,9 +49,9 @@ class Redelivery(MethodView):
     @requires(ADMIN)
     @can_wait
     @idempotent
-    @blp.response(202, JobSchema)
+    @blp.response(202, Job)
     @blp.alt_response(409, "CONFLICT")
-    def post(self, delivery_id: int) -> tuple[Job, int, Any]:
+    def post(self, delivery_id: int) -> Answer:
         """Restart a delivery under the same `webhook-id`.
 
         The job delivers everything that is due to the same regional office.

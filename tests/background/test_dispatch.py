@@ -9,7 +9,7 @@ import pytest
 import redis
 import rq
 
-from automart.background import Job, JobState, Kind, maintenance, submit
+from automart.background import Job, JobState, kinds, maintenance, submit
 from automart.background.kinds import Queue
 from automart.background.leases import claim
 from automart.background.maintenance import (
@@ -42,7 +42,7 @@ def no_redis(app):
 
 def submit_one(**options) -> Job:
     with transaction():
-        job = submit(Kind.VEHICLE_SYNC, **options)
+        job = submit(kinds.VEHICLE_SYNC, **options)
     assert job is not None
     return job
 
@@ -72,7 +72,7 @@ def test_a_submitted_job_waits_in_the_queue_of_its_kind_under_its_own_id(app, re
 def test_nothing_is_dispatched_before_the_commit_or_after_a_rollback(app):
     def submit_and_fail():
         with transaction():
-            submit(Kind.VEHICLE_SYNC)
+            submit(kinds.VEHICLE_SYNC)
             assert waiting() == []
             raise ZeroDivisionError
 
@@ -156,7 +156,7 @@ def test_looking_for_lost_messages_without_redis_changes_nothing(app, no_redis):
 
 def test_telling_a_worker_twice_does_no_harm(app, redis_client):
     job = submit_one()
-    assert push([(job.id, Kind.VEHICLE_SYNC, 60)])
+    assert push([(job.id, kinds.VEHICLE_SYNC, 60)])
 
     assert claim(job.id) is not None
     assert claim(job.id) is None

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from automart.background import Job, JobState, Kind, submit
+from automart.background import Job, JobState, kinds, submit
 from automart.background.leases import LEASE, LeaseLost, claim
 from automart.background.maintenance import requeue_orphans
 from automart.background.models import JobState as State
@@ -18,7 +18,7 @@ from tests.support.sync import the_job
 @pytest.fixture
 def job(app) -> Job:
     with transaction():
-        submitted = submit(Kind.VEHICLE_SYNC, make_ids=None, approve_deletions=False)
+        submitted = submit(kinds.VEHICLE_SYNC, make_ids=None, approve_deletions=False)
     assert submitted is not None
     return submitted
 
@@ -51,7 +51,7 @@ def test_a_job_that_does_not_exist_cannot_be_claimed(app):
 
 def test_a_job_that_is_due_later_cannot_be_claimed(app):
     with transaction():
-        later = submit(Kind.VEHICLE_SYNC, due_at=utcnow() + timedelta(minutes=5))
+        later = submit(kinds.VEHICLE_SYNC, due_at=utcnow() + timedelta(minutes=5))
 
     assert claim(later.id) is None
 

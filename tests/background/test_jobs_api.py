@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from automart.background import Job, Kind, prefer_wait
+from automart.background import Job, kinds, prefer_wait
 from automart.background.leases import JobLease, claim
 from automart.background.service import submit
 from automart.core.db import transaction
@@ -36,7 +36,7 @@ def held(job: Job) -> JobLease:
 
 def add_job() -> Job:
     with transaction():
-        job = submit(Kind.VEHICLE_SYNC, make_ids=None, approve_deletions=False)
+        job = submit(kinds.VEHICLE_SYNC, make_ids=None, approve_deletions=False)
     assert job is not None
     return job
 

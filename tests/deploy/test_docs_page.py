@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from automart.background import Kind, queues
+from automart.background import kinds, queues
 from automart.core.config import Settings
 from tests.support.browser import Unavailable, browsing
 from tests.support.people import PASSWORD, make_user
@@ -38,7 +38,7 @@ def url(settings: Settings) -> Iterator[str]:
     """A server with one administrator, and a message in a queue."""
     with application(settings) as app, app.app_context():
         make_user(email=EMAIL, is_admin=True)
-        assert queues.push([(uuid.uuid4(), Kind.VEHICLE_SYNC, 60)])
+        assert queues.push([(uuid.uuid4(), kinds.VEHICLE_SYNC, 60)])
     with web_running(settings, processes=1, threads=8) as url:
         yield url.replace("127.0.0.1", "localhost")
 

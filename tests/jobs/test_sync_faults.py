@@ -122,7 +122,7 @@ def test_five_makes_in_a_row_that_are_shut_out_end_the_asking(
     client, run_jobs, vpic, fault, monkeypatch
 ):
     monkeypatch.setattr(catalogue, "CONNECTIONS", 1)
-    monkeypatch.setattr(catalogue, "AHEAD", 1)
+    monkeypatch.setattr(catalogue, "REQUESTS_AHEAD", 1)
     models = {make_id: {make_id: f"Model {make_id}"} for make_id in range(1, 41)}
     add_models(models)
     vpic.serve(catalogue_of(models))
@@ -138,14 +138,14 @@ def test_five_makes_in_a_row_that_are_shut_out_end_the_asking(
     assert job["result"]["makes_unchanged"] == 10
     failed = {make["id"]: make["reason"] for make in job["result"]["makes_failed"]}
     assert failed.keys() == set(range(11, 41))
-    assert failed[40].startswith("Not asked: 5 makes in a row failed.")
+    assert failed[40].startswith("Not requested: 5 makes in a row failed.")
     assert max(request.make_id for request in vpic.requests) <= 17
     assert stored_models() == models
 
 
 def test_shut_out_makes_that_are_not_in_a_row_end_nothing(client, run_jobs, vpic, monkeypatch):
     monkeypatch.setattr(catalogue, "CONNECTIONS", 1)
-    monkeypatch.setattr(catalogue, "AHEAD", 1)
+    monkeypatch.setattr(catalogue, "REQUESTS_AHEAD", 1)
     models = {make_id: {make_id: f"Model {make_id}"} for make_id in range(1, 13)}
     add_models(models)
     vpic.serve(catalogue_of(models))

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import event
 from werkzeug.test import TestResponse
 
-from automart.background import Kind
+from automart.background import kinds
 from automart.background.service import submit
 from automart.core.db import db, transaction
 from tests.support.catalogue import HONDA, HONDAS, add_make, add_makes
@@ -189,7 +189,7 @@ def test_a_longer_page_needs_no_more_queries(client: FlaskClient, path: str) -> 
     add_makes(40, first=1000)
     with transaction():
         for _ in range(40):
-            submit(Kind.VEHICLE_SYNC)
+            submit(kinds.VEHICLE_SYNC)
     queries: list[str] = []
     event.listen(db.engine, "before_cursor_execute", lambda *args: queries.append(args[2]))
     numbers = []

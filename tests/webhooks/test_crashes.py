@@ -121,8 +121,8 @@ class TestKilledInBetween:
         assert len(offices.received()) == 1
         (job,) = all_jobs("webhook_delivery")
         assert job.state is JobState.RUNNING
-        job.lease_until = utcnow() - timedelta(seconds=1)
-        db.session.commit()
+        with transaction():
+            job.lease_until = utcnow() - timedelta(seconds=1)
         assert requeue_orphans() == 1
         deliver()
         first, second = offices.received()
@@ -135,8 +135,8 @@ class TestKilledInBetween:
     ) -> None:
         move(make_purchase(office), S.CANCELLED)
         (job,) = all_jobs("webhook_delivery")
-        job.update({"state": JobState.FAILED, "finished_at": utcnow()})
-        db.session.commit()
+        with transaction():
+            job.update({"state": JobState.FAILED, "finished_at": utcnow()})
         assert resume_stalled_endpoints() == 1
         deliver()
         assert states(offices.received()) == ["cancelled"]

@@ -1,0 +1,91 @@
+"""How the run of a job ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from automart.background import JobState, kinds, submit
+from automart.core.db import transaction
+from jobs import catalogue, runner, webhooks
+from jobs.context import Requeue, Run, stopping
+from tests.support.sync import the_job
+
+Logs = list[dict[str, Any]]
+Perform = Callable[[Callable[..., None]], Logs]
+
+
+@pytest.fixture(autouse=True)
+def _not_stopping() -> Iterator[None]:
+    stopping.clear()
+    yield
+    stopping.clear()
+
+
+@pytest.fixture
+def perform(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> Perform:
+    """Run a submitted job whose function is the given one, and return what is logged."""
+
+    def perform(function: Callable[..., None]) -> Logs:
+        monkeypatch.setattr(catalogue, "vehicle_sync", function)
+        with transaction():
+            job = submit(kinds.VEHICLE_SYNC)
+        assert job is not None
+        runner.run(str(job.id))
+        lines = (record.msg for record in caplog.records if record.name == runner.__name__)
+        return [line for line in lines if isinstance(line, dict)]
+
+    return perform
+
+
+def test_a_job_that_ends_its_lease_succeeds(perform: Perform) -> None:
+    def function(run: Run) -> None:
+        with transaction():
+            run.lease.succeed({"done": True})
+
+    assert perform(function)[-1]["event"] == "job_ended"
+    assert the_job().state is JobState.SUCCEEDED
+
+
+def test_a_job_that_does_not_end_its_lease_fails(perform: Perform) -> None:
+    with pytest.raises(
+        RuntimeError, match=r"jobs\.catalogue\.vehicle_sync has not ended its lease"
+    ):
+        perform(lambda run: None)
+    assert the_job().state is JobState.FAILED
+    assert the_job().error["status"] == 500
+
+
+def test_a_lease_whose_end_was_rolled_back_has_not_ended(perform: Perform) -> None:
+    def function(run: Run) -> None:
+        with transaction():
+            run.lease.succeed({})
+            raise Requeue("The transaction is rolled back.")
+
+    assert perform(function)[-1]["event"] == "job_requeued"
+    assert the_job().state is JobState.QUEUED
+
+
+def test_a_job_that_stops_with_its_worker_is_queued_again(perform: Perform) -> None:
+    def function(run: Run) -> None:
+        stopping.set()
+        run.check_stop()
+
+    assert perform(function)[-1]["reason"] == "The worker is stopping."
+    assert (the_job().state, the_job().attempts) == (JobState.QUEUED, 0)
+
+
+def test_a_webhook_job_whose_time_is_over_is_queued_again(
+    perform: Perform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "TIME_SLICE_SECONDS", -1.0)
+    monkeypatch.setattr(webhooks.deliveries, "next_due", lambda _endpoint_id: object())
+    monkeypatch.setattr(webhooks, "_deliver", lambda *_: pytest.fail("It is delivered."))
+    logs = perform(lambda run: webhooks.webhook_delivery(run, 1))
+    assert logs[-1]["reason"] == "The time slice is over."
+    assert the_job().state is JobState.QUEUED
