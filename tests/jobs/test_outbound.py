@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
-from automart.purchases.schemas import WebhookUrl
 from automart.web.urls import can_be_host
+from automart.webhooks.schemas import WebhookUrl
 from jobs.http import client
 from jobs.http.client import AddressRefused, NoResponse, NotDelivered, post
 from jobs.http.response import LONGEST_TEXT, WebhookResponse
