@@ -25,11 +25,11 @@ def test_vulnerabilities_are_reported_with_the_fixed_version() -> None:
     ]
 
 
-def test_sound_packages_have_none() -> None:
+def test_packages_without_known_vulnerabilities_pass() -> None:
     assert holes_in([SOUND, UNKNOWN]) == []
 
 
-def test_nothing_known_is_not_sound() -> None:
+def test_an_audit_that_knows_no_package_does_not_pass() -> None:
     with pytest.raises(Unreachable):
         holes_in([UNKNOWN])
 
@@ -42,12 +42,12 @@ def test_nothing_known_is_not_sound() -> None:
         "requests.exceptions.HTTPError: 503 Server Error\n\npip_audit.ServiceError",
     ],
 )
-def test_without_network_there_is_no_answer(errors: str) -> None:
+def test_an_audit_without_network_is_unreachable(errors: str) -> None:
     with pytest.raises(Unreachable):
         packages_in("", errors)
 
 
 @pytest.mark.parametrize("errors", ["", "No module named pip_audit", "invalid requirements input"])
-def test_an_audit_that_fails_by_itself_is_no_pass(errors: str) -> None:
+def test_an_audit_that_fails_does_not_pass(errors: str) -> None:
     with pytest.raises(RuntimeError):
         packages_in("", errors)

@@ -1,4 +1,4 @@
-"""The backup of SQLite by `docs/backup.md`: two nights, a restore, and a backup that is damaged."""
+"""The backup of SQLite in `docs/backup.md`: two backups, a restore, and a damaged backup."""
 
 from __future__ import annotations
 
@@ -46,9 +46,7 @@ def dealers(instance: Path) -> list[str]:
         return [name for (name,) in db.execute("SELECT name FROM dealer ORDER BY id")]
 
 
-def test_the_second_night_is_backed_up_too_and_restored(
-    instance: Path, bash: documents.Shell
-) -> None:
+def test_the_second_backup_can_be_restored(instance: Path, bash: documents.Shell) -> None:
     add_dealer(instance, "of the first night")
     documents.run(STEPS[:RESTORING], bash, {NOW: "first"})
     add_dealer(instance, "of the second night")
@@ -65,7 +63,9 @@ def test_the_second_night_is_backed_up_too_and_restored(
     assert (instance / "secret_key").read_text() == "a secret"
 
 
-def test_it_is_restored_where_nothing_is_left(instance: Path, bash: documents.Shell) -> None:
+def test_a_backup_can_be_restored_into_an_empty_instance(
+    instance: Path, bash: documents.Shell
+) -> None:
     add_dealer(instance, "kept")
     documents.run(STEPS[:RESTORING], bash, {NOW: "first"})
     shutil.rmtree(instance)

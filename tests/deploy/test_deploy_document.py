@@ -1,5 +1,5 @@
-"""`docs/deploy.md` and the backup of PostgreSQL: their commands lead to a catalogue that is there,
-and to the same one after a restore."""
+"""`docs/deploy.md` and the backup of PostgreSQL: their commands lead to a synced catalogue, and to
+the same one after a restore."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OTHERS = 2
 OWNER = "postgresql://automart:a-long-password@db.internal"
 
 
-def test_a_worker_has_as_many_processes_as_it_is_said_to_have() -> None:
+def test_the_document_names_the_number_of_processes_of_a_worker() -> None:
     text = DEPLOY.read_text(encoding="utf-8")
     count = OTHERS + sum(PROCESSES.get(queue, 1) for queue in Queue)
     assert f"{PROCESSES[Queue.WEBHOOKS]} webhooks at a time" in text
@@ -40,7 +40,7 @@ def test_a_worker_has_as_many_processes_as_it_is_said_to_have() -> None:
 
 @pytest.fixture
 def programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client programs of PostgreSQL are as new as the server."""
+    """Use client programs of PostgreSQL that are as new as the server."""
     try:
         folder = postgresql.programs()
     except postgresql.Unavailable as reason:
@@ -53,7 +53,7 @@ def programs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def release(tmp_path: Path) -> Path:
-    """`current` as the commands for root leave it behind."""
+    """`current` as the commands for root create it."""
     current = tmp_path / "srv" / "current"
     current.mkdir(parents=True)
     for name in ("wsgi.py", "worker.py", "gunicorn.conf.py", "migrations", "deploy"):
@@ -65,7 +65,7 @@ def release(tmp_path: Path) -> Path:
     return current
 
 
-def test_it_leads_to_a_catalogue_that_is_backed_up_and_restored(
+def test_the_commands_lead_to_a_catalogue_that_is_backed_up_and_restored(
     programs: None,
     release: Path,
     tmp_path: Path,

@@ -1,4 +1,4 @@
-"""`/docs` and `/rq` in a real browser, without internet: a person logs in and uses them."""
+"""`/docs` and `/rq` in a real browser without internet: a person logs in and uses them."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def look_at_queues(page: Page, url: str) -> None:
     expect(page.locator("table#queues tbody tr", has_text="long")).to_be_visible()
 
 
-def test_a_person_logs_in_and_calls(url: str, browser: tuple[Page, list[str]]) -> None:
+def test_a_person_logs_in_and_calls_the_api(url: str, browser: tuple[Page, list[str]]) -> None:
     page, wrong = browser
     page.goto(f"{url}/docs")
     expect(page.locator(".info .title")).to_contain_text("Automart")

@@ -47,7 +47,7 @@ def check(folder: Path, port: int) -> tuple[int, str]:
     return ran.returncode, ran.stdout
 
 
-def test_a_container_of_the_web_alone_is_judged_by_its_web(tmp_path: Path, port: int) -> None:
+def test_a_container_of_the_web_is_healthy_if_its_web_is(tmp_path: Path, port: int) -> None:
     assert check(tmp_path, port) == (0, "")
     status, said = check(tmp_path, free_port())
     assert status == 1
@@ -55,7 +55,7 @@ def test_a_container_of_the_web_alone_is_judged_by_its_web(tmp_path: Path, port:
 
 
 @pytest.mark.usefixtures("_umask_of_ours")
-def test_a_container_of_automart_up_is_judged_by_all_of_its_parts(
+def test_a_container_of_automart_up_is_healthy_if_all_its_processes_are(
     tmp_path: Path, port: int
 ) -> None:
     instance = tmp_path / "instance"

@@ -1,4 +1,4 @@
-"""The checkout is installed as it is locked; nothing is built that could not run."""
+"""The installation of the checkout with locked packages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def lock(name: str) -> str:
     return (ROOT / "requirements" / name).read_text()
 
 
-def test_development_runs_on_the_packages_of_production() -> None:
+def test_both_locks_have_the_same_versions() -> None:
     production, development = (
         dict(PIN.findall(lock("base.txt"))),
         dict(PIN.findall(lock("dev.txt"))),
@@ -123,7 +123,7 @@ def test_only_what_is_missing_is_installed(checkout: Path, steps: Path) -> None:
     assert taken(steps) == []
 
 
-def test_an_environment_that_does_not_fit_is_made_anew_with_the_tools_it_had(
+def test_an_outdated_environment_is_replaced_and_keeps_its_tools(
     checkout: Path, steps: Path, subtests: pytest.Subtests
 ) -> None:
     stamp = checkout / ".venv" / "installed.json"
@@ -144,7 +144,7 @@ def test_an_environment_that_does_not_fit_is_made_anew_with_the_tools_it_had(
         assert taken(steps) == everything[:2]
 
 
-def test_an_installation_that_fails_is_not_taken_for_one(checkout: Path, steps: Path) -> None:
+def test_a_failed_installation_is_repeated(checkout: Path, steps: Path) -> None:
     (checkout / "pip.py").write_text("raise SystemExit('no route to the index')")
     for _ in range(2):
         failed = install(checkout)

@@ -31,7 +31,7 @@ def pytest_configure(config):
 """
 
 
-def test_they_count_by_database_and_give_the_reasons_for_skips(tmp_path: Path) -> None:
+def test_the_last_lines_count_by_database_and_give_reasons_for_skips(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(TESTS)
     (tmp_path / "conftest.py").write_text(PLUGIN)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", tmp_path]

@@ -17,7 +17,7 @@ def answer(status: int | None, *, at: float = 105.0, took: float = 0.1, **values
     return Answer(started=at, ended=at + took, status=status, **values)
 
 
-def test_what_is_right() -> None:
+def test_expected_responses_are_no_faults() -> None:
     answers = [answer(200), answer(201), answer(202), answer(409), answer(401), answer(503)]
     assert faults(answers, [DOWN]) == []
 
@@ -35,17 +35,17 @@ def test_what_is_right() -> None:
     ],
     ids=str,
 )
-def test_what_is_wrong(wrong: Answer) -> None:
+def test_unexpected_responses_are_faults(wrong: Answer) -> None:
     assert len(faults([wrong], [DOWN])) == 1
 
 
-def test_recovery_is_until_the_last_bad_answer() -> None:
+def test_recovery_lasts_until_the_last_bad_response() -> None:
     answers = [answer(503), answer(503, at=119.9), answer(200, at=130.0), answer(503, at=140.0)]
     assert recovery(DOWN, answers, until=139.0) == pytest.approx(10.0)
     assert recovery(DOWN, answers[:1], until=139.0) == 0.0
 
 
-def test_acknowledged_writes_are_looked_for() -> None:
+def test_lost_acknowledged_writes_are_found() -> None:
     answers = [
         answer(201, ident=1, name="a"),
         answer(201, ident=2, name="b"),

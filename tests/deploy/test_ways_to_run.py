@@ -1,4 +1,4 @@
-"""What deploys knows what there is to run, and every setting of it."""
+"""The deployment files name the programs and all settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.programs import ROOT
 SETTINGS = set(Settings.names())
 
 
-def test_every_setting_is_explained() -> None:
+def test_every_setting_is_in_the_readme() -> None:
     table = (ROOT / "README.md").read_text().partition("## Settings")[2].partition("\n## ")[0]
     assert [name for name in sorted(SETTINGS) if f"`{name}`" not in table] == []
 
@@ -28,7 +28,7 @@ def services() -> dict[str, Any]:
     return found
 
 
-def test_every_setting_can_be_made_with_compose() -> None:
+def test_every_setting_can_be_set_with_compose() -> None:
     for name in ("migration", "web", "worker"):
         given = {setting.removesuffix("_FILE") for setting in services()[name]["environment"]}
         assert given >= SETTINGS - {"PORT"}  # the image has it

@@ -100,7 +100,7 @@ def _wait_for_web(programs: Programs, host: str) -> None:
 def _start_callers(
     programs: Programs, seconds: int, threads: int
 ) -> dict[Path, subprocess.Popen[bytes]]:
-    """Callers on each host, with the files of their answers. Returns when all have logged in."""
+    """Start callers on each host. When all are logged in, return them and their result files."""
     callers = {}
     for host in HOSTS:
         file = programs.folder / f"{host}.answers"
@@ -116,7 +116,7 @@ def _start_callers(
 
 
 def _answers(callers: Mapping[Path, subprocess.Popen[bytes]], seconds: int) -> list[list[Answer]]:
-    """What the callers of each host were answered."""
+    """Return the responses that the callers of each host received."""
     found = []
     for file, process in callers.items():
         if process.wait(seconds + 120):
@@ -126,7 +126,7 @@ def _answers(callers: Mapping[Path, subprocess.Popen[bytes]], seconds: int) -> l
 
 
 def _disturb(programs: Programs, store: Store, seconds: int) -> list[Disturbance]:
-    """Have each part go and come back, in its span of the time."""
+    """Take each part down and bring it back, each at its time."""
     began = time.monotonic()
 
     def disturb(
@@ -184,7 +184,7 @@ def _lost_customers(answers: list[Answer]) -> list[str]:
 
 
 def _lost_jobs(answers: list[Answer]) -> list[str]:
-    """Jobs that were acknowledged and are not there, or do not end."""
+    """Return a fault for each acknowledged job that is missing or does not end."""
     acknowledged = {str(each.ident) for each in answers if each.kind == "order" and each.ident}
     deadline = time.monotonic() + RECOVERED_WITHIN
     while True:

@@ -1,4 +1,4 @@
-"""Callers of a host's web, on that host: `python -m tests.hosts.callers URL SECONDS THREADS FILE`.
+"""Callers on a host of its web: `python -m tests.hosts.callers URL SECONDS THREADS FILE`.
 
 Each answer is a line of JSON in FILE at the end. Whether it is right is judged elsewhere.
 """
@@ -28,23 +28,23 @@ MAKES = (448, 473, 474, 475, 478, 480, 481, 509, 515, 523, 542)
 
 @dataclass
 class Answer:
-    """One request, with what came of it. Times are of the machine's monotonic clock."""
+    """A request and its result. Times are from the monotonic clock of the machine."""
 
     kind: str
     started: float
     ended: float
     status: int | None
-    """None: no answer at all."""
+    """None if there was no response."""
     retry_after: bool
     ident: str | int | None = None
-    """What a write is about: the id of what is stored."""
+    """The id of the resource that was written."""
     name: str | None = None
-    """What was written, or was to be."""
+    """The value that was or should have been written."""
     error: str | None = None
 
 
 class Caller(threading.Thread):
-    """Calls until the time is over, one request after the other."""
+    """Sends one request after the other until the time is over."""
 
     def __init__(self, url: str, seconds: float, logged_in: threading.Barrier) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class Caller(threading.Thread):
         self._note_id(answer, requests.codes.created)
 
     def _change(self) -> None:
-        """Changes the last customer of this caller, as nobody else does."""
+        """Update the last customer of this caller. No other caller updates it."""
         mine = [each for each in self.answers if each.kind == "create" and each.ident]
         if not mine:
             return
@@ -128,7 +128,7 @@ class Caller(threading.Thread):
 
 
 def started(file: Path) -> Path:
-    """A file that is there when the callers of `file` have begun."""
+    """Return the path of the file that exists once the callers of `file` have begun."""
     return file.with_suffix(".started")
 
 

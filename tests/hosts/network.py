@@ -1,4 +1,4 @@
-"""Hosts of their own on this machine: network namespaces, joined by a bridge inside one of them.
+"""Virtual hosts on this machine: network namespaces, joined by a bridge inside one of them.
 
 Nothing of it is seen or reached from outside.
 """
@@ -18,11 +18,11 @@ BRIDGE = "bridge"
 
 
 class Impossible(Exception):
-    """This machine cannot do it; the message says why."""
+    """This machine does not support it. The message gives the reason."""
 
 
 class Network:
-    """Hosts with addresses 10.77.0.1, 10.77.0.2, …; the first, `STORE`, holds the bridge."""
+    """Hosts with addresses 10.77.0.1, 10.77.0.2, …. The first, `STORE`, contains the bridge."""
 
     def __init__(self, hosts: Sequence[str]) -> None:
         self._hosts = [STORE, *hosts]
@@ -32,7 +32,7 @@ class Network:
         return f"10.77.0.{self._hosts.index(host) + 1}"
 
     def command(self, host: str, command: Sequence[str | Path]) -> list[str]:
-        """What to run to have `command` run on `host`."""
+        """Return the command line that runs `command` on `host`."""
         return ["ip", "netns", "exec", self._name(host), *map(str, command)]
 
     def start(
@@ -50,7 +50,7 @@ class Network:
         )
 
     def cut_off(self, host: str) -> None:
-        """From now on, silently, nothing gets to the host or from it."""
+        """Drop all traffic to and from the host silently."""
         self._in(STORE, "link", "set", host, "nomaster")
 
     def join(self, host: str) -> None:
@@ -84,7 +84,7 @@ class Network:
 
 @contextmanager
 def network(hosts: Sequence[str]) -> Iterator[Network]:
-    """The hosts, until the end of the context. Raises `Impossible`."""
+    """Yield the hosts. Raise `Impossible` if this machine does not support them."""
     if os.geteuid() != 0:
         raise Impossible("Hosts of their own can be made by root alone.")
     if not shutil.which("ip"):

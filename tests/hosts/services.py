@@ -1,4 +1,4 @@
-"""What runs on the hosts: PostgreSQL, Redis and a vPIC on one; web and worker on the others."""
+"""The programs of the hosts: PostgreSQL, Redis and a vPIC on one, web and worker on the others."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VPIC = 8001
 
 
 class Programs:
-    """Programs on hosts, each with a log of its own; all end with the context."""
+    """Programs on hosts, each with its own log. All end with the context."""
 
     def __init__(self, network: Network, folder: Path) -> None:
         self.network = network
@@ -116,7 +116,7 @@ class Store:
         self._programs.start("postgresql", STORE, [*setpriv, *server, *options])
 
     def kill_postgresql(self) -> None:
-        """As if it had crashed: what was not committed is lost."""
+        """Kill it, as in a crash: data that is not committed is lost."""
         self._programs.stop("postgresql", signal.SIGQUIT)
 
     def start_redis(self) -> None:
@@ -127,7 +127,7 @@ class Store:
         self._programs.start("redis", STORE, [server, *options, *socket])
 
     def kill_redis(self) -> None:
-        """With all that it holds, for it writes nothing to disk."""
+        """Kill it. All its data is lost, because it writes nothing to disk."""
         self._programs.stop("redis", signal.SIGKILL)
 
     def wait(self) -> None:
@@ -152,7 +152,7 @@ def start_host(programs: Programs, host: str, store: Store) -> None:
 
 
 def environment(store: Store) -> dict[str, str]:
-    """The settings, and nothing of this process's own."""
+    """Return the settings, without the environment of this process."""
     return {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT),

@@ -18,7 +18,7 @@ UNAUTHORIZED = 401
 
 @dataclass
 class Disturbance:
-    """Something that was down for a while."""
+    """An outage of a part."""
 
     what: str
     began: float
@@ -30,7 +30,7 @@ def is_good(answer: Answer) -> bool:
 
 
 def is_excused(answer: Answer, disturbances: Sequence[Disturbance]) -> bool:
-    """Whether it says that something is down, as it should, while something is."""
+    """Return whether the response is one that an outage excuses, during an outage."""
     return (
         answer.status == UNAVAILABLE
         and answer.retry_after
@@ -55,7 +55,7 @@ def recovery(disturbance: Disturbance, answers: Sequence[Answer], until: float) 
 
 
 def faults(answers: Sequence[Answer], disturbances: Sequence[Disturbance]) -> list[str]:
-    """Whatever an answer should not have been."""
+    """Return a line for each response that is wrong."""
     found = []
     for answer in answers:
         took = answer.ended - answer.started
@@ -70,7 +70,7 @@ def faults(answers: Sequence[Answer], disturbances: Sequence[Disturbance]) -> li
 
 
 def table(host: str, answers: Sequence[Answer]) -> str:
-    """How many of which status, and how long the longest took."""
+    """Return a line with the numbers by status and the longest duration."""
     counts = Counter(str(answer.status) for answer in answers)
     longest = max((answer.ended - answer.started for answer in answers), default=0.0)
     shown = ", ".join(f"{status}: {count}" for status, count in sorted(counts.items()))
@@ -78,7 +78,7 @@ def table(host: str, answers: Sequence[Answer]) -> str:
 
 
 def lost_customers(answers: Sequence[Answer], stored: Mapping[int, str]) -> list[str]:
-    """Customers that were acknowledged and are not `stored`, or not as they were acknowledged."""
+    """Return a fault for each acknowledged customer that is missing in or differs from `stored`."""
     names: dict[int, str] = {}
     attempts: set[tuple[int, str]] = set()
     for answer in sorted(answers, key=lambda each: each.ended):

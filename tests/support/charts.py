@@ -47,7 +47,7 @@ def fill(factory: Factory, count: int) -> None:
 
 
 def store(factory: Factory, points: Sequence[tuple[int, int, int]]) -> None:
-    """Give an empty chart these points: time, goal, actual."""
+    """Add these points (time, goal, actual) to an empty chart."""
     rows = [
         {"factory_id": factory.id, "number": number, "time": time, "goal": goal, "actual": actual}
         for number, (time, goal, actual) in enumerate(points)

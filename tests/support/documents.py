@@ -1,4 +1,4 @@
-"""Runs the commands of a document in one shell, and compares what they print with what it shows.
+"""Runs the commands of a document in one shell, and compares their output with the document.
 
 A block of `console` is run: lines that begin with "$ " are commands, and what follows is their
 output, in which "…" stands for any text. A block of `sh` is not run: it needs root, a network,
@@ -24,7 +24,7 @@ BLOCK = re.compile(r"^```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PROMPT = "$ "
 HEREDOC = re.compile(r"<<-?'?([A-Z]+)'?")
 
-# What differs from run to run, and what stands for it in a comparison.
+# Texts that differ from run to run, and their placeholders in comparisons.
 VARIABLE = (
     (r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", "UUID"),
     (r"(?:\bmsg_|\b)[0-9a-f]{32}\b", "ID"),
@@ -42,7 +42,7 @@ VARIABLE = (
 
 @dataclass(frozen=True)
 class Step:
-    """A command of a document, and the output that is shown for it."""
+    """A command of a document, with the output that the document shows."""
 
     command: str
     output: str
@@ -86,7 +86,7 @@ def _is_whole(command: str) -> bool:
 
 
 def is_shown(shown: str, printed: str) -> bool:
-    """Whether a command printed what the document shows, ids, times and blank lines aside."""
+    """Return whether the output is as shown, except for ids, times and blank lines."""
     parts = [re.escape(part) for part in _comparable(shown).split("…")]
     return re.fullmatch(r"[\s\S]*?".join(parts), _comparable(printed)) is not None
 
@@ -98,7 +98,7 @@ def _comparable(text: str) -> str:
 
 
 class Shell:
-    """One bash that runs commands one after another: variables and functions stay."""
+    """A bash that runs commands one after the other and keeps variables and functions."""
 
     def __init__(self, process: subprocess.Popen[str], folder: Path) -> None:
         self._process = process
@@ -124,7 +124,7 @@ class Shell:
 
 @contextmanager
 def shell(folder: Path, scratch: Path, env: Mapping[str, str]) -> Iterator[Shell]:
-    """A bash in `folder`. At the end, or after too long, nothing that it started runs any more."""
+    """Yield a bash in `folder`. All its processes are ended at the end, or after a time limit."""
     process = subprocess.Popen(
         ["bash", "--noprofile", "--norc"],
         cwd=folder,
@@ -150,9 +150,9 @@ def shell(folder: Path, scratch: Path, env: Mapping[str, str]) -> Iterator[Shell
 
 
 def run(found: list[Step], bash: Shell, stand_ins: Mapping[str, str]) -> None:
-    """Run commands and fail at the first that prints something else than the document shows.
+    """Run commands. Fail at the first whose output differs from the document.
 
-    `stand_ins` has what a test cannot take as it stands, such as a port, and what it takes instead.
+    `stand_ins` maps texts that a test must replace, such as a port, to their replacements.
     """
     for step in found:
         command = replaced(step.command, stand_ins)

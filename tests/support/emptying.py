@@ -1,5 +1,5 @@
-"""A PostgreSQL database that many tests use, one after the other: emptying one takes a tenth of the
-time that making one does."""
+"""A PostgreSQL database that tests share, one after the other. Emptying a database takes a tenth of
+the time of creating one."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class SharedDatabase:
         self._database: URL | None = None
 
     def fresh(self) -> URL:
-        """The database, as empty as the template is. Made if there is none: some tests drop it."""
+        """Return the database, emptied. It is created if a test has dropped it."""
         try:
             if self._database is not None:
                 with postgresql.connected(self._database) as connection:
@@ -72,7 +72,7 @@ class SharedDatabase:
 
 
 def may_be_emptied(server: URL) -> bool:
-    """Whether we are who may switch foreign keys off for a moment."""
+    """Return whether our role may switch off foreign keys temporarily."""
     with postgresql.connected(server) as connection:
         row = connection.execute("SELECT usesuper FROM pg_user WHERE usename = user").fetchone()
     return row is not None and bool(row[0])

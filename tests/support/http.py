@@ -1,4 +1,4 @@
-"""Short ways to say what a client expects."""
+"""Helpers for the expectations of clients."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PROBLEM_MEMBERS = {"type", "title", "status", "detail", "instance", "request_id"
 
 
 class Watched(io.BytesIO):
-    """A body that notes how many connections to the database are in use when it is read."""
+    """A body that records the number of database connections in use when it is read."""
 
     def __init__(self, app: Flask, content: bytes) -> None:
         super().__init__(content)
@@ -36,7 +36,7 @@ class Watched(io.BytesIO):
 
 
 def assert_problem(response: TestResponse, status: int) -> dict[str, Any]:
-    """The problem object of `response`, which must be one with this status."""
+    """Check that `response` is a problem with this status, and return it."""
     assert response.status_code == status, response.get_data(as_text=True)
     assert response.mimetype == "application/problem+json"
     problem: dict[str, Any] = response.get_json()
@@ -48,17 +48,17 @@ def assert_problem(response: TestResponse, status: int) -> dict[str, Any]:
 
 
 def pointers(response: TestResponse) -> dict[str, str]:
-    """What is said of each place in a body that was refused with 422."""
+    """Return the messages by pointer of a body that was refused with 422."""
     return {e["pointer"]: e["detail"] for e in assert_problem(response, 422)["errors"]}
 
 
 def parameters(response: TestResponse) -> dict[str, str]:
-    """What is said of each parameter of a query that was refused with 422."""
+    """Return the messages by parameter of a query that was refused with 422."""
     return {e["parameter"]: e["detail"] for e in assert_problem(response, 422)["errors"]}
 
 
 def at_once(*calls: Callable[[], TestResponse]) -> list[TestResponse]:
-    """The answers of all `calls`, made at the same time in a thread each."""
+    """Make all `calls` at the same time, each in a thread. Return their results."""
     barrier = Barrier(len(calls))
 
     def call(request: Callable[[], TestResponse]) -> TestResponse:

@@ -1,4 +1,4 @@
-"""Dealers, cars and bookings that a test starts with."""
+"""Factories of dealers, cars and bookings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _numbers = itertools.count(1)
 
 
 def stored(row: RowT) -> RowT:
-    """`row`, added and let go of by the session, which the requests of a test share with it."""
+    """Store `row` and detach it from the session, which the requests of a test share."""
     with transaction():
         db.session.add(row)
     db.session.expunge_all()
@@ -45,7 +45,7 @@ def iso(instant: datetime) -> str:
 
 
 def new_vin() -> str:
-    """A VIN that no other car has: European, for which no check digit is asked."""
+    """Return a new VIN. It is European, because these have no check digit."""
     return f"WBA{next(_numbers):014d}"
 
 
@@ -65,7 +65,7 @@ def make_dealer(**values: Any) -> Dealer:
 
 
 def make_car(**values: Any) -> Car:
-    """A stored Honda Civic; with a dealer and the catalogue, if they are not there yet."""
+    """Store a Honda Civic, and the dealer and the catalogue if they are missing."""
     if db.session.get(VehicleMake, HONDA) is None:
         add_catalogue()
     if "dealer_id" not in values:
@@ -90,7 +90,7 @@ def make_customer(**values: Any) -> Customer:
 
 
 def make_booking(car: Car, start: float = 0, end: float = 1, **values: Any) -> Booking:
-    """A stored booking, from and to a number of days after `DAY_0`."""
+    """Store a booking, from and to a number of days after `DAY_0`."""
     defaults = {
         "car_id": car.id,
         "customer_name": "John Doe",
@@ -131,19 +131,19 @@ def without(body: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 def timeless(body: dict[str, Any]) -> dict[str, Any]:
-    """`body` without the time of its last change."""
+    """Return `body` without `updated_at`."""
     return without(body, "updated_at")
 
 
 def pointers(response: Any) -> set[str]:
-    """The places in a body that was refused with 422."""
+    """Return the pointers of a body that was refused with 422."""
     assert response.status_code == 422, response.get_data(as_text=True)
     assert response.mimetype == "application/problem+json"
     return {error["pointer"] for error in response.get_json()["errors"]}
 
 
 def parameters(response: Any) -> set[str]:
-    """The parameters of a query that was refused with 422."""
+    """Return the parameters of a query that was refused with 422."""
     assert response.status_code == 422, response.get_data(as_text=True)
     return {error["parameter"] for error in response.get_json()["errors"]}
 
@@ -164,6 +164,6 @@ def statements() -> Iterator[list[str]]:
 
 
 def ids(response: Any) -> list[int]:
-    """The ids of a list."""
+    """Return the ids of a list."""
     assert response.status_code == 200, response.get_data(as_text=True)
     return [item["id"] for item in response.get_json()["items"]]

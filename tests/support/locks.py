@@ -34,7 +34,7 @@ CREATED = re.compile(r"CREATE TABLE (?:IF NOT EXISTS )?(\S+)", re.IGNORECASE)
 REWRITTEN = re.compile(r"(?:UPDATE|DELETE FROM) (\S+)", re.IGNORECASE)
 CHANGES = ("ALTER", "COMMENT", "CREATE", "DELETE", "DROP", "INSERT", "TRUNCATE", "UPDATE", "DO")
 Statement = tuple[bool, str]
-"""Whether it is part of a transaction, and its text."""
+"""Whether a statement is part of a transaction, and its text."""
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def recorded(engine: Engine) -> Iterator[list[Statement]]:
 
 
 def script(statements: Iterable[Statement]) -> str:
-    """The statements as one script, with the transactions that they are executed in."""
+    """Return the statements as one script, with their transactions."""
     parts = []
     for in_transaction, group in groupby(statements, key=lambda statement: statement[0]):
         text = "".join(f"{statement.strip().rstrip(';')};\n" for _, statement in group)
@@ -69,7 +69,7 @@ def script(statements: Iterable[Statement]) -> str:
 
 
 def dangers(sql: str, accepted: Collection[str] = ()) -> list[str]:
-    """What of `sql` would lock a table for long, or break the release that runs, a line each.
+    """Return what in `sql` would lock a table for long or break a running release, a line each.
 
     `accepted` are names of rules that are not to be heeded.
     """

@@ -1,5 +1,5 @@
-"""`python -m tests.support.migrations`: do the migrations make what the models say, and can the
-release before go on serving while they run?
+"""`python -m tests.support.migrations`: checks that the migrations create the tables of the models,
+and that the previous release can keep serving.
 """
 
 from __future__ import annotations

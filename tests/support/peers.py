@@ -13,7 +13,7 @@ PATIENCE = 20.0
 
 
 class Heard(NamedTuple):
-    """A request: its first line, its header fields in small letters, and its body."""
+    """A request: its first line, its header fields in lower case, and its body."""
 
     line: str
     headers: dict[str, str]
@@ -21,7 +21,7 @@ class Heard(NamedTuple):
 
 
 class Peer:
-    """Listens on this machine, and calls `treat` for each connection, in a thread of its own.
+    """Listens on this machine, and calls `treat` for each connection in its own thread.
 
     What goes on at the same time must heed `stopped`: the test has ended then.
     """
@@ -59,7 +59,7 @@ class Peer:
             thread.join(PATIENCE)
 
     def hear(self, sock: socket.socket) -> None:
-        """Read a request, and keep it."""
+        """Read and store a request."""
         with sock.makefile("rb") as file:
             line = file.readline().decode().rstrip()
             headers = {}
@@ -92,7 +92,7 @@ class Peer:
 
 
 def answering(data: bytes) -> Callable[[Peer, socket.socket], None]:
-    """Hear a request, send `data`, and close the connection."""
+    """Read a request, send `data`, and close the connection."""
 
     def treat(peer: Peer, sock: socket.socket) -> None:
         peer.hear(sock)
@@ -102,7 +102,7 @@ def answering(data: bytes) -> Callable[[Peer, socket.socket], None]:
 
 
 def dripping(data: bytes, *, every: float) -> Callable[[Peer, socket.socket], None]:
-    """Hear a request, and send `data` byte by byte."""
+    """Read a request, and send `data` byte by byte."""
 
     def treat(peer: Peer, sock: socket.socket) -> None:
         peer.hear(sock)
@@ -115,5 +115,5 @@ def dripping(data: bytes, *, every: float) -> Callable[[Peer, socket.socket], No
 
 
 def silent(peer: Peer, sock: socket.socket) -> None:
-    """Say nothing, and read nothing."""
+    """Send nothing and read nothing."""
     peer.stopped.wait(PATIENCE)

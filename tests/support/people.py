@@ -1,5 +1,5 @@
-"""Users and service clients, and test clients that send their tokens. Nothing here is slow: one
-password is hashed once, and tokens are issued without a login page."""
+"""Factories of users and service clients, and of test clients that send their tokens. All are fast:
+one password is hashed once, and tokens are issued without the login page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _hash_once = cache(hash_password)
 
 
 def make_user(*, password: str = PASSWORD, **values: Any) -> User:
-    """A stored user. What is not given has an ordinary value."""
+    """Store a user. Fields that are not given have ordinary values."""
     number = next(_numbers)
     defaults = {"email": f"person{number}@example.com", "name": f"Person {number}"}
     user = User(password_hash=_hash_once(password), **defaults | values)
@@ -34,7 +34,7 @@ def make_user(*, password: str = PASSWORD, **values: Any) -> User:
 
 
 def make_client(*scopes: str, secret: str | None = None, **values: Any) -> Client:
-    """A stored service client with `scopes`."""
+    """Store a service client with `scopes`."""
     secret = secret or secrets.token_urlsafe(8)
     defaults = {"name": f"Machine {next(_numbers)}", "kind": ClientKind.SERVICE}
     client = Client(secret_hash=hash_of(secret), scopes=list(scopes), **defaults | values)
@@ -44,19 +44,19 @@ def make_client(*scopes: str, secret: str | None = None, **values: Any) -> Clien
 
 
 def token_of(app: Flask, who: User | Client) -> str:
-    """A good access token of `who`."""
+    """Return a valid access token of `who`."""
     with app.test_request_context(), transaction():
         login = _login_of(who)
         return issue_access_token(login, who.scopes if isinstance(who, Client) else ())
 
 
 def signed_in(app: Flask, who: User | Client) -> FlaskClient:
-    """A test client that sends a good access token of `who`."""
+    """Return a test client that sends a valid access token of `who`."""
     return with_token(app, token_of(app, who))
 
 
 def with_token(app: Flask, token: str) -> FlaskClient:
-    """A test client that sends this bearer token."""
+    """Return a test client that sends this bearer token."""
     client = app.test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
     return client

@@ -1,4 +1,4 @@
-"""A PostgreSQL for the tests: the one that `TEST_DATABASE_URL` names, or one started here."""
+"""The PostgreSQL of the tests: the one in `TEST_DATABASE_URL`, or one that is started here."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ MANY_CONNECTIONS = "max_connections=200"
 
 
 class Unavailable(Exception):
-    """There is no PostgreSQL here; the message says what was looked for."""
+    """PostgreSQL is not available. The message gives the reason."""
 
 
 @contextmanager
 def server(*, carefree: bool = True) -> Iterator[URL]:
-    """The URL of a server on which databases can be made. Raises `Unavailable`.
+    """Yield the URL of a server on which databases can be created. Raise `Unavailable`.
 
     A server that is started here does not wait for the disk if `carefree`.
     """
@@ -64,7 +64,7 @@ def drop_database(server: URL, database: URL) -> None:
 
 
 def programs() -> Path:
-    """The folder of the newest server programs on this machine."""
+    """Return the folder of the newest server programs on this machine."""
     found = [path for pattern in PLACES for path in Path("/").glob(pattern.removeprefix("/"))]
     on_path = shutil.which("initdb")
     if on_path:

@@ -1,4 +1,4 @@
-"""Real processes of the product, to be watched and killed."""
+"""Real processes of the product that tests observe and kill."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TITLE = "automart worker: "
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The environment variables that make a process take `settings`."""
+    """Return the environment variables of `settings`."""
     return os.environ | {
         "DATABASE_URL": settings.database_url,
         "REDIS_URL": settings.redis_url,
@@ -37,7 +37,7 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def until(found: Callable[[], T], seconds: float = 180) -> T:
-    """What `found` answers as soon as that is true. Fails if it does not become so."""
+    """Call `found` until its result is true, and return that. Fail after a time limit."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         answer = found()
@@ -48,7 +48,7 @@ def until(found: Callable[[], T], seconds: float = 180) -> T:
 
 
 class WorkerProcesses:
-    """A `worker.py` with everything below it. `patch` is Python code that it runs first."""
+    """A `worker.py` with all its processes. `patch` is Python code that it runs first."""
 
     def __init__(self, settings: Settings, *arguments: str, patch: str = "") -> None:
         run = f"import runpy\nrunpy.run_path({str(ROOT / 'worker.py')!r}, run_name='__main__')"
@@ -73,16 +73,16 @@ class WorkerProcesses:
         self._spawn()
 
     def below(self, name: str = "") -> list[psutil.Process]:
-        """The processes below the supervisor: all, or those of a queue, or of housekeeping."""
+        """Return the children of the supervisor: all, or those of a queue or of housekeeping."""
         found = _alive(self.supervisor.children(recursive=True))
         return [process for process in found if f"{TITLE}{name}" in _title(process)]
 
     def rq_worker(self, queue: str = "long") -> psutil.Process:
-        """RQ's worker of a queue: the parent of what runs its jobs."""
+        """Return RQ's worker of a queue, the parent of the processes that run its jobs."""
         return until(lambda: self._rq_worker(queue))
 
     def horse(self, queue: str = "long") -> psutil.Process:
-        """The process that runs a job of a queue."""
+        """Return the process that runs a job of a queue."""
         return until(lambda: next(iter(_alive(self.rq_worker(queue).children())), None))
 
     def _rq_worker(self, queue: str) -> psutil.Process | None:
@@ -90,7 +90,7 @@ class WorkerProcesses:
         return next((p for p in mine if p.ppid() == self.supervisor.pid), None)
 
     def kill_all(self) -> None:
-        """kill -9 for all at once, as when a host dies."""
+        """Kill all processes at once (SIGKILL), as when a host dies."""
         self.supervisor.suspend()  # so that it sees none of the others die, and starts no new ones
         below = _alive(self.supervisor.children(recursive=True))
         for process in below:
@@ -100,12 +100,12 @@ class WorkerProcesses:
         self._process.wait()
 
     def kill_supervisor(self) -> None:
-        """kill -9 for the supervisor alone; what is below it notices."""
+        """Kill only the supervisor (SIGKILL). The other processes notice it."""
         self.supervisor.kill()
         self._process.wait()
 
     def terminate(self) -> float:
-        """SIGTERM, as a deployment sends it. Answers how many seconds it took to end."""
+        """Send SIGTERM, as a deployment does. Return the seconds until the end."""
         started = time.monotonic()
         self._process.send_signal(signal.SIGTERM)
         self._process.wait(timeout=60)
@@ -128,7 +128,7 @@ def worker_running(
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Whether it runs, and is no mere entry that nobody has reaped."""
+    """Return whether the process is running, and not a zombie."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

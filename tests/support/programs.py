@@ -1,4 +1,4 @@
-"""Programs as a user starts them: their output is watched, and none is left behind."""
+"""Programs as a user starts them. Tests read their output, and none is left running."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PATIENCE = 240.0
 
 
 class Program:
-    """A running `automart …`, in a folder and an environment of its own."""
+    """A running `automart …`, with its own folder and environment."""
 
     def __init__(self, arguments: Sequence[str], folder: Path, env: Mapping[str, str]) -> None:
         self.process = subprocess.Popen(
@@ -47,7 +47,7 @@ class Program:
             assert text in self._output, f"{text!r} is not in:\n{self._output}"
 
     def end(self, number: int) -> int:
-        """Send it a signal. Answers its exit status when it has ended and said all."""
+        """Send a signal. Return the exit status when the program has ended, its output read."""
         self.process.send_signal(number)
         return self.wait()
 
@@ -78,7 +78,7 @@ class Program:
 def automart(
     *arguments: str, folder: Path, env: Mapping[str, str] | None = None
 ) -> Iterator[Program]:
-    """Start `automart …`; at the end, nothing of it runs any more."""
+    """Start `automart …`. At the end, all its processes are ended."""
     program = Program(arguments, folder, env or {})
     try:
         yield program
@@ -92,7 +92,7 @@ def automart(
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's environment, without what would set Automart up."""
+    """Return the environment of this process, without settings of Automart."""
     settings = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "PUBLIC_URL", "LOG_FORMAT", "PORT")
     env = {
         name: value

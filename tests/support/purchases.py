@@ -1,4 +1,4 @@
-"""Offices, manufacturers and purchases that a test starts with."""
+"""Factories of offices, manufacturers and purchases."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PATHS = {
     S.DELIVERED: [S.MANUFACTURING, S.MANUFACTURED, S.SHIPPED, S.DELIVERED],
     S.CANCELLED: [S.CANCELLED],
 }
-"""By which states a purchase comes into each."""
+"""The states that lead to each state."""
 
 
 def ensure_catalogue() -> None:
@@ -42,7 +42,7 @@ def make_office(**values: Any) -> RegionalOffice:
 
 
 def make_signing_office(**values: Any) -> tuple[RegionalOffice, str]:
-    """An office and the secret that signs what is sent to it."""
+    """Store an office. Return it and the secret that signs its webhooks."""
     defaults = {"name": f"Office {next(_numbers)}", "webhook_url": None, "webhook_enabled": True}
     with transaction():
         return partners.create_office(defaults | values)
@@ -71,7 +71,7 @@ def make_purchase(
     make_id: int = HONDA,
     order_number: str | None = None,
 ) -> Purchase:
-    """A stored purchase, brought into `state` step by step."""
+    """Store a purchase and bring it into `state` step by step."""
     ensure_catalogue()
     model = "Corolla" if make_id == TOYOTA else "Civic"
     with transaction():
@@ -89,12 +89,12 @@ def move(purchase: Purchase, state: PurchaseState) -> None:
 
 
 def sale(order_number: str = "A-1", **values: Any) -> dict[str, Any]:
-    """The body that reports a sale."""
+    """Return the body that reports a sale."""
     return {"external_order_number": order_number, "brand": "Honda", "car_model": "Civic"} | values
 
 
 def all_deliveries() -> list[WebhookDelivery]:
-    """All deliveries, freshly read."""
+    """Return all deliveries, freshly read."""
     db.session.rollback()
     return list(db.session.query(WebhookDelivery).populate_existing().order_by(WebhookDelivery.id))
 

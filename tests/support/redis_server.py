@@ -1,4 +1,4 @@
-"""A Redis that can be killed, started again, and emptied."""
+"""A Redis that can be killed, restarted and emptied."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class RedisServer:
         self._server.start()
 
     def kill(self) -> None:
-        """kill -9, if it runs."""
+        """Kill it (SIGKILL) if it is running."""
         self._server.terminate()
 
     def lose_everything(self) -> None:
-        """Start empty the next time. Only while it is down."""
+        """Start empty the next time. Must be called while it is down."""
         shutil.rmtree(self._server.data_dir / "appendonlydir", ignore_errors=True)
 
     def empty(self) -> None:

@@ -1,4 +1,4 @@
-"""`python -m tests.support.schema`: write docs/schema.md, a picture of the tables, from the models.
+"""`python -m tests.support.schema`: write docs/schema.md, a diagram of the tables, from the models.
 
 With `--check` it writes nothing, and exits with 1 if the file is not what it would write.
 """
@@ -28,7 +28,7 @@ bookings apart) stands in the models and the migrations.
 
 
 def document() -> str:
-    """The whole of docs/schema.md."""
+    """Return the content of docs/schema.md."""
     domains = _domains()
     parts = [TOP, "## How they hang together\n", *_diagram(_all_relations(domains))]
     for domain, tables in domains.items():
@@ -40,7 +40,7 @@ def document() -> str:
 
 
 def _domains() -> dict[str, list[Table]]:
-    """The tables by the package of `automart` that they belong to."""
+    """Return the tables by their package of `automart`."""
     found: dict[str, list[Table]] = defaultdict(list)
     for mapper in Model.registry.mappers:
         name = mapper.class_.__module__.removeprefix(f"{automart.__name__}.")

@@ -1,4 +1,4 @@
-"""Settings and databases of the tests."""
+"""Settings, applications and databases of the tests."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from automart.core.db import db
 
 
 class Client(FlaskClient):
-    """A client whose requests know nothing of the test around them: neither its application
-    context nor, therefore, its database session."""
+    """A client whose requests do not use the application context of the test, and therefore not
+    its database session."""
 
     def open(self, *args: Any, **kwargs: Any) -> TestResponse:
         return contextvars.Context().run(super().open, *args, **kwargs)
@@ -48,7 +48,7 @@ SECRET = "a secret that is known to every reader of the tests"
 
 @contextmanager
 def application(settings: Settings) -> Iterator[Flask]:
-    """An application whose connections are closed at the end."""
+    """Yield an application. Its connections are closed at the end."""
     app = create_app(settings)
     app.test_client_class = Client
     yield app
@@ -59,7 +59,7 @@ def application(settings: Settings) -> Iterator[Flask]:
 
 
 def make_settings(database_url: str, **values: Any) -> Settings:
-    """Settings of a test: unpaced, with logs that a person reads."""
+    """Return the settings of a test: no rate limit, readable logs."""
     defaults: dict[str, Any] = {
         "redis_url": "unix:///nowhere/redis.sock",
         # Required with PostgreSQL. Flask's test client asks this host.

@@ -1,4 +1,4 @@
-"""Short ways to say what vehicle syncs are about."""
+"""Helpers for tests of vehicle syncs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Models = dict[int, dict[int, str]]
 
 
 def add_makes(catalogue: Catalogue) -> None:
-    """Put the makes of a catalogue into the database, without models."""
+    """Store the makes of a catalogue, without models."""
     with transaction():
         db.session.add_all(
             VehicleMake(id=make_id, name=name.strip()) for make_id, name in catalogue.makes.items()
@@ -19,7 +19,7 @@ def add_makes(catalogue: Catalogue) -> None:
 
 
 def add_models(models: Models) -> None:
-    """Put models into the database; the makes are made where they are missing."""
+    """Store models, and their makes if they are missing."""
     with transaction():
         for make_id, names in models.items():
             db.session.merge(VehicleMake(id=make_id, name=f"Make {make_id}"))
@@ -30,13 +30,13 @@ def add_models(models: Models) -> None:
 
 
 def catalogue_of(models: Models) -> Catalogue:
-    """What a vPIC with these models serves."""
+    """Return a catalogue with these models."""
     makes = {make_id: f"MAKE {make_id}" for make_id in models}
     return Catalogue(makes, {make_id: list(names.items()) for make_id, names in models.items()})
 
 
 def stored_models() -> Models:
-    """What the database holds: the names of models by make and id."""
+    """Return the stored names of models by make and id."""
     db.session.rollback()
     found: Models = {}
     columns = (VehicleModel.make_id, VehicleModel.id, VehicleModel.name)
@@ -46,7 +46,7 @@ def stored_models() -> Models:
 
 
 def served_models(catalogue: Catalogue) -> Models:
-    """What vPIC serves, as it should be stored: trimmed, and nothing for a make without models."""
+    """Return the models of vPIC as they should be stored: trimmed, without empty makes."""
     return {
         make_id: {ident: name.strip() for ident, name in models}
         for make_id, models in catalogue.models.items()
@@ -55,6 +55,6 @@ def served_models(catalogue: Catalogue) -> Models:
 
 
 def the_job() -> Job:
-    """The only job there is, freshly read."""
+    """Return the only job, freshly read."""
     db.session.rollback()
     return db.session.query(Job).populate_existing().one()

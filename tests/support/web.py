@@ -1,4 +1,4 @@
-"""The web as it is deployed: gunicorn with several processes, and callers that come all at once."""
+"""The deployed web, gunicorn with several processes, and simultaneous callers."""
 
 from __future__ import annotations
 
@@ -32,14 +32,13 @@ class Gunicorn:
     master: psutil.Process
 
     def workers(self) -> set[int]:
-        """The processes that serve."""
+        """Return the processes that serve."""
         return {process.pid for process in self.master.children()}
 
 
 @contextmanager
 def gunicorn_running(settings: Settings, *options: str) -> Iterator[Gunicorn]:
-    """Gunicorn as our configuration has it, but for `options`. Its log is `web.log` in the
-    instance."""
+    """Yield a gunicorn with our settings and `options`. Its log is `web.log` in the instance."""
     port = _free_port()
     log = settings.instance / "web.log"
     command = [sys.executable, "-m", "gunicorn", "wsgi:app", "--bind", f"127.0.0.1:{port}"]
@@ -59,7 +58,7 @@ def gunicorn_running(settings: Settings, *options: str) -> Iterator[Gunicorn]:
 
 @contextmanager
 def web_running(settings: Settings, *, processes: int = 4, threads: int = 16) -> Iterator[str]:
-    """The URL of a gunicorn that serves the application to callers that stay connected."""
+    """Yield the URL of a gunicorn that serves the application over connections that stay open."""
     options = ["--workers", str(processes), "--threads", str(threads), "--timeout", "120"]
     # A connection that is closed for idleness just when it is used again would look like an error.
     with gunicorn_running(settings, *options, "--keep-alive", "120", "--preload") as gunicorn:
@@ -67,7 +66,7 @@ def web_running(settings: Settings, *, processes: int = 4, threads: int = 16) ->
 
 
 def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
-    """What the calls answer that are made at the same moment, each in a thread of its own."""
+    """Make the calls at the same moment, each in its own thread. Return their results."""
     barrier = Barrier(len(calls))
 
     def call(each: Callable[[], T]) -> T:
@@ -79,7 +78,7 @@ def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
 
 
 class Callers:
-    """Clients of a served application, each with a connection of its own that is kept open."""
+    """Clients of a running web, each with its own connection that is kept open."""
 
     def __init__(self, url: str, token: str, count: int) -> None:
         self._url = url
@@ -96,7 +95,7 @@ class Callers:
             session.close()
 
     def send(self, *asked: tuple[str, str, Any]) -> list[requests.Response]:
-        """The answers to requests (method, path, body) that are sent at once, in their order."""
+        """Send requests (method, path, body) at once. Return the responses in the same order."""
 
         def caller(number: int) -> Callable[[], requests.Response]:
             method, path, body = asked[number]

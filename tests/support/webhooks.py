@@ -1,4 +1,4 @@
-"""Webhooks as tests look at them."""
+"""Helpers for tests of webhooks."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Run = Callable[[], None]
 
 
 def states(received: Iterable[Received]) -> list[str]:
-    """The new states in the events that an office received."""
+    """Return the new states in the events that an office received."""
     return [json.loads(one.body)["data"]["state"] for one in received]
 
 
 def stored_office(office: RegionalOffice) -> RegionalOffice:
-    """The office and its endpoint, freshly read."""
+    """Return the office with its endpoint, freshly read."""
     db.session.rollback()
     return db.session.get_one(RegionalOffice, office.id, populate_existing=True)
 
 
 def lose_secret_key(app: Flask) -> None:
-    """Replace SECRET_KEY, as if the old one was lost."""
+    """Replace SECRET_KEY, as if the old one were lost."""
     settings = app.extensions["settings"]
     app.extensions["settings"] = replace(settings, secret_key="another one " * 4)
