@@ -26,13 +26,14 @@ run: install ## Start Automart in this folder and sync the catalogue
 test: tools ## Run all tests, on SQLite, and on PostgreSQL if it is installed
 	$(BIN)/pytest -n 4 --dist worksteal --cov --cov-report=term:skip-covered
 
-check: tools ## Lint, types, import contracts, migrations, deployment files
+check: tools ## Lint, types, import contracts, migrations, prose, deployment files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.support.migrations
 	$(BIN)/python -m tests.support.schema --check
+	$(MAKE) --no-print-directory prose
 	$(MAKE) --no-print-directory check-deploy
 
 prose: tools ## Check spelling, and the words of docs/plain-english.txt

@@ -16,9 +16,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from automart.background.kinds import Queue
 from automart.background.models import Lease
-from automart.catalogue.nhtsa import NhtsaClient, NhtsaError
 from automart.cli.application import opened
 from automart.cli.errors import explain
+from automart.cli.nhtsa_probe import nhtsa_failure
 from automart.core import schema_version
 from automart.core.config import Settings
 from automart.core.db import db, release_connection, utcnow
@@ -29,7 +29,6 @@ from automart.operations.collectors import HOUSEKEEPING, living_workers
 OLDEST_POSTGRESQL = 14
 OLDEST_REDIS = (6, 2)
 CLOCK_TOLERANCE = timedelta(seconds=2)
-PROBED_MAKE = 474
 NHTSA_TIMEOUT_SECONDS = 10.0
 
 
@@ -145,6 +144,7 @@ def _redis(client: redis.Redis) -> Findings:
 
 def _housekeeping() -> Findings:
     until = db.session.scalar(select(Lease.until).where(Lease.name == HOUSEKEEPING))
+    release_connection()  # the next checks wait for other services
     if until is not None and until > utcnow():
         yield Finding(Grade.OK, "Housekeeping", "done by a worker")
         return
@@ -164,17 +164,12 @@ def _workers() -> Findings:
 
 
 def _nhtsa(settings: Settings) -> Findings:
-    client = NhtsaClient(
-        settings.nhtsa_url, rate=0, connections=1, give_up_after=NHTSA_TIMEOUT_SECONDS
-    )
-    try:
-        with client:
-            client.models(PROBED_MAKE)
-    except NhtsaError as error:
-        advice = f"Can this host reach {settings.nhtsa_url}? Only syncs need it."
-        yield Finding(Grade.NOTE, "NHTSA", str(error), advice)
+    failure = nhtsa_failure(settings.nhtsa_url, give_up_after=NHTSA_TIMEOUT_SECONDS)
+    if failure is None:
+        yield Finding(Grade.OK, "NHTSA", "responds")
         return
-    yield Finding(Grade.OK, "NHTSA", "responds")
+    advice = f"Can this host reach {settings.nhtsa_url}? Only syncs need it."
+    yield Finding(Grade.NOTE, "NHTSA", failure, advice)
 
 
 def _photos() -> Findings:

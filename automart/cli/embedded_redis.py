@@ -44,7 +44,7 @@ class EmbeddedRedis:
 
     def __enter__(self) -> Self:
         self._data.mkdir(parents=True, exist_ok=True)
-        _make_private(self.socket.parent)
+        _create_private_folder(self.socket.parent)
         _end_orphan(self.socket)
         try:
             self._start()
@@ -110,7 +110,7 @@ class EmbeddedRedis:
             return False
 
 
-def _make_private(folder: Path) -> None:
+def _create_private_folder(folder: Path) -> None:
     """Create the folder of the socket. Raise `CommandError` if another user can write to it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.lstat()

@@ -36,15 +36,15 @@ def locked(instance: Path) -> Iterator[Callable[[], None]]:
                 f"Automart is already running in this folder, as process {file.read()}. "
                 "Stop it, or start another one in another folder."
             ) from None
-        _make_private(instance)
+        _remove_permissions_of_others(instance)
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         yield lambda: os.utime(file.fileno())
 
 
-def _make_private(instance: Path) -> None:
-    """Remove the permissions that earlier releases gave to other users."""
+def _remove_permissions_of_others(instance: Path) -> None:
+    """Undo the permissions that earlier releases gave to other users."""
     if instance.stat().st_mode & 0o077:
         for path in (instance, *instance.rglob("*")):
             if not path.is_symlink():

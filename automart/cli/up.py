@@ -7,19 +7,20 @@ import socket
 import threading
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from automart import create_app
-from automart.catalogue.nhtsa import NhtsaClient, NhtsaError
 from automart.cli.bootstrap import prepare
 from automart.cli.child_processes import Processes
 from automart.cli.console import Screen
 from automart.cli.embedded_redis import EmbeddedRedis
 from automart.cli.folder import locked
 from automart.cli.listening import EVERYWHERE, HOST, Address, free_port
+from automart.cli.nhtsa_probe import nhtsa_failure
 from automart.cli.startup import Presenter
 from automart.core.config import Settings
 from automart.core.interrupts import Endings
@@ -28,8 +29,7 @@ ROOT = Path(__file__).parent.parent.parent
 SANDBOX_PORT = 8100
 CHECK_INTERVAL = 0.1
 
-# Requested to find out whether NHTSA can be reached. An uncached response takes eight seconds.
-PROBED_MAKE = 474
+# A response that NHTSA has not cached takes eight seconds.
 PROBE_SECONDS = 8.0
 
 
@@ -148,18 +148,10 @@ def _probe(url: str, stop: Endings) -> str | None:
     The request runs in a thread, because resolving a host name without a network has no timeout.
     """
     found: list[str | None] = []
-    probing = threading.Thread(target=lambda: found.append(_request_make(url)), daemon=True)
+    request = partial(nhtsa_failure, url, give_up_after=PROBE_SECONDS)
+    probing = threading.Thread(target=lambda: found.append(request()), daemon=True)
     probing.start()
     deadline = time.monotonic() + PROBE_SECONDS
     while probing.is_alive() and time.monotonic() < deadline and not stop.wait(CHECK_INTERVAL):
         pass
     return found[0] if found else f"No response within {PROBE_SECONDS:g} seconds."
-
-
-def _request_make(url: str) -> str | None:
-    try:
-        with NhtsaClient(url, rate=0, connections=1, give_up_after=PROBE_SECONDS) as client:
-            client.models(PROBED_MAKE)
-    except NhtsaError as error:
-        return str(error)
-    return None

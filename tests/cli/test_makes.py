@@ -1,4 +1,4 @@
-"""`automart makes`, as it is typed."""
+"""`automart makes`."""
 
 from __future__ import annotations
 
@@ -22,42 +22,44 @@ def names() -> dict[int, str]:
 
 @pytest.mark.usefixtures("app")
 class TestAdd:
-    def test_a_make_is_added(self, run: Run) -> None:
+    def test_add_stores_a_make(self, run: Run) -> None:
         result = run("makes", "add", "440", "  Aston Martin ")
         assert result.exit_code == 0
         assert result.stdout == "Added make 440 Aston Martin. The next sync brings its models.\n"
         assert names() == {440: "Aston Martin"}
 
     @pytest.mark.parametrize(
-        ("arguments", "told"),
+        ("arguments", "error"),
         [
             (("440", "Other"), "Error: There is a make 440 already: Aston Martin.\n"),
             (("441", "ASTON MARTIN"), "Error: There is a make with this name already.\n"),
         ],
     )
-    def test_a_duplicate_is_refused(self, run: Run, arguments: tuple[str, str], told: str) -> None:
+    def test_add_refuses_a_duplicate(
+        self, run: Run, arguments: tuple[str, str], error: str
+    ) -> None:
         run("makes", "add", "440", "Aston Martin")
         result = run("makes", "add", *arguments)
-        assert (result.exit_code, result.stderr) == (1, told)
+        assert (result.exit_code, result.stderr) == (1, error)
         assert names() == {440: "Aston Martin"}
 
 
 @pytest.mark.usefixtures("app")
 class TestImport:
-    def test_makes_are_added_under_the_names_that_nhtsa_gives_them(self, run: Run) -> None:
+    def test_imported_makes_have_the_names_of_nhtsa(self, run: Run) -> None:
         result = run("makes", "import", "474", "542")
         assert result.exit_code == 0
         assert "2 added, 0 were there already, 0 refused." in result.stdout
         assert names() == {474: "HONDA", 542: "ISUZU"}
 
-    def test_those_that_are_there_stay_as_they_are(self, run: Run) -> None:
+    def test_import_does_not_change_existing_makes(self, run: Run) -> None:
         run("makes", "add", "474", "Honda")
         result = run("makes", "import", "474", "542", "474")
         assert result.exit_code == 0
         assert "1 added, 1 were there already, 0 refused." in result.stdout
         assert names()[HONDA] == "Honda"
 
-    def test_what_cannot_be_added_is_told_with_the_reason(self, run: Run) -> None:
+    def test_import_names_refused_makes_with_the_reason(self, run: Run) -> None:
         run("makes", "add", "1", "Honda")
         result = run("makes", "import", "474", "448", "999999")
         assert result.exit_code == 3
@@ -66,14 +68,14 @@ class TestImport:
         assert "1 added, 0 were there already, 2 refused." in result.stdout
         assert names() == {1: "Honda", TOYOTA: "TOYOTA"}
 
-    def test_of_two_makes_with_one_name_the_first_is_added(self, run: Run, vpic: Vpic) -> None:
+    def test_import_adds_the_first_of_two_makes_with_one_name(self, run: Run, vpic: Vpic) -> None:
         vpic.serve(Catalogue(makes={7: "Tiny", 8: "TINY "}, models={}))
         result = run("makes", "import", "--all")
         assert result.exit_code == 3
         assert "8: TINY: make 7 has this name already." in result.stderr
         assert names() == {7: "TINY"}
 
-    def test_all_makes_are_imported_in_parts_and_once(self, run: Run, vpic: Vpic) -> None:
+    def test_all_makes_are_imported_in_batches_and_once(self, run: Run, vpic: Vpic) -> None:
         count = 2 * BATCH_SIZE + 1
         vpic.serve(Catalogue.made_up(makes=count, models_per_make=1))
         first = run("makes", "import", "--all")
@@ -82,14 +84,14 @@ class TestImport:
         assert f"0 added, {count} were there already, 0 refused." in second.stdout
         assert db.session.scalar(select(func.count(VehicleMake.id))) == count
 
-    def test_an_answer_that_cannot_be_trusted_is_told(self, run: Run, vpic: Vpic) -> None:
+    def test_an_invalid_response_of_nhtsa_is_an_error(self, run: Run, vpic: Vpic) -> None:
         vpic.order(Fault.HTML)
         result = run("makes", "import", "--all")
         assert result.exit_code == 1
         assert result.stderr.startswith("Error: NHTSA's answer is not JSON.")
         assert names() == {}
 
-    def test_many_refusals_are_counted(self, run: Run) -> None:
+    def test_further_refused_makes_are_counted(self, run: Run) -> None:
         result = run("makes", "import", *map(str, range(900_001, 900_031)))
         assert result.stderr.count("NHTSA knows no make") == 20
         assert "… and 10 more" in result.stderr
@@ -97,7 +99,7 @@ class TestImport:
 
 class TestUsage:
     @pytest.mark.parametrize(
-        ("arguments", "told"),
+        ("arguments", "error"),
         [
             (("add", "0", "Zero"), "'0' is not an id"),
             (("add", "9223372036854775808", "Large"), "is not an id"),
@@ -108,7 +110,7 @@ class TestUsage:
             (("import", "474", "--all"), "Name ids of makes, or say --all."),
         ],
     )
-    def test_wrong_usage_is_told(self, arguments: tuple[str, ...], told: str) -> None:
+    def test_wrong_usage_is_an_error(self, arguments: tuple[str, ...], error: str) -> None:
         result = type_in("makes", *arguments)
         assert result.exit_code == 2
-        assert told in " ".join(result.stderr.split())
+        assert error in " ".join(result.stderr.split())

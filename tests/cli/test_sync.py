@@ -1,4 +1,4 @@
-"""`automart sync`, as it is typed."""
+"""`automart sync`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.console import Console
 from sqlalchemy import func, select
 
 from automart.background import Job, JobState
-from automart.background.service import cancel
+from automart.background.service import cancel_job
 from automart.catalogue.models import VehicleMake, VehicleModel
 from automart.catalogue.service import request_sync
 from automart.cli.job_progress import NO_REDIS, NO_WORKER, Bar, Lines, watch
@@ -60,7 +60,7 @@ def result(**values: Any) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("makes", "worker")
 class TestSync:
-    def test_it_shows_what_changed(self, run: Run) -> None:
+    def test_sync_shows_what_changed(self, run: Run) -> None:
         result = run("sync")
         assert result.exit_code == 0
         row = next(line for line in result.output.splitlines() if "Honda" in line)
@@ -68,18 +68,18 @@ class TestSync:
         assert "3 of 3 makes" in result.output
         assert "3 makes: 3 updated, 0 unchanged, 0 held, 0 failed." in result.output
 
-    def test_it_says_so_when_nothing_changed(self, run: Run) -> None:
+    def test_sync_reports_that_nothing_changed(self, run: Run) -> None:
         run("sync")
         result = run("sync")
         assert result.exit_code == 0
         assert "Honda" not in result.output
         assert "3 makes: 0 updated, 3 unchanged, 0 held, 0 failed." in result.output
 
-    def test_it_syncs_only_the_makes_that_are_named(self, run: Run, vpic: Vpic) -> None:
+    def test_sync_of_some_makes_requests_no_others(self, run: Run, vpic: Vpic) -> None:
         assert run("sync", "--make", str(HONDA), "--make", str(TOYOTA)).exit_code == 0
         assert {request.make_id for request in vpic.requests} == {HONDA, TOYOTA}
 
-    def test_a_held_make_is_told_with_the_command_that_approves_it(
+    def test_a_held_make_is_shown_with_the_command_that_approves_it(
         self, run: Run, vpic: Vpic
     ) -> None:
         run("sync")
@@ -94,14 +94,14 @@ class TestSync:
         assert run(*command.split()[1:]).exit_code == 0
         assert count_models(ISUZU) == 0
 
-    def test_a_make_that_failed_is_told_with_its_reason(self, run: Run, vpic: Vpic) -> None:
+    def test_a_failed_make_is_shown_with_its_reason(self, run: Run, vpic: Vpic) -> None:
         vpic.order(Fault.HTML, make_id=TOYOTA)
         result = run("sync")
         assert result.exit_code == 3
         assert "448 Toyota: NHTSA's answer is not JSON." in result.output
         assert "3 makes: 2 updated, 0 unchanged, 0 held, 1 failed." in result.output
 
-    def test_a_sync_whose_makes_all_failed_has_failed(self, run: Run, vpic: Vpic) -> None:
+    def test_a_sync_fails_if_all_its_makes_fail(self, run: Run, vpic: Vpic) -> None:
         vpic.order(Fault.HTML)
         result = run("sync")
         assert result.exit_code == 1
@@ -110,20 +110,20 @@ class TestSync:
 
 @pytest.mark.usefixtures("makes")
 class TestOrder:
-    def test_the_same_sync_that_is_under_way_is_joined(self) -> None:
+    def test_an_equal_sync_that_is_running_is_joined(self) -> None:
         running = order()
         console = Console(file=io.StringIO(), width=200)
         assert order_sync(console).id == running.id
         assert f"under way already: job {running.id}" in console.file.getvalue()
         assert db.session.scalar(select(func.count(Job.id))) == 1
 
-    def test_a_cancelled_one_has_a_status_of_its_own(self, app: Flask, run: Run) -> None:
-        with working(app, cancel_job):
+    def test_a_cancelled_sync_has_its_own_exit_status(self, app: Flask, run: Run) -> None:
+        with working(app, cancel):
             result = run("sync")
         assert result.exit_code == 4
         assert "It was cancelled." in result.output
 
-    def test_another_one_that_is_under_way_is_an_error(self, run: Run) -> None:
+    def test_a_different_sync_that_is_running_is_an_error(self, run: Run) -> None:
         running = order([HONDA])
         result = run("sync")
         assert result.exit_code == 1
@@ -131,7 +131,7 @@ class TestOrder:
         assert str(running.id) in result.stderr
         assert "Traceback" not in result.output
 
-    def test_a_make_that_is_not_there_is_told(self, run: Run) -> None:
+    def test_an_unknown_make_is_an_error(self, run: Run) -> None:
         result = run("sync", "--make", "474", "--make", "99")
         assert (result.exit_code, result.stderr) == (2, "Error: There is no make 99.\n")
         assert db.session.scalar(select(func.count(Job.id))) == 0
@@ -139,7 +139,7 @@ class TestOrder:
 
 class TestUsage:
     @pytest.mark.parametrize(
-        ("arguments", "told"),
+        ("arguments", "error"),
         [
             (["--approve-deletions"], "--approve-deletions needs --make"),
             (["--make", "0"], "not an id"),
@@ -147,15 +147,15 @@ class TestUsage:
             (["--make", "Honda"], "not an id"),
         ],
     )
-    def test_wrong_usage_is_told(self, arguments: list[str], told: str) -> None:
+    def test_wrong_usage_is_an_error(self, arguments: list[str], error: str) -> None:
         result = type_in("sync", *arguments)
         assert result.exit_code == 2
-        assert told in " ".join(result.stderr.split())
+        assert error in " ".join(result.stderr.split())
 
 
-def cancel_job(job_id: object) -> None:
+def cancel(job_id: object) -> None:
     with transaction():
-        cancel(get_or_404(Job, job_id, lock=True))
+        cancel_job(get_or_404(Job, job_id, lock=True))
 
 
 class UntilItSays(io.StringIO):
@@ -175,7 +175,7 @@ class UntilItSays(io.StringIO):
 
 @pytest.mark.usefixtures("makes")
 class TestWaiting:
-    def test_without_a_worker_it_says_how_to_start_one(self, app: Flask) -> None:
+    def test_watch_says_how_to_start_a_missing_worker(self, app: Flask) -> None:
         file = UntilItSays(NO_WORKER)
         console = Console(file=file)
         job = watch(order().id, console, "makes", stop=file.said, worker_expected_within=0)
@@ -183,14 +183,14 @@ class TestWaiting:
         assert file.getvalue().count("python worker.py") == 1
         assert NO_REDIS not in " ".join(file.getvalue().split())
 
-    def test_without_redis_it_says_so(self, app: Flask) -> None:
+    def test_watch_reports_that_redis_is_down(self, app: Flask) -> None:
         app.extensions["redis"].connection_pool.disconnect()
         app.extensions["redis"].connection_pool.connection_kwargs["path"] = "/nowhere/redis.sock"
         file = UntilItSays(f"{NO_REDIS} {NO_WORKER}")
         watch(order().id, Console(file=file), "makes", stop=file.said, worker_expected_within=0)
         assert file.said.is_set()
 
-    def test_ctrl_c_stops_watching_and_leaves_the_sync(
+    def test_ctrl_c_stops_watching_but_not_the_sync(
         self, app: Flask, settings: Settings, tmp_path: Path
     ) -> None:
         with automart("sync", folder=tmp_path, env=environment(settings)) as program:
@@ -202,7 +202,7 @@ class TestWaiting:
 
 
 class TestDisplay:
-    def test_a_terminal_gets_a_bar(self) -> None:
+    def test_a_terminal_gets_a_progress_bar(self) -> None:
         file = io.StringIO()
         with Bar(Console(file=file, force_terminal=True, width=100), "makes") as bar:
             bar.show(job(JobState.QUEUED))
@@ -216,32 +216,32 @@ class TestDisplay:
         with Lines(Console(file=file), "makes") as lines:
             for done in range(1001):
                 lines.show(Job(state=JobState.RUNNING, done=done, total=1000))
-        told = file.getvalue().splitlines()
-        assert len(told) == 11
-        assert told[-1] == "running, 1000 of 1000 makes"
+        printed = file.getvalue().splitlines()
+        assert len(printed) == 11
+        assert printed[-1] == "running, 1000 of 1000 makes"
 
 
 class TestOutcome:
-    def test_makes_beyond_the_first_hundred_are_counted(self) -> None:
+    def test_updated_makes_after_the_first_hundred_are_counted(self) -> None:
         console = Console(file=io.StringIO())
         makes = [
             {"id": i, "name": f"M{i}", "created": 1, "updated": 0, "deleted": 0}
             for i in range(1, 151)
         ]
         status = tell_outcome(console, job(result=result(makes_updated=makes)))
-        told = console.file.getvalue()
+        printed = console.file.getvalue()
         assert status is SyncExit.SUCCEEDED
-        assert "M100" in told
-        assert "M101" not in told
-        assert "… and 50 more" in told
+        assert "M100" in printed
+        assert "M101" not in printed
+        assert "… and 50 more" in printed
 
-    def test_makes_that_failed_for_one_reason_are_told_together(self) -> None:
+    def test_makes_that_failed_for_the_same_reason_are_shown_together(self) -> None:
         console = Console(file=io.StringIO())
         makes = [{"id": i, "name": f"M{i}", "reason": "No answer."} for i in range(1, 8)]
         status = tell_outcome(console, job(result=result(makes_failed=makes, makes_unchanged=1)))
         assert status is SyncExit.IN_PART
-        told = "1 M1, 2 M2, 3 M3, 4 M4, 5 M5 and 2 more: No answer."
-        assert told in console.file.getvalue()
+        line = "1 M1, 2 M2, 3 M3, 4 M4, 5 M5 and 2 more: No answer."
+        assert line in console.file.getvalue()
 
     def test_brackets_in_names_are_printed_as_they_are(self) -> None:
         console = Console(file=io.StringIO())
@@ -249,7 +249,7 @@ class TestOutcome:
         tell_outcome(console, job(result=result(makes_updated=[make])))
         assert "[bold]" in console.file.getvalue()
 
-    def test_a_sync_that_failed_without_result_tells_its_error(self) -> None:
+    def test_a_sync_that_failed_without_a_result_shows_its_error(self) -> None:
         console = Console(file=io.StringIO())
         error = {"detail": "The worker died 3 times."}
         status = tell_outcome(console, job(JobState.FAILED, id=uuid.uuid4(), error=error))

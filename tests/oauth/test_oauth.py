@@ -119,7 +119,7 @@ class TestAuthorize:
             ({"response_type": "token"}, "unsupported_response_type"),
         ],
     )
-    def test_tells_the_application_what_is_wrong(
+    def test_the_application_learns_what_is_wrong(
         self, browser: FlaskClient, front: str, changes: dict[str, str | None], error: str
     ) -> None:
         told = sent_back(browser.get(authorize_url(front, **changes)))

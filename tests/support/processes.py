@@ -73,7 +73,7 @@ class WorkerProcesses:
         self._spawn()
 
     def below(self, name: str = "") -> list[psutil.Process]:
-        """Return the children of the supervisor: all, or those of a queue or of housekeeping."""
+        """Return the processes below the supervisor: all, of a queue, or of housekeeping."""
         found = _alive(self.supervisor.children(recursive=True))
         return [process for process in found if f"{TITLE}{name}" in _title(process)]
 
