@@ -1,4 +1,4 @@
-"""Makes of one upload the photo that is stored: `python -I photo_program.py < upload > photo.webp`
+"""Makes of one upload the photo that is stored: `python -I photo_decoder.py < upload > photo.webp`
 
 A program of its own, which `photos` runs: what a file from outside does to a decoder, in time, in
 memory or worse, it does not do to the web process. It imports nothing of ours, and so starts fast.
