@@ -1,4 +1,4 @@
-"""Locations, sprocket types, factories and their charts, sprockets."""
+"""Tables of locations, sprocket types, factories with their charts, and sprockets."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ LONGEST_CITY = 100
 LONGEST_STATE = 100
 LONGEST_POSTAL_CODE = 20
 MOST_TEETH = 100_000
-LARGEST_MEASURE = 1_000_000
+LARGEST_DIMENSION = 1_000_000
 MOST_SPROCKETS = 1_000_000_000
 
-POINTS_OF_A_BLOCK = 64
+POINTS_PER_BLOCK = 64
 
-# The id of what was deleted is never given to another, on SQLite either.
+# SQLite would otherwise give the id of a deleted row to a new one.
 _IDS_ARE_NOT_REUSED = {"sqlite_autoincrement": True}
 
 
 class ChartData(TypedDict):
-    """A chart as clients see it: three lists of the same length, in order of time."""
+    """A chart as clients see it: three lists of the same length, ordered by time."""
 
     sprocket_production_actual: list[int]
     sprocket_production_goal: list[int]
@@ -35,7 +35,7 @@ class ChartData(TypedDict):
 
 
 class Location(Model):
-    """An address at which factories stand. `postal_code_folded` is what filters compare."""
+    """The address of factories. Filters compare `postal_code_folded`."""
 
     __tablename__ = "location"
     __table_args__ = (
@@ -56,24 +56,24 @@ class Location(Model):
     country_code: Mapped[str] = mapped_column(String(2))
 
     @validates("postal_code")
-    def _fold_postal_code(self, _key: str, postal_code: str) -> str:
+    def _fold_postal_code(self, _name: str, postal_code: str) -> str:
         self.postal_code_folded = casefold_key(postal_code)
         return postal_code
 
 
 class SprocketType(Model):
-    """A kind of sprocket, by its measures."""
+    """A kind of sprocket, described by its dimensions."""
 
     __tablename__ = "sprocket_type"
     __table_args__ = (
         CheckConstraint("name <> ''", name="name"),
         CheckConstraint(f"teeth BETWEEN 1 AND {MOST_TEETH}", name="teeth"),
         CheckConstraint(
-            f"pitch_diameter > 0 AND pitch_diameter <= {LARGEST_MEASURE}", name="pitch_diameter"
+            f"pitch_diameter > 0 AND pitch_diameter <= {LARGEST_DIMENSION}", name="pitch_diameter"
         ),
-        CheckConstraint(f"pitch > 0 AND pitch <= {LARGEST_MEASURE}", name="pitch"),
+        CheckConstraint(f"pitch > 0 AND pitch <= {LARGEST_DIMENSION}", name="pitch"),
         CheckConstraint(
-            f"outside_diameter >= pitch_diameter AND outside_diameter <= {LARGEST_MEASURE}",
+            f"outside_diameter >= pitch_diameter AND outside_diameter <= {LARGEST_DIMENSION}",
             name="outside_diameter",
         ),
         _IDS_ARE_NOT_REUSED,
@@ -89,10 +89,10 @@ class SprocketType(Model):
 
 
 class Factory(Model):
-    """A factory, with how many sprockets it should have made and how many it has.
+    """A factory, its production goal and the number of sprockets that it has made.
 
-    `sprocket_production_actual` and the chart are written by `automart.production.service` alone,
-    with this row locked. `chart_length` is the number that the chart's next point will have.
+    Only `automart.production.service` writes `sprocket_production_actual` and the chart, with this
+    row locked. `chart_length` is the number of points, which is the number of the next point.
     """
 
     __tablename__ = "factory"
@@ -118,13 +118,9 @@ class Factory(Model):
 
     location: Mapped[Location] = relationship()
 
-    def show_chart(self, chart: ChartData) -> None:
-        """Have `chart` told together with the factory. It is not stored here."""
-        self.chart_data = chart
-
 
 class Sprocket(Model):
-    """A sprocket that a factory has made."""
+    """A sprocket that was made by a factory."""
 
     __tablename__ = "sprocket"
     __table_args__ = (
@@ -143,16 +139,16 @@ class Sprocket(Model):
 
 
 class ChartPoint(Model):
-    """Goal and count of a factory from `time` on, in epoch seconds.
+    """Goal and actual number of a factory from `time` (epoch seconds) on.
 
-    The points of a factory are numbered from 0 without gaps, and later numbers have no earlier
-    times. So stretches of a chart can be counted, divided and looked up by the primary key.
+    The points of a factory are numbered from 0 without gaps, and their times never decrease. So any
+    part of a chart can be counted, divided and found by the primary key.
     """
 
     __tablename__ = "chart_point"
     __table_args__ = (
         Index(None, "factory_id", "time", "number"),
-        # The primary key is the table: points of a factory lie side by side.
+        # The table is its primary key: the points of a factory are stored side by side.
         {"sqlite_with_rowid": False},
     )
     noun = "chart point"
@@ -167,10 +163,11 @@ class ChartPoint(Model):
 
 
 class ChartBlock(Model):
-    """The extremes of `POINTS_OF_A_BLOCK` points, so that a long chart is thinned without reading
-    each of them. Block n has the points from n * 64 to n * 64 + 63; an unfinished one has no row.
+    """The extremes of `POINTS_PER_BLOCK` points, so that a long chart is downsampled without
+    reading each of its points.
 
-    Each extreme is packed with the number of its point (see `automart.production.charts.series`).
+    Block n covers the points n * 64 to n * 64 + 63. It has no row before all of them exist. Each
+    extreme is packed with the number of its point (see `automart.production.charts.series`).
     """
 
     __tablename__ = "chart_block"

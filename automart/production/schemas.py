@@ -1,7 +1,4 @@
-"""How clients see locations, sprocket types, factories, charts and sprockets.
-
-A class that ends in `Changes` is what PATCH takes: the same fields, none of them required.
-"""
+"""Locations, sprocket types, factories, charts and sprockets, as the API takes and shows them."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ from iso3166 import countries
 from marshmallow import fields, validate
 
 from automart.production.models import (
-    LARGEST_MEASURE,
+    LARGEST_DIMENSION,
     LONGEST_ADDRESS,
     LONGEST_CITY,
     LONGEST_NAME,
@@ -18,22 +15,21 @@ from automart.production.models import (
     MOST_SPROCKETS,
     MOST_TEETH,
 )
-from automart.web import PageQuery, Query, Schema
+from automart.web import PageQuery, Query, Resource, Schema, changes_of
 from automart.web.fields import Id, Number, QueryFlag, QueryId, QueryInteger, Text, UtcTime
 
 FEWEST_POINTS = 10
 MOST_POINTS = 1_000
 
-# XK is widely used for Kosovo, and the library has it, but ISO 3166-1 has not.
+# The library contains XK, which is widely used for Kosovo but is not part of ISO 3166-1.
 COUNTRY_CODES = sorted({country.alpha2 for country in countries} - {"XK"})
 
-_a_measure = validate.Range(min=0, min_inclusive=False, max=LARGEST_MEASURE)
+_dimension = validate.Range(min=0, min_inclusive=False, max=LARGEST_DIMENSION)
 
 
-class LocationSchema(Schema):
-    """An address at which factories stand."""
+class NewLocation(Schema):
+    """The address of factories."""
 
-    id = fields.Integer(dump_only=True)
     name = Text(required=True, max_length=LONGEST_NAME)
     address_1 = Text(required=True, max_length=LONGEST_ADDRESS)
     address_2 = Text(allow_none=True, load_default=None, max_length=LONGEST_ADDRESS)
@@ -47,8 +43,11 @@ class LocationSchema(Schema):
     )
 
 
-class LocationChanges(LocationSchema):
-    pass
+LocationChanges = changes_of(NewLocation)
+
+
+class Location(NewLocation, Resource):
+    """The address of factories."""
 
 
 class LocationQuery(PageQuery):
@@ -59,29 +58,27 @@ class LocationQuery(PageQuery):
     )
 
 
-class SprocketTypeSchema(Schema):
+class NewSprocketType(Schema):
     """A kind of sprocket. The outside diameter is at least the pitch diameter."""
 
-    id = fields.Integer(dump_only=True)
     name = Text(required=True, max_length=LONGEST_NAME)
     teeth = fields.Integer(
         required=True, strict=True, validate=validate.Range(min=1, max=MOST_TEETH)
     )
-    pitch_diameter = Number(required=True, validate=_a_measure)
-    pitch = Number(required=True, validate=_a_measure)
-    outside_diameter = Number(required=True, validate=_a_measure)
+    pitch_diameter = Number(required=True, validate=_dimension)
+    pitch = Number(required=True, validate=_dimension)
+    outside_diameter = Number(required=True, validate=_dimension)
 
 
-class SprocketTypeChanges(SprocketTypeSchema):
-    pass
+SprocketTypeChanges = changes_of(NewSprocketType)
 
 
-class SprocketTypeQuery(PageQuery):
-    pass
+class SprocketType(NewSprocketType, Resource):
+    """A kind of sprocket. The outside diameter is at least the pitch diameter."""
 
 
-class ChartSchema(Schema):
-    """Goal and count over time: three lists of the same length, in order of time."""
+class Chart(Schema):
+    """Goal and actual number over time: three lists of the same length, ordered by time."""
 
     sprocket_production_actual = fields.List(fields.Integer(), required=True)
     sprocket_production_goal = fields.List(fields.Integer(), required=True)
@@ -90,28 +87,38 @@ class ChartSchema(Schema):
     )
 
 
-class FactorySchema(Schema):
-    """A factory, with how many sprockets it should have made and how many it has."""
+class NewFactory(Schema):
+    """A factory at a location, and its production goal."""
 
-    id = fields.Integer(dump_only=True)
     name = Text(required=True, max_length=LONGEST_NAME)
-    location = fields.Nested(LocationSchema, dump_only=True)
-    location_id = Id(required=True, load_only=True)
+    location_id = Id(required=True)
     sprocket_production_goal = fields.Integer(
         required=True, strict=True, validate=validate.Range(min=0, max=MOST_SPROCKETS)
     )
-    sprocket_production_actual = fields.Integer(
-        dump_only=True, metadata={"description": "Counted by the server."}
-    )
+
+
+FactoryChanges = changes_of(NewFactory)
+
+
+class Factory(NewFactory, Resource):
+    """A factory, its production goal and the number of sprockets that it has made."""
+
+    class Meta(Schema.Meta):
+        # The location takes the place of its id.
+        fields = (
+            "id",
+            "name",
+            "location",
+            "sprocket_production_goal",
+            "sprocket_production_actual",
+            "chart_data",
+        )
+
+    location = fields.Nested(Location)
+    sprocket_production_actual = fields.Integer(metadata={"description": "Counted by the server."})
     chart_data = fields.Nested(
-        ChartSchema,
-        dump_only=True,
-        metadata={"description": "Only if it was asked for.", "optional": True},
+        Chart, metadata={"description": "Only if it was requested.", "optional": True}
     )
-
-
-class FactoryChanges(FactorySchema):
-    pass
 
 
 class FactoryQuery(Query):
@@ -122,43 +129,45 @@ class FactoryQuery(Query):
 
 
 class FactoryListQuery(PageQuery, FactoryQuery):
-    pass
+    """The query of a list of factories."""
 
 
 class ChartQuery(Query):
-    """Which part of a chart, and how much of it."""
+    """The part of a chart to return, and the number of its points."""
 
     start = UtcTime(
         data_key="from",
         load_default=None,
-        metadata={"description": "Leave out the points before this time."},
+        metadata={"description": "Leave out points before this time."},
     )
     end = UtcTime(
         data_key="to",
         load_default=None,
-        metadata={"description": "Leave out the points after this time."},
+        metadata={"description": "Leave out points after this time."},
     )
     points = QueryInteger(
         load_default=500,
         validate=validate.Range(min=FEWEST_POINTS, max=MOST_POINTS),
         metadata={
-            "description": "At most as many points. The first, the last, and each series'"
-            " highest and lowest are always among them."
+            "description": "The largest number of points. The first and last point and the"
+            " highest and lowest of each series are always included."
         },
     )
 
 
-class SprocketSchema(Schema):
-    """A sprocket that a factory has made."""
+class NewSprocket(Schema):
+    """A sprocket that was made by a factory."""
 
-    id = fields.Integer(dump_only=True)
     name = Text(required=True, max_length=LONGEST_NAME)
     sprocket_type_id = Id(required=True)
     factory_id = Id(required=True)
 
 
-class SprocketChanges(SprocketSchema):
-    pass
+SprocketChanges = changes_of(NewSprocket)
+
+
+class Sprocket(NewSprocket, Resource):
+    """A sprocket that was made by a factory."""
 
 
 class SprocketQuery(PageQuery):

@@ -1,4 +1,4 @@
-"""What production begins with when Automart is tried out."""
+"""Sample locations, sprocket types and factories for trying Automart out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOCATIONS = [
     ("Werk Nord", "Hafenstraße 12", "Halle 3", "Bremen", None, "28217", "DE"),
     ("Pabrik Selatan", "2 Tuas South Street", "#04-01", "Singapore", None, "637895", "SG"),
 ]
-MEASURES = ("name", "teeth", "pitch_diameter", "pitch", "outside_diameter")
+DIMENSIONS = ("name", "teeth", "pitch_diameter", "pitch", "outside_diameter")
 TYPES = [
     ("25B-16", 16, 32.5, 6.35, 35.6),
     ("40B-24", 24, 97.3, 12.7, 104.1),
@@ -30,11 +30,11 @@ TYPES = [
 
 
 class Day(NamedTuple):
-    """A day of a factory: its goals, each from an hour on, and how many sprockets it makes."""
+    """A day of a factory: its goals, each with the hour from which it applies, and its output."""
 
     name: str
     goals: list[tuple[int, int]]
-    made: int
+    sprockets: int
 
 
 DAYS = [
@@ -45,49 +45,50 @@ DAYS = [
 
 
 def add_sample_production() -> bool:
-    """Add three locations, sprocket types and factories, these with a day behind them, in the
-    present transaction; nothing if there is anything of that kind already. Answers whether.
+    """Add three locations, sprocket types and factories with a day of history.
+
+    Return False and add nothing if there are any of these already.
     """
-    used = select(*(exists().select_from(kind) for kind in (Location, SprocketType, Factory)))
-    if any(db.session.execute(used).one()):
+    present = select(*(exists().select_from(table) for table in (Location, SprocketType, Factory)))
+    if any(db.session.execute(present).one()):
         return False
-    locations = [Location(**dict(zip(ADDRESS, row, strict=True))) for row in LOCATIONS]
-    types = [SprocketType(**dict(zip(MEASURES, row, strict=True))) for row in TYPES]
-    db.session.add_all([*locations, *types])
-    db.session.flush()
+    locations = [service.create_location(dict(zip(ADDRESS, row, strict=True))) for row in LOCATIONS]
+    types = [service.create_sprocket_type(dict(zip(DIMENSIONS, row, strict=True))) for row in TYPES]
+    db.session.flush()  # gives their ids
     for number, (location, day) in enumerate(zip(locations, DAYS, strict=True)):
-        _live(day, location, types, random.Random(number))  # noqa: S311 - play, and the same each time
+        # The same seed each time: the samples are always the same.
+        _simulate(day, location, types, random.Random(number))  # noqa: S311
     return True
 
 
-def _live(day: Day, location: Location, types: list[SprocketType], chance: random.Random) -> None:
-    """Add a factory, and let it have had this day until now."""
-    began = int(utcnow().timestamp()) - DAY
+def _simulate(day: Day, location: Location, types: list[SprocketType], rng: random.Random) -> None:
+    """Add a factory with the history of a day that ends now."""
+    start = int(utcnow().timestamp()) - DAY
     _, goal = day.goals[0]
     values = {"name": day.name, "location_id": location.id, "sprocket_production_goal": goal}
-    factory = service.create_factory(values, at=began)
+    factory = service.create_factory(values, at=start)
     sprockets: list[Sprocket] = []
-    for at, goal_then in sorted(_events(day, began, chance), key=lambda event: event[0]):
-        if goal_then is not None:
-            service.change_factory(factory, {"sprocket_production_goal": goal_then}, at=at)
-        elif sprockets and chance.random() < SCRAPPED:
-            service.delete_sprocket(sprockets.pop(chance.randrange(len(sprockets))), at=at)
+    for at, new_goal in sorted(_events(day, start, rng), key=lambda event: event[0]):
+        if new_goal is not None:
+            service.update_factory(factory, {"sprocket_production_goal": new_goal}, at=at)
+        elif sprockets and rng.random() < SCRAPPED:
+            service.delete_sprocket(sprockets.pop(rng.randrange(len(sprockets))), at=at)
         else:
-            sprockets.append(_make(factory, chance.choice(types), at))
+            sprockets.append(_make_sprocket(factory, rng.choice(types), at))
 
 
-def _events(day: Day, began: int, chance: random.Random) -> Iterator[tuple[int, int | None]]:
-    """When the goal changed, and when something was made (or scrapped)."""
+def _events(day: Day, start: int, rng: random.Random) -> Iterator[tuple[int, int | None]]:
+    """Yield the times of new goals, and (with None) of sprockets that are made or scrapped."""
     for hour, goal in day.goals[1:]:
-        yield began + hour * HOUR, goal
-    for _ in range(day.made):
-        yield began + chance.randrange(HOUR, DAY), None
+        yield start + hour * HOUR, goal
+    for _ in range(day.sprockets):
+        yield start + rng.randrange(HOUR, DAY), None
 
 
-def _make(factory: Factory, kind: SprocketType, at: int) -> Sprocket:
+def _make_sprocket(factory: Factory, sprocket_type: SprocketType, at: int) -> Sprocket:
     values = {
-        "name": f"{kind.name} #{factory.chart_length}",
-        "sprocket_type_id": kind.id,
+        "name": f"{sprocket_type.name} #{factory.chart_length}",
+        "sprocket_type_id": sprocket_type.id,
         "factory_id": factory.id,
     }
     return service.create_sprocket(values, at=at)

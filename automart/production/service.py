@@ -1,8 +1,8 @@
-"""What is made where: the rules that need more than one row, and the count that never disagrees
-with the chart.
+"""The rules of production. A factory's count always agrees with its chart.
 
-Whoever changes a factory's goal or count locks its row first, and several in the order of their
-ids; a sprocket's row is locked before those. With one order for all, nobody waits in a circle.
+Code that changes the goal or count of a factory locks its row first, and the rows of several
+factories in the order of their ids. The row of a sprocket is locked before those of factories. This
+order prevents deadlocks.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import exists, select
 from sqlalchemy.orm import InstrumentedAttribute
 
-from automart.core.db import ModelT, db
+from automart.core.db import ModelT, db, for_update
 from automart.core.errors import Conflict, Invalid
 from automart.production.charts import series
 from automart.production.models import Factory, Location, Sprocket, SprocketType
@@ -21,66 +21,105 @@ from automart.production.models import Factory, Location, Sprocket, SprocketType
 TOO_SMALL = "The outside diameter must be at least the pitch diameter."
 
 
-def create_type(values: Mapping[str, Any]) -> SprocketType:
-    """Add a sprocket type. Raises `Invalid` if its diameters do not go together."""
-    kind = SprocketType(**values)
-    _check_diameters(kind, values)
-    db.session.add(kind)
-    db.session.flush()
-    return kind
+def create_location(values: Mapping[str, Any]) -> Location:
+    """Add a location."""
+    location = Location(**values)
+    db.session.add(location)
+    return location
 
 
-def change_type(kind: SprocketType, changes: Mapping[str, Any]) -> None:
-    """Change a sprocket type, whose row is locked. Raises `Invalid` if its diameters do not go
-    together any more."""
-    kind.update(changes)
-    _check_diameters(kind, changes)
+def update_location(location: Location, changes: Mapping[str, Any]) -> None:
+    """Update a locked location."""
+    location.update(changes)
+
+
+def delete_location(location: Location) -> None:
+    """Delete a location that was locked `before_delete`. Raises `Conflict` if it has factories."""
+    _delete_unless_used(location, Factory.location_id, "It has factories.")
+
+
+def create_sprocket_type(values: Mapping[str, Any]) -> SprocketType:
+    """Add a sprocket type. Raises `Invalid` if one diameter does not fit the other."""
+    sprocket_type = SprocketType(**values)
+    _check_diameters(sprocket_type, values)
+    db.session.add(sprocket_type)
+    return sprocket_type
+
+
+def update_sprocket_type(sprocket_type: SprocketType, changes: Mapping[str, Any]) -> None:
+    """Update a locked sprocket type. Raises `Invalid` if one diameter does not fit the other."""
+    sprocket_type.update(changes)
+    _check_diameters(sprocket_type, changes)
+
+
+def delete_sprocket_type(sprocket_type: SprocketType) -> None:
+    """Delete a sprocket type that was locked `before_delete`.
+
+    Raises `Conflict` if there are sprockets of this type.
+    """
+    _delete_unless_used(
+        sprocket_type, Sprocket.sprocket_type_id, "There are sprockets of this type."
+    )
 
 
 def create_factory(values: Mapping[str, Any], *, at: int | None = None) -> Factory:
-    """Add a factory, and its chart's first point. Raises `Invalid` for an unknown location."""
+    """Add a factory and the first point of its chart. Raises `Invalid` for an unknown location."""
     factory = Factory(
         name=values["name"],
-        location=_referred(Location, "location_id", values["location_id"]),
+        location=_referenced(Location, "location_id", values["location_id"]),
         sprocket_production_goal=values["sprocket_production_goal"],
         sprocket_production_actual=0,
         chart_length=0,
     )
     db.session.add(factory)
-    db.session.flush()
-    series.record(factory, at=at)
+    db.session.flush()  # gives factory.id
+    series.add_point(factory, at=at)
     return factory
 
 
-def change_factory(factory: Factory, changes: Mapping[str, Any], *, at: int | None = None) -> None:
-    """Change a factory, whose row is locked; a new goal is a point of its chart."""
+def update_factory(factory: Factory, changes: Mapping[str, Any], *, at: int | None = None) -> None:
+    """Update a locked factory. A new goal adds a point to its chart.
+
+    Raises `Invalid` for an unknown location.
+    """
     goal = factory.sprocket_production_goal
-    rest = dict(changes)
-    if "location_id" in rest:
-        factory.location = _referred(Location, "location_id", rest.pop("location_id"))
-    factory.update(rest)
+    others = dict(changes)
+    if "location_id" in others:
+        factory.location = _referenced(Location, "location_id", others.pop("location_id"))
+    factory.update(others)
     if factory.sprocket_production_goal != goal:
-        series.record(factory, at=at)
+        series.add_point(factory, at=at)
+
+
+def delete_factory(factory: Factory) -> None:
+    """Delete a factory that was locked `before_delete`, and its chart.
+
+    Raises `Conflict` if it has sprockets.
+    """
+    _delete_unless_used(factory, Sprocket.factory_id, "It has sprockets.")
 
 
 def create_sprocket(values: Mapping[str, Any], *, at: int | None = None) -> Sprocket:
     """Add a sprocket and count it. Raises `Invalid` for an unknown factory or type."""
     factory = _lock_factories(values["factory_id"])[values["factory_id"]]
-    _referred(SprocketType, "sprocket_type_id", values["sprocket_type_id"])
+    _referenced(SprocketType, "sprocket_type_id", values["sprocket_type_id"])
     sprocket = Sprocket(**values)
     db.session.add(sprocket)
     _count(factory, 1, at)
     return sprocket
 
 
-def change_sprocket(
+def update_sprocket(
     sprocket: Sprocket, changes: Mapping[str, Any], *, at: int | None = None
 ) -> None:
-    """Change a sprocket, whose row is locked; moved to another factory, it counts there."""
+    """Update a locked sprocket. A new `factory_id` moves it to the count of another factory.
+
+    Raises `Invalid` for an unknown factory or type.
+    """
     source, target = sprocket.factory_id, changes.get("factory_id", sprocket.factory_id)
     factories = _lock_factories(source, target) if target != source else {}
     if "sprocket_type_id" in changes:
-        _referred(SprocketType, "sprocket_type_id", changes["sprocket_type_id"])
+        _referenced(SprocketType, "sprocket_type_id", changes["sprocket_type_id"])
     sprocket.update(changes)
     if factories:
         _count(factories[source], -1, at)
@@ -88,62 +127,48 @@ def change_sprocket(
 
 
 def delete_sprocket(sprocket: Sprocket, *, at: int | None = None) -> None:
-    """Delete a sprocket, whose row is locked, and count it no more."""
+    """Delete a locked sprocket and remove it from the count of its factory."""
     factory = _lock_factories(sprocket.factory_id)[sprocket.factory_id]
     db.session.delete(sprocket)
     _count(factory, -1, at)
 
 
-def delete_location(location: Location) -> None:
-    """Delete a location, whose row is locked. Raises `Conflict` if it has factories."""
-    _delete_unless_used(location, Factory.location_id, "It has factories.")
-
-
-def delete_type(kind: SprocketType) -> None:
-    """Delete a type, whose row is locked. Raises `Conflict` if there are sprockets of it."""
-    _delete_unless_used(kind, Sprocket.sprocket_type_id, "There are sprockets of this type.")
-
-
-def delete_factory(factory: Factory) -> None:
-    """Delete a factory, whose row is locked, and its chart. Raises `Conflict` if it has any
-    sprockets."""
-    _delete_unless_used(factory, Sprocket.factory_id, "It has sprockets.")
-
-
 def _delete_unless_used(
-    thing: Location | SprocketType | Factory, reference: InstrumentedAttribute[int], told: str
+    row: Location | SprocketType | Factory, reference: InstrumentedAttribute[int], problem: str
 ) -> None:
-    # The foreign key would refuse it, too; but its check waits for the locks of the rows that
-    # refer, whose holders may wait for this one's.
-    if db.session.scalar(select(exists().where(reference == thing.id))):
-        raise Conflict(told)
-    db.session.delete(thing)
+    # The foreign key would refuse the deletion as well. But its check waits for the locks of the
+    # referring rows, and their owners may be waiting for the lock of this one.
+    if db.session.scalar(select(exists().where(reference == row.id))):
+        raise Conflict(problem)
+    db.session.delete(row)
 
 
-def _check_diameters(kind: SprocketType, sent: Mapping[str, Any]) -> None:
-    if kind.outside_diameter < kind.pitch_diameter:
+def _check_diameters(sprocket_type: SprocketType, sent: Mapping[str, Any]) -> None:
+    if sprocket_type.outside_diameter < sprocket_type.pitch_diameter:
         field = "outside_diameter" if "outside_diameter" in sent else "pitch_diameter"
         raise Invalid.field(field, TOO_SMALL)
 
 
 def _count(factory: Factory, difference: int, at: int | None) -> None:
     factory.sprocket_production_actual += difference
-    series.record(factory, at=at)
+    series.add_point(factory, at=at)
 
 
 def _lock_factories(*ids: int) -> dict[int, Factory]:
-    """These factories by their ids, freshly read and locked. Raises `Invalid` if one is none."""
-    locked = select(Factory).where(Factory.id.in_(ids)).order_by(Factory.id).with_for_update()
-    fresh = locked.execution_options(populate_existing=True)
-    found = {factory.id: factory for factory in db.session.scalars(fresh)}
+    """Return factories by id, freshly read and locked. Raises `Invalid` if one does not exist."""
+    factories = select(Factory).where(Factory.id.in_(ids)).order_by(Factory.id)
+    found = {factory.id: factory for factory in db.session.scalars(for_update(factories, Factory))}
     for ident in ids:
         if ident not in found:
             raise Invalid.field("factory_id", f"There is no factory {ident}.")
     return found
 
 
-def _referred(model: type[ModelT], field: str, ident: int) -> ModelT:
-    """What `field` of a body names, kept from being deleted until the transaction ends."""
+def _referenced(model: type[ModelT], field: str, ident: int) -> ModelT:
+    """Return the row that `field` of a body refers to. Raises `Invalid`.
+
+    The row cannot be deleted until the transaction ends.
+    """
     row = db.session.get(model, ident, with_for_update={"read": True, "key_share": True})
     if row is None:
         raise Invalid.field(field, f"There is no {model.noun} {ident}.")

@@ -13,13 +13,22 @@ from automart.web.authorization import (
     requires,
 )
 from automart.web.decorators import prepared
-from automart.web.etags import check_version, secret_headers
+from automart.web.etags import check_version, secret_headers, version_headers
 from automart.web.filters import where_given
 from automart.web.idempotency import IdempotencyKey, expire_idempotency_keys, idempotent
 from automart.web.openapi import Api, Blueprint, create_api
 from automart.web.pagination import paginate, paginate_by
 from automart.web.responses import created
-from automart.web.schemas import Output, PageQuery, Problem, Query, Schema, changes_of, page_of
+from automart.web.schemas import (
+    Output,
+    PageQuery,
+    Problem,
+    Query,
+    Resource,
+    Schema,
+    changes_of,
+    page_of,
+)
 from automart.web.types import Answer, Values
 from automart.web.urls import absolute_url
 
@@ -37,6 +46,7 @@ __all__ = [
     "PageQuery",
     "Problem",
     "Query",
+    "Resource",
     "Schema",
     "Values",
     "absolute_url",
@@ -56,5 +66,6 @@ __all__ = [
     "public",
     "requires",
     "secret_headers",
+    "version_headers",
     "where_given",
 ]

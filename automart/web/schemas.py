@@ -38,6 +38,12 @@ class Output(Schema):
         field_obj.required = not field_obj.metadata.get("optional")
 
 
+class Resource(Output):
+    """A schema of responses with an `id`, which comes first if this is the last base class."""
+
+    id = fields.Integer()
+
+
 class Query(Schema):
     """A schema of query strings, which have no null."""
 

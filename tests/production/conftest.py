@@ -1,4 +1,4 @@
-"""Things to make sprockets with, and a short way to make them."""
+"""Fixtures that create locations, sprocket types, factories and sprockets, and read charts."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ TYPE = {
 
 @pytest.fixture
 def make(as_user: FlaskClient) -> Make:
-    """Makes a thing by a POST that must succeed: `make("locations", name="X")`. What is not given
-    has an ordinary value; what it refers to is made along."""
+    """Create a resource by a POST that must succeed: `make("locations", name="X")`.
+
+    Missing fields get usual values, and missing references get new resources.
+    """
 
     def post(path: str, **values: Any) -> dict[str, Any]:
         if path == "locations":
@@ -56,7 +58,7 @@ def make(as_user: FlaskClient) -> Make:
 
 @pytest.fixture
 def chart_of(as_user: FlaskClient) -> Callable[[int], list[tuple[int, int]]]:
-    """Answers the points of a factory's chart, as (actual, goal)."""
+    """Return the points of a factory's chart as (actual, goal)."""
 
     def read(factory_id: int) -> list[tuple[int, int]]:
         data = as_user.get(f"/v1/factories/{factory_id}/chart").get_json()

@@ -22,7 +22,7 @@ NONE: dict[str, list[int]] = {
 
 @pytest.fixture
 def factory(app: Flask) -> Factory:
-    """A factory with five points, ten seconds apart, from 2026-01-15T00:00:00Z on."""
+    """A factory with five points ten seconds apart, starting at 2026-01-15T00:00:00Z."""
     factory = charts.make_factory("Works <&> \N{SNOWMAN}")
     start = 1_768_435_200
     charts.store(factory, [(start + 10 * n, 20, n) for n in range(5)])
@@ -50,7 +50,7 @@ class TestRange:
             ({"from": "0001-01-01T00:00:00Z", "to": "9999-12-31T23:59:59Z"}, [0, 1, 2, 3, 4]),
         ],
     )
-    def test_both_ends_are_included(
+    def test_points_at_both_ends_are_included(
         self,
         as_user: FlaskClient,
         factory: Factory,
@@ -93,16 +93,16 @@ class TestRange:
         assert ask(as_user, charts.make_factory()).get_json() == NONE
 
 
-class TestThinning:
-    @pytest.mark.parametrize(("points", "most"), [(None, 500), (10, 10), (1_000, 1_000)])
-    def test_no_more_points_are_told_than_asked_for(
-        self, app: Flask, as_user: FlaskClient, points: int | None, most: int
+class TestPoints:
+    @pytest.mark.parametrize(("points", "limit"), [(None, 500), (10, 10), (1_000, 1_000)])
+    def test_at_most_as_many_points_are_returned_as_requested(
+        self, app: Flask, as_user: FlaskClient, points: int | None, limit: int
     ) -> None:
         factory = charts.make_factory()
         charts.fill(factory, 70_000)
         query = {} if points is None else {"points": points}
         data = ask(as_user, factory, **query).get_json()
-        assert most * 0.7 <= len(data["time"]) <= most
+        assert limit * 0.7 <= len(data["time"]) <= limit
         assert data["time"] == sorted(set(data["time"]))
         assert (data["time"][0], data["time"][-1]) == (
             charts.BEGAN,
@@ -113,7 +113,7 @@ class TestThinning:
         assert (min(goal), max(goal)) == (8_000, 8_500)
 
 
-class TestPreference:
+class TestMediaType:
     @pytest.mark.parametrize(
         ("accept", "expected"),
         [
@@ -130,7 +130,7 @@ class TestPreference:
             ("text/csv", "application/json"),
         ],
     )
-    def test_a_picture_is_drawn_for_whoever_prefers_it(
+    def test_clients_that_prefer_a_picture_get_one(
         self, as_user: FlaskClient, factory: Factory, accept: str | None, expected: str
     ) -> None:
         headers = {} if accept is None else {"Accept": accept}
@@ -140,7 +140,9 @@ class TestPreference:
         assert "Accept" in response.headers["Vary"]
 
     @pytest.mark.parametrize("accept", [SVG, "application/json"])
-    def test_both_have_versions(self, as_user: FlaskClient, factory: Factory, accept: str) -> None:
+    def test_both_media_types_have_an_etag(
+        self, as_user: FlaskClient, factory: Factory, accept: str
+    ) -> None:
         url = f"/v1/factories/{factory.id}/chart"
         version = as_user.get(url, headers={"Accept": accept}).headers["ETag"]
         again = as_user.get(url, headers={"Accept": accept, "If-None-Match": version})
@@ -155,7 +157,7 @@ def test_the_picture_shows_the_factory(as_user: FlaskClient, factory: Factory) -
     assert title == "Works <&> \N{SNOWMAN}: sprockets made, against the goal"
 
 
-def test_the_document_tells_of_both(client: FlaskClient) -> None:
+def test_openapi_documents_both_media_types(client: FlaskClient) -> None:
     document = client.get("/openapi.json").get_json()
-    answer = document["paths"]["/v1/factories/{factory_id}/chart"]["get"]["responses"]["200"]
-    assert answer["content"].keys() == {"application/json", SVG}
+    response = document["paths"]["/v1/factories/{factory_id}/chart"]["get"]["responses"]["200"]
+    assert response["content"].keys() == {"application/json", SVG}

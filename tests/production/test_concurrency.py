@@ -1,4 +1,4 @@
-"""Many writers at once, each with a database connection of its own."""
+"""Concurrent writers, each with a database connection of its own."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from automart.production.models import ChartPoint, Factory, Sprocket
 from tests.production.conftest import Make
 from tests.support import people
 
-APPS, WRITERS_OF_AN_APP, CHANGES = 4, 8, 6
+APPS, WRITERS_PER_APP, CHANGES = 4, 8, 6
 FINE = {200, 201, 204}
-GONE = 404  # another writer was first to delete it
+GONE = 404  # another writer has deleted it
 
 
 @contextmanager
 def several_apps(settings: Settings) -> Iterator[list[Flask]]:
-    """As many applications as there would be processes, with connections of their own."""
+    """Yield several applications, which stand for processes."""
     apps = [create_app(settings) for _ in range(APPS)]
     yield apps
     for app in apps:
@@ -39,11 +39,11 @@ def several_apps(settings: Settings) -> Iterator[list[Flask]]:
 
 
 class Writer:
-    """Makes, moves and deletes sprockets, wherever they are, and sets new goals."""
+    """Creates, moves and deletes sprockets, and sets new goals."""
 
     def __init__(self, client: FlaskClient, seed: int, factories: list[int], kind: int) -> None:
         self.client = client
-        self.chance = random.Random(seed)
+        self.rng = random.Random(seed)
         self.factories = factories
         self.kind = kind
 
@@ -52,9 +52,9 @@ class Writer:
         return [self.change(known) for _ in range(CHANGES)]
 
     def change(self, known: list[int]) -> int:
-        """Change something. Answers the status."""
-        chance = self.chance.random()
-        factory = self.chance.choice(self.factories)
+        """Make a random change and return the status."""
+        chance = self.rng.random()
+        factory = self.rng.choice(self.factories)
         if chance < 0.4:
             values = {"name": "S", "factory_id": factory, "sprocket_type_id": self.kind}
             response = self.client.post("/v1/sprockets", json=values)
@@ -62,9 +62,9 @@ class Writer:
                 known.append(response.get_json()["id"])
             return response.status_code
         if chance < 0.5:
-            goal = {"sprocket_production_goal": self.chance.randrange(1_000)}
+            goal = {"sprocket_production_goal": self.rng.randrange(1_000)}
             return self.client.patch(f"/v1/factories/{factory}", json=goal).status_code
-        url = f"/v1/sprockets/{self.chance.choice(known)}"
+        url = f"/v1/sprockets/{self.rng.choice(known)}"
         if chance < 0.85:
             return self.client.patch(url, json={"factory_id": factory}).status_code
         return self.client.delete(url).status_code
@@ -79,7 +79,7 @@ def test_count_and_chart_agree_after_32_writers(app: Flask, settings: Settings, 
         for _ in range(4)
     ]
     token = people.token_of(app, db.session.scalars(select(User)).one())
-    writers = APPS * WRITERS_OF_AN_APP
+    writers = APPS * WRITERS_PER_APP
     start = threading.Barrier(writers)
     with several_apps(settings) as apps, ThreadPoolExecutor(writers) as pool:
         running = [
@@ -102,8 +102,10 @@ def test_count_and_chart_agree_after_32_writers(app: Flask, settings: Settings, 
 
 
 def check_agreement(factory: Factory) -> None:
-    """The factory's count is the number of its sprockets and the chart's last point, and each
-    point is one step from the one before: one sprocket, or a new goal."""
+    """Check that the count is the number of sprockets and the chart's last point.
+
+    Each point must differ from the previous one by a single change: one sprocket, or a new goal.
+    """
     of_factory = select(func.count()).where(Sprocket.factory_id == factory.id)
     assert db.session.scalar(of_factory) == factory.sprocket_production_actual
     chart = select(ChartPoint).where(ChartPoint.factory_id == factory.id)

@@ -13,10 +13,11 @@ from automart.production.models import ChartPoint
 from tests.production.conftest import Make
 from tests.support import charts
 
+CHARTED = "?with_chart_data=true"
 ChartOf = Callable[[int], list[tuple[int, int]]]
 
 
-def test_a_factory_is_created_read_changed_and_deleted(as_user: FlaskClient, make: Make) -> None:
+def test_a_factory_is_created_read_updated_and_deleted(as_user: FlaskClient, make: Make) -> None:
     location = make("locations")
     other = make("locations", name="South Works")
     made = make("factories", location_id=location["id"])
@@ -76,17 +77,19 @@ def test_a_wrong_value_is_refused_and_the_lists_still_work(
 
 
 class TestChart:
-    def test_it_begins_with_the_factory_and_follows_the_goal(
+    def test_a_chart_starts_with_the_factory_and_follows_its_goal(
         self, as_user: FlaskClient, make: Make, chart_of: ChartOf
     ) -> None:
         url = f"/v1/factories/{make('factories')['id']}"
         for goal in (12, 12, 9):
             response = as_user.patch(url, json={"sprocket_production_goal": goal})
             assert response.get_json()["sprocket_production_goal"] == goal
-        as_user.patch(url, json={"name": "No point for this"})
+        as_user.patch(url, json={"name": "Adds no point"})
         assert chart_of(int(url.rpartition("/")[2])) == [(0, 10), (0, 12), (0, 9)]
 
-    def test_it_comes_with_the_factory_if_wanted(self, as_user: FlaskClient, make: Make) -> None:
+    def test_a_factory_includes_its_chart_on_request(
+        self, as_user: FlaskClient, make: Make
+    ) -> None:
         made = make("factories")
         url = f"/v1/factories/{made['id']}"
         shown = as_user.get(f"{url}?with_chart_data=true").get_json()
@@ -99,12 +102,14 @@ class TestChart:
         assert "chart_data" not in as_user.get(f"{url}?with_chart_data=false").get_json()
 
     @pytest.mark.parametrize("value", ["1", "yes", "True", ""])
-    def test_only_true_and_false_are_taken(self, as_user: FlaskClient, value: str) -> None:
+    def test_with_chart_data_must_be_true_or_false(self, as_user: FlaskClient, value: str) -> None:
         response = as_user.get(f"/v1/factories?with_chart_data={value}")
         assert response.status_code == 422
         assert response.get_json()["errors"][0]["parameter"] == "with_chart_data"
 
-    def test_it_is_thinned_to_a_thousand_points(self, app: Flask, as_user: FlaskClient) -> None:
+    def test_an_included_chart_has_at_most_a_thousand_points(
+        self, app: Flask, as_user: FlaskClient
+    ) -> None:
         factory = charts.make_factory()
         charts.fill(factory, 5_000)
         url = f"/v1/factories/{factory.id}?with_chart_data=true"
@@ -112,7 +117,7 @@ class TestChart:
         assert 900 <= len(data["time"]) <= 1_000
         assert data["time"][0] == charts.BEGAN
 
-    def test_a_list_with_charts_makes_as_many_queries_for_one_as_for_many(
+    def test_the_number_of_queries_does_not_depend_on_the_number_of_charts(
         self, app: Flask, as_user: FlaskClient
     ) -> None:
         def queries() -> int:
@@ -133,7 +138,7 @@ class TestChart:
             charts.fill(charts.make_factory(), length)
         assert queries() == for_one
 
-    def test_a_cursor_is_good_with_and_without_charts(
+    def test_a_cursor_is_valid_with_and_without_charts(
         self, as_user: FlaskClient, make: Make
     ) -> None:
         location_id = make("locations")["id"]
@@ -144,7 +149,7 @@ class TestChart:
         assert [item["id"] for item in first["items"] + rest["items"]] == made
 
 
-def test_a_repeated_key_makes_one_factory(
+def test_a_repeated_idempotency_key_creates_one_factory(
     as_user: FlaskClient, make: Make, chart_of: ChartOf
 ) -> None:
     body = {
@@ -160,7 +165,7 @@ def test_a_repeated_key_makes_one_factory(
 
 
 class TestVersions:
-    def test_a_sprocket_makes_a_new_version(self, as_user: FlaskClient, make: Make) -> None:
+    def test_a_new_sprocket_makes_a_new_version(self, as_user: FlaskClient, make: Make) -> None:
         factory = make("factories")
         url = f"/v1/factories/{factory['id']}"
         version = as_user.get(url).headers["ETag"]
@@ -170,10 +175,31 @@ class TestVersions:
         stale = as_user.patch(url, json={"name": "X"}, headers={"If-Match": version})
         assert stale.status_code == 412
 
-    def test_one_who_read_the_chart_too_may_write(self, as_user: FlaskClient, make: Make) -> None:
+    def test_the_version_of_a_factory_with_its_chart_changes_with_the_chart(
+        self, as_user: FlaskClient, make: Make
+    ) -> None:
+        factory_id = make("factories")["id"]
+        plain, charted = (f"/v1/factories/{factory_id}{query}" for query in ("", CHARTED))
+        before = {url: as_user.get(url).headers["ETag"] for url in (plain, charted)}
+        assert before[plain] != before[charted]
+        for url, version in before.items():
+            for asked in (version, f"W/{version}", "*"):
+                unchanged = as_user.get(url, headers={"If-None-Match": asked})
+                assert unchanged.status_code == 304
+                assert unchanged.data == b""
+        for goal in (11, 10):  # back to the same factory, with a longer chart
+            as_user.patch(plain, json={"sprocket_production_goal": goal})
+        assert as_user.get(plain, headers={"If-None-Match": before[plain]}).status_code == 304
+        assert as_user.get(charted, headers={"If-None-Match": before[charted]}).status_code == 200
+        same_factory = {"If-Match": before[charted]}
+        assert as_user.patch(plain, json={"name": "X"}, headers=same_factory).status_code == 200
+
+    def test_a_factory_that_was_read_with_its_chart_can_be_updated(
+        self, as_user: FlaskClient, make: Make
+    ) -> None:
         factory = make("factories")
         url = f"/v1/factories/{factory['id']}"
-        version = {"If-Match": as_user.get(f"{url}?with_chart_data=true").headers["ETag"]}
+        version = {"If-Match": as_user.get(url + CHARTED).headers["ETag"]}
         changed = as_user.patch(url, json={"sprocket_production_goal": 11}, headers=version)
         assert changed.status_code == 200
         assert "chart_data" not in changed.get_json()
@@ -192,7 +218,7 @@ def test_a_factory_with_sprockets_is_not_deleted(as_user: FlaskClient, make: Mak
 
 @pytest.mark.parametrize("path", ["locations", "sprocket-types", "factories", "sprockets"])
 class TestAccess:
-    def test_machines_and_strangers_may_not(
+    def test_only_people_have_access(
         self, client: FlaskClient, as_catalogue: FlaskClient, path: str
     ) -> None:
         for call in ("get", "post"):
@@ -203,7 +229,7 @@ class TestAccess:
             assert getattr(as_catalogue, call)(f"/v1/{path}/1").status_code == 403
         assert as_catalogue.get("/v1/factories/1/chart").status_code == 403
 
-    def test_what_is_not_there_is_404(self, as_user: FlaskClient, path: str) -> None:
+    def test_unknown_ids_are_404(self, as_user: FlaskClient, path: str) -> None:
         for number in (1, 2**63):
             assert as_user.get(f"/v1/{path}/{number}").status_code == 404
             assert as_user.patch(f"/v1/{path}/{number}", json={}).status_code == 404

@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from tests.production.conftest import LOCATION, Make
 
 
-def test_a_location_is_created_read_changed_and_deleted(as_user: FlaskClient, make: Make) -> None:
+def test_a_location_is_created_read_updated_and_deleted(as_user: FlaskClient, make: Make) -> None:
     made = make("locations", state=None)
     url = f"/v1/locations/{made['id']}"
     assert made == {"id": made["id"], "address_2": None, "state": None, **LOCATION}
@@ -55,7 +55,7 @@ def test_a_wrong_value_is_refused_and_the_list_still_works(
     assert as_user.get("/v1/locations").get_json()["items"] == [made]
 
 
-def test_postal_codes_are_not_unique_and_are_found_whatever_their_case(
+def test_postal_codes_are_not_unique_and_match_in_any_case(
     as_user: FlaskClient, make: Make
 ) -> None:
     first = make("locations", postal_code="S1 2AB")
@@ -72,7 +72,7 @@ def test_postal_codes_are_not_unique_and_are_found_whatever_their_case(
     assert following.get_json() == {"items": [second], "next_cursor": None}
 
 
-def test_a_changed_postal_code_is_found_by_the_new_one(as_user: FlaskClient, make: Make) -> None:
+def test_an_updated_postal_code_is_found_by_its_new_value(as_user: FlaskClient, make: Make) -> None:
     made = make("locations", postal_code="S1")
     as_user.patch(f"/v1/locations/{made['id']}", json={"postal_code": "LS2"})
     assert as_user.get("/v1/locations?postal_code=s1").get_json()["items"] == []
@@ -96,13 +96,15 @@ def test_a_location_with_factories_is_not_deleted(as_user: FlaskClient, make: Ma
     assert as_user.delete(f"/v1/locations/{location['id']}").status_code == 204
 
 
-def test_ids_are_not_given_twice(as_user: FlaskClient, make: Make) -> None:
+def test_ids_are_not_reused(as_user: FlaskClient, make: Make) -> None:
     first = make("locations")["id"]
     as_user.delete(f"/v1/locations/{first}")
     assert make("locations")["id"] > first
 
 
-def test_of_two_writers_with_the_same_version_one_wins(as_user: FlaskClient, make: Make) -> None:
+def test_only_one_of_two_writers_with_the_same_version_succeeds(
+    as_user: FlaskClient, make: Make
+) -> None:
     url = f"/v1/locations/{make('locations')['id']}"
     version = {"If-Match": as_user.get(url).headers["ETag"]}
     assert as_user.patch(url, json={"city": "Leeds"}, headers=version).status_code == 200
@@ -111,7 +113,7 @@ def test_of_two_writers_with_the_same_version_one_wins(as_user: FlaskClient, mak
     assert as_user.get(url).get_json()["city"] == "Leeds"
 
 
-def test_a_repeated_key_makes_one_location(as_user: FlaskClient) -> None:
+def test_a_repeated_idempotency_key_creates_one_location(as_user: FlaskClient) -> None:
     key = {"Idempotency-Key": "once"}
     first = as_user.post("/v1/locations", json=LOCATION, headers=key)
     second = as_user.post("/v1/locations", json=LOCATION, headers=key)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from automart.production.charts.downsampling import Point
-from automart.production.charts.svg import BOTTOM, HEIGHT, RIGHT, TOP, WIDTH, draw
+from automart.production.charts.svg import BOTTOM, HEIGHT, RIGHT, TOP, WIDTH, draw_chart
 from automart.production.charts.ticks import DAY, EARLIEST, HOUR, LATEST, count_ticks, time_ticks
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
@@ -32,7 +32,7 @@ def parsed(
     start: datetime | None = None,
     end: datetime | None = None,
 ) -> ET.Element:
-    return ET.fromstring(draw(name, points, start, end))  # noqa: S314 - it is our own
+    return ET.fromstring(draw_chart(name, points, start, end))  # noqa: S314 - it is our own
 
 
 def texts(picture: ET.Element) -> list[str]:
@@ -40,7 +40,7 @@ def texts(picture: ET.Element) -> list[str]:
 
 
 def line(picture: ET.Element, series: str) -> str:
-    """The path of a series: the last of its class, after that of the legend."""
+    """Return the path of a series: the last of its class, after the one of the legend."""
     paths = [path for path in picture.iter(f"{NAMESPACE}path") if path.get("class") == series]
     return paths[-1].attrib["d"]
 
@@ -53,24 +53,24 @@ def points(*values: tuple[int, int, int]) -> list[Point]:
 
 
 class TestPicture:
-    def test_it_has_a_text_alternative(self) -> None:
+    def test_a_picture_has_a_text_alternative(self) -> None:
         picture = parsed(points((0, 5, 0), (3_600, 8, 1_234)))
         assert picture.get("role") == "img"
         assert picture.get("aria-labelledby") == "title desc"
-        told = {element.get("id"): element.text for element in picture if element.get("id")}
-        assert told["title"] == "Works: sprockets made, against the goal"
-        assert told["desc"] == (
+        shown = {element.get("id"): element.text for element in picture if element.get("id")}
+        assert shown["title"] == "Works: sprockets made, against the goal"
+        assert shown["desc"] == (
             "From 2026-01-15 00:00 to 2026-01-15 01:00 UTC."
             " Actual: from 0 to 1,234 sprockets (lowest 0, highest 1,234)."
             " Goal: from 5 to 8 sprockets (lowest 5, highest 8)."
         )
 
-    def test_it_has_axes_with_dates_and_units_and_a_legend(self) -> None:
-        told = texts(parsed(points((0, 5, 0), (6 * HOUR, 10, 4))))
-        assert {"Actual (sprockets)", "Goal (sprockets)", "Sprockets", "Time (UTC)"} <= set(told)
-        assert {"00:00", "2026-01-15", "06:00", "0", "10"} <= set(told)
+    def test_a_picture_has_axes_with_dates_and_units_and_a_legend(self) -> None:
+        shown = texts(parsed(points((0, 5, 0), (6 * HOUR, 10, 4))))
+        assert {"Actual (sprockets)", "Goal (sprockets)", "Sprockets", "Time (UTC)"} <= set(shown)
+        assert {"00:00", "2026-01-15", "06:00", "0", "10"} <= set(shown)
 
-    def test_both_series_are_lines_of_steps(self) -> None:
+    def test_both_series_are_step_lines(self) -> None:
         picture = parsed(points((0, 10, 0), (100, 10, 5), (200, 5, 5)))
         for series in ("actual", "goal"):
             assert re.fullmatch(r"M[\d. ]+( H[\d.]+V[\d.]+){2}", line(picture, series))
@@ -78,7 +78,7 @@ class TestPicture:
         assert line(picture, "goal").startswith(f"M64 {TOP} ")
         assert line(picture, "goal").endswith(f"H{RIGHT}V{(TOP + BOTTOM) // 2}")
 
-    def test_it_is_readable_in_light_and_dark(self) -> None:
+    def test_a_picture_has_a_light_and_a_dark_colour_scheme(self) -> None:
         style = parsed([]).findtext(f"{NAMESPACE}style")
         assert style is not None
         light, dark = style.split("@media (prefers-color-scheme: dark)")
@@ -86,29 +86,29 @@ class TestPicture:
             assert f"\n{shape} {{" in light
             assert f"\n{shape} {{" in dark
 
-    def test_one_point_is_seen(self) -> None:
+    def test_a_single_point_is_visible(self) -> None:
         picture = parsed(points((0, 7, 3)))
         circles = list(picture.iter(f"{NAMESPACE}circle"))
         squares = [r for r in picture.iter(f"{NAMESPACE}rect") if r.get("class") == "goal-mark"]
         assert len(circles) == 2  # with the legend's
         assert squares
 
-    def test_no_points_are_told_in_words(self) -> None:
-        told = texts(parsed([]))
-        assert "No points in this range" in told
-        asked = {
+    def test_an_empty_chart_says_so(self) -> None:
+        shown = texts(parsed([]))
+        assert "No points in this range" in shown
+        requested = {
             "start": datetime(2026, 1, 15, tzinfo=UTC),
             "end": datetime(2026, 1, 16, tzinfo=UTC),
         }
-        assert "2026-01-15" in texts(parsed([], **asked))  # type: ignore[arg-type] # both are times
+        assert "2026-01-15" in texts(parsed([], **requested))  # type: ignore[arg-type] # both are times
 
-    def test_a_name_that_xml_cannot_hold_is_mended(self) -> None:
+    def test_characters_that_xml_cannot_contain_are_replaced(self) -> None:
         picture = parsed([], "a\ufffe<b>&\N{GRINNING FACE}")
         heading = texts(picture)[0]
         assert heading == "a\ufffd<b>&\N{GRINNING FACE}"
 
     @pytest.mark.parametrize("character", ["x", "\N{CJK UNIFIED IDEOGRAPH-5EE0}"])
-    def test_a_long_name_is_cut_where_it_is_shown(self, character: str) -> None:
+    def test_a_long_name_is_shortened_in_the_heading_only(self, character: str) -> None:
         picture = parsed([], character * 100)
         assert texts(picture)[0].endswith("…")
         assert (picture.findtext(f"{NAMESPACE}title") or "").startswith(character * 100)
@@ -116,13 +116,13 @@ class TestPicture:
     @given(
         times=st.lists(st.integers(EARLIEST, LATEST), min_size=1, max_size=5),
         highest=st.integers(0, 10**9),
-        asked=st.lists(st.datetimes(timezones=st.just(UTC)), max_size=2),
+        requested=st.lists(st.datetimes(timezones=st.just(UTC)), max_size=2),
     )
-    def test_nothing_is_drawn_outside(
-        self, times: list[int], highest: int, asked: list[datetime]
+    def test_nothing_is_drawn_outside_the_picture(
+        self, times: list[int], highest: int, requested: list[datetime]
     ) -> None:
         times.sort()
-        start, end = (*sorted(asked), None, None)[:2]
+        start, end = (*sorted(requested), None, None)[:2]
         if start is not None:
             times = [time for time in times if time >= start.timestamp()]
         if end is not None:
@@ -137,7 +137,7 @@ class TestPicture:
 
 class TestTimeTicks:
     @given(start=st.integers(EARLIEST, LATEST - 60), length=st.integers(60, LATEST - EARLIEST))
-    def test_they_are_few_in_order_and_inside(self, start: int, length: int) -> None:
+    def test_time_ticks_are_few_and_in_order_and_in_range(self, start: int, length: int) -> None:
         end = min(start + length, LATEST)
         ticks = time_ticks(start, end)
         values = [tick.value for tick in ticks]
@@ -155,11 +155,13 @@ class TestTimeTicks:
             (1_500 * DAY, ["2027", "2028"]),
         ],
     )
-    def test_they_say_what_a_reader_needs(self, length: int, labels: list[str]) -> None:
+    def test_labels_of_time_ticks_are_as_precise_as_necessary(
+        self, length: int, labels: list[str]
+    ) -> None:
         ticks = time_ticks(JANUARY_15, JANUARY_15 + length)
         assert [tick.label for tick in ticks][:2] == labels
 
-    def test_the_day_is_told_where_it_begins(self) -> None:
+    def test_the_first_tick_of_a_day_has_the_date(self) -> None:
         ticks = time_ticks(JANUARY_15 - 3 * HOUR, JANUARY_15 + 3 * HOUR)
         assert [tick.below for tick in ticks] == [
             "2026-01-14",
@@ -174,12 +176,12 @@ class TestTimeTicks:
 
 class TestCountTicks:
     @given(highest=st.integers(0, 10**9))
-    def test_they_reach_the_highest_in_a_few_round_steps(self, highest: int) -> None:
+    def test_count_ticks_reach_the_highest_value_in_a_few_round_steps(self, highest: int) -> None:
         values = [tick.value for tick in count_ticks(highest)]
         assert values[0] == 0
         assert values[-1] >= max(highest, 1)
         assert 2 <= len(values) <= 6
         assert values[1] == values[-1] / (len(values) - 1)
 
-    def test_they_have_thousands_separators(self) -> None:
+    def test_count_ticks_have_thousands_separators(self) -> None:
         assert count_ticks(1_200_000)[-1].label == "1,500,000"

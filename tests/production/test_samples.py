@@ -9,7 +9,9 @@ from automart.core.db import transaction
 from automart.production.seed import DAY, add_sample_production
 
 
-def test_three_factories_have_a_day_behind_them(app: Flask, as_user: FlaskClient) -> None:
+def test_the_samples_have_three_factories_with_a_day_of_history(
+    app: Flask, as_user: FlaskClient
+) -> None:
     with transaction():
         assert add_sample_production()
     factories = as_user.get("/v1/factories?with_chart_data=true").get_json()["items"]
@@ -28,7 +30,7 @@ def test_three_factories_have_a_day_behind_them(app: Flask, as_user: FlaskClient
         assert {abs(b - a) for a, b in pairwise(actual)} <= {0, 1}
 
 
-def test_they_are_added_once(app: Flask, as_user: FlaskClient) -> None:
+def test_the_samples_are_added_only_once(app: Flask, as_user: FlaskClient) -> None:
     for expected in (True, False):
         with transaction():
             assert add_sample_production() is expected

@@ -16,7 +16,7 @@ def actual(as_user: FlaskClient, factory_id: int) -> int:
     return count
 
 
-def test_a_sprocket_is_created_read_changed_and_deleted(
+def test_a_sprocket_is_created_read_updated_and_deleted(
     as_user: FlaskClient, make: Make, chart_of: ChartOf
 ) -> None:
     made = make("sprockets")
@@ -64,7 +64,7 @@ def test_a_wrong_value_is_refused_and_nothing_is_counted(
 
 
 class TestMoving:
-    def test_it_counts_in_the_other_factory_and_both_get_a_point(
+    def test_a_moved_sprocket_is_counted_by_the_other_factory_and_adds_a_point_to_both(
         self, as_user: FlaskClient, make: Make, chart_of: ChartOf
     ) -> None:
         source = make("factories")["id"]
@@ -77,7 +77,7 @@ class TestMoving:
         assert chart_of(target) == [(0, 10), (1, 10)]
         assert (actual(as_user, source), actual(as_user, target)) == (0, 1)
 
-    def test_to_the_factory_that_it_is_in_adds_no_point(
+    def test_a_move_to_the_same_factory_adds_no_point(
         self, as_user: FlaskClient, make: Make, chart_of: ChartOf
     ) -> None:
         made = make("sprockets")
@@ -89,7 +89,7 @@ class TestMoving:
         assert chart_of(factory_id) == [(0, 10), (1, 10)]
         assert actual(as_user, factory_id) == 1
 
-    def test_with_a_stale_version_it_stays(
+    def test_a_stale_version_prevents_a_move(
         self, as_user: FlaskClient, make: Make, chart_of: ChartOf
     ) -> None:
         made = make("sprockets")
@@ -102,7 +102,9 @@ class TestMoving:
         assert chart_of(target) == [(0, 10)]
 
 
-def test_a_repeated_key_counts_once(as_user: FlaskClient, make: Make, chart_of: ChartOf) -> None:
+def test_a_repeated_idempotency_key_counts_once(
+    as_user: FlaskClient, make: Make, chart_of: ChartOf
+) -> None:
     factory_id = make("factories")["id"]
     body = {
         "name": "A",
@@ -115,13 +117,13 @@ def test_a_repeated_key_counts_once(as_user: FlaskClient, make: Make, chart_of: 
     assert chart_of(factory_id) == [(0, 10), (1, 10)]
 
 
-def test_they_are_found_by_factory_and_type(as_user: FlaskClient, make: Make) -> None:
+def test_sprockets_are_filtered_by_factory_and_type(as_user: FlaskClient, make: Make) -> None:
     factories = [make("factories")["id"] for _ in range(2)]
     types = [make("sprocket-types")["id"] for _ in range(2)]
     made = {
-        (factory_id, kind): make("sprockets", factory_id=factory_id, sprocket_type_id=kind)
+        (factory_id, type_id): make("sprockets", factory_id=factory_id, sprocket_type_id=type_id)
         for factory_id in factories
-        for kind in types
+        for type_id in types
     }
 
     def found(**query: int) -> list[dict[str, Any]]:
@@ -130,7 +132,7 @@ def test_they_are_found_by_factory_and_type(as_user: FlaskClient, make: Make) ->
         ]
         return items
 
-    assert found(factory_id=factories[0]) == [made[factories[0], kind] for kind in types]
+    assert found(factory_id=factories[0]) == [made[factories[0], type_id] for type_id in types]
     assert found(sprocket_type_id=types[1]) == [made[place, types[1]] for place in factories]
     both = {"factory_id": factories[1], "sprocket_type_id": types[0]}
     assert found(**both) == [made[factories[1], types[0]]]

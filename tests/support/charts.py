@@ -8,7 +8,7 @@ from sqlalchemy import insert, text
 
 from automart.core.db import db, transaction
 from automart.production.charts import series
-from automart.production.models import POINTS_OF_A_BLOCK, ChartPoint, Factory, Location
+from automart.production.models import POINTS_PER_BLOCK, ChartPoint, Factory, Location
 
 BEGAN = 1_700_000_000
 
@@ -58,6 +58,6 @@ def store(factory: Factory, points: Sequence[tuple[int, int, int]]) -> None:
 
 
 def _finish(factory: Factory, count: int) -> None:
-    if count >= POINTS_OF_A_BLOCK:
-        series.add_blocks(factory.id, 0, count // POINTS_OF_A_BLOCK - 1)
+    if count >= POINTS_PER_BLOCK:
+        series.add_blocks(factory.id, 0, count // POINTS_PER_BLOCK - 1)
     factory.chart_length = count

@@ -1,1 +1,1 @@
-"""A factory's output over time: its points, thinned, as data or as SVG."""
+"""The charts of factories: how points are stored, downsampled and drawn."""

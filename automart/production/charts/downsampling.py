@@ -1,8 +1,8 @@
-"""Which points of a long chart are shown. Knows nothing of the database.
+"""Which points of a long chart are kept. Knows nothing of the database.
 
-The points between the first and the last are divided into buckets of as many points each, and of
-every bucket are kept those at which a series was lowest and highest: what a line of that width
-would show anyway. So nothing that stands out is lost, least of all a series' extremes.
+The points between the first and the last one are divided into buckets of equal size. Of each bucket
+those points are kept at which a series is lowest or highest: a line at this resolution would show
+nothing else. So no peak is lost, least of all the extremes of the whole series.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from operator import attrgetter
 from typing import NamedTuple
 
-from automart.production.models import POINTS_OF_A_BLOCK
+from automart.production.models import POINTS_PER_BLOCK
 
 
 class Point(NamedTuple):
@@ -23,76 +24,77 @@ class Point(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """Points (or blocks of them) from `first` to `last`, that fall into buckets.
+class ReadRange:
+    """The points (or blocks of points) from `first` to `last`, and the buckets they belong to.
 
-    Point n falls into bucket `bucket + (n - origin) * buckets // length`; a block where its first
-    point does.
+    Point n belongs to bucket `first_bucket + (n - origin) * bucket_count // length`, a block to the
+    bucket of its first point.
     """
 
-    of_blocks: bool
+    reads_blocks: bool
     first: int
     last: int
-    bucket: int
+    first_bucket: int
     origin: int
-    buckets: int
+    bucket_count: int
     length: int
 
 
-def stretches(first: int, last: int, most: int) -> Iterator[Stretch]:
-    """What to read of the points `first` to `last`, to keep at most `most` of them."""
-    count = last - first + 1
-    if count <= most:
-        if count:
-            yield Stretch(False, first, last, 0, first, count, count)
+def plan_ranges(first: int, last: int, limit: int) -> Iterator[ReadRange]:
+    """Yield what to read of the points `first` to `last` in order to keep `limit` of them."""
+    length = last - first + 1
+    if length <= limit:
+        if length:
+            yield ReadRange(False, first, last, 0, first, length, length)
         return
-    # Twice as many buckets as are sure to fit, for `fit` to merge what does not; see there.
-    buckets = (most - 2) // 4 * 2
-    yield Stretch(False, first, first, 0, first, 1, 1)
-    yield from _between(first + 1, last - 1, buckets)
-    yield Stretch(False, last, last, buckets + 1, last, 1, 1)
+    # Twice as many buckets as are sure to fit. `merge_buckets` merges some if they do not.
+    bucket_count = (limit - 2) // 4 * 2
+    yield ReadRange(False, first, first, 0, first, 1, 1)
+    yield from _plan_between(first + 1, last - 1, bucket_count)
+    yield ReadRange(False, last, last, bucket_count + 1, last, 1, 1)
 
 
-def _between(first: int, last: int, buckets: int) -> Iterator[Stretch]:
+def _plan_between(first: int, last: int, bucket_count: int) -> Iterator[ReadRange]:
     length = last - first + 1
 
-    def stretch(of_blocks: bool, begin: int, end: int) -> Iterator[Stretch]:
+    def read(begin: int, end: int, *, reads_blocks: bool = False) -> Iterator[ReadRange]:
         if begin <= end:
-            yield Stretch(of_blocks, begin, end, 1, first, buckets, length)
+            yield ReadRange(reads_blocks, begin, end, 1, first, bucket_count, length)
 
-    if length < buckets * POINTS_OF_A_BLOCK:  # blocks would be too coarse
-        yield from stretch(False, first, last)
+    if length < bucket_count * POINTS_PER_BLOCK:  # a block would be larger than a bucket
+        yield from read(first, last)
         return
-    first_block = -(-first // POINTS_OF_A_BLOCK)
-    end_block = (last + 1) // POINTS_OF_A_BLOCK
-    yield from stretch(False, first, first_block * POINTS_OF_A_BLOCK - 1)
-    yield from stretch(True, first_block, end_block - 1)
-    yield from stretch(False, end_block * POINTS_OF_A_BLOCK, last)
+    first_block = -(-first // POINTS_PER_BLOCK)
+    end_block = (last + 1) // POINTS_PER_BLOCK
+    yield from read(first, first_block * POINTS_PER_BLOCK - 1)
+    yield from read(first_block, end_block - 1, reads_blocks=True)
+    yield from read(end_block * POINTS_PER_BLOCK, last)
 
 
-def extremes(points: Sequence[Point]) -> list[Point]:
-    """The points of a bucket at which a series was lowest or highest, in order.
+def find_extremes(points: Sequence[Point]) -> list[Point]:
+    """Return the points at which a series is lowest or highest, in order.
 
-    Two, or up to four where the goal changed: where it did not, every point has it.
+    These are up to two points, or up to four if the goal changes.
     """
-    kept = {min(points, key=_actual), max(points, key=_actual)}
-    lowest, highest = min(points, key=_goal), max(points, key=_goal)
+    lowest, highest = (find(points, key=attrgetter("goal")) for find in (min, max))
+    extremes = {find(points, key=attrgetter("actual")) for find in (min, max)}
     if lowest.goal != highest.goal:
-        kept |= {lowest, highest}
-    return sorted(kept)
+        extremes |= {lowest, highest}
+    return sorted(extremes)
 
 
-def fit(buckets: Sequence[Sequence[Point]], most: int) -> list[Point]:
-    """At most `most` points: of the first and last bucket all, and the extremes of each between.
+def merge_buckets(buckets: Sequence[Sequence[Point]], limit: int) -> list[Point]:
+    """Return at most `limit` points: the first and last bucket, and the extremes of all others.
 
-    As long as these are too many, neighbours are merged, those first that thereby lose most. All
-    pairs merged fit for sure, by the number of buckets that `stretches` makes.
+    If these are too many, neighbouring buckets are merged, beginning with the pairs that save most
+    points. `plan_ranges` makes so few buckets that the points fit at the latest when all pairs are
+    merged.
     """
-    if sum(map(len, buckets)) <= most:
+    if sum(map(len, buckets)) <= limit:
         return list(chain.from_iterable(buckets))
-    kept = [list(buckets[0]), *map(extremes, buckets[1:-1]), list(buckets[-1])]
-    excess = sum(map(len, kept)) - most
-    merged = {i: extremes(kept[i] + kept[i + 1]) for i in range(1, len(kept) - 2, 2)}
+    kept = [list(buckets[0]), *map(find_extremes, buckets[1:-1]), list(buckets[-1])]
+    excess = sum(map(len, kept)) - limit
+    merged = {i: find_extremes(kept[i] + kept[i + 1]) for i in range(1, len(kept) - 2, 2)}
     saved = {i: len(kept[i]) + len(kept[i + 1]) - len(pair) for i, pair in merged.items()}
     for i in sorted(merged, key=lambda i: -saved[i]):
         if excess <= 0:
@@ -100,11 +102,3 @@ def fit(buckets: Sequence[Sequence[Point]], most: int) -> list[Point]:
         kept[i], kept[i + 1] = merged[i], []
         excess -= saved[i]
     return list(chain.from_iterable(kept))
-
-
-def _actual(point: Point) -> int:
-    return point.actual
-
-
-def _goal(point: Point) -> int:
-    return point.goal

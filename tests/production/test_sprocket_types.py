@@ -12,7 +12,9 @@ from automart.core.db import db
 from tests.production.conftest import TYPE, Make
 
 
-def test_a_type_is_created_read_changed_and_deleted(as_user: FlaskClient, make: Make) -> None:
+def test_a_sprocket_type_is_created_read_updated_and_deleted(
+    as_user: FlaskClient, make: Make
+) -> None:
     made = make("sprocket-types")
     url = f"/v1/sprocket-types/{made['id']}"
     assert made == {"id": made["id"], **TYPE}
@@ -69,10 +71,12 @@ def test_an_infinite_number_is_refused(as_user: FlaskClient, number: str) -> Non
 
 
 class TestDiameters:
-    def test_they_may_be_equal(self, as_user: FlaskClient, make: Make) -> None:
+    def test_both_diameters_may_be_equal(self, as_user: FlaskClient, make: Make) -> None:
         make("sprocket-types", pitch_diameter=5, outside_diameter=5)
 
-    def test_a_new_type_with_too_small_an_outside_is_refused(self, as_user: FlaskClient) -> None:
+    def test_a_new_type_with_too_small_an_outside_diameter_is_refused(
+        self, as_user: FlaskClient
+    ) -> None:
         response = as_user.post("/v1/sprocket-types", json=TYPE | {"outside_diameter": 97.2})
         assert response.status_code == 422
         assert response.get_json()["errors"][0]["pointer"] == "#/outside_diameter"
@@ -85,7 +89,7 @@ class TestDiameters:
             ({"pitch_diameter": 300, "outside_diameter": 200}, "outside_diameter"),
         ],
     )
-    def test_a_change_of_one_is_held_against_the_other(
+    def test_an_update_of_one_diameter_is_checked_against_the_other(
         self, as_user: FlaskClient, make: Make, changes: dict[str, Any], field: str
     ) -> None:
         made = make("sprocket-types")
@@ -97,7 +101,7 @@ class TestDiameters:
         both = {"pitch_diameter": 200, "outside_diameter": 300}
         assert as_user.patch(url, json=both).get_json() == made | both
 
-    def test_the_database_refuses_it_too(self, app: Flask, make: Make) -> None:
+    def test_the_database_checks_the_diameters_as_well(self, app: Flask, make: Make) -> None:
         make("sprocket-types")
         with pytest.raises(IntegrityError, match="ck_sprocket_type_outside_diameter"):
             db.session.execute(text("UPDATE sprocket_type SET outside_diameter = 1"))
@@ -114,7 +118,7 @@ def test_a_type_with_sprockets_is_not_deleted(as_user: FlaskClient, make: Make) 
     assert as_user.delete(url).status_code == 204
 
 
-def test_a_repeated_key_makes_one_type(as_user: FlaskClient) -> None:
+def test_a_repeated_idempotency_key_creates_one_type(as_user: FlaskClient) -> None:
     for _ in range(2):
         response = as_user.post(
             "/v1/sprocket-types", json=TYPE, headers={"Idempotency-Key": "once"}
