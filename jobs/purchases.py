@@ -7,7 +7,7 @@ from sqlalchemy.exc import IntegrityError
 from automart.core.db import transaction
 from automart.core.errors import Conflict
 from automart.purchases import service
-from automart.purchases.schemas import PurchaseSchema
+from automart.purchases.schemas import Purchase
 from jobs.context import Run
 
 
@@ -20,6 +20,6 @@ def purchase_recording(
             purchase = service.create_purchase(
                 regional_office_id, external_order_number, make_id, car_model
             )
-            run.lease.succeed(PurchaseSchema().dump(purchase))
+            run.lease.succeed(Purchase().dump(purchase))
     except IntegrityError:
         raise Conflict("The office or the make was deleted before the sale was recorded.") from None

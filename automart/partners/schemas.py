@@ -7,17 +7,16 @@ from marshmallow import fields, validate
 from automart.accounts.models import LONGEST_NAME as LONGEST_CLIENT_NAME
 from automart.accounts.schemas import ClientWithSecretSchema
 from automart.partners.models import LONGEST_NAME
-from automart.web import PageQuery, Schema, changes_of
+from automart.web import Resource, Schema, changes_of
 from automart.web.fields import Flag, Id, Text
 from automart.webhooks.schemas import WebhookUrl
 
 MOST_MAKES = 100
 
 
-class OfficeSchema(Schema):
+class NewOffice(Schema):
     """A regional office. Without `webhook_url` it receives no webhooks."""
 
-    id = fields.Integer(dump_only=True)
     name = Text(required=True, max_length=LONGEST_NAME)
     webhook_url = WebhookUrl(allow_none=True, load_default=None)
     webhook_enabled = Flag(
@@ -28,37 +27,40 @@ class OfficeSchema(Schema):
     )
 
 
-class OfficeWithSecretSchema(OfficeSchema):
+OfficeChanges = changes_of(NewOffice)
+
+
+class Office(NewOffice, Resource):
+    """A regional office. Without `webhook_url` it receives no webhooks."""
+
+
+class OfficeWithSecret(Office):
     """A regional office with the secret that signs its webhooks, which is shown only once."""
 
-    webhook_secret = fields.String(dump_only=True)
+    webhook_secret = fields.String()
 
 
-OfficeChanges = changes_of(OfficeSchema)
-
-
-class ManufacturerSchema(Schema):
+class NewManufacturer(Schema):
     """A manufacturer and the makes whose cars it makes."""
 
-    id = fields.Integer(dump_only=True)
     name = Text(required=True, max_length=LONGEST_NAME)
     make_ids = fields.List(Id(), load_default=list, validate=validate.Length(max=MOST_MAKES))
 
 
-ManufacturerChanges = changes_of(ManufacturerSchema)
+ManufacturerChanges = changes_of(NewManufacturer)
 
 
-class PartnerQuery(PageQuery):
-    """The query of a list of partners."""
+class Manufacturer(NewManufacturer, Resource):
+    """A manufacturer and the makes whose cars it makes."""
 
 
-class PartnerClientRequest(Schema):
-    """A new client of a partner."""
+class NewPartnerClient(Schema):
+    """A client that acts for a partner."""
 
     name = Text(required=True, max_length=LONGEST_CLIENT_NAME)
 
 
-class PartnerClientWithSecretSchema(ClientWithSecretSchema):
+class PartnerClientWithSecret(ClientWithSecretSchema):
     """A client of a partner with its secret, which is shown only once."""
 
     client_secret = fields.String(dump_only=True)

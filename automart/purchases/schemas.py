@@ -6,13 +6,13 @@ from marshmallow import INCLUDE, fields, validate
 
 from automart.catalogue.models import LONGEST_NAME as LONGEST_MODEL_NAME
 from automart.purchases.models import LONGEST_ORDER_NUMBER, PurchaseState
-from automart.web import PageQuery, Schema
+from automart.web import Output, PageQuery, Schema
 from automart.web.fields import Id, QueryText, Text, UtcTime
 
 STATE_CHANGED = "purchase.state_changed"
 
 
-class SaleSchema(Schema):
+class NewSale(Schema):
     """A sale. Brand and model must be in the catalogue; upper and lower case do not matter."""
 
     external_order_number = Text(
@@ -37,25 +37,25 @@ class StateChange(Schema):
     state = fields.Enum(PurchaseState, by_value=True, required=True)
 
 
-class ChangeSchema(Schema):
+class Change(Output):
     """A state and the time at which it was reached."""
 
-    state = fields.Enum(PurchaseState, by_value=True, required=True)
-    at = UtcTime(required=True)
+    state = fields.Enum(PurchaseState, by_value=True)
+    at = UtcTime()
 
 
-class PurchaseSchema(Schema):
+class Purchase(Output):
     """A car that a regional office has sold, and the states of its production."""
 
-    id = fields.Integer(required=True)
-    regional_office_id = fields.Integer(required=True)
-    external_order_number = fields.String(required=True)
-    brand = fields.String(required=True)
-    car_model = fields.String(required=True)
-    state = fields.Enum(PurchaseState, by_value=True, required=True)
-    created_at = UtcTime(required=True)
-    updated_at = UtcTime(required=True)
-    history = fields.List(fields.Nested(ChangeSchema), required=True)
+    id = fields.Integer()
+    regional_office_id = fields.Integer()
+    external_order_number = fields.String()
+    brand = fields.String()
+    car_model = fields.String()
+    state = fields.Enum(PurchaseState, by_value=True)
+    created_at = UtcTime()
+    updated_at = UtcTime()
+    history = fields.List(fields.Nested(Change))
 
 
 class PurchaseQuery(PageQuery):
@@ -66,16 +66,12 @@ class PurchaseQuery(PageQuery):
     )
 
 
-class OrderedVehicleSchema(Schema):
+class OrderedVehicle(Output):
     """A purchase that is to be manufactured."""
 
-    id = fields.Integer(required=True)
-    car_model = fields.String(required=True)
-    brand = fields.String(required=True)
-
-
-class OrderedVehiclesQuery(PageQuery):
-    """The query of the list of ordered vehicles."""
+    id = fields.Integer()
+    car_model = fields.String()
+    brand = fields.String()
 
 
 class StateChangedData(Schema):

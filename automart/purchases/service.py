@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -18,7 +18,6 @@ from automart.partners.models import OFFICE_SCOPE
 from automart.partners.service import current_make_ids, current_office_id, keep_office
 from automart.purchases.events import state_changed
 from automart.purchases.models import Purchase, PurchaseChange, PurchaseState
-from automart.web import paginate_by
 from automart.web.authorization import current_caller
 from automart.webhooks.deliveries import enqueue_delivery
 from automart.webhooks.service import lock_endpoint_of
@@ -96,8 +95,13 @@ def visible_purchases() -> Select[Purchase]:
     return select(Purchase).where(or_(false(), *_visible_parts()))
 
 
-def list_purchases(query: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a page of the purchases that the current caller may see and that match `query`."""
+def visible_purchases_after(
+    query: Mapping[str, Any],
+) -> Callable[[int | None, int], Sequence[Purchase]]:
+    """Return a function for `paginate_by`.
+
+    It finds the purchases that the current caller may see and that match `query`.
+    """
     filters = []
     if query["state"] is not None:
         filters.append(Purchase.state == query["state"])
@@ -116,7 +120,7 @@ def list_purchases(query: Mapping[str, Any]) -> dict[str, Any]:
         page = select(Purchase).where(Purchase.id.in_(select(ids.c.id)))
         return db.session.scalars(page.order_by(Purchase.id).limit(count)).all()
 
-    return paginate_by(fetch, Purchase.id, query)
+    return fetch
 
 
 def get_purchase(purchase_id: int) -> Purchase:

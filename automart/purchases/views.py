@@ -11,17 +11,26 @@ from automart.core.db import transaction
 from automart.core.errors import Invalid
 from automart.partners.models import MANUFACTURER_SCOPE, OFFICE_SCOPE
 from automart.partners.service import current_make_id
-from automart.purchases import service
-from automart.purchases.models import Purchase, PurchaseState
+from automart.purchases import models, service
 from automart.purchases.schemas import (
-    OrderedVehicleSchema,
-    OrderedVehiclesQuery,
+    NewSale,
+    OrderedVehicle,
+    Purchase,
     PurchaseQuery,
-    PurchaseSchema,
-    SaleSchema,
     StateChange,
 )
-from automart.web import USER, Answer, Blueprint, Values, idempotent, page_of, paginate, requires
+from automart.web import (
+    USER,
+    Answer,
+    Blueprint,
+    PageQuery,
+    Values,
+    idempotent,
+    page_of,
+    paginate,
+    paginate_by,
+    requires,
+)
 
 blp = Blueprint("purchases", __name__, url_prefix="/v1", description="Purchases and their states")
 
@@ -30,7 +39,7 @@ blp = Blueprint("purchases", __name__, url_prefix="/v1", description="Purchases 
 class SalesWebhook(MethodView):
     @requires(scope=OFFICE_SCOPE)
     @can_wait
-    @blp.arguments(SaleSchema)
+    @blp.arguments(NewSale)
     @idempotent
     @blp.response(202, Job)
     @blp.alt_response(409, "CONFLICT")
@@ -50,23 +59,24 @@ class SalesWebhook(MethodView):
 @blp.route("/get-all-vehicles-for-manufacturing/<path:brand>")
 class VehiclesForManufacturing(MethodView):
     @requires(scope=MANUFACTURER_SCOPE)
-    @blp.arguments(OrderedVehiclesQuery, location="query")
-    @blp.response(200, page_of(OrderedVehicleSchema))
+    @blp.arguments(PageQuery, location="query")
+    @blp.response(200, page_of(OrderedVehicle))
     def get(self, query: Values, brand: str) -> Values:
         """List the ordered vehicles of one of your makes, oldest first."""
-        ordered = select(Purchase).where(
-            Purchase.make_id == current_make_id(brand), Purchase.state == PurchaseState.ORDERED
+        ordered = select(models.Purchase).where(
+            models.Purchase.make_id == current_make_id(brand),
+            models.Purchase.state == models.PurchaseState.ORDERED,
         )
-        return paginate(ordered, Purchase.id, query)
+        return paginate(ordered, models.Purchase.id, query)
 
 
 @blp.route("/update-state-webhook/<id:purchase_id>")
 class UpdateStateWebhook(MethodView):
     @requires(scope=MANUFACTURER_SCOPE)
     @blp.arguments(StateChange)
-    @blp.response(200, PurchaseSchema)
+    @blp.response(200, Purchase)
     @blp.alt_response(409, "CONFLICT")
-    def post(self, change: Values, purchase_id: int) -> Purchase:
+    def post(self, change: Values, purchase_id: int) -> models.Purchase:
         """Update a purchase's state and notify its regional office.
 
         Sending the current state again changes nothing.
@@ -81,20 +91,21 @@ class UpdateStateWebhook(MethodView):
 class Purchases(MethodView):
     @requires(USER, scope=(OFFICE_SCOPE, MANUFACTURER_SCOPE))
     @blp.arguments(PurchaseQuery, location="query")
-    @blp.response(200, page_of(PurchaseSchema))
+    @blp.response(200, page_of(Purchase))
     def get(self, query: Values) -> Values:
         """List purchases.
 
         An office sees its own, a manufacturer those of its makes, a user all.
         """
-        return service.list_purchases(query)
+        fetch = service.visible_purchases_after(query)
+        return paginate_by(fetch, models.Purchase.id, query)
 
 
 @blp.route("/purchases/<id:purchase_id>")
 class PurchaseById(MethodView):
     @requires(USER, scope=(OFFICE_SCOPE, MANUFACTURER_SCOPE))
-    @blp.response(200, PurchaseSchema)
-    def get(self, purchase_id: int) -> Purchase:
+    @blp.response(200, Purchase)
+    def get(self, purchase_id: int) -> models.Purchase:
         """Get a purchase."""
         return service.get_purchase(purchase_id)
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from marshmallow import ValidationError, fields
 
-from automart.web import PageQuery, Schema
+from automart.web import Output, PageQuery
 from automart.web.fields import QueryId, Text, UtcTime
 from automart.web.urls import can_be_host
 from automart.webhooks.models import LONGEST_URL, DeliveryState
@@ -47,34 +47,33 @@ class SubjectId(fields.Integer):
         return int(value.removeprefix(self._prefix))
 
 
-class AttemptSchema(Schema):
+class Attempt(Output):
     """One attempt: the response's status and its first 2,048 characters, or the error."""
 
-    at = UtcTime(required=True)
-    status = fields.Integer(required=True, allow_none=True)
-    response = fields.String(required=True, allow_none=True)
-    error = fields.String(required=True, allow_none=True)
+    at = UtcTime()
+    status = fields.Integer(allow_none=True)
+    response = fields.String(allow_none=True)
+    error = fields.String(allow_none=True)
 
 
-class DeliverySchema(Schema):
+class Delivery(Output):
     """An event and its delivery to a regional office."""
 
-    id = fields.Integer(required=True)
-    webhook_id = fields.String(required=True)
-    regional_office_id = fields.Integer(required=True, attribute="endpoint.regional_office_id")
-    type = fields.String(required=True)
-    purchase_id = SubjectId("purchase", required=True)
-    created_at = UtcTime(required=True)
-    state = fields.Enum(DeliveryState, by_value=True, required=True)
+    id = fields.Integer()
+    webhook_id = fields.String()
+    regional_office_id = fields.Integer(attribute="endpoint.regional_office_id")
+    type = fields.String()
+    purchase_id = SubjectId("purchase")
+    created_at = UtcTime()
+    state = fields.Enum(DeliveryState, by_value=True)
     next_attempt_at = UtcTime(
-        required=True,
         allow_none=True,
         metadata={
             "description": "Null after the delivery has ended, and while an earlier event of the"
             " same purchase is pending."
         },
     )
-    attempts = fields.List(fields.Nested(AttemptSchema), required=True)
+    attempts = fields.List(fields.Nested(Attempt))
 
 
 class DeliveryQuery(PageQuery):

@@ -9,10 +9,20 @@ from sqlalchemy.orm import joinedload
 from automart.background.prefer_wait import accepted, can_wait
 from automart.background.schemas import Job
 from automart.core.db import get_or_404, transaction
-from automart.web import ADMIN, Answer, Blueprint, Values, idempotent, page_of, paginate, requires
+from automart.web import (
+    ADMIN,
+    Answer,
+    Blueprint,
+    Values,
+    idempotent,
+    page_of,
+    paginate,
+    requires,
+    where_given,
+)
 from automart.webhooks import deliveries
 from automart.webhooks.models import WebhookDelivery, WebhookEndpoint
-from automart.webhooks.schemas import DeliveryQuery, DeliverySchema
+from automart.webhooks.schemas import Delivery, DeliveryQuery
 
 blp = Blueprint("webhooks", __name__, url_prefix="/v1", description="Webhook deliveries")
 
@@ -21,12 +31,11 @@ blp = Blueprint("webhooks", __name__, url_prefix="/v1", description="Webhook del
 class WebhookDeliveries(MethodView):
     @requires(ADMIN)
     @blp.arguments(DeliveryQuery, location="query")
-    @blp.response(200, page_of(DeliverySchema))
+    @blp.response(200, page_of(Delivery))
     def get(self, query: Values) -> Values:
         """List webhook deliveries with their attempts."""
         found = select(WebhookDelivery).options(joinedload(WebhookDelivery.endpoint))
-        if query["state"] is not None:
-            found = found.where(WebhookDelivery.state == query["state"])
+        found = where_given(found, {WebhookDelivery.state: query["state"]})
         if query["regional_office_id"] is not None:
             endpoint_id = select(WebhookEndpoint.id).where(
                 WebhookEndpoint.regional_office_id == query["regional_office_id"]
@@ -38,7 +47,7 @@ class WebhookDeliveries(MethodView):
 @blp.route("/webhook-deliveries/<id:delivery_id>")
 class WebhookDeliveryById(MethodView):
     @requires(ADMIN)
-    @blp.response(200, DeliverySchema)
+    @blp.response(200, Delivery)
     def get(self, delivery_id: int) -> WebhookDelivery:
         """Get a webhook delivery with its attempts."""
         return get_or_404(WebhookDelivery, delivery_id)

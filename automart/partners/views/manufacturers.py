@@ -6,19 +6,19 @@ from flask.views import MethodView
 from sqlalchemy import select
 
 from automart.core.db import get_or_404, transaction
-from automart.partners import service
-from automart.partners.models import Manufacturer
+from automart.partners import models, service
 from automart.partners.schemas import (
+    Manufacturer,
     ManufacturerChanges,
-    ManufacturerSchema,
-    PartnerClientRequest,
-    PartnerClientWithSecretSchema,
-    PartnerQuery,
+    NewManufacturer,
+    NewPartnerClient,
+    PartnerClientWithSecret,
 )
 from automart.partners.views.blueprint import blp, created_client
 from automart.web import (
     ADMIN,
     Answer,
+    PageQuery,
     Values,
     check_version,
     created,
@@ -32,16 +32,16 @@ from automart.web import (
 @blp.route("/manufacturers")
 class Manufacturers(MethodView):
     @requires(ADMIN)
-    @blp.arguments(PartnerQuery, location="query")
-    @blp.response(200, page_of(ManufacturerSchema))
+    @blp.arguments(PageQuery, location="query")
+    @blp.response(200, page_of(Manufacturer))
     def get(self, query: Values) -> Values:
         """List manufacturers."""
-        return paginate(select(Manufacturer), Manufacturer.id, query)
+        return paginate(select(models.Manufacturer), models.Manufacturer.id, query)
 
     @requires(ADMIN)
-    @blp.arguments(ManufacturerSchema)
+    @blp.arguments(NewManufacturer)
     @idempotent
-    @blp.response(201, ManufacturerSchema)
+    @blp.response(201, Manufacturer)
     def post(self, values: Values) -> Answer:
         """Create a manufacturer."""
         with transaction():
@@ -52,22 +52,22 @@ class Manufacturers(MethodView):
 @blp.route("/manufacturers/<id:manufacturer_id>")
 class ManufacturerById(MethodView):
     @requires(ADMIN)
-    @blp.response(200, ManufacturerSchema)
-    def get(self, manufacturer_id: int) -> Manufacturer:
+    @blp.response(200, Manufacturer)
+    def get(self, manufacturer_id: int) -> models.Manufacturer:
         """Get a manufacturer."""
-        return get_or_404(Manufacturer, manufacturer_id)
+        return get_or_404(models.Manufacturer, manufacturer_id)
 
     @requires(ADMIN)
     @blp.arguments(ManufacturerChanges)
-    @blp.response(200, ManufacturerSchema)
-    def patch(self, changes: Values, manufacturer_id: int) -> Manufacturer:
+    @blp.response(200, Manufacturer)
+    def patch(self, changes: Values, manufacturer_id: int) -> models.Manufacturer:
         """Update a manufacturer. Fields that are not sent keep their value.
 
         `make_ids` replaces all makes.
         """
         with transaction():
             manufacturer = service.lock_manufacturer(manufacturer_id)
-            check_version(manufacturer, ManufacturerSchema)
+            check_version(manufacturer, Manufacturer)
             service.update_manufacturer(manufacturer, changes)
         return manufacturer
 
@@ -77,15 +77,15 @@ class ManufacturerById(MethodView):
         """Delete a manufacturer and its clients."""
         with transaction():
             manufacturer = service.lock_manufacturer(manufacturer_id, before_delete=True)
-            check_version(manufacturer, ManufacturerSchema)
+            check_version(manufacturer, Manufacturer)
             service.delete_manufacturer(manufacturer)
 
 
 @blp.route("/manufacturers/<id:manufacturer_id>/clients")
 class ClientsOfManufacturer(MethodView):
     @requires(ADMIN)
-    @blp.arguments(PartnerClientRequest)
-    @blp.response(201, PartnerClientWithSecretSchema)
+    @blp.arguments(NewPartnerClient)
+    @blp.response(201, PartnerClientWithSecret)
     def post(self, values: Values, manufacturer_id: int) -> Answer:
         """Create a client for a manufacturer's systems.
 

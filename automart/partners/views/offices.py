@@ -6,20 +6,20 @@ from flask.views import MethodView
 from sqlalchemy import select
 
 from automart.core.db import get_or_404, transaction
-from automart.partners import service
-from automart.partners.models import RegionalOffice
+from automart.partners import models, service
 from automart.partners.schemas import (
+    NewOffice,
+    NewPartnerClient,
+    Office,
     OfficeChanges,
-    OfficeSchema,
-    OfficeWithSecretSchema,
-    PartnerClientRequest,
-    PartnerClientWithSecretSchema,
-    PartnerQuery,
+    OfficeWithSecret,
+    PartnerClientWithSecret,
 )
 from automart.partners.views.blueprint import blp, created_client
 from automart.web import (
     ADMIN,
     Answer,
+    PageQuery,
     Values,
     check_version,
     created,
@@ -33,15 +33,15 @@ from automart.web import (
 @blp.route("/regional-offices")
 class RegionalOffices(MethodView):
     @requires(ADMIN)
-    @blp.arguments(PartnerQuery, location="query")
-    @blp.response(200, page_of(OfficeSchema))
+    @blp.arguments(PageQuery, location="query")
+    @blp.response(200, page_of(Office))
     def get(self, query: Values) -> Values:
         """List regional offices."""
-        return paginate(select(RegionalOffice), RegionalOffice.id, query)
+        return paginate(select(models.RegionalOffice), models.RegionalOffice.id, query)
 
     @requires(ADMIN)
-    @blp.arguments(OfficeSchema)
-    @blp.response(201, OfficeWithSecretSchema)
+    @blp.arguments(NewOffice)
+    @blp.response(201, OfficeWithSecret)
     def post(self, values: Values) -> Answer:
         """Create a regional office.
 
@@ -51,21 +51,21 @@ class RegionalOffices(MethodView):
             office, secret = service.create_office(values)
         body = _with_secret(office, secret)
         shown, status, headers = created(body, "partners.RegionalOfficeById", office_id=office.id)
-        return shown, status, headers | secret_headers(office, OfficeSchema)
+        return shown, status, headers | secret_headers(office, Office)
 
 
 @blp.route("/regional-offices/<id:office_id>")
 class RegionalOfficeById(MethodView):
     @requires(ADMIN)
-    @blp.response(200, OfficeSchema)
-    def get(self, office_id: int) -> RegionalOffice:
+    @blp.response(200, Office)
+    def get(self, office_id: int) -> models.RegionalOffice:
         """Get a regional office."""
-        return get_or_404(RegionalOffice, office_id)
+        return get_or_404(models.RegionalOffice, office_id)
 
     @requires(ADMIN)
     @blp.arguments(OfficeChanges)
-    @blp.response(200, OfficeSchema)
-    def patch(self, changes: Values, office_id: int) -> RegionalOffice:
+    @blp.response(200, Office)
+    def patch(self, changes: Values, office_id: int) -> models.RegionalOffice:
         """Update a regional office. Fields that are not sent keep their value.
 
         Pending deliveries fail when the webhook is disabled or loses its URL. They can be
@@ -73,7 +73,7 @@ class RegionalOfficeById(MethodView):
         """
         with transaction():
             office = service.lock_office(office_id)
-            check_version(office, OfficeSchema)
+            check_version(office, Office)
             service.update_office(office, changes)
         return office
 
@@ -84,14 +84,14 @@ class RegionalOfficeById(MethodView):
         """Delete a regional office that has no purchases, and its clients."""
         with transaction():
             office = service.lock_office(office_id, before_delete=True)
-            check_version(office, OfficeSchema)
+            check_version(office, Office)
             service.delete_office(office)
 
 
 @blp.route("/regional-offices/<id:office_id>/rotate-webhook-secret")
 class WebhookSecretOfOffice(MethodView):
     @requires(ADMIN)
-    @blp.response(200, OfficeWithSecretSchema)
+    @blp.response(200, OfficeWithSecret)
     def post(self, office_id: int) -> Answer:
         """Create a new webhook secret, shown only in this response.
 
@@ -100,14 +100,14 @@ class WebhookSecretOfOffice(MethodView):
         with transaction():
             office = service.lock_office(office_id)
             secret = service.rotate_secret(office)
-        return _with_secret(office, secret), 200, secret_headers(office, OfficeSchema)
+        return _with_secret(office, secret), 200, secret_headers(office, Office)
 
 
 @blp.route("/regional-offices/<id:office_id>/clients")
 class ClientsOfOffice(MethodView):
     @requires(ADMIN)
-    @blp.arguments(PartnerClientRequest)
-    @blp.response(201, PartnerClientWithSecretSchema)
+    @blp.arguments(NewPartnerClient)
+    @blp.response(201, PartnerClientWithSecret)
     def post(self, values: Values, office_id: int) -> Answer:
         """Create a client for an office's systems. Its secret is shown only in this response."""
         with transaction():
@@ -116,5 +116,5 @@ class ClientsOfOffice(MethodView):
         return created_client(client, secret)
 
 
-def _with_secret(office: RegionalOffice, secret: str) -> Values:
-    return {**OfficeSchema().dump(office), "webhook_secret": secret}
+def _with_secret(office: models.RegionalOffice, secret: str) -> Values:
+    return {**Office().dump(office), "webhook_secret": secret}
