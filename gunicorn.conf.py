@@ -1,6 +1,6 @@
-"""Settings of gunicorn, which reads this file from the folder that it is started in.
+"""Settings of gunicorn, which reads this file from the folder in which it is started.
 
-It listens at 127.0.0.1:8000, or at port PORT of all addresses where a platform sets that.
+It listens on 127.0.0.1:8000, or on port PORT of all addresses if that is set.
 """
 
 import os
@@ -18,7 +18,7 @@ from automart.core.interrupts import end_at_interrupt
 from automart.core.logging import start_logging
 from automart.core.schema_version import SchemaTooOld, check_before_start
 
-end_at_interrupt()  # until gunicorn has handlers of its own
+end_at_interrupt()  # until gunicorn installs its handlers
 try:
     settings = Settings.from_environment()
 except SettingsError as error:
@@ -27,7 +27,7 @@ start_logging(settings)
 
 
 class Logger(gunicorn.glogging.Logger):
-    """Hands what gunicorn has to say to the application's logging. Requests are logged there."""
+    """Passes gunicorn's messages to the application's logging, which also logs the requests."""
 
     def setup(self, cfg):
         super().setup(cfg)
@@ -39,10 +39,10 @@ logger_class = Logger
 
 workers = settings.web_concurrency
 bind = f"0.0.0.0:{settings.port}" if settings.port else "127.0.0.1:8000"
-# A slow client keeps a thread for as long as it takes; 200 of them must leave some for the others.
+# A slow client occupies a thread while it sends. 200 of them must leave some for the others.
 threads = 128
-# A worker that may open no more files dies of the next caller: it takes fewer than that, and of the
-# limits, which are low by default, the one that a process may raise by itself is raised.
+# A worker that has no file descriptors left ends with the next connection, so it accepts fewer than
+# its limit. The soft limit is low by default, and is raised.
 MOST_CONNECTIONS = 12_000
 OTHER_FILES = 500
 _soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -52,10 +52,10 @@ worker_connections = max(2 * threads, min(MOST_CONNECTIONS, _files - OTHER_FILES
 
 
 class Connection(gthread.TConn):
-    """Goes to the poller when it has nothing to say yet, and not for five seconds to a thread.
+    """Hands a new connection without data to the poller after 20 ms instead of 5 seconds.
 
-    Gunicorn's constant must stay as it is: it is also the time after an answer within which a
-    thread must have come to its next line, or else a connection is closed that was to be kept.
+    Gunicorn's constant must stay as it is: it is also the time that a thread has between a response
+    and its next line of code. A kept-alive connection is closed if that takes longer.
     """
 
     def wait_for_data(self, timeout):
@@ -66,14 +66,14 @@ gthread.TConn = Connection
 
 
 class Worker(gthread.ThreadWorker):
-    """Hears, also when it is about to end, the callers whom it has accepted.
+    """Serves every connection that it has accepted, also during a shutdown.
 
-    Gunicorn's own closes those connections that have said nothing yet: their requests, which may
-    be on their way, would fail.
+    Gunicorn's own worker closes connections without data. Their requests may be under way, and
+    would fail.
     """
 
     def finish_request(self, conn, fs):
-        silent = gthread._DEFER  # noqa: SLF001  gunicorn has no public name for this answer
+        silent = gthread._DEFER  # noqa: SLF001  gunicorn has no public name for this result
         if fs.cancelled() or fs.exception() or fs.result() is not silent:
             super().finish_request(conn, fs)
             return
@@ -87,12 +87,12 @@ class Worker(gthread.ThreadWorker):
 
 worker_class = Worker
 
-# Whatever a library may leak does not grow for ever, and not all processes start anew at once.
+# Bounds leaks of memory in libraries. With jitter, the processes do not restart at the same time.
 max_requests = 20_000
 max_requests_jitter = 5_000
-# Which proxies are heeded is the application's business: TRUSTED_PROXIES.
+# The application decides which proxies to trust: TRUSTED_PROXIES.
 forwarded_allow_ips = ""
-# Workers are found by signals; a socket for `gunicornc` would only be one more way in.
+# Signals are enough to control it. A socket for `gunicornc` would be one more way in.
 control_socket_disable = True
 
 
@@ -105,7 +105,7 @@ def post_fork(_server, worker):
 
 
 def child_exit(_server, worker):
-    metrics.forget_process(os.getpid(), worker.slot)
+    metrics.remove_process(os.getpid(), worker.slot)
 
 
 def on_exit(_server):
@@ -117,8 +117,8 @@ def on_starting(_server):
         check_before_start(settings)
     except SchemaTooOld as error:
         sys.exit(str(error))
-    # Where the processes count for Prometheus; it goes with the master.
+    # The workers count for Prometheus in this folder. The master removes it when it ends.
     try:
         metrics.open_folder()
     except OSError as error:
-        sys.exit(f"Cannot make a temporary folder: {error.strerror}.")
+        sys.exit(f"Cannot create a temporary folder: {error.strerror}.")

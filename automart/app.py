@@ -1,4 +1,4 @@
-"""The application: the one place where the parts meet."""
+"""The application factory: the only module that knows all parts."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from automart.background.views import blp as job_views
 from automart.catalogue.views import blp as catalogue_views
 from automart.core.config import Settings, SettingsError
 from automart.core.db import db, end_session, migrate, prepare_engine
-from automart.core.logging import configure_logging, trace_requests
-from automart.core.metrics import measure_connections, measure_requests
+from automart.core.logging import configure_logging
+from automart.core.metrics import measure_connections
 from automart.core.schema_version import MIGRATIONS
 from automart.core.storage import init_storage
 from automart.customers.views import blp as customer_views
@@ -35,17 +35,20 @@ from automart.purchases.events import STATE_CHANGED_OPERATION
 from automart.purchases.schemas import STATE_CHANGED
 from automart.purchases.views import blp as purchase_views
 from automart.web import check_that_access_is_stated, create_api
+from automart.web.cors import allow_origins
 from automart.web.error_handlers import register_error_handlers
 from automart.web.rate_limits import limit_requests
-from automart.web.security_headers import let_in_origins, protect_browsers
+from automart.web.request_logging import log_requests
+from automart.web.request_metrics import measure_requests
+from automart.web.security_headers import add_security_headers
 from automart.web.trusted_proxies import TrustedProxies
 from automart.webhooks.views import blp as webhook_views
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-LARGEST_BODY = 1_000_000
-# Logging in has limits of its own, and whoever looks whether we live is not sent away.
+LARGEST_REQUEST_BODY = 1_000_000
+# The login has limits of its own, and health checks must always be answered.
 UNLIMITED = frozenset(
     {"login.LoginPage", "docs", "docs_asset", "health.Live", "health.Ready", "health.Health"}
 )
@@ -55,9 +58,9 @@ DESCRIPTION = (
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """Return the application. `settings` come from the environment unless they are given.
+    """Return the application. `settings` default to those of the environment.
 
-    Raises `SettingsError` that names every wrong setting.
+    Raises `SettingsError` that names every invalid setting.
     """
     settings = settings or Settings.from_environment()
     configure_logging(settings.log_format)
@@ -69,7 +72,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         SQLALCHEMY_ENGINE_OPTIONS=_engine_options(settings),
         SESSION_COOKIE_NAME="automart_session",
         SESSION_COOKIE_SAMESITE="Lax",
-        MAX_CONTENT_LENGTH=LARGEST_BODY,
+        MAX_CONTENT_LENGTH=LARGEST_REQUEST_BODY,
         TRAP_HTTP_EXCEPTIONS=False,
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]
@@ -79,10 +82,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     init_auth(app)
     init_storage(app, settings)
     init_health(app, settings)
-    trace_requests(app)
+    log_requests(app)
     measure_requests(app)
-    protect_browsers(app)
-    let_in_origins(app, settings.cors_origins)
+    add_security_headers(app)
+    allow_origins(app, settings.cors_origins)
     limit_requests(
         app, settings.rate_limit, app.extensions["redis"], token_subject, exempt=UNLIMITED
     )
@@ -128,31 +131,33 @@ def _open_database(app: Flask, settings: Settings) -> None:
         try:
             settings.instance.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise SettingsError(f"Cannot make {settings.instance}: {error.strerror}.") from None
+            raise SettingsError(f"Cannot create {settings.instance}: {error.strerror}.") from None
     db.init_app(app)
     migrate.init_app(app, db, directory=str(MIGRATIONS))
-    app.teardown_appcontext(end_session)  # before Flask-SQLAlchemy's own, which was there first
+    app.teardown_appcontext(
+        end_session
+    )  # runs before Flask-SQLAlchemy's, which was registered first
     with app.app_context():
         prepare_engine(db.engine)
         measure_connections(db.engine)
 
 
 def _engine_options(settings: Settings) -> dict[str, Any]:
-    # Parameters may be personal or secret, and would stand in the log with each error.
+    # Parameters may be personal or secret, and each error would log them.
     options: dict[str, Any] = {"hide_parameters": True}
     if settings.is_sqlite:
         return options
     return options | {
-        # A host that is cut off must not make requests hang for TCP's own patience.
+        # Without these, requests would hang for minutes if the database's host is cut off.
         "connect_args": {
             "connect_timeout": 5,
             "tcp_user_timeout": 15_000,
-            # The same while an answer is waited for, when nothing is sent.
+            # tcp_user_timeout has no effect while a result is awaited, because nothing is sent.
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 2,
         },
         "pool_pre_ping": True,
-        # Who waits for a connection for so long is told to come again.
+        # A request that gets no connection in this time is answered 503.
         "pool_timeout": 10,
     }

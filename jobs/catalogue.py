@@ -21,12 +21,12 @@ from jobs.context import Run
 
 log = structlog.get_logger(__name__)
 
-CONNECTIONS = 8
-REQUESTS_AHEAD = 2 * CONNECTIONS
+MAX_CONNECTIONS = 8
+REQUESTS_AHEAD = 2 * MAX_CONNECTIONS
 STOP_CHECK_INTERVAL = 0.5
 UNANSWERED_ALLOWED = 5
 
-Answer = dict[int, str] | NhtsaError
+NhtsaAnswer = dict[int, str] | NhtsaError
 
 
 def vehicle_sync(run: Run, make_ids: Sequence[int] | None, approve_deletions: bool) -> None:
@@ -40,7 +40,7 @@ def vehicle_sync(run: Run, make_ids: Sequence[int] | None, approve_deletions: bo
     with NhtsaClient(
         settings.nhtsa_url,
         rate=settings.nhtsa_requests_per_second,
-        connections=CONNECTIONS,
+        connections=MAX_CONNECTIONS,
     ) as client:
         for make, answer in _answers(client, sync.pending_makes(run.lease.job_id), run):
             _record(run.lease, make, answer, approved=approve_deletions)
@@ -62,11 +62,11 @@ def _enqueue(lease: JobLease, make_ids: Sequence[int] | None) -> None:
 
 def _answers(
     client: NhtsaClient, pending_makes: Iterable[PendingMake], run: Run
-) -> Iterator[tuple[PendingMake, Answer]]:
+) -> Iterator[tuple[PendingMake, NhtsaAnswer]]:
     """Yield NHTSA's answers in order of arrival, with some requests under way. Raises `Requeue`."""
-    pool = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="nhtsa")
+    pool = ThreadPoolExecutor(MAX_CONNECTIONS, thread_name_prefix="nhtsa")
     try:
-        requests: dict[Future[Answer], PendingMake] = {}
+        requests: dict[Future[NhtsaAnswer], PendingMake] = {}
         for make in pending_makes:
             requests[pool.submit(_request, client, make)] = make
             if len(requests) >= REQUESTS_AHEAD:
@@ -78,9 +78,9 @@ def _answers(
 
 
 def _completed(
-    requests: dict[Future[Answer], PendingMake], run: Run
-) -> Iterator[tuple[PendingMake, Answer]]:
-    done: set[Future[Answer]] = set()
+    requests: dict[Future[NhtsaAnswer], PendingMake], run: Run
+) -> Iterator[tuple[PendingMake, NhtsaAnswer]]:
+    done: set[Future[NhtsaAnswer]] = set()
     while not done:
         run.check_stop()
         done, _ = wait(requests, timeout=STOP_CHECK_INTERVAL, return_when=FIRST_COMPLETED)
@@ -88,7 +88,7 @@ def _completed(
         yield requests.pop(future), future.result()
 
 
-def _request(client: NhtsaClient, make: PendingMake) -> Answer:
+def _request(client: NhtsaClient, make: PendingMake) -> NhtsaAnswer:
     try:
         models = client.models(make.make_id)
         if not models and make.has_models:
@@ -99,7 +99,7 @@ def _request(client: NhtsaClient, make: PendingMake) -> Answer:
     return models
 
 
-def _record(lease: JobLease, make: PendingMake, answer: Answer, *, approved: bool) -> None:
+def _record(lease: JobLease, make: PendingMake, answer: NhtsaAnswer, *, approved: bool) -> None:
     # After a power failure the job finds the make without outcome, and requests it again.
     with transaction(durable=False):
         lease.advance()

@@ -1,5 +1,6 @@
-"""What must happen by itself: forgotten jobs are dispatched, orphaned ones queued again, old rows
-expire, the nightly sync starts. Any number may run, one works.
+"""Housekeeping: dispatches lost jobs, requeues orphans, deletes expired rows, starts nightly syncs.
+
+Any number of processes may run it. The one that holds the lease works.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from automart import create_app
 from automart.background import Job
 from automart.background.kinds import VEHICLE_SYNC
 from automart.background.maintenance import (
+    HOUSEKEEPING,
     dispatch_due,
     dispatch_lost,
     expire_jobs,
@@ -37,54 +39,54 @@ from jobs.pulse import Pulse
 
 log = structlog.get_logger(__name__)
 
-ROUND_SECONDS = 0.5
-LEASE = timedelta(seconds=15)
-LEASE_RENEWED_EVERY = 5.0
-CHORE_MAY_TAKE = 300.0
+INTERVAL_SECONDS = 0.5
+LEASE_DURATION = timedelta(seconds=15)
+RENEWAL_SECONDS = 5.0
+TASK_TIMEOUT_SECONDS = 300.0
 SCHEDULER = "schedule"
-# A nightly sync that could not start in time (no worker ran) starts late, but not by day.
-NIGHTLY_MAY_BE_LATE_BY = timedelta(hours=1)
+# A nightly sync that could not start in time, because no worker ran, may start this much later.
+NIGHTLY_SYNC_TOLERANCE = timedelta(hours=1)
 
 
 @dataclass
-class Chore:
-    """Something to do every so many seconds."""
+class Task:
+    """A function that is called every `interval` seconds."""
 
-    every: float
-    do: Callable[[], object]
+    interval: float
+    function: Callable[[], object]
     due: float = field(default=0.0)
 
-    def do_if_due(self, now: float) -> None:
+    def run_if_due(self, now: float) -> None:
         if now >= self.due:
-            self.due = now + self.every
-            self.do()
+            self.due = now + self.interval
+            self.function()
 
 
-def chores(settings: Settings) -> list[Chore]:
-    """All chores, in the order in which they are done."""
+def all_tasks(settings: Settings) -> list[Task]:
+    """Return all tasks in their order of execution."""
     return [
-        Chore(ROUND_SECONDS, dispatch_due),
-        Chore(2, requeue_orphans),
-        Chore(5, dispatch_lost),
-        Chore(20, lambda: start_nightly_sync(settings, utcnow())),
-        Chore(3600, expire_jobs),
-        Chore(3600, expire_idempotency_keys),
-        Chore(3600, forget_old_accounts_data),
-        Chore(30, photos.delete_loose),
-        Chore(10, webhooks.resume_stalled_endpoints),
-        Chore(3600, webhooks.expire_deliveries),
-        Chore(3600, webhooks.expire_secrets),
+        Task(INTERVAL_SECONDS, dispatch_due),
+        Task(2, requeue_orphans),
+        Task(5, dispatch_lost),
+        Task(20, lambda: start_nightly_sync(settings, utcnow())),
+        Task(3600, expire_jobs),
+        Task(3600, expire_idempotency_keys),
+        Task(3600, forget_old_accounts_data),
+        Task(30, photos.delete_loose),
+        Task(10, webhooks.resume_stalled_endpoints),
+        Task(3600, webhooks.expire_deliveries),
+        Task(3600, webhooks.expire_secrets),
     ]
 
 
 def start_nightly_sync(settings: Settings, now: datetime) -> None:
-    """Submit the sync of `VEHICLE_SYNC_AT` if it is time, and this night's is still to come."""
+    """Submit the sync of `VEHICLE_SYNC_AT` if it is due and was not submitted this night."""
     if settings.vehicle_sync_at is None:
         return
     due = datetime.combine(now.date(), settings.vehicle_sync_at, tzinfo=now.tzinfo)
     if now < due:
-        due -= timedelta(days=1)  # that of last night may be late, and past midnight
-    if now > due + NIGHTLY_MAY_BE_LATE_BY:
+        due -= timedelta(days=1)  # the one of yesterday may be late, and it is past midnight now
+    if now > due + NIGHTLY_SYNC_TOLERANCE:
         return
     nightly = exists().where(
         Job.kind == VEHICLE_SYNC.name, Job.owner == SCHEDULER, Job.created_at >= due
@@ -95,35 +97,35 @@ def start_nightly_sync(settings: Settings, now: datetime) -> None:
         try:
             job = request_sync(None, approve_deletions=False, owner=SCHEDULER)
         except SyncRunning:
-            return  # it starts when that one has ended
-        if job.owner == SCHEDULER:  # and not an equal one, for which it waits too
+            return  # the next round tries again
+        if job.owner == SCHEDULER:  # otherwise an equal one is already running
             log.info("nightly_sync_submitted", job_id=str(job.id))
 
 
-def keep(app: Flask, stop: Stop, pulse: Pulse) -> None:
-    """Do the chores, while no other process does, until `stop` is set."""
+def keep_house(app: Flask, stop: Stop, pulse: Pulse) -> None:
+    """Run the tasks until `stop` is set, while this process holds the lease."""
     settings: Settings = app.extensions["settings"]
-    todo = chores(settings)
-    me = uuid.uuid4()
-    held_until = 0.0
-    while not stop.wait(ROUND_SECONDS):
+    tasks = all_tasks(settings)
+    holder = uuid.uuid4()
+    renew_at = 0.0
+    while not stop.wait(INTERVAL_SECONDS):
         now = time.monotonic()
         pulse.beat()
         try:
             with app.app_context():
-                if now >= held_until:
-                    if not hold_lease("housekeeping", me, LEASE):
-                        stop.wait(LEASE_RENEWED_EVERY)
+                if now >= renew_at:
+                    if not hold_lease(HOUSEKEEPING, holder, LEASE_DURATION):
+                        stop.wait(RENEWAL_SECONDS)
                         continue
-                    held_until = now + LEASE_RENEWED_EVERY
-                for chore in todo:
-                    pulse.beat(CHORE_MAY_TAKE)
-                    chore.do_if_due(now)
+                    renew_at = now + RENEWAL_SECONDS
+                for task in tasks:
+                    pulse.beat(TASK_TIMEOUT_SECONDS)
+                    task.run_if_due(now)
         except SQLAlchemyError as error:
             log.warning("housekeeping_without_database", error=str(error))
 
 
 def main(pulse: Pulse) -> None:
-    """Keep house until a signal ends it."""
+    """Run housekeeping until a signal ends it."""
     with Endings() as stop:
-        keep(create_app(), stop, pulse)
+        keep_house(create_app(), stop, pulse)

@@ -1,38 +1,44 @@
-"""Signs of life: a process that hangs without dying is noticed by the one that started it."""
+"""Heartbeats, by which a process detects that one of its children hangs."""
 
 from __future__ import annotations
 
-import multiprocessing
+import mmap
+import struct
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Far more than the longest time for which a healthy process is silent: fifteen seconds, in which a
-# worker waits for a Redis that hangs.
-SILENCE_ALLOWED = 60.0
-BEATS_EVERY = 5.0
+# A healthy process may be silent for fifteen seconds, while a worker waits for a Redis that hangs.
+MAX_SILENCE = 60.0
+BEAT_INTERVAL = 5.0
+_DOUBLE = struct.Struct("d")
 
 
 class Pulse:
-    """A moment by which a process promises its next sign of life. Forks share it."""
+    """The time when the next heartbeat of a process is due, in memory that forks share.
+
+    multiprocessing's shared values are not used: they need a writable folder for a file.
+    """
 
     def __init__(self) -> None:
-        self._due = multiprocessing.get_context("fork").RawValue("d", float("inf"))
+        self._memory = mmap.mmap(-1, _DOUBLE.size)
+        self._set_due(float("inf"))
 
     def beat(self, silence: float | None = None) -> None:
-        """Give a sign of life. The next one follows within `silence` seconds."""
-        self._due.value = time.monotonic() + (SILENCE_ALLOWED if silence is None else silence)
+        """Send a heartbeat. The next one is due in `silence` seconds (default: `MAX_SILENCE`)."""
+        self._set_due(time.monotonic() + (MAX_SILENCE if silence is None else silence))
 
     @property
     def is_overdue(self) -> bool:
-        return time.monotonic() > float(self._due.value)
+        due: float = _DOUBLE.unpack_from(self._memory)[0]
+        return time.monotonic() > due
 
     @contextmanager
-    def kept_up(self, seconds: float) -> Iterator[None]:
-        """Beat from a thread, for at most `seconds`, while this thread works on a job."""
+    def kept_beating(self, seconds: float) -> Iterator[None]:
+        """Send heartbeats from a thread inside this context, for at most `seconds`."""
         ended = threading.Event()
-        timer = threading.Thread(target=self._keep_up, args=(seconds, ended), daemon=True)
+        timer = threading.Thread(target=self._keep_beating, args=(seconds, ended), daemon=True)
         self.beat()
         timer.start()
         try:
@@ -41,7 +47,11 @@ class Pulse:
             ended.set()
             self.beat()
 
-    def _keep_up(self, seconds: float, ended: threading.Event) -> None:
+    def _keep_beating(self, seconds: float, ended: threading.Event) -> None:
         last = time.monotonic() + seconds
-        while not ended.wait(BEATS_EVERY) and time.monotonic() < last:
+        while not ended.wait(BEAT_INTERVAL) and time.monotonic() < last:
             self.beat()
+
+    def _set_due(self, due: float) -> None:
+        # One aligned write of eight bytes: a reader in another process never sees half of it.
+        _DOUBLE.pack_into(self._memory, 0, due)

@@ -1,4 +1,4 @@
-"""RQ's worker, as this house needs it."""
+"""RQ's workers, adapted: one queue each, heartbeats to the supervisor, jobs inline or in forks."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ from jobs.pulse import Pulse
 
 log = structlog.get_logger(__name__)
 
-# A process of its own for each job costs more than a short job does, so that only long ones have
-# one: they may be killed or cancelled in the middle, and may leave memory behind.
+# A fork costs more than a short job, so only long jobs run in forks: they may be killed or
+# cancelled while they run, and may use much memory.
 FORKED = frozenset({Queue.LONG})
 WORKER_TTL = 60
-LOOKED_AFTER_EVERY = 5
-# How long a job may go on after its time limit, whose alarm only interrupts Python code.
-LIMIT_OVERRUN = 30
+MONITORING_SECONDS = 5
+# How long a job may exceed its time limit, whose alarm interrupts only Python code.
+LIMIT_TOLERANCE = 30
 
 
 class _Worker(rq.worker.BaseWorker):
-    """What both kinds of worker have in common: they serve one queue."""
+    """The base of both kinds of worker. It serves one queue."""
 
     max_connection_wait_time = 5.0
-    dequeue_timeout = LOOKED_AFTER_EVERY
+    dequeue_timeout = MONITORING_SECONDS
 
     def __init__(self, app: Flask, queue: Queue, connection: redis.Redis, pulse: Pulse) -> None:
         super().__init__(
             [queue],
             connection=connection,
             worker_ttl=WORKER_TTL,
-            job_monitoring_interval=LOOKED_AFTER_EVERY,
+            job_monitoring_interval=MONITORING_SECONDS,
         )
         self._app = app
         self._queue = queue
@@ -61,7 +61,7 @@ class _Worker(rq.worker.BaseWorker):
         setproctitle(f"automart worker: {self._queue}: {message}")
 
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
-        """Also register anew with a Redis that was emptied. RQ registers once, at the start."""
+        """Also register again if Redis was emptied. RQ registers only at the start."""
         self._pulse.beat()
         if self._stop_requested and self.get_state() != rq.worker.WorkerStatus.BUSY:
             raise StopRequested
@@ -74,22 +74,25 @@ class _Worker(rq.worker.BaseWorker):
             registration.execute()
 
     def _shutdown(self) -> None:
-        """Also note the request: RQ raises an exception in its signal handler, which is lost if
-        the interpreter was in a destructor."""
+        """Also store the request: RQ raises an exception in its signal handler, which is lost if
+        the interpreter is in a destructor."""
         self._stop_requested = True
         super()._shutdown()  # type: ignore[no-untyped-call]
 
     def subscribe(self) -> None:
-        """Listen to no commands: RQ would do so in a thread, beside which nothing may fork."""
+        """Do not listen to commands: RQ would do so in a thread, and forks need a single thread."""
 
 
 class InlineWorker(_Worker, rq.SimpleWorker):
-    """Runs each job in this process. If it is killed in the middle of a job, its supervisor starts
-    it again, and the job is started again when its lease has run out."""
+    """Runs each job in this process.
+
+    If it is killed during a job, its supervisor restarts it, and the job is queued again when its
+    lease has expired.
+    """
 
     def perform_job(self, job: Any, queue: Any) -> bool:
-        limit = job.timeout + LIMIT_OVERRUN
-        with self._app.app_context(), self._pulse.kept_up(limit):
+        limit = job.timeout + LIMIT_TOLERANCE
+        with self._app.app_context(), self._pulse.kept_beating(limit):
             return bool(super().perform_job(job, queue))
 
     def handle_warm_shutdown_request(self) -> None:
@@ -97,7 +100,8 @@ class InlineWorker(_Worker, rq.SimpleWorker):
 
 
 class ForkingWorker(_Worker, rq.Worker):
-    """Runs each job in a fork, which heeds SIGTERM, ends with its parent, is killed if it hangs."""
+    """Runs each job in a fork, which handles SIGTERM, ends with its parent, and is killed if it
+    hangs."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -120,8 +124,8 @@ class ForkingWorker(_Worker, rq.Worker):
     def main_work_horse(self, job: Any, queue: Any) -> None:
         signal.signal(signal.SIGTERM, lambda *_: stopping.set())
         end_with_parent(self.pid or os.getppid())
-        limit = job.timeout + LIMIT_OVERRUN
-        with self._app.app_context(), self._pulse_of_job.kept_up(limit):
+        limit = job.timeout + LIMIT_TOLERANCE
+        with self._app.app_context(), self._pulse_of_job.kept_beating(limit):
             # A connection belongs to the process that opened it.
             db.engine.dispose(close=False)
             super().main_work_horse(job, queue)
@@ -131,7 +135,7 @@ class ForkingWorker(_Worker, rq.Worker):
 
 
 def import_jobs() -> None:
-    """Import all that jobs need, so that no fork has to."""
+    """Import everything that jobs need, so that forks share it."""
     for kind in KINDS.values():
         import_string(kind.function)
     import_string(RUNNER)
@@ -139,7 +143,7 @@ def import_jobs() -> None:
 
 
 def serve(queue: Queue, pulse: Pulse) -> None:
-    """Work on the jobs of `queue` until SIGTERM."""
+    """Run the jobs of `queue` until SIGTERM."""
     app = create_app()
     settings: Settings = app.extensions["settings"]
     connection = redis.Redis.from_url(
@@ -151,4 +155,4 @@ def serve(queue: Queue, pulse: Pulse) -> None:
         worker(app, queue, connection, pulse).work(logging_level="WARNING")
     except redis.ConnectionError as error:
         log.warning("redis_unavailable", error=str(error))
-        sys.exit(1)  # the supervisor tries again
+        sys.exit(1)  # the supervisor restarts it

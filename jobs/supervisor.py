@@ -1,7 +1,7 @@
-"""Keeps the processes of a worker alive: one that died or hangs is started again.
+"""Supervises the processes of a worker: one that ended or hangs is restarted.
 
-All are forks of this process, which has imported everything and begun nothing: they start at once,
-and share the memory of what is imported.
+All are forks of this process, which has imported everything and opened nothing. They start at once,
+and share the memory of the imported modules.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import structlog
 from setproctitle import setproctitle
 
 from automart.background.kinds import Queue
+from automart.background.maintenance import HOUSEKEEPING
 from automart.core.interrupts import ENDINGS, Endings
 from automart.core.parent_death import Restarts, end_with_parent
 from jobs import housekeeping, rq_workers
@@ -28,17 +29,17 @@ from jobs.pulse import Pulse
 
 log = structlog.get_logger(__name__)
 
-# Offices that hang hold up others only when there are more of them than processes.
+# An office that hangs blocks one process. The others are served by the rest.
 PROCESSES = {Queue.WEBHOOKS: 2}
-PATIENCE_SECONDS = 18
+SHUTDOWN_SECONDS = 18
 ROUND_SECONDS = 0.1
-# Whoever did not run for so long, as when its machine was suspended, cannot judge others.
-LONGEST_ROUND = 5.0
+# After a longer round, for example when the machine was suspended, all heartbeats are late.
+MAX_ROUND_SECONDS = 5.0
 
 
 @dataclass
 class Child:
-    """A process that is to run all the time."""
+    """A process that is kept running."""
 
     name: str
     work: Callable[[Pulse], None]
@@ -48,8 +49,8 @@ class Child:
     restarts: Restarts = field(default_factory=Restarts)
     pulse: Pulse = field(default_factory=Pulse)
 
-    def look_after(self) -> None:
-        """Start it if it does not run. Kill it if it hangs: the next round starts it again."""
+    def supervise(self) -> None:
+        """Start it if it is not running. Kill it if it hangs: the next round restarts it."""
         now = time.monotonic()
         if self.process is not None and self.process.exitcode is not None:
             code, self.process = self.process.exitcode, None
@@ -65,17 +66,17 @@ class Child:
 
     def _start(self) -> None:
         fork = multiprocessing.get_context("fork")
-        self.process = fork.Process(target=_begin, args=(os.getpid(), self))
+        self.process = fork.Process(target=_run_child, args=(os.getpid(), self))
         self.pulse.beat()
-        # A signal that came before the child heeds it would be lost.
+        # A signal that arrives before the child has its handlers would be lost.
         signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
         self.process.start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDINGS)
         self.started = time.monotonic()
 
 
-def _begin(parent: int, child: Child) -> None:
-    # A session of its own: Ctrl-C reaches the supervisor alone, which then stops them all.
+def _run_child(parent: int, child: Child) -> None:
+    # With a session of its own, Ctrl-C reaches only the supervisor, which then stops all children.
     os.setsid()
     for number in ENDINGS:
         signal.signal(number, signal.SIG_DFL)
@@ -94,7 +95,7 @@ class Supervisor:
 
     def __init__(self, queues: Sequence[Queue]) -> None:
         self._children = [
-            Child("housekeeping", housekeeping.main),
+            Child(HOUSEKEEPING, housekeeping.main),
             *(
                 Child(queue, partial(rq_workers.serve, queue))
                 for queue in queues
@@ -103,20 +104,20 @@ class Supervisor:
         ]
 
     def run(self) -> None:
-        """Return when all processes have ended, at most 20 seconds after the signal."""
+        """Run until a signal. Return when all processes have ended, at most 20 seconds later."""
         with Endings() as stop:
             rq_workers.import_jobs()
-            gc.freeze()  # collecting would touch what is shared, and so make it everyone's own
+            gc.freeze()  # a collection would write to shared memory, and so copy it
             last = time.monotonic()
             while not stop.wait(ROUND_SECONDS):
                 self._grant_time(time.monotonic() - last)
                 last = time.monotonic()
                 for child in self._children:
-                    child.look_after()
+                    child.supervise()
             self._end()
 
     def _grant_time(self, round_took: float) -> None:
-        if round_took > LONGEST_ROUND:
+        if round_took > MAX_ROUND_SECONDS:
             for child in self._children:
                 child.pulse.beat()
 
@@ -124,7 +125,7 @@ class Supervisor:
         running = [child.process for child in self._children if child.process is not None]
         for process in running:
             process.terminate()
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + SHUTDOWN_SECONDS
         for process in running:
             process.join(max(0.0, deadline - time.monotonic()))
             if process.is_alive():

@@ -112,7 +112,7 @@ def _attempt(delivery: WebhookDelivery) -> Outcome:
     try:
         request = build_request(delivery, at)
         release_connection()
-        return _post(request, at)
+        return _send(request, at)
     except (DBAPIError, JobTimeoutException):
         raise
     except Exception:
@@ -120,10 +120,10 @@ def _attempt(delivery: WebhookDelivery) -> Outcome:
         return Outcome(at, error="Internal error. It has been logged.", is_our_fault=True)
 
 
-def _post(request: WebhookRequest, at: datetime) -> Outcome:
+def _send(request: WebhookRequest, at: datetime) -> Outcome:
     settings = current_settings()
     if request.url is None:
-        return Outcome(at, error="The webhook has no URL any more.", is_our_fault=True)
+        return Outcome(at, error="The webhook no longer has a URL.", is_our_fault=True)
     if not request.is_signed:
         return Outcome(at, error="There is no secret to sign with.", is_our_fault=True)
     try:

@@ -1,4 +1,4 @@
-"""Background jobs: a row first, then a message."""
+"""Background jobs: first a row in the database, then a message in Redis."""
 
 from automart.background import kinds
 from automart.background.kinds import Kind

@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import or_, select, update
 
 from automart.background.kinds import KINDS, Queue
-from automart.background.models import Job, JobState, Lease
+from automart.background.models import Job, JobState, LeaderLease
 from automart.background.queues import Message, push, waiting_ids
 from automart.core.batches import batched
 from automart.core.db import (
@@ -28,6 +28,8 @@ from automart.core.errors import problem
 
 log = structlog.get_logger(__name__)
 
+# The name of the lease for housekeeping, and of its process.
+HOUSEKEEPING = "housekeeping"
 DISPATCHED_AT_ONCE = 500
 EXPIRED_AT_ONCE = 50
 # How long a worker may take from taking a message to claiming its job.
@@ -39,13 +41,13 @@ KEPT_FOR = timedelta(days=30)
 def hold_lease(name: str, holder: uuid.UUID, duration: timedelta) -> bool:
     """Acquire or prolong the lease `name` for `holder`. Return False while another holds it."""
     now = utcnow()
-    wanted = insert(Lease).values(name=name, holder=holder, until=now + duration)
+    wanted = insert(LeaderLease).values(name=name, holder=holder, until=now + duration)
     with transaction(durable=False):
         taken = rowcount(
             wanted.on_conflict_do_update(
                 index_elements=["name"],
                 set_={"holder": wanted.excluded.holder, "until": wanted.excluded.until},
-                where=or_(Lease.holder == holder, Lease.until < now),
+                where=or_(LeaderLease.holder == holder, LeaderLease.until < now),
             )
         )
     return bool(taken)

@@ -1,4 +1,4 @@
-"""The job row: outbox and truth of everything that the worker does."""
+"""Tables of jobs, which are also the outbox of their messages, and of leases."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ class Job(Model):
     finished_at: Mapped[datetime | None]
 
 
-class Lease(Model):
-    """Who does what only one process may do at a time, and until when nobody else may."""
+class LeaderLease(Model):
+    """The exclusive right of one process, the `holder`, to do something until a time."""
 
     __tablename__ = "lease"
     noun = "lease"

@@ -89,7 +89,8 @@ def _slot() -> Iterator[bool]:
 
 
 def _with_job(response: Response, job: Job, seconds: int) -> Response:
-    """Return `response` with the job's present state. Its other headers stay, as of a replay."""
+    """Return `response` with the current state of the job. Its other headers stay, also those of a
+    replay."""
     response.set_data(make_response(schemas.Job().dump(job)).get_data())
     if job.state.has_ended:
         response.status_code = 200

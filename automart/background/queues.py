@@ -1,4 +1,4 @@
-"""Redis, as a means of telling workers quickly; what there is to do stands in the database."""
+"""Queues in Redis, which notify workers quickly. The jobs themselves are in the database."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from automart.background.kinds import Kind, Queue
 log = structlog.get_logger(__name__)
 
 RUNNER = "jobs.runner.run"
-# RQ's own records serve rq-dashboard and are never read by us.
+# Only rq-dashboard reads the results that RQ keeps.
 RESULT_KEPT_SECONDS = 300
 FAILURE_KEPT_SECONDS = 3600
 
@@ -24,12 +24,13 @@ Message = tuple[uuid.UUID, Kind, int]
 
 
 def connect(url: str) -> redis.Redis:
-    """The one client of this process. Waits only shortly: what Redis is told can wait."""
+    """Return a client with short timeouts: messages that are not sent now are sent later."""
     return redis.Redis.from_url(url, socket_timeout=1.0, socket_connect_timeout=1.0, retry=None)
 
 
 def push(messages: Iterable[Message]) -> bool:
-    """Tell the workers about jobs. False if Redis is down; telling twice does no harm."""
+    """Send the messages of jobs to the workers. Return False if Redis is down. Duplicates do no
+    harm."""
     client: redis.Redis = current_app.extensions["redis"]
     try:
         with client.pipeline() as pipeline:
@@ -52,6 +53,6 @@ def push(messages: Iterable[Message]) -> bool:
 
 
 def waiting_ids(queue: Queue) -> set[uuid.UUID]:
-    """The ids of the jobs whose messages wait in `queue`. Raises `redis.RedisError`."""
+    """Return the ids of the jobs whose messages are in `queue`. Raises `redis.RedisError`."""
     client: redis.Redis = current_app.extensions["redis"]
     return {uuid.UUID(job_id) for job_id in rq.Queue(queue, connection=client).get_job_ids()}

@@ -1,4 +1,4 @@
-"""Jobs, as the API shows them."""
+"""Schemas of jobs."""
 
 from __future__ import annotations
 

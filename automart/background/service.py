@@ -55,7 +55,7 @@ def submit(
     elif not _add_unless_active(job, singleton):
         return None
     if due_at is None:
-        after_commit(lambda: _dispatch(job))
+        after_commit(lambda: _send_message(job))
     return job
 
 
@@ -79,7 +79,7 @@ def ensure_due(
     if job.state is JobState.QUEUED and job.due_at > wanted:
         job.update({"due_at": wanted, "dispatched_at": now if due_at is None else None})
         if due_at is None:
-            after_commit(lambda: _dispatch(job))
+            after_commit(lambda: _send_message(job))
     return job
 
 
@@ -140,7 +140,8 @@ def _add_unless_active(job: Job, singleton: str) -> bool:
     return True
 
 
-def _dispatch(job: Job) -> None:
+def _send_message(job: Job) -> None:
+    """Send the message of a job. If that fails, leave it to `maintenance.dispatch_due`."""
     if push([(job.id, KINDS[job.kind], job.time_limit)]):
         return
     with transaction():

@@ -21,7 +21,7 @@ from automart.web import (
     where_given,
 )
 
-RETRY_AFTER = {
+POLL_HEADERS = {
     "Retry-After": {
         "description": "Seconds until the next poll. Absent once the job has ended.",
         "schema": {"type": "integer"},
@@ -50,7 +50,7 @@ class Jobs(MethodView):
 @blp.route("/<uuid:job_id>")
 class JobById(MethodView):
     @requires(ANY)
-    @blp.response(200, Job, headers=RETRY_AFTER)
+    @blp.response(200, Job, headers=POLL_HEADERS)
     def get(self, job_id: uuid.UUID) -> Answer:
         """Get a job. Until it has ended, `Retry-After` says when to poll again."""
         job = service.find_job(job_id)

@@ -15,7 +15,8 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from automart.background.kinds import Queue
-from automart.background.models import Lease
+from automart.background.maintenance import HOUSEKEEPING
+from automart.background.models import LeaderLease
 from automart.cli.application import opened
 from automart.cli.errors import explain
 from automart.cli.nhtsa_probe import nhtsa_failure
@@ -24,7 +25,7 @@ from automart.core.config import Settings
 from automart.core.db import db, release_connection, utcnow
 from automart.core.errors import Unavailable
 from automart.core.storage import NotStored, current_storage
-from automart.operations.collectors import HOUSEKEEPING, living_workers
+from automart.operations.collectors import living_workers
 
 OLDEST_POSTGRESQL = 14
 OLDEST_REDIS = (6, 2)
@@ -112,7 +113,7 @@ def _settings(settings: Settings) -> Findings:
 
 def _database(settings: Settings) -> Findings:
     try:
-        with schema_version.impatient_engine(settings).connect() as connection:
+        with schema_version.short_timeout_engine(settings).connect() as connection:
             name, version = connection.dialect.name, connection.dialect.server_version_info or ()
             number = ".".join(map(str, version))
             if name == "postgresql" and version < (OLDEST_POSTGRESQL,):
@@ -143,7 +144,7 @@ def _redis(client: redis.Redis) -> Findings:
 
 
 def _housekeeping() -> Findings:
-    until = db.session.scalar(select(Lease.until).where(Lease.name == HOUSEKEEPING))
+    until = db.session.scalar(select(LeaderLease.until).where(LeaderLease.name == HOUSEKEEPING))
     release_connection()  # the next checks wait for other services
     if until is not None and until > utcnow():
         yield Finding(Grade.OK, "Housekeeping", "done by a worker")

@@ -1,4 +1,4 @@
-"""Settings from the environment: read once, typed and checked, all mistakes reported together."""
+"""Settings from the environment: read once, typed and validated, all errors reported together."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ from sqlalchemy.engine import make_url
 from automart.core import setting_values as parse
 from automart.core.networks import Network
 
-# Database and photos are personal data: no other user of the machine may read them.
+# The database and the photos are personal data: other users of the machine must not read them.
 PRIVATE_UMASK = 0o077
 REDIS_SOCKET = "redis.sock"
-# The kernel takes 108 bytes on Linux, 104 on macOS.
+# The limit of the kernel is 108 bytes on Linux, 104 on macOS.
 LONGEST_SOCKET_PATH = 100
-# Of a SECRET_KEY the length alone is checked.
+# Only the length of a SECRET_KEY is checked.
 MAY_CONTAIN_ANYTHING = ("SECRET_KEY", "SECRET_KEY_FALLBACKS")
 COMMENT = re.compile(r"(^|\s)#")
-# Alike enough to be a misspelling. TEST_DATABASE_URL is not.
+# Similar enough to be a misspelling. TEST_DATABASE_URL is not.
 SIMILARITY = 0.85
 OUR_PREFIXES = ("NHTSA_", "VEHICLE_SYNC")
 
 
 class SettingsError(Exception):
-    """One or more settings are wrong; the message names every one of them."""
+    """One or more settings are invalid. The message names each of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a deployment decides. `README.md` explains each under the same name in capitals.
+    """The settings of a deployment. `README.md` explains each under its name in capitals.
 
     Each annotation names the function that parses the value.
     """
@@ -69,7 +69,7 @@ class Settings:
     port: Annotated[int | None, parse.port] = None
     web_concurrency: Annotated[int, parse.processes] = 2
     warnings: tuple[str, ...] = field(repr=False, compare=False, default=())
-    """What is suspicious about the environment, in sentences."""
+    """Sentences about variables that look like mistakes."""
 
     @property
     def is_sqlite(self) -> bool:
@@ -77,7 +77,7 @@ class Settings:
 
     @property
     def redis_socket(self) -> Path:
-        """Where `automart up` puts a Redis of its own, if no other one is named.
+        """The socket of the Redis that `automart up` starts if REDIS_URL is not set.
 
         It is in `instance`, or in a folder of this user in /tmp if that path is too long.
         """
@@ -89,7 +89,7 @@ class Settings:
 
     @classmethod
     def names(cls) -> dict[str, Callable[[str], Any]]:
-        """Return the environment variables of all settings, and what parses their values."""
+        """Return the environment variables of all settings, and the parsers of their values."""
         hints = get_type_hints(cls, include_extras=True)
         return {
             name.upper(): hint.__metadata__[0]
@@ -99,10 +99,11 @@ class Settings:
 
     @classmethod
     def from_environment(cls, folder: Path | None = None, **defaults: Any) -> Settings:
-        """Read the environment, and `.env` in `folder` (default: the current one) beneath it.
+        """Read the environment, then `.env` in `folder` (default: the current one) for variables
+        that are not set there.
 
-        `defaults` are used for settings that are not set. Raises `SettingsError` that names every
-        wrong setting.
+        `defaults` are used for settings that neither has. Raises `SettingsError` that names every
+        invalid setting.
         """
         folder = folder or Path.cwd()
         instance = (folder / "instance").resolve()
@@ -124,7 +125,7 @@ class Settings:
 
 
 class _Reader:
-    """Reads the variables of one environment, and collects what is wrong with them."""
+    """Reads the variables of an environment, and collects their errors."""
 
     def __init__(self, folder: Path) -> None:
         self.mistakes: dict[str, str] = {}
@@ -138,10 +139,11 @@ class _Reader:
             self.mistakes[".env"] = _reason(error)
 
     def read(self, name: str, parser: Callable[[str], Any]) -> Any:
-        """Return the value of `name`; None if it is not set, or wrong."""
+        """Return the value of `name`; None if it is not set or invalid."""
         try:
             text = self._env.str(name, "").strip()
-            # An empty variable counts as absent: often it cannot be unset. An empty file does not.
+            # An empty variable counts as unset, because some platforms cannot unset one. An empty
+            # file is an error.
             if text:
                 self._look_for_comment(name, text)
                 return parser(text)
@@ -155,14 +157,14 @@ class _Reader:
         if not COMMENT.search(text):
             return
         if name not in MAY_CONTAIN_ANYTHING:
-            raise ValueError("Contains a comment (#). Put comments on lines of their own.")
+            raise ValueError("Contains a comment (#). Move it to a line of its own.")
         self.warnings.append(
-            f"{name} contains a #. If that begins a comment, put it on a line of its own."
+            f"{name} contains a #. If it starts a comment, move it to a line of its own."
         )
 
 
 def _complete(values: dict[str, Any], folder: Path, mistakes: dict[str, str]) -> None:
-    """Add what depends on other settings or on the folder."""
+    """Add the settings that depend on other settings or on the folder."""
     storage = values.get("photo_storage")
     if storage and "://" not in storage:
         values["photo_storage"] = str((folder / storage).resolve())
@@ -170,31 +172,32 @@ def _complete(values: dict[str, Any], folder: Path, mistakes: dict[str, str]) ->
     is_sqlite = is_known and values["database_url"].startswith("sqlite")
     if "secret_key" not in values and "SECRET_KEY" not in mistakes:
         if is_sqlite:
-            _use_kept_secret(values, values["instance"], mistakes)
+            _use_stored_secret(values, values["instance"], mistakes)
         else:
-            told = "Required, except with SQLite. Make one with: openssl rand -base64 48"
-            mistakes["SECRET_KEY"] = told
+            mistakes.setdefault(
+                "SECRET_KEY", "Required, except with SQLite. Make one with: openssl rand -base64 48"
+            )
     if is_known and not is_sqlite and not values.get("public_url"):
-        told = (
-            "Required, except with SQLite: the address that clients use, like https://cars.example"
+        mistakes.setdefault(
+            "PUBLIC_URL",
+            "Required, except with SQLite: the address that clients use, like https://cars.example",
         )
-        mistakes.setdefault("PUBLIC_URL", told)
 
 
-def _use_kept_secret(values: dict[str, Any], instance: Path, mistakes: dict[str, str]) -> None:
-    """Use the secret that is kept in `instance`. It is made if there is none."""
+def _use_stored_secret(values: dict[str, Any], instance: Path, mistakes: dict[str, str]) -> None:
+    """Use the secret that is stored in `instance`. Create it if there is none."""
     path = instance / "secret_key"
     try:
         if not path.exists():
-            _make_secret(path)
+            _create_secret(path)
         values["secret_key"] = parse.secret_key(path.read_text().strip())
     except (OSError, ValueError) as error:
         mistakes["SECRET_KEY"] = f"Not set, and {path} cannot be used: {_reason(error)}"
 
 
-def _make_secret(path: Path) -> None:
+def _create_secret(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Two processes may start at once: exactly one creates the file, and it appears with content.
+    # Two processes may start at once. Exactly one creates the file, and it is never incomplete.
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".secret_key.") as draft:
         draft.write(secrets.token_urlsafe(48))
         draft.flush()
@@ -203,14 +206,14 @@ def _make_secret(path: Path) -> None:
 
 
 def _misspellings(names: Iterable[str], known: Iterable[str]) -> Iterable[str]:
-    """Yield a warning for each of `names` that is no setting but looks like one."""
+    """Yield a warning for each of `names` that is not a setting but looks like one."""
     known = set(known)
     for name in sorted(names):
         stem = name.removesuffix("_FILE")
         if stem in known:
             continue
         similar = get_close_matches(stem.upper(), known, n=1, cutoff=SIMILARITY)
-        if similar and not stem.startswith("AWS_"):  # AWS's tools have many of their own
+        if similar and not stem.startswith("AWS_"):  # AWS's tools have many variables
             yield f"{name} is not a setting. Did you mean {similar[0]}?"
         elif stem.startswith(OUR_PREFIXES):
             yield f"{name} is not a setting."
@@ -218,14 +221,14 @@ def _misspellings(names: Iterable[str], known: Iterable[str]) -> Iterable[str]:
 
 def _all_in_one(mistakes: dict[str, str]) -> str:
     lines = [f"  {name}: {message}" for name, message in sorted(mistakes.items())]
-    return "\n".join(["These settings are wrong:", *lines])
+    return "\n".join(["These settings are invalid:", *lines])
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"{error.strerror}: {error.filename}."
     if isinstance(error, UnicodeError):
-        return "Is not UTF-8 text."
+        return "Not UTF-8 text."
     return str(error)
 
 
@@ -234,7 +237,7 @@ def _redis_socket(instance: Path) -> Path:
     if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
         return path
     digest = hashlib.sha256(os.fsencode(instance)).hexdigest()[:16]
-    # Not TMPDIR, which may differ between the processes that are to meet there.
+    # Not TMPDIR, which may differ between the processes that use the socket.
     return Path(f"/tmp/automart-{os.getuid()}-{digest}") / REDIS_SOCKET  # noqa: S108
 
 

@@ -1,4 +1,4 @@
-"""CSV files, read line by line: each is what was asked for, or is refused with its reasons."""
+"""CSV files, read line by line. Each line has values, or the reasons why it is rejected."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from dataclasses import dataclass
 from io import TextIOWrapper
 from typing import Any, BinaryIO, TextIO
 
-from marshmallow import Schema, ValidationError
+from marshmallow import ValidationError
 
 DELIMITERS = ",;\t"
 LONGEST_HEADER = 10_000
 
-# What a spreadsheet takes for the beginning of a formula, be it of ordinary or of full width: in
-# front of a cell, and behind whatever it may take for the end of one (OWASP, "CSV Injection"). An
-# apostrophe in front makes it text. Spaces are looked through once, where they begin: from each of
-# them to their end would take minutes for a cell of tabs.
-_BEFORE = r"""((?:^|[,;|"]|(?<!\s)[^\S\t\r\n]*[\t\r\n])\s*)"""
+# The characters that start a formula in a spreadsheet, also in full width: at the start of a cell,
+# and after any character that a spreadsheet may read as the end of one (OWASP, "CSV Injection").
+# With an apostrophe before it, the cell is text. A run of spaces is matched from its start only:
+# matching it from every space would take minutes for a cell of tabs.
+_CELL_START = r"""((?:^|[,;|"]|(?<!\s)[^\S\t\r\n]*[\t\r\n])\s*)"""
 _SIGN = r"[=+\-@\uFF1D\uFF0B\uFF0D\uFF20]"
-_BARE = re.compile(f"{_BEFORE}('*{_SIGN})")
-_DEFUSED = re.compile(f"{_BEFORE}'('*{_SIGN})")
+_UNESCAPED = re.compile(f"{_CELL_START}('*{_SIGN})")
+_ESCAPED = re.compile(f"{_CELL_START}'('*{_SIGN})")
 
 
 class NotReadable(Exception):
-    """The file cannot be read as what it should be at all; the message says why."""
+    """The file as a whole cannot be read. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One row of a file: its `values`, or the `reasons` for which it is refused."""
+    """One row of a file: its `values`, or the `reasons` why it is rejected."""
 
     number: int
     values: Mapping[str, Any]
@@ -39,25 +39,25 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What the first line of a file may name. `left_alone` is there for information."""
+    """The columns that the first line of a file may name. Those in `ignored` are not read."""
 
     required: Sequence[str]
     optional: Sequence[str] = ()
-    left_alone: Sequence[str] = ()
+    ignored: Sequence[str] = ()
 
     @property
     def read(self) -> Sequence[str]:
         return (*self.required, *self.optional)
 
     def check(self, header: Sequence[str]) -> Sequence[str]:
-        """The names of the columns in their order. Raises `NotReadable`."""
+        """Return the names of the columns in their order. Raises `NotReadable`."""
         names = [name.strip().lower() for name in header]
         if not names:
             raise NotReadable("The file is empty.")
-        unknown = [repr(name) for name in names if name not in (*self.read, *self.left_alone)]
+        unknown = [repr(name) for name in names if name not in (*self.read, *self.ignored)]
         if unknown:
             raise NotReadable(
-                f"Its first line names columns that are not known: {', '.join(unknown)}."
+                f"Its first line names unknown columns: {', '.join(unknown)}."
                 f" It may name {', '.join(self.read)}."
             )
         missing = [name for name in self.required if name not in names]
@@ -71,21 +71,21 @@ class Columns:
 Load = Callable[[Mapping[str, str]], Mapping[str, Any]]
 
 
-def defused(cell: str) -> str:
-    """`cell` as a spreadsheet will not compute it."""
-    return _BARE.sub(r"\1'\2", cell)
+def escape_formula(cell: str) -> str:
+    """Return `cell` such that a spreadsheet does not evaluate it as a formula."""
+    return _UNESCAPED.sub(r"\1'\2", cell)
 
 
-def restored(cell: str) -> str:
-    """What `defused` was given."""
-    return _DEFUSED.sub(r"\1\2", cell)
+def unescape_formula(cell: str) -> str:
+    """Return the cell from which `escape_formula` made `cell`."""
+    return _ESCAPED.sub(r"\1\2", cell)
 
 
-def read(file: TextIO, columns: Columns, load: Load) -> Iterator[Line]:
-    """The lines of a CSV file with a header line. Raises `NotReadable`.
+def read_lines(file: TextIO, columns: Columns, load: Load) -> Iterator[Line]:
+    """Yield the lines of a CSV file with a header line. Raises `NotReadable`.
 
-    `file` comes from `text_of`. `load` is given the cells of a line by their column, and answers
-    its values or raises `ValidationError`; optional cells that are blank are left out.
+    `file` comes from `text_of`. `load` takes the cells of a line by column. It returns the values
+    or raises `ValidationError`. Blank optional cells are left out.
     """
     header = file.readline(LONGEST_HEADER)
     delimiter = max(DELIMITERS, key=header.count)
@@ -98,39 +98,33 @@ def read(file: TextIO, columns: Columns, load: Load) -> Iterator[Line]:
         except StopIteration:
             return
         except csv.Error as error:
-            yield Line(number, {}, [f"It is not CSV: {error}."])
+            yield Line(number, {}, [f"This is not CSV: {error}."])
         else:
             if cells:
-                yield _line(number, columns, names, cells, load)
+                yield _read_line(number, columns, names, cells, load)
         number = reader.line_num + 2
 
 
-def loading(schema: Schema) -> Load:
-    """Loads lines as bodies of requests with this schema are loaded."""
-
-    def load(cells: Mapping[str, str]) -> Mapping[str, Any]:
-        values: Mapping[str, Any] = schema.load(cells)
-        return values
-
-    return load
-
-
 def text_of(file: BinaryIO) -> TextIO:
-    """A file for `read`: what is no UTF-8 is refused there, line by line."""
+    """Return a file for `read_lines`, which rejects lines that are not UTF-8."""
     return TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
-def _line(
+def _read_line(
     number: int, columns: Columns, names: Sequence[str], cells: Sequence[str], load: Load
 ) -> Line:
     if len(cells) != len(names):
-        return Line(number, {}, [f"It has {len(cells)} cells, and the first line {len(names)}."])
+        return Line(
+            number, {}, [f"It has {len(cells)} cells, but the first line has {len(names)}."]
+        )
     if any("\udc80" <= character <= "\udcff" for cell in cells for character in cell):
-        return Line(number, {}, ["It is not UTF-8."])
-    found = {n: restored(cell) for n, cell in zip(names, cells, strict=True) if n in columns.read}
+        return Line(number, {}, ["This is not UTF-8."])
+    found = {
+        n: unescape_formula(cell) for n, cell in zip(names, cells, strict=True) if n in columns.read
+    }
     given = {n: cell for n, cell in found.items() if n in columns.required or cell.strip()}
     try:
         return Line(number, load(given))
     except ValidationError as error:
-        told = error.messages_dict.items()
-        return Line(number, {}, [f"{name}: {' '.join(texts)}" for name, texts in told])
+        reasons = [f"{name}: {' '.join(texts)}" for name, texts in error.messages_dict.items()]
+        return Line(number, {}, reasons)

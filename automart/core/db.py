@@ -1,4 +1,4 @@
-"""The database: base model, column types, transactions, what SQLite and PostgreSQL differ in."""
+"""The database: base model, transactions, and the differences between SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ NAMING_CONVENTION = {
 }
 
 SQLITE_BUSY_SECONDS = 15
-# What PostgreSQL does of its own accord, so that nobody waits for ever behind a host that is cut
-# off or a process that is stopped: it would keep its locks until TCP gives up, for two hours.
+# Without them, a host that is cut off or a process that is stopped would keep its locks until TCP
+# gives up, for two hours.
 POSTGRESQL_SETTINGS = {
     "tcp_keepalives_idle": "10s",
     "tcp_keepalives_interval": "5s",
@@ -66,7 +66,7 @@ class Model(DeclarativeBase):
     """Base of all tables."""
 
     noun: ClassVar[str]
-    """What a client calls such a thing, as in "There is no make 7"."""
+    """The name of a row in messages, as in "There is no make 7"."""
 
     # Flask-SQLAlchemy derives from this class, and a registry can be inherited.
     registry = registry(
@@ -75,7 +75,7 @@ class Model(DeclarativeBase):
     )
 
     def update(self, changes: Mapping[str, Any]) -> None:
-        """Set the attributes that `changes` names and leave the others."""
+        """Set the attributes that `changes` names. The others keep their values."""
         for name, value in changes.items():
             setattr(self, name, value)
 
@@ -88,7 +88,7 @@ def time_of_creation(context: DefaultExecutionContext) -> datetime:
 
 
 class Timestamped:
-    """Adds the times of creation and of the last change. Of a new row both are the same."""
+    """Adds the times of creation and of the last change, which are equal in a new row."""
 
     # After the table's own columns. SQLAlchemy computes defaults in this order.
     created_at: Mapped[datetime] = mapped_column(default=utcnow, sort_order=1)
@@ -111,7 +111,7 @@ Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
 def get_or_404(model: type[ModelT], ident: Any, *, lock: bool = False) -> ModelT:
-    """The row, freshly read and locked against other writers if `lock`; `NotFound` without it."""
+    """Return a row. Raises `NotFound`. `lock` reads it anew and locks it for writing."""
     row = db.session.get(
         model, ident, populate_existing=lock, with_for_update=True if lock else None
     )
@@ -141,8 +141,8 @@ def lock_or_404(model: type[ModelT], ident: Any, *, before_delete: bool = False)
 
 
 def rowcount(statement: UpdateBase, parameters: Parameters | None = None) -> int:
-    """Execute an INSERT, UPDATE or DELETE. Answers the number of rows that it touched."""
-    # An INSERT's count is forgotten (-1) with the closing of the cursor unless it is asked for.
+    """Execute an INSERT, UPDATE or DELETE. Return the number of affected rows."""
+    # Without this option, the count of an INSERT is lost (-1) when its cursor is closed.
     result = db.session.execute(
         statement, parameters, execution_options={"preserve_rowcount": True}
     )
@@ -150,12 +150,12 @@ def rowcount(statement: UpdateBase, parameters: Parameters | None = None) -> int
 
 
 def table_of(model: type[Model]) -> Table:
-    """The table of `model`, for statements that are executed often and need no entities."""
+    """Return the table of `model`, for statements that are executed often and need no entities."""
     return cast("Table", model.__table__)
 
 
 def insert(model: type[Model] | Table) -> sqlite.Insert | postgresql.Insert:
-    """An INSERT that can say `on_conflict_do_…`, which both databases spell alike."""
+    """Return an INSERT that supports `on_conflict_do_…`, which is the same on both databases."""
     if db.engine.dialect.name == "postgresql":
         return postgresql.insert(model)
     return sqlite.insert(model)
@@ -163,20 +163,20 @@ def insert(model: type[Model] | Table) -> sqlite.Insert | postgresql.Insert:
 
 @contextmanager
 def transaction(*, durable: bool = True) -> Iterator[None]:
-    """Commit at the end or roll back on an error; after a commit, call what `after_commit` was
-    given.
+    """Commit at the end, or roll back on an error. After the commit, call the callbacks of
+    `after_commit`.
 
     Raises `RuntimeError` if the session already has changes: nothing is written outside a
-    transaction. Inside another transaction it is a part of that one. `durable=False` does not wait
-    for the disk on commit: only for work that is found undone and done again after a power failure,
-    never for what was acknowledged to a client.
+    transaction. Inside another transaction, this is a part of it. `durable=False` does not wait for
+    the disk on commit. Use it only for work that is done again after a power failure, never for
+    anything that was acknowledged to a client.
     """
     session = db.session()
     if in_transaction():
         yield
-        session.flush()  # so that the code behind it finds ids and broken constraints
+        session.flush()  # sets ids and finds violated constraints, as a commit does
         return
-    # On SQLite, a transaction that a read has opened could not begin to write.
+    # On SQLite, a transaction that began with a read may fail to write.
     release_connection()
     callbacks: list[Callable[[], None]] = []
     options = {"writes": True, "durable": durable}
@@ -208,10 +208,10 @@ def after_commit(callback: Callable[[], None]) -> None:
 def release_connection() -> None:
     """End the transaction that reads have opened. Loaded rows stay usable.
 
-    Raises `RuntimeError` if there is anything to write, which it must not commit by the way.
+    Raises `RuntimeError` if there are changes: they must not be committed here.
     """
     if in_transaction():
-        raise RuntimeError("A transaction cannot be ended from within.")
+        raise RuntimeError("release_connection() was called inside transaction().")
     db.session().commit()
 
 
@@ -270,8 +270,8 @@ def delete_in_batches(model: type[Model], which: ColumnElement[bool], batch_size
 def _one_writer_at_a_time() -> Iterator[None]:
     """Wait, on SQLite, until no other thread of this process writes.
 
-    SQLite allows one writer. The others poll in no order, so that some poll in vain until they time
-    out. The fewer poll, the sooner each succeeds.
+    SQLite allows one writer. The others poll in no particular order, and some time out without
+    success. The fewer there are, the sooner each succeeds.
     """
     lock = _write_locks.get(db.engine)
     acquired = lock is not None and lock.acquire(timeout=SQLITE_BUSY_SECONDS)
@@ -283,7 +283,7 @@ def _one_writer_at_a_time() -> Iterator[None]:
 
 
 def prepare_engine(engine: Engine) -> None:
-    """Install what the two databases need on each connection and transaction."""
+    """Install the event listeners that the database of `engine` needs."""
     if engine.dialect.name == "sqlite":
         _write_locks[engine] = Lock()
         event.listen(engine, "connect", _prepare_sqlite_connection)
@@ -294,15 +294,15 @@ def prepare_engine(engine: Engine) -> None:
 
 
 def set_on_connect(engine: Engine, settings: Mapping[str, str]) -> None:
-    """Have PostgreSQL heed `settings` on each connection.
+    """Apply `settings` to each connection to PostgreSQL.
 
-    By statements: a pgbouncer refuses connections that ask for them from the start.
+    They are sent as statements: PgBouncer rejects connections with such start-up parameters.
     """
     script = "; ".join(f"SET {name} = '{value}'" for name, value in settings.items())
 
     @event.listens_for(engine, "connect")
     def execute(connection: Any, _record: Any) -> None:
-        connection.autocommit = True  # else they would go with the first rollback
+        connection.autocommit = True  # otherwise the first rollback would undo them
         connection.execute(script)
         connection.autocommit = False
 

@@ -1,4 +1,4 @@
-"""Encrypts secrets that are stored and must be read again, with keys derived from `SECRET_KEY`.
+"""Encrypts stored secrets that must be read again, with keys derived from `SECRET_KEY`.
 
 After `SECRET_KEY` is replaced, values encrypted under one of `SECRET_KEY_FALLBACKS` are still read;
 `rotate` encrypts them under the new one.
@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from automart.core.config import current_settings
 from automart.core.db import Model
 
-NOT_DECRYPTED = "SECRET_KEY has changed. Name the old one in SECRET_KEY_FALLBACKS."
+NOT_DECRYPTED = "SECRET_KEY has changed. Add the old one to SECRET_KEY_FALLBACKS."
 
 
 class CannotDecrypt(Exception):
@@ -27,7 +27,7 @@ class CannotDecrypt(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """How many values are encrypted under the current `SECRET_KEY` now, and which could not be."""
+    """The number of values that were encrypted anew, and the names of those that could not be."""
 
     rotated: int
     undecryptable: list[str]
@@ -57,7 +57,7 @@ def rotate(token: str) -> str:
 def rotate_rows(named_rows: Iterable[tuple[str, Model]], attribute: str) -> Rotation:
     """Rotate an attribute of all rows, in the current transaction.
 
-    A row that cannot be decrypted stays as it is, and does not keep the others from being rotated.
+    A row that cannot be decrypted stays as it is, and the others are still rotated.
     """
     rotated, undecryptable = 0, []
     for name, row in named_rows:
@@ -72,11 +72,14 @@ def rotate_rows(named_rows: Iterable[tuple[str, Model]], attribute: str) -> Rota
 
 def _fernet() -> MultiFernet:
     settings = current_settings()
-    return MultiFernet([_key(s) for s in (settings.secret_key, *settings.secret_key_fallbacks)])
+    return MultiFernet(
+        [_derive_key(s) for s in (settings.secret_key, *settings.secret_key_fallbacks)]
+    )
 
 
 @cache
-def _key(secret: str) -> Fernet:
-    # `info` separates these keys from others derived from the same secret. Stored values need it.
+def _derive_key(secret: str) -> Fernet:
+    # `info` separates these keys from others that are derived from the same secret. It cannot be
+    # changed: stored values need it.
     derived = HKDF(SHA256(), length=32, salt=None, info=b"automart sealing").derive(secret.encode())
     return Fernet(base64.urlsafe_b64encode(derived))

@@ -1,4 +1,4 @@
-"""Domain errors: what cannot be done, with the status that a client sees (RFC 9457)."""
+"""Domain errors with the HTTP status that a client sees (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 
 class DomainError(Exception):
-    """Something that the caller asked for cannot be done. `detail` is shown to the caller."""
+    """A request cannot be fulfilled. `detail` is shown to the client."""
 
     status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
 
@@ -23,7 +23,7 @@ class DomainError(Exception):
         self.members = members
 
     def as_problem(self) -> dict[str, Any]:
-        """The problem object, without what only a request can add."""
+        """Return the problem object without `instance` and `request_id`."""
         return problem(self.status, self.detail, **self.members)
 
 
@@ -34,29 +34,29 @@ class Malformed(DomainError):
 
 
 class Unauthenticated(DomainError):
-    """No token, or a bad one. `error` is RFC 6750's code, absent if there was no token at all."""
+    """There is no valid token. `error` is the code of RFC 6750, None if no token was sent."""
 
     status = HTTPStatus.UNAUTHORIZED
 
     def __init__(self, detail: str, *, error: str | None = None) -> None:
-        told = f', error="{error}", error_description="{detail}"' if error else ""
-        super().__init__(detail, headers={"WWW-Authenticate": f'Bearer realm="automart"{told}'})
+        reason = f', error="{error}", error_description="{detail}"' if error else ""
+        super().__init__(detail, headers={"WWW-Authenticate": f'Bearer realm="automart"{reason}'})
 
 
 class Forbidden(DomainError):
-    """The token is good but may not do this."""
+    """The token is valid, but does not allow this."""
 
     status = HTTPStatus.FORBIDDEN
 
 
 class NotFound(DomainError):
-    """No such thing, or none that this caller may know of."""
+    """It does not exist, or the caller may not know that it does."""
 
     status = HTTPStatus.NOT_FOUND
 
 
 class Conflict(DomainError):
-    """What is asked conflicts with what is stored."""
+    """The request conflicts with stored data."""
 
     status = HTTPStatus.CONFLICT
 
@@ -72,7 +72,7 @@ class UnsupportedMediaType(DomainError):
 
 
 class Invalid(DomainError):
-    """The request is well-formed, but a field is wrong; `errors` says which."""
+    """The request is well-formed, but has invalid values. `errors` lists them."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
@@ -83,12 +83,12 @@ class Invalid(DomainError):
 
     @classmethod
     def field(cls, name: str, detail: str) -> Invalid:
-        """One wrong field of the body; `name` may be a path like `make_ids/3`."""
+        """Return the error for one field of the body. `name` may be a path like `make_ids/3`."""
         return cls(FIELDS_ARE_WRONG, errors=[{"detail": detail, "pointer": f"#/{name}"}])
 
 
 class TooManyRequests(DomainError):
-    """Wait `retry_after` seconds. `policy` is the RateLimit policy's name and quota."""
+    """The client must wait `retry_after` seconds. `policy` and `quota` are those of `RateLimit`."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS
 
@@ -104,7 +104,7 @@ class TooManyRequests(DomainError):
 
 
 class Unavailable(DomainError):
-    """Something that the request needs is down."""
+    """A service that the request needs is down."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
@@ -112,8 +112,8 @@ class Unavailable(DomainError):
         super().__init__(detail, headers={"Retry-After": str(retry_after)})
 
 
-# Python before 3.13 has the phrases of RFC 2616 for these. Titles and the names in the OpenAPI
-# document are those of RFC 9110, whichever Python runs.
+# Before Python 3.13, http.HTTPStatus has the older phrases of RFC 2616 for these. Titles and the
+# names in the OpenAPI document must not depend on the version of Python.
 _PHRASES = {
     413: "Content Too Large",
     414: "URI Too Long",
@@ -121,7 +121,7 @@ _PHRASES = {
     422: "Unprocessable Content",
 }
 
-FIELDS_ARE_WRONG = "The request is well-formed, but its values are not acceptable."
+FIELDS_ARE_WRONG = "The request is well-formed, but some values are invalid."
 
 
 def status_phrase(status: int) -> str:
@@ -135,7 +135,7 @@ def status_name(status: int) -> str:
 
 
 def problem(status: int, detail: str | None, **members: Any) -> dict[str, Any]:
-    """A problem object (RFC 9457 §3.1)."""
+    """Return a problem object (RFC 9457 §3.1)."""
     title = status_phrase(status)
     return {
         "type": "about:blank",

@@ -1,4 +1,4 @@
-"""Broken database constraints, told in words: the constraint carries them in its `info`."""
+"""Messages for violated database constraints, from the `info` of the constraints."""
 
 from __future__ import annotations
 
@@ -26,40 +26,45 @@ Rule = Constraint | Index
 
 @dataclass(frozen=True, slots=True)
 class Violation:
+    """A violated constraint. `detail` is for the client."""
+
     detail: str
     is_reference: bool
-    """Whether a foreign key was broken: a row is still referred to, or a reference dangles."""
+    """Whether it is a foreign key: a row is still referenced, or a referenced row is missing."""
 
 
 def explain_violation(error: IntegrityError) -> Violation | None:
-    """What was broken, or None if it is nothing that a client could have caused (a NOT NULL)."""
+    """Return the violated constraint; None if no client can cause it, such as a NOT NULL."""
     if _SQLITE_FOREIGN_KEY in str(error.orig):
-        # SQLite does not say which.
-        return Violation("It refers to something that does not exist, or is referred to.", True)
-    told_by_trigger = _told_by_trigger(error)
-    if told_by_trigger is not None:
-        return Violation(told_by_trigger, False)
+        # SQLite does not name the constraint.
+        return Violation("A referenced row does not exist, or this one is still in use.", True)
+    detail = _detail_of_trigger(error)
+    if detail is not None:
+        return Violation(detail, False)
     rule = _broken_rule(error, Model.metadata)
     if rule is None:
         return None
-    return Violation(_told(rule), isinstance(rule, ForeignKeyConstraint))
+    return Violation(_detail_of(rule), isinstance(rule, ForeignKeyConstraint))
 
 
-def _told(rule: Rule) -> str:
+def _detail_of(rule: Rule) -> str:
     if isinstance(rule, PrimaryKeyConstraint):
-        return "There is one with this id already."
-    return str(rule.info.get("problem", "It conflicts with what is stored."))
+        return "This id is already taken."
+    return str(rule.info.get("problem", "It conflicts with stored data."))
 
 
-def _told_by_trigger(error: IntegrityError) -> str | None:
-    """Triggers call a broken rule by its name, in the place where the database names constraints;
-    its words stand in the table's `info`."""
+def _detail_of_trigger(error: IntegrityError) -> str | None:
+    """Return the message for an error that a trigger raised; None if it was a constraint.
+
+    A trigger puts the name of its rule where the database puts the name of a constraint. The
+    message is in the `info` of the table.
+    """
     diagnosis = getattr(error.orig, "diag", None)
     name = str(error.orig) if diagnosis is None else diagnosis.constraint_name
     for table in Model.metadata.tables.values():
-        told: str | None = table.info.get("triggers", {}).get(name)
-        if told is not None:
-            return told
+        detail: str | None = table.info.get("triggers", {}).get(name)
+        if detail is not None:
+            return detail
     return None
 
 

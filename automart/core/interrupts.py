@@ -21,8 +21,7 @@ ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def end_at_interrupt() -> None:
     """Let Ctrl-C end this process at once, by the signal itself and without a traceback.
 
-    A process that was started with Ctrl-C ignored (in the background of a script) goes on ignoring
-    it.
+    A process that was started with Ctrl-C ignored, as in the background of a script, ignores it.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -30,8 +29,8 @@ def end_at_interrupt() -> None:
 
 @contextmanager
 def interrupts_raised() -> Iterator[None]:
-    """Undo `end_at_interrupt` for a while: Ctrl-C raises KeyboardInterrupt, so that a prompt or a
-    progress bar restores the terminal."""
+    """Undo `end_at_interrupt` inside this context: Ctrl-C raises KeyboardInterrupt, so that a prompt
+    or a progress bar restores the terminal."""
     was_default = signal.getsignal(signal.SIGINT) is signal.SIG_DFL
     if was_default:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -43,17 +42,17 @@ def interrupts_raised() -> Iterator[None]:
 
 
 class Stop(Protocol):
-    """Says when to stop: an event, or `Endings`."""
+    """A request to stop: an event, or `Endings`."""
 
     def wait(self, timeout: float) -> bool: ...
 
 
 class Endings:
-    """Notices the signals that end a process, from entering this context on.
+    """Is set by the signals that end a process, while inside this context.
 
     Signals that were ignored when the process started (`nohup`) stay ignored. It has the methods of
-    an event, and may be waited for in any thread. Unlike an event it may be set by a handler: the
-    handler takes no lock that the interrupted code may hold, but writes to a pipe.
+    an event, and any thread can wait for it. Unlike an event, a signal handler can set it: the
+    handler writes to a pipe, and takes no lock that the interrupted code may hold.
     """
 
     def __init__(self) -> None:
@@ -78,23 +77,23 @@ class Endings:
         traceback: TracebackType | None,
     ) -> None:
         for number, handler in self._before.items():
-            # A process that was told to end is not interrupted again on its last steps.
+            # A process that is ending must not be interrupted again.
             signal.signal(number, signal.SIG_IGN if self._is_set else handler)
 
     def is_set(self) -> bool:
         return self._is_set
 
     def set(self) -> None:
-        """Do what a signal does."""
+        """Request the end, as a signal does."""
         self._is_set = True
         os.write(self._write, b".")
 
     def wait(self, timeout: float) -> bool:
-        """Return when a signal has come, or after `timeout` seconds. True if one has come."""
+        """Wait for a signal, at most `timeout` seconds. Return whether one has come."""
         if not self._is_set:
             select.select([self._read], [], [], timeout)
         return self._is_set
 
     def _note(self, *_: object) -> None:
-        if not self._is_set:  # the pipe would fill
+        if not self._is_set:  # otherwise the pipe would fill up
             self.set()

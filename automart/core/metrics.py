@@ -1,7 +1,7 @@
-"""What each process counts for Prometheus: requests, and connections to the database.
+"""Metrics that each process counts for Prometheus.
 
 Under gunicorn the processes count in files of one folder, and the process that is scraped adds them
-up. What the database knows (jobs, queues, syncs) is read by `automart.operations.collectors`.
+up. Jobs, queues and syncs are counted in the database, by `automart.operations.collectors`.
 """
 
 from __future__ import annotations
@@ -9,60 +9,34 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Collection
 from pathlib import Path
 from weakref import WeakSet
 
-from flask import Flask, Response, g, request
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
+from prometheus_client import CollectorRegistry, Gauge, values
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # prometheus-client's name for it
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # prometheus-client reads this variable
 
-_own = CollectorRegistry()
-# Where the environment names a folder for files, prometheus-client would write there, also in
-# programs that nobody asks for numbers. Only `count_in_files` decides that.
+REGISTRY = CollectorRegistry()
+"""The metrics of this process.
+
+Each has labels: one without would choose its file before `count_in_files` is called.
+"""
+# If the environment names a folder for files, prometheus-client would write there in every program,
+# also in those that are never scraped. Only `count_in_files` decides that.
 values.ValueClass = values.MutexValue
 
-# Each has labels, so that nothing is written before `count_in_files` has said where.
-REQUESTS = Counter(
-    "automart_http_requests",
-    "Requests that were answered.",
-    ("method", "route", "status"),
-    registry=_own,
-)
-DURATION = Histogram(
-    "automart_http_request_duration_seconds",
-    "Time from a request's headers to its answer.",
-    ("method", "route"),
-    buckets=SECONDS,
-    registry=_own,
-)
 CONNECTIONS = Gauge(
     "automart_database_connections",
-    "Connections to the database of all web processes here: open, and of these in use.",
+    "Connections of all web processes of this host to the database: open, and of these in use.",
     ("state",),
     multiprocess_mode="livesum",
-    registry=_own,
+    registry=REGISTRY,
 )
-
-
-def measure_requests(app: Flask) -> None:
-    """Count the requests of `app`, by route and not by path."""
-
-    @app.after_request
-    def count(response: Response) -> Response:
-        method = request.method if request.method in METHODS else "other"
-        route = request.url_rule.rule if request.url_rule else "none"
-        REQUESTS.labels(method, route, response.status_code).inc()
-        DURATION.labels(method, route).observe(time.perf_counter() - g.started)
-        return response
 
 
 def measure_connections(engine: Engine) -> None:
@@ -74,7 +48,7 @@ def measure_connections(engine: Engine) -> None:
         CONNECTIONS.labels("in_use").inc()
 
     def count_checkin(_connection: object, entry: ConnectionPoolEntry) -> None:
-        # One that could not be connected anew is checked in without having been checked out.
+        # A connection that could not be reopened is checked in without having been checked out.
         if entry in in_use:
             in_use.remove(entry)
             CONNECTIONS.labels("in_use").dec()
@@ -85,17 +59,17 @@ def measure_connections(engine: Engine) -> None:
     event.listen(engine, "checkin", count_checkin)
 
 
-def counted() -> CollectorRegistry:
-    """What was counted, here or by all processes that count in files."""
+def counted_metrics() -> CollectorRegistry:
+    """Return the metrics of this process, or of all processes that count in files."""
     if values.ValueClass is values.MutexValue:
-        return _own
+        return REGISTRY
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return registry
 
 
 def open_folder() -> None:
-    """Make a folder for the processes below this one, unless it has made one already."""
+    """Create a folder for the children of this process, unless it has created one already."""
     prefix = f"automart-metrics-{os.getpid()}-"
     if not Path(os.environ.get(_FOLDER, "")).name.startswith(prefix):
         os.environ[_FOLDER] = tempfile.mkdtemp(prefix=prefix)
@@ -106,17 +80,20 @@ def remove_folder() -> None:
 
 
 def free_slot(taken: Collection[int]) -> int:
-    """The first number that no living process has. Numbers are used again, and with them the files
-    of the dead, whose counts still count: so there are never more files than processes."""
+    """Return the first number that no running process has.
+
+    Numbers are reused, and with them the files of processes that have ended, whose counts remain
+    valid. So there are never more files than processes.
+    """
     return next(number for number in range(len(taken) + 1) if number not in taken)
 
 
 def count_in_files(slot: int) -> None:
-    """Have this process, one of several, count in the files of `slot`."""
+    """Let this process, one of several, count in the files of `slot`."""
     name = f"{os.getppid()}-{slot}"
     values.ValueClass = values.MultiProcessValue(lambda: name)  # type: ignore[no-untyped-call]
 
 
-def forget_process(parent: int, slot: int) -> None:
-    """Have the connections of a process no longer count, for it has ended."""
+def remove_process(parent: int, slot: int) -> None:
+    """Stop counting the connections of a process that has ended."""
     mark_process_dead(f"{parent}-{slot}")  # type: ignore[no-untyped-call]

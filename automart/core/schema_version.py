@@ -1,4 +1,4 @@
-"""Whether the database has the schema that this release needs; asked without the application."""
+"""Checks whether the database has the schema that this release needs. Needs no application."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ log = structlog.get_logger(__name__)
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 UPGRADE = "flask --app wsgi db upgrade"
-PATIENCE_SECONDS = 2
+TIMEOUT_SECONDS = 2
 
 
 class SchemaState(enum.StrEnum):
-    """What a database has, seen from this release. A newer schema still serves it: migrations
-    keep what the release before needs."""
+    """The schema of a database, compared with that of this release.
+
+    This release can run with a newer one: migrations keep what the release before them needs.
+    """
 
     CURRENT = "current"
     MISSING = "missing"
@@ -40,11 +42,11 @@ class SchemaState(enum.StrEnum):
 
 
 class SchemaTooOld(Exception):
-    """The database was not migrated; the message says what to do."""
+    """The database was not migrated. The message says what to do."""
 
 
 def schema_state(connection: Connection) -> SchemaState:
-    """What the database at the other end of `connection` has."""
+    """Return the state of the schema of a database."""
     present = set(MigrationContext.configure(connection).get_current_heads())
     if not present:
         return SchemaState.MISSING
@@ -54,7 +56,7 @@ def schema_state(connection: Connection) -> SchemaState:
 
 
 def check_schema(connection: Connection) -> SchemaState:
-    """The state of a schema that serves. Raises `SchemaTooOld`."""
+    """Return the state of the schema. Raises `SchemaTooOld` if this release cannot run with it."""
     state = schema_state(connection)
     if not state.serves:
         found = "no schema" if state is SchemaState.MISSING else "an older release's schema"
@@ -62,34 +64,36 @@ def check_schema(connection: Connection) -> SchemaState:
     return state
 
 
-def impatient_engine(settings: Settings) -> Engine:
-    """An engine to look after a database: no pool that others could use up, and short waits."""
-    waits = {"connect_timeout": PATIENCE_SECONDS, "tcp_user_timeout": PATIENCE_SECONDS * 1000}
+def short_timeout_engine(settings: Settings) -> Engine:
+    """Return an engine for checks: without a pool, which others could exhaust, and with short
+    timeouts."""
+    waits = {"connect_timeout": TIMEOUT_SECONDS, "tcp_user_timeout": TIMEOUT_SECONDS * 1000}
     engine = create_engine(
         settings.database_url,
         poolclass=NullPool,
         hide_parameters=True,
-        connect_args={"timeout": PATIENCE_SECONDS} if settings.is_sqlite else waits,
+        connect_args={"timeout": TIMEOUT_SECONDS} if settings.is_sqlite else waits,
     )
     if not settings.is_sqlite:
-        set_on_connect(engine, {"statement_timeout": f"{PATIENCE_SECONDS}s"})
+        set_on_connect(engine, {"statement_timeout": f"{TIMEOUT_SECONDS}s"})
     return engine
 
 
 def check_before_start(settings: Settings) -> None:
-    """Raise `SchemaTooOld` if nothing could be served. A database that is down may yet come up."""
+    """Raise `SchemaTooOld` if no request could be served. A database that is down may still come
+    up."""
     try:
-        with impatient_engine(settings).connect() as connection:
-            tell_if_newer(check_schema(connection))
+        with short_timeout_engine(settings).connect() as connection:
+            warn_if_newer(check_schema(connection))
     except OperationalError as error:
         if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_CANTOPEN:
             raise SchemaTooOld(f"There is no database: {error.orig}. Run: {UPGRADE}") from None
         log.warning("database_unavailable", error=str(error.orig))
 
 
-def tell_if_newer(state: SchemaState) -> None:
+def warn_if_newer(state: SchemaState) -> None:
     if state is SchemaState.NEWER:
-        log.warning("schema_is_newer", detail="The next release's migration has been run.")
+        log.warning("schema_is_newer", detail="The migrations of a newer release have been run.")
 
 
 @cache

@@ -1,5 +1,6 @@
-"""What the values of settings may be. Each function parses one kind, or raises `ValueError` with a
-message for the person who set it. No message repeats a value that may hold a password.
+"""Parsers of the values of settings. Each raises `ValueError` with a message for the operator.
+
+No message repeats a value that may contain a password.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def secrets(value: str) -> tuple[str, ...]:
 def database_url(value: str) -> str:
     try:
         url = make_url(value)
-    except (ArgumentError, ValueError):  # whose messages may quote the password
+    except (ArgumentError, ValueError):  # their messages may quote the password
         raise ValueError("Not a database URL.") from None
     if url.drivername in ("postgres", "postgresql"):
         url = url.set(drivername="postgresql+psycopg")
@@ -53,7 +54,7 @@ def redis_url(value: str) -> str:
 
 
 def web_url(value: str) -> str:
-    with contextlib.suppress(ValueError):  # whose messages may quote a password
+    with contextlib.suppress(ValueError):  # its messages may quote a password
         parts = urlsplit(value)
         more = parts.query or parts.fragment or parts.username is not None or parts.port == 0
         if parts.scheme in ("http", "https") and parts.hostname and not more:
@@ -104,12 +105,12 @@ def rate_limits(value: str) -> tuple[RateLimitItem, ...]:
     except ValueError:
         raise ValueError("Must be like 100/minute, or several: 10/second;1000/hour.") from None
     if any(limit.amount < 1 for limit in limits):
-        raise ValueError("Must let at least one request pass.")
+        raise ValueError("Must allow at least one request.")
     return limits
 
 
 def origins(value: str) -> tuple[str, ...]:
-    """Origins (RFC 6454), as browsers send them: no path, and no port that goes without saying."""
+    """Parse origins (RFC 6454), in the form that browsers send: no path, no default port."""
     for origin in listed(value):
         if not re.fullmatch(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[1-9]\d{0,4})?", origin):
             raise ValueError("Must be origins like https://shop.example, separated by commas.")

@@ -1,4 +1,4 @@
-"""Files, in a folder or in S3: `PHOTO_STORAGE`."""
+"""Storage of files, in a folder or in S3 (`PHOTO_STORAGE`)."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:  # exists for type checkers only
 log = structlog.get_logger(__name__)
 
 S3 = "s3://"
-CONNECT_WITHIN = timedelta(seconds=3)
-ANSWER_WITHIN = timedelta(seconds=10)
+CONNECT_TIMEOUT = timedelta(seconds=3)
+RESPONSE_TIMEOUT = timedelta(seconds=10)
 
 
 class NotStored(Exception):
@@ -35,10 +35,10 @@ class NotStored(Exception):
 
 
 class Storage:
-    """Files under keys like `ab/cd.webp`. Every method raises `Unavailable` if the place is down.
+    """Files under keys like `ab/cd.webp`. Every method raises `Unavailable` if the storage is down.
 
-    Region and endpoint of S3 come from the environment, under AWS's own names, and so do
-    credentials that are not given: a session's, or those of the machine.
+    The region and the endpoint of S3 come from the environment, under AWS's names. So do
+    credentials that are not passed: those of a session or of the machine.
     """
 
     def __init__(self, where: str, credentials: S3Config | None = None) -> None:
@@ -46,17 +46,17 @@ class Storage:
         self._credentials = credentials
 
     def put(self, key: str, content: bytes) -> None:
-        """Store a file: all of it or nothing."""
+        """Store a file, as a whole or not at all."""
         try:
             with _access(key):
                 obstore.put(self._store, key, content, use_multipart=False)
                 if self._folder is not None:
                     _sync_to_disk(self._folder / key)
-        except FileNotFoundError as error:  # there is no such bucket
+        except FileNotFoundError as error:  # the bucket does not exist
             raise Unavailable("Photos cannot be stored at the moment.") from error
 
     def get(self, key: str) -> bytes:
-        """The content of a file. Raises `NotStored`."""
+        """Return the content of a file. Raises `NotStored`."""
         try:
             with _access(key):
                 return bytes(obstore.get(self._store, key).bytes())
@@ -64,14 +64,14 @@ class Storage:
             raise NotStored from None
 
     def delete(self, key: str) -> None:
-        """Delete a file, if it is there."""
+        """Delete a file if it exists."""
         with _access(key):
             try:
                 obstore.delete(self._store, key)
             except FileNotFoundError:
-                log.info("file_gone_already")
+                log.info("file_already_deleted")
             if self._folder is not None:
-                # What a process that was killed while it wrote has left behind.
+                # Left by a process that was killed while it wrote.
                 for draft in (self._folder / key).parent.glob(f"{Path(key).name}#*"):
                     draft.unlink(missing_ok=True)
 
@@ -81,23 +81,23 @@ class Storage:
 
     @cached_property
     def _store(self) -> LocalStore | S3Store:
-        """Opened by whoever uses it first, and so after any fork: it has threads of its own."""
+        """Opened at the first use, and so after any fork: it has threads of its own."""
         if self._folder is not None:
             return LocalStore(self._folder, mkdir=True)
         return S3Store.from_url(
             self._where,
             client_options={
-                "connect_timeout": CONNECT_WITHIN,
-                "timeout": ANSWER_WITHIN,
-                "allow_http": True,  # for whoever names an endpoint that begins so
+                "connect_timeout": CONNECT_TIMEOUT,
+                "timeout": RESPONSE_TIMEOUT,
+                "allow_http": True,  # applies only to endpoints that begin with http://
             },
-            retry_config={"max_retries": 1, "retry_timeout": ANSWER_WITHIN},
+            retry_config={"max_retries": 1, "retry_timeout": RESPONSE_TIMEOUT},
             config=self._credentials,
         )
 
 
 def init_storage(app: Flask, settings: Settings) -> None:
-    """Have `app` keep its photos where `settings` say."""
+    """Let `app` store its photos where `settings` say."""
     where = settings.photo_storage or str(settings.instance / "photos")
     key, secret = settings.aws_access_key_id, settings.aws_secret_access_key
     credentials: S3Config | None = None
@@ -107,14 +107,14 @@ def init_storage(app: Flask, settings: Settings) -> None:
 
 
 def current_storage() -> Storage:
-    """The storage of the present application."""
+    """Return the storage of the current application."""
     storage: Storage = current_app.extensions["storage"]
     return storage
 
 
 @contextmanager
 def _access(key: str) -> Iterator[None]:
-    """Turn the storage's errors into `Unavailable`, and log them without the key: it is a secret
+    """Turn errors of the storage into `Unavailable`, and log them without the key: it is a secret
     that grants access to the photo."""
     refuse_in_transaction("access to the storage")
     try:
@@ -124,11 +124,12 @@ def _access(key: str) -> Iterator[None]:
     except (BaseError, OSError) as error:
         detail = str(error).partition("\n")[0].replace(key, "…").replace(Path(key).stem, "…")
         log.error("storage_unavailable", error=type(error).__name__, detail=detail)  # noqa: TRY400 - the traceback has the key
-        raise Unavailable("The storage of photos is not available at the moment.") from None
+        raise Unavailable("The photo storage is not available at the moment.") from None
 
 
 def _sync_to_disk(path: Path) -> None:
-    """Wait until a loss of power cannot undo it: the database, which will name it, waits too."""
+    """Wait until a power failure cannot undo the write, as the database does when it commits the
+    reference to this file."""
     for each in (path, path.parent):
         descriptor = os.open(each, os.O_RDONLY)
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-# Control characters, and surrogates, which no encoding of a database can hold.
+# Control characters, and surrogates, which no database can encode.
 _UNPRINTABLE = {"Cc", "Cs"}
 
 

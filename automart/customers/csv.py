@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from automart.core import csv_import
 from automart.core.batches import BATCH_SIZE
-from automart.core.csv_import import Columns, Line, defused
+from automart.core.csv_import import Columns, Line, escape_formula
 from automart.core.db import db, disable_idle_timeout, utcnow
 from automart.customers.folding import search_text
 from automart.customers.models import Customer
@@ -22,13 +22,15 @@ READ = ("first_name", "last_name", "email", "phone")
 TOLD = ("id", "created_at", "updated_at")
 """Columns that are exported for information. An import leaves them alone."""
 EXPORTED = ("id", *READ, "created_at", "updated_at")
-COLUMNS = Columns(required=READ[:2], optional=READ[2:], left_alone=TOLD)
+COLUMNS = Columns(required=READ[:2], optional=READ[2:], ignored=TOLD)
 
 
 def read(file: TextIO) -> Iterator[Line]:
     """The customers of a CSV file that `text_of` opened. Raises `NotReadable`."""
     schema = CustomerSchema()
-    return csv_import.read(file, COLUMNS, lambda cells: dict.fromkeys(READ) | schema.load(cells))
+    return csv_import.read_lines(
+        file, COLUMNS, lambda cells: dict.fromkeys(READ) | schema.load(cells)
+    )
 
 
 def add(lines: Iterable[Line]) -> int:
@@ -59,6 +61,6 @@ def write(file: TextIO) -> Iterator[int]:
         select(*columns).order_by(Customer.id), execution_options={"yield_per": BATCH_SIZE}
     )
     for count, (ident, *cells, created_at, updated_at) in enumerate(rows, 1):
-        told = [defused(cell or "") for cell in cells]
+        told = [escape_formula(cell or "") for cell in cells]
         writer.writerow([ident, *told, rfc3339(created_at), rfc3339(updated_at)])
         yield count

@@ -12,7 +12,7 @@ from marshmallow import ValidationError
 from sqlalchemy import exists, select
 
 from automart.catalogue.lookup import find_model
-from automart.core.csv_import import Columns, Line, read
+from automart.core.csv_import import Columns, Line, read_lines
 from automart.core.db import db
 from automart.core.errors import Invalid
 from automart.core.text import casefold_key
@@ -22,7 +22,7 @@ from automart.inventory.schemas import CarSchema
 COLUMNS = Columns(
     required=("brand", "model", "year", "color", "daily_price", "vin", "dealer_id"),
     optional=("status",),
-    left_alone=("id",),
+    ignored=("id",),
 )
 _WHOLE = re.compile(r"\d{1,18}", re.ASCII)
 _AMOUNT = re.compile(r"\d{1,15}(\.\d{1,20})?", re.ASCII)
@@ -30,7 +30,7 @@ _AMOUNT = re.compile(r"\d{1,15}(\.\d{1,20})?", re.ASCII)
 
 def read_cars(file: TextIO) -> Iterator[Line]:
     """The cars of a file that `text_of` opened. Raises `NotReadable`."""
-    return read(file, COLUMNS, _Checks().load)
+    return read_lines(file, COLUMNS, _Checks().load)
 
 
 def add_cars(lines: Sequence[Line]) -> int:

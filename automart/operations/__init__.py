@@ -1,1 +1,1 @@
-"""What operators need: health, metrics, the dashboard of the queues."""
+"""For operators: health checks, metrics, and the dashboard of the queues."""

@@ -1,6 +1,6 @@
-"""What the database and Redis know, as metrics. Read when Prometheus asks, by indexed queries.
+"""Metrics from the database and Redis, read by indexed queries at each scrape.
 
-All web processes tell the same: take `max`, not `sum`, over several.
+All web processes report the same values: take their `max`, not their `sum`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from rq import Worker
 from sqlalchemy import case, func, select
 
 from automart.background.kinds import KINDS, VEHICLE_SYNC, Queue
-from automart.background.models import Job, JobState, Lease
+from automart.background.maintenance import HOUSEKEEPING
+from automart.background.models import Job, JobState, LeaderLease
 from automart.catalogue.models import OutcomeState, SyncOutcome
 from automart.core.db import db, utcnow
 from automart.webhooks.models import DeliveryState, WebhookDelivery, WebhookEndpoint
 
-HOUSEKEEPING = "housekeeping"
 RECENT = timedelta(hours=1)
 ENDED = tuple(state for state in JobState if state.has_ended)
 
@@ -31,7 +31,7 @@ Gauges = Iterator[GaugeMetricFamily]
 
 
 def jobs() -> Gauges:
-    """Queued and running jobs by kind, and the queues that they wait in."""
+    """Yield queued and running jobs by kind, and the lengths of the queues."""
     now = utcnow()
     is_due = Job.due_at <= now
     queued = (
@@ -41,25 +41,25 @@ def jobs() -> Gauges:
     )
     running = select(Job.kind, func.count()).where(Job.state == JobState.RUNNING).group_by(Job.kind)
     found = db.session.execute(queued).all()
-    now_jobs = GaugeMetricFamily(
+    active = GaugeMetricFamily(
         "automart_jobs", "Jobs that are queued or running.", labels=("kind", "state")
     )
     counts = {(kind, state): 0 for kind in KINDS for state in ("queued", "running")}
     counts |= {(kind, "queued"): count for kind, count, _due, _oldest in found}
     counts |= {(kind, "running"): count for kind, count in db.session.execute(running)}
     for labels, count in counts.items():
-        now_jobs.add_metric(labels, count)
-    yield now_jobs
+        active.add_metric(labels, count)
+    yield active
     yield from _queues(now, {kind: (due, oldest) for kind, _count, due, oldest in found})
 
 
 def _queues(now: datetime, by_kind: dict[str, tuple[int, datetime]]) -> Gauges:
     length = GaugeMetricFamily(
-        "automart_queue_due_jobs", "Jobs that wait and could start now.", labels=("queue",)
+        "automart_queue_due_jobs", "Jobs that are due and wait for a worker.", labels=("queue",)
     )
     age = GaugeMetricFamily(
         "automart_queue_oldest_due_job_seconds",
-        "For how long the job that waits longest could have started.",
+        "How long the oldest due job has waited.",
         labels=("queue",),
     )
     for queue in Queue:
@@ -72,7 +72,7 @@ def _queues(now: datetime, by_kind: dict[str, tuple[int, datetime]]) -> Gauges:
 
 
 def ended_jobs() -> Gauges:
-    """Jobs that ended within the last hour, by kind and state."""
+    """Yield the jobs that ended within the last hour, by kind and state."""
     recent = (
         select(Job.kind, Job.state, func.count())
         .where(Job.finished_at >= utcnow() - RECENT)
@@ -91,7 +91,7 @@ def ended_jobs() -> Gauges:
 
 
 def last_sync() -> Gauges:
-    """How the last vehicle sync ended, and what became of its makes."""
+    """Yield the result of the last vehicle sync, and the outcomes of its makes."""
     last = (
         select(Job.id, Job.state, Job.finished_at)
         .where(Job.kind == VEHICLE_SYNC.name, Job.state.in_(ENDED))
@@ -103,11 +103,11 @@ def last_sync() -> Gauges:
         return
     job_id, state, finished_at = row.id, row.state, row.finished_at
     yield GaugeMetricFamily(
-        "automart_last_sync_timestamp_seconds", "When it ended.", finished_at.timestamp()
+        "automart_last_sync_timestamp_seconds", "When the last sync ended.", finished_at.timestamp()
     )
     yield GaugeMetricFamily(
         "automart_last_sync_succeeded",
-        "1 if it succeeded; some makes may still have failed.",
+        "1 if the last sync succeeded. Some of its makes may have failed.",
         int(state is JobState.SUCCEEDED),
     )
     makes = GaugeMetricFamily("automart_last_sync_makes", "Its makes.", labels=("outcome",))
@@ -118,7 +118,8 @@ def last_sync() -> Gauges:
 
 @lru_cache(maxsize=4)
 def _outcomes(job_id: uuid.UUID) -> dict[str, int]:
-    """They change no more once the sync has ended, and may be thousands of rows."""
+    """Return the outcomes of an ended sync. They are cached: there may be thousands of rows, which
+    no longer change."""
     states = (
         select(SyncOutcome.state, func.count())
         .where(SyncOutcome.job_id == job_id)
@@ -129,17 +130,17 @@ def _outcomes(job_id: uuid.UUID) -> dict[str, int]:
 
 
 def webhooks() -> Gauges:
-    """Deliveries that are on their way, those that ended within the last hour, failing offices."""
+    """Yield pending deliveries, those that ended within the last hour, and failing offices."""
     is_retried = WebhookDelivery.tries > 0
-    on_their_way = select(
+    pending = select(
         func.count(),
         func.sum(case((is_retried, 1), else_=0)),
         func.min(WebhookDelivery.created_at),
     ).where(WebhookDelivery.state == DeliveryState.PENDING)
-    count, retried, oldest = db.session.execute(on_their_way).one()
+    count, retried, oldest = db.session.execute(pending).one()
     backlog = GaugeMetricFamily(
         "automart_webhook_backlog",
-        "Deliveries on their way: new, and failed at least once.",
+        "Pending deliveries: new ones, and those that failed at least once.",
         labels=("tried",),
     )
     backlog.add_metric(("no",), count - (retried or 0))
@@ -147,14 +148,14 @@ def webhooks() -> Gauges:
     yield backlog
     yield GaugeMetricFamily(
         "automart_webhook_oldest_delivery_seconds",
-        "For how long the oldest delivery has been on its way.",
+        "Age of the oldest pending delivery.",
         (utcnow() - oldest).total_seconds() if oldest else 0,
     )
     yield from _ended_deliveries()
     failing = select(func.count()).where(WebhookEndpoint.failing_since.is_not(None))
     yield GaugeMetricFamily(
         "automart_webhook_failing_offices",
-        "Offices whose webhooks do nothing but fail at present.",
+        "Offices whose deliveries currently all fail.",
         db.session.scalar(failing) or 0,
     )
 
@@ -178,20 +179,20 @@ def _ended_deliveries() -> Gauges:
 
 
 def workers() -> Gauges:
-    """Who works: housekeeping by its lease, RQ's workers by their heartbeat in Redis."""
-    held = select(Lease.until).where(Lease.name == HOUSEKEEPING)
+    """Yield housekeeping, which holds a lease, and RQ's workers, which send heartbeats to Redis."""
+    held = select(LeaderLease.until).where(LeaderLease.name == HOUSEKEEPING)
     until = db.session.scalar(held)
     yield GaugeMetricFamily(
         "automart_housekeeping_up",
-        "1 while some worker keeps house.",
+        "1 if a worker does the housekeeping.",
         int(until is not None and until > utcnow()),
     )
     try:
         counts = {queue: living_workers(queue) for queue in Queue}
     except redis.RedisError:
-        yield GaugeMetricFamily("automart_redis_up", "1 if Redis answers.", 0)
+        yield GaugeMetricFamily("automart_redis_up", "1 if Redis responds.", 0)
         return
-    yield GaugeMetricFamily("automart_redis_up", "1 if Redis answers.", 1)
+    yield GaugeMetricFamily("automart_redis_up", "1 if Redis responds.", 1)
     family = GaugeMetricFamily("automart_workers", "Workers of each queue.", labels=("queue",))
     for queue, count in counts.items():
         family.add_metric((queue,), count)
@@ -199,12 +200,12 @@ def workers() -> Gauges:
 
 
 def living_workers(queue: Queue) -> int:
-    """How many workers serve `queue`. Raises `redis.RedisError`."""
+    """Return the number of workers that serve `queue`. Raises `redis.RedisError`."""
     client: redis.Redis = current_app.extensions["redis"]
     keys = Worker.all_keys(queue=RqQueue(queue, connection=client))
-    # Those that were killed are still listed, but their own keys have expired.
+    # Workers that were killed are still listed, but their own keys have expired.
     return int(client.exists(*keys)) if keys else 0
 
 
-PARTS: tuple[Callable[[], Gauges], ...] = (jobs, ended_jobs, last_sync, webhooks, workers)
-"""A domain that has something to tell adds a function here."""
+COLLECTORS: tuple[Callable[[], Gauges], ...] = (jobs, ended_jobs, last_sync, webhooks, workers)
+"""The collectors of all domains."""

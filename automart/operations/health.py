@@ -1,4 +1,4 @@
-"""Whether we can serve: what we depend on is looked at, and never waited for for long."""
+"""Health checks of the database and Redis, within a fixed time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as TooLate
+from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
 import redis
@@ -15,24 +15,29 @@ from flask import Flask, current_app
 from sqlalchemy.exc import SQLAlchemyError
 
 from automart.core.config import Settings
-from automart.core.schema_version import SchemaState, impatient_engine, schema_state, tell_if_newer
+from automart.core.schema_version import (
+    SchemaState,
+    schema_state,
+    short_timeout_engine,
+    warn_if_newer,
+)
 
 log = structlog.get_logger(__name__)
 
-PATIENCE_SECONDS = 3.0
+TIMEOUT_SECONDS = 3.0
 OK, DOWN = "ok", "down"
 
 
 class Probe:
-    """Something to look at. What hangs is looked at by one thread, however many want to know."""
+    """A check that may hang. At most one thread runs it, for any number of callers."""
 
-    def __init__(self, look: Callable[[], str]) -> None:
-        self._look = look
+    def __init__(self, check: Callable[[], str]) -> None:
+        self._check = check
         self._lock = threading.Lock()
         self._running: Future[str] | None = None
 
     def begin(self) -> Future[str]:
-        """What it answers some time; that of the look which is going on, if there is one."""
+        """Return the future result of the check. Joins the one that is running, if any."""
         with self._lock:
             if self._running is None or self._running.done():
                 self._running = Future()
@@ -40,27 +45,27 @@ class Probe:
                 threading.Thread(target=self._run, args=arguments, daemon=True).start()
             return self._running
 
-    def _run(self, answer: Future[str]) -> None:
+    def _run(self, result: Future[str]) -> None:
         try:
-            answer.set_result(self._look())
+            result.set_result(self._check())
         except Exception as error:
-            answer.set_exception(error)
+            result.set_exception(error)
 
 
-class Health:
-    """The parts that we depend on. One per application."""
+class HealthChecks:
+    """The checks of an application."""
 
     def __init__(self, settings: Settings, client: redis.Redis) -> None:
-        self._engine = impatient_engine(settings)
+        self._engine = short_timeout_engine(settings)
         self._redis = client
-        self._has_told_of_newer_schema = False
+        self._has_warned_of_newer_schema = False
         self._probes = {"database": Probe(self._schema), "redis": Probe(self._ping)}
 
-    def look(self) -> Mapping[str, str]:
-        """The state of each part, within `PATIENCE_SECONDS` whatever hangs."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+    def run(self) -> Mapping[str, str]:
+        """Return the state of each part, within `TIMEOUT_SECONDS` even if one hangs."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         begun = {name: probe.begin() for name, probe in self._probes.items()}
-        found = {name: _answer(name, future, deadline) for name, future in begun.items()}
+        found = {name: _result_of(name, future, deadline) for name, future in begun.items()}
         schema = found["database"]
         is_up = schema != DOWN
         return {
@@ -72,9 +77,9 @@ class Health:
     def _schema(self) -> str:
         with self._engine.connect() as connection:
             state = schema_state(connection)
-        if state is SchemaState.NEWER and not self._has_told_of_newer_schema:
-            self._has_told_of_newer_schema = True
-            tell_if_newer(state)
+        if state is SchemaState.NEWER and not self._has_warned_of_newer_schema:
+            self._has_warned_of_newer_schema = True
+            warn_if_newer(state)
         return OK if state is SchemaState.CURRENT else str(state)
 
     def _ping(self) -> str:
@@ -83,13 +88,13 @@ class Health:
 
 
 def init_health(app: Flask, settings: Settings) -> None:
-    app.extensions["health"] = Health(settings, app.extensions["redis"])
+    app.extensions["health"] = HealthChecks(settings, app.extensions["redis"])
 
 
-def look() -> dict[str, Any]:
-    """`status` and `parts` of the present application."""
-    health: Health = current_app.extensions["health"]
-    parts = health.look()
+def check() -> dict[str, Any]:
+    """Return `status` and `parts` of the current application."""
+    checks: HealthChecks = current_app.extensions["health"]
+    parts = checks.run()
     if parts["database"] == DOWN or parts["schema"] not in (OK, SchemaState.NEWER):
         status = "unavailable"
     else:
@@ -97,9 +102,9 @@ def look() -> dict[str, Any]:
     return {"status": status, "parts": parts}
 
 
-def _answer(name: str, future: Future[str], deadline: float) -> str:
+def _result_of(name: str, future: Future[str], deadline: float) -> str:
     try:
         return future.result(max(0.0, deadline - time.monotonic()))
-    except (TooLate, SQLAlchemyError, redis.RedisError) as error:
+    except (FutureTimeout, SQLAlchemyError, redis.RedisError) as error:
         log.warning("part_is_down", part=name, error=str(error) or type(error).__name__)
         return DOWN

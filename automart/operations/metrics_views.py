@@ -13,7 +13,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from automart.core import metrics
-from automart.operations.collectors import PARTS
+from automart.operations.collectors import COLLECTORS
 from automart.web import ADMIN, Blueprint, requires
 
 blp = Blueprint("metrics", __name__, description="Metrics for Prometheus")
@@ -26,16 +26,18 @@ class Metrics(MethodView):
     @requires(ADMIN, scope="metrics")
     @blp.doc(responses={"200": {"description": "Prometheus' text format", "content": TEXT}})
     def get(self) -> Response:
-        """What is counted and measured, in Prometheus' text format or in OpenMetrics'."""
+        """Get all metrics, in Prometheus' text format or in OpenMetrics."""
         registry = CollectorRegistry()
-        registry.register(_Everything())
+        registry.register(_AllMetrics())
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return Response(encode(registry), content_type=content_type)
 
 
-class _Everything(Collector):
+class _AllMetrics(Collector):
+    """Collects the metrics of the processes, of the release, and of the database and Redis."""
+
     def collect(self) -> Iterator[Metric]:
-        yield from metrics.counted().collect()
-        yield InfoMetricFamily("automart", "What runs here.", {"version": version("automart")})
-        for part in PARTS:
-            yield from part()
+        yield from metrics.counted_metrics().collect()
+        yield InfoMetricFamily("automart", "The running release.", {"version": version("automart")})
+        for collect in COLLECTORS:
+            yield from collect()

@@ -1,75 +1,47 @@
-"""Health, for load balancers and orchestrators."""
+"""Health checks for load balancers and orchestrators."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from flask.views import MethodView
-from marshmallow import fields, validate
 
 from automart.core.errors import Unavailable
-from automart.operations import health
-from automart.web import Blueprint, Schema, public
+from automart.operations import health, schemas
+from automart.web import Blueprint, Values, public
 
-blp = Blueprint("health", __name__, url_prefix="/health", description="Whether it can serve")
-
-
-class LiveSchema(Schema):
-    status = fields.String(required=True, validate=validate.OneOf(["ok"]))
-
-
-class PartsSchema(Schema):
-    """What it depends on. A `newer` schema, of the next release, is good enough."""
-
-    database = fields.String(required=True, validate=validate.OneOf(["ok", "down"]))
-    schema = fields.String(
-        required=True, validate=validate.OneOf(["ok", "newer", "older", "missing", "unknown"])
-    )
-    redis = fields.String(required=True, validate=validate.OneOf(["ok", "down"]))
-
-
-class HealthSchema(Schema):
-    status = fields.String(
-        required=True,
-        validate=validate.OneOf(["ok", "degraded"]),
-        metadata={
-            "description": "`degraded` without Redis: work is taken and kept, and done later."
-        },
-    )
-    parts = fields.Nested(PartsSchema, required=True)
+blp = Blueprint("health", __name__, url_prefix="/health", description="Health checks")
 
 
 @blp.route("/live")
 class Live(MethodView):
     @public
-    @blp.response(200, LiveSchema)
+    @blp.response(200, schemas.Live)
     def get(self) -> dict[str, str]:
-        """Whether this process serves, whatever else is down."""
+        """Check that this process responds, whatever else is down."""
         return {"status": "ok"}
 
 
 @blp.route("/ready")
 class Ready(MethodView):
     @public
-    @blp.response(200, HealthSchema)
+    @blp.response(200, schemas.Health)
     @blp.alt_response(503, "SERVICE_UNAVAILABLE")
-    def get(self) -> dict[str, Any]:
-        """Whether requests should be sent here."""
+    def get(self) -> Values:
+        """Check whether requests can be served."""
         return _ready()
 
 
 @blp.route("")
 class Health(MethodView):
     @public
-    @blp.response(200, HealthSchema)
+    @blp.response(200, schemas.Health)
     @blp.alt_response(503, "SERVICE_UNAVAILABLE")
-    def get(self) -> dict[str, Any]:
-        """The same as `/health/ready`."""
+    def get(self) -> Values:
+        """Check whether requests can be served, like `/health/ready`."""
         return _ready()
 
 
-def _ready() -> dict[str, Any]:
-    found = health.look()
+def _ready() -> Values:
+    found = health.check()
     if found["status"] == "unavailable":
         error = Unavailable("The database is down, or its schema is too old for this release.")
         error.members["parts"] = found["parts"]

@@ -1,4 +1,4 @@
-"""What all views share: the Api and its documents, schemas, pages, versions, idempotency, URLs."""
+"""Shared by all views: OpenAPI, authorization, schemas, pages, ETags, idempotency, URLs."""
 
 from automart.web.authorization import (
     ADMIN,

@@ -1,4 +1,4 @@
-"""Notes on views, which the OpenAPI document is written from."""
+"""Notes on views, for the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from typing import Any
 
 
 def note(view: Callable[..., Any], **notes: Any) -> None:
-    """Note something on `view`, for `Blueprint` to document. Views that it wraps are left alone."""
+    """Add notes to `view`, which `Blueprint` documents. The views that it wraps do not change."""
     vars(view)["_apidoc"] = deepcopy(vars(view).get("_apidoc", {})) | notes

@@ -1,6 +1,6 @@
-"""Who may call an operation. Every view says it, and no application starts with one that does not.
+"""Who may call an operation. Every view states it; otherwise the application does not start.
 
-`automart.oauth.authentication`, a layer above, recognizes callers; it registers itself with
+`automart.oauth.authentication`, a layer above, identifies callers. It registers itself with
 `use_authentication`.
 """
 
@@ -14,7 +14,7 @@ from functools import wraps
 from typing import Any
 
 import structlog
-from flask import Flask, current_app, g, has_request_context, request
+from flask import Blueprint, Flask, current_app, g, has_request_context, request
 
 from automart.core.db import release_connection
 from automart.core.errors import Forbidden
@@ -26,10 +26,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sent the present request: a person or a machine.
+    """The sender of the current request: a person or a service client.
 
-    `id` is "user:7" or "client:0193…". `client_id` is None for people, whichever application they
-    use; `scopes` are a machine's.
+    `id` is "user:7" or "client:0193…". `client_id` is None for people, in any application. `scopes`
+    are those of a service client.
     """
 
     id: str
@@ -38,18 +38,18 @@ class Caller:
     is_admin: bool
     scopes: frozenset[str]
     login_id: uuid.UUID
-    """The login on whose strength the request is made; ended, it takes its tokens along."""
+    """The login that the access token belongs to. When it ends, its tokens become invalid."""
 
     def may(self, scope: str) -> bool:
-        """Whether this is an administrator, or a machine that was given `scope`."""
+        """Return whether this is an administrator, or a service client with `scope`."""
         return self.is_admin or scope in self.scopes
 
 
 class Role(enum.StrEnum):
-    """Whom `requires` lets in."""
+    """The callers that `requires` admits. The values complete "This requires …"."""
 
-    ANY = "any person or machine"
-    USER = "any person"
+    ANY = "a signed-in user or a service client"
+    USER = "a signed-in user"
     ADMIN = "an administrator"
 
 
@@ -58,7 +58,7 @@ ANY, USER, ADMIN = Role.ANY, Role.USER, Role.ADMIN
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may call an operation: callers in `role`, and machines that have one of `scopes`.
+    """Who may call an operation: callers in `role`, and service clients with one of `scopes`.
 
     Without both it is public.
     """
@@ -82,12 +82,12 @@ class Access:
         }[self.role]
 
     def __str__(self) -> str:
+        """Return a phrase that completes "This requires …"."""
         if self.is_public:
-            return "Anyone, without a token."
+            return "no token"
         scopes = " or ".join(f"`{scope}`" for scope in self.scopes)
-        machine = f"a service client with the scope {scopes}" if scopes else ""
-        told = " or ".join(filter(None, (self.role, machine)))
-        return f"{told[0].upper()}{told[1:]}."
+        service_client = f"a service client with the scope {scopes}" if scopes else ""
+        return ", or ".join(filter(None, (self.role, service_client)))
 
 
 _PUBLIC = Access()
@@ -96,29 +96,29 @@ _PUBLIC = Access()
 def requires(
     role: Role | None = None, *, scope: str | tuple[str, ...] = ()
 ) -> Callable[[View], View]:
-    """Let in callers in `role`, and machines with `scope` (one of them, if several are named).
+    """Admit callers in `role`, and service clients with `scope`, or one of several.
 
-    The outermost decorator of a view: nothing is read before the caller is known.
+    This is the outermost decorator of a view: nothing is read before the caller is known.
     """
     access = Access(role, (scope,) if isinstance(scope, str) else scope)
     if access.is_public:
-        raise TypeError("Say who may call it, or that it is @public.")
+        raise TypeError("Pass a role or a scope, or use @public.")
     return _guarded(access)
 
 
 def public(view: View) -> View:
-    """Let everybody in, without a token."""
+    """Admit everyone, without a token."""
     return _guarded(_PUBLIC)(view)
 
 
 def current_caller() -> Caller:
-    """Who sent the present request. Only for views that `requires` guards."""
+    """Return the sender of the current request. Only for views with `requires`."""
     caller: Caller = g.caller
     return caller
 
 
 def current_caller_id() -> str | None:
-    """The id of who sent the present request; None in public views, and where there is none."""
+    """Return the id of the caller; None in public views, and outside of a request."""
     caller: Caller | None = g.get("caller") if has_request_context() else None
     return caller.id if caller else None
 
@@ -126,16 +126,16 @@ def current_caller_id() -> str | None:
 def use_authentication(
     app: Flask, authenticate: Callable[[], Caller], session_caller: Callable[[], Caller | None]
 ) -> None:
-    """Recognize callers with `authenticate`, which raises `Unauthenticated`, and people in their
-    browsers with `session_caller`."""
+    """Identify callers with `authenticate`, which raises `Unauthenticated`, and people in browsers
+    with `session_caller`."""
     app.extensions["authenticate"] = authenticate
     app.extensions["session_caller"] = session_caller
 
 
 def admit(access: Access, *, by_session: bool = False) -> None:
-    """Let the present request pass, or raise `Unauthenticated` or `Forbidden`.
+    """Admit the current request, or raise `Unauthenticated` or `Forbidden`.
 
-    `by_session` lets in who is logged in by the login page, too, if no token is sent.
+    `by_session` also admits people who have logged in on the login page, if no token is sent.
     """
     g.pop("caller", None)
     if access.is_public:
@@ -147,48 +147,47 @@ def admit(access: Access, *, by_session: bool = False) -> None:
         caller = current_app.extensions["authenticate"]()
     if not access.admits(caller):
         log.warning("access_denied", caller=caller.id, needs=str(access), path=request.path)
-        raise Forbidden(f"This is for: {access}", headers=_what_is_missing(access))
+        raise Forbidden(f"This requires {access}.", headers=_missing_scope(access))
     g.caller = caller
-    structlog.contextvars.bind_contextvars(caller=caller.id)  # for all that is logged from here on
+    structlog.contextvars.bind_contextvars(caller=caller.id)  # in all log events from here on
     if request.content_length != 0 and request.method not in ("GET", "HEAD"):
-        # The body may take its time, and must not keep a connection to the database meanwhile.
+        # A slow client must not occupy a connection to the database while it sends the body.
         release_connection()
 
 
 def check_that_access_is_stated(app: Flask) -> None:
-    """Raise `RuntimeError` that names each operation of `app` that is silent on who may call it."""
+    """Raise `RuntimeError` that lists the operations without a statement of who may call them."""
     silent = [f"{method} {rule}" for rule, method, access in stated_access(app) if access is None]
     if silent:
-        told = "\n  ".join(sorted(silent))
+        listed = "\n  ".join(sorted(silent))
         raise RuntimeError(
-            "These operations do not say who may call them; their outermost decorator must be"
-            f" @requires(…) or @public:\n  {told}"
+            "These operations do not state who may call them. Their outermost decorator must be"
+            f" @requires(…) or @public:\n  {listed}"
         )
 
 
 def stated_access(app: Flask) -> Iterator[tuple[str, str, Access | None]]:
-    """The URL rule, method and access of every operation of `app`."""
-    guarded: dict[str, Access] = app.extensions.setdefault("guarded_blueprints", {})
+    """Yield the URL rule, method and access of every operation of `app`."""
     for rule in app.url_map.iter_rules():
         view = app.view_functions[rule.endpoint]
-        by_blueprint = guarded.get(rule.endpoint.rpartition(".")[0])
+        blueprint = app.blueprints.get(rule.endpoint.rpartition(".")[0])
+        by_blueprint = None if blueprint is None else vars(blueprint).get("access")
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             handler = getattr(getattr(view, "view_class", None), method.lower(), view)
             yield rule.rule, method, by_blueprint or _access_of(handler)
 
 
-def guard_blueprint(app: Flask, name: str, access: Access, *, by_session: bool = False) -> None:
-    """Let only `access` into the blueprint `name`, whose views are not ours to decorate.
+def guard_blueprint(blueprint: Blueprint, access: Access, *, by_session: bool = False) -> None:
+    """Admit only `access` to a third party's blueprint, whose views we cannot decorate.
 
-    `by_session` is for pages that people open in their browsers. What changes something there must
-    not be a GET: the session's cookie is sent along with foreign links, though not with forms.
+    `by_session` is for pages that people open in browsers. There, a GET must not change anything:
+    browsers send the session's cookie with links from other sites, though not with forms.
     """
-    app.extensions.setdefault("guarded_blueprints", {})[name] = access
+    vars(blueprint)["access"] = access
 
-    @app.before_request
+    @blueprint.before_request
     def guard() -> None:
-        if request.blueprint == name:
-            admit(access, by_session=by_session)
+        admit(access, by_session=by_session)
 
 
 def _guarded(access: Access) -> Callable[[View], View]:
@@ -199,7 +198,7 @@ def _guarded(access: Access) -> Callable[[View], View]:
             return view(*args, **kwargs)
 
         note(wrapper, access=access)
-        # Whatever else is put around `wrapper` copies this, and so is told from it.
+        # `wraps` copies this to any function around `wrapper`, which is then not its own guard.
         vars(wrapper)["guard"] = wrapper
         return in_layer(Layer.ACCESS, wrapper)
 
@@ -214,8 +213,8 @@ def _access_of(view: View) -> Access | None:
     return access
 
 
-def _what_is_missing(access: Access) -> dict[str, str]:
-    """RFC 6750 §3.1."""
+def _missing_scope(access: Access) -> dict[str, str]:
+    """Return the header that names the missing scope (RFC 6750 §3.1)."""
     if not access.scopes:
         return {}
     scopes = " ".join(access.scopes)

@@ -1,4 +1,4 @@
-"""problem+json (RFC 9457) for everything that goes wrong in a request, from every path."""
+"""Turns every error of a request into problem+json (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from automart.web.media_types import JSON, PROBLEM_JSON
 
 log = structlog.get_logger(__name__)
 
-# What RFC 3986 §3.3 lets stand in a path as it is.
+# The characters that RFC 3986 §3.3 allows unescaped in a path.
 PATH = "/!$&'()*+,;=:@"
 OAUTH = "/oauth/"
 _OAUTH_ERRORS = {
@@ -52,15 +52,16 @@ def _respond(body: dict[str, Any], headers: Mapping[str, str] | None = None) -> 
 
 
 def _respond_as_oauth(body: dict[str, Any], headers: Mapping[str, str] | None) -> Response:
-    """RFC 6749 §5.2, which is all that OAuth's clients understand."""
+    """Return an error in the form of OAuth (RFC 6749 §5.2), which OAuth clients expect."""
     status = body["status"]
-    told = {"error": _OAUTH_ERRORS.get(status, "invalid_request")}
     # The RFC allows printable ASCII without quotes and backslashes.
-    told["error_description"] = "".join(
+    description = "".join(
         character if " " <= character <= "~" and character not in '"\\' else "'"
         for character in body["detail"]
     )
-    response = Response(current_app.json.dumps(told), status=status, mimetype=JSON)
+    error = _OAUTH_ERRORS.get(status, "invalid_request")
+    text = current_app.json.dumps({"error": error, "error_description": description})
+    response = Response(text, status=status, mimetype=JSON)
     response.headers.update({"Cache-Control": "no-store", **(headers or {})})
     return response
 
@@ -79,7 +80,7 @@ def _http_error(error: HTTPException) -> Response | HTTPException:
 
 
 def _violation(error: IntegrityError) -> Response:
-    """A rule that only the database could check was broken: a conflict, or a dangling reference."""
+    """Respond to a violated constraint: 409, or 422 if a referenced row does not exist."""
     explanation = explain_violation(error)
     if explanation is None:
         return _unexpected(error)

@@ -1,4 +1,4 @@
-"""ETags (RFC 9110 §8.8.3): a thing's version is the hash of what a GET would answer."""
+"""ETags (RFC 9110 §8.8.3): the version of a resource is the hash of its representation."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from automart.web.media_types import JSON
 from automart.web.schemas import Schema
 
 _ENTITY_TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
-# Not in a hexadecimal hash. It separates the versions of a resource and of what is shown with it.
-_DETAIL = "."
+# Separates the versions of a resource and of what is shown with it. Hexadecimal hashes have no dot.
+_SEPARATOR = "."
 _ENTITY_TAGS = re.compile(rf"\*|{_ENTITY_TAG}(?:[ \t]*,[ \t,]*{_ENTITY_TAG})*")
 
 
 def check_version(thing: Model, schema: type[Schema]) -> None:
-    """Raise `VersionMismatch` if the request has an `If-Match` that `thing` does not match.
+    """Raise `VersionMismatch` if the request has an `If-Match` that does not match `thing`.
 
-    `Malformed` if that is no list of entity tags.
-    Call it in the transaction that will change `thing`, with its row locked.
+    Raise `Malformed` if it is not a list of ETags. Call this in the transaction that changes
+    `thing`, with its row locked.
     """
-    asked = request.headers.get("If-Match")
-    if asked is None:
+    header = request.headers.get("If-Match")
+    if header is None:
         return
-    if not _ENTITY_TAGS.fullmatch(asked):
-        raise Malformed('If-Match must be * or ETags in their quotes: "…", "…".')
+    if not _ENTITY_TAGS.fullmatch(header):
+        raise Malformed('If-Match must be * or a list of quoted ETags: "…", "…".')
     sent = request.if_match
     # Werkzeug parses `""` as None.
-    versions = {tag.partition(_DETAIL)[0] for tag in sent.as_set() if tag}
+    versions = {tag.partition(_SEPARATOR)[0] for tag in sent.as_set() if tag}
     if not sent.star_tag and _version_of(thing, schema) not in versions:
         raise VersionMismatch("It has changed since you read it. Read it again.")
 
@@ -40,20 +40,22 @@ def check_version(thing: Model, schema: type[Schema]) -> None:
 def version_headers(thing: Model, schema: type[Schema], detail: str) -> dict[str, str]:
     """Return the `ETag` of a response that shows more of `thing` than `schema` does.
 
-    `detail` is the version of what it shows more. `check_version` ignores it, because only what
+    `detail` is the version of the additional part. `check_version` ignores it, because only what
     `schema` shows can be updated.
     """
-    return {"ETag": quote_etag(f"{_version_of(thing, schema)}{_DETAIL}{detail}")}
+    return {"ETag": quote_etag(f"{_version_of(thing, schema)}{_SEPARATOR}{detail}")}
 
 
 def secret_headers(thing: Model, schema: type[Schema]) -> dict[str, str]:
-    """The headers of an answer that shows a secret beside what a GET of `thing` shows: nobody may
-    store it, and its `ETag` is that of the GET."""
+    """Return the headers of a response that shows a secret in addition to `thing`.
+
+    No cache may store it. Its `ETag` is that of a GET, which does not show the secret.
+    """
     return {"Cache-Control": "no-store", "ETag": quote_etag(_version_of(thing, schema))}
 
 
 def version_response(response: Response) -> Response:
-    """Add the `ETag` of a thing that is answered; answer 304 to one who has it already."""
+    """Add the `ETag` of a resource. Respond 304 to a GET of a version that the client has."""
     is_thing = response.status_code in (200, 201) and response.mimetype == JSON
     if not is_thing:
         return response

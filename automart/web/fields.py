@@ -1,4 +1,4 @@
-"""Fields that are as strict as the contract: nothing is converted, what is stored is clean."""
+"""Strict fields: values are not converted between types, and text is normalized."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WHOLE_NUMBER = re.compile(r"-?\d{1,400}", re.ASCII)
 
 
 class QueryText(fields.String):
-    """Text in a query, cleaned as what it is compared with was. Blank, it finds nothing."""
+    """Text in a query, normalized like stored text. Blank text matches nothing."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, *args, **kwargs)
@@ -86,7 +86,7 @@ class Flag(fields.Boolean):
 
 
 class Number(fields.Float):
-    """A JSON number: finite, and no text that looks like one."""
+    """A finite JSON number. Text that looks like a number is rejected."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> float:
         if not isinstance(value, int | float):
@@ -104,14 +104,14 @@ class QueryFlag(fields.Boolean):
 
 
 class UtcTime(fields.DateTime):
-    """An RFC 3339 time; read with any offset and loaded in UTC, written in UTC with a `Z`."""
+    """An RFC 3339 time. It is read with any offset, and written in UTC with a `Z`."""
 
     def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> datetime:
         try:
             if _RFC_3339.fullmatch(value):
                 return datetime.fromisoformat(value.upper()).astimezone(UTC)
         except (TypeError, ValueError, OverflowError):
-            pass  # no text; no such day or hour; before the year 1 or after 9999 in UTC
+            pass  # not text; no such day or hour; outside the years 1 to 9999 in UTC
         raise ValidationError("Must be a time with an offset, like 2026-01-15T00:00:00Z.")
 
     def _serialize(self, value: datetime | None, *_args: Any, **_kwargs: Any) -> str | None:
@@ -119,5 +119,5 @@ class UtcTime(fields.DateTime):
 
 
 def rfc3339(value: datetime) -> str:
-    """`value` in UTC, as RFC 3339 §5.6 writes it."""
+    """Return a time in UTC, in the format of RFC 3339 §5.6."""
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import Select
 from sqlalchemy.orm import InstrumentedAttribute
 
-SelectT = TypeVar("SelectT", bound=Select[Any])
+from automart.core.db import SelectT
 
 
 def where_given(statement: SelectT, filters: Mapping[InstrumentedAttribute[Any], Any]) -> SelectT:

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a request that is sent twice is executed once and answered twice."""
+"""`Idempotency-Key`: a repeated request is executed once, and gets the same response."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class IdempotencyKey(Model):
 
 
 def idempotent(view: View) -> View:
-    """Support `Idempotency-Key` in a view that answers 201 or 202.
+    """Support `Idempotency-Key` in a view that responds 201 or 202.
 
     The key, the response and the view's changes are committed in one transaction, which is opened
     around the view.
@@ -109,8 +109,8 @@ def _claim(key: str, fingerprint: str) -> IdempotencyKey:
 
 def _fingerprint() -> str:
     """Return a hash of the method, path, query and body."""
-    # Keyed, for the body may hold a password, which a plain hash would let a thief of the database
-    # try out.
+    # The body may contain a password. A hash without a key would allow guesses by anyone who has a
+    # copy of the database.
     key = str(current_app.secret_key).encode()
     digest = hmac.new(key, f"{request.method} {request.path}?".encode(), hashlib.sha256)
     digest.update(request.query_string + b"\n")

@@ -1,4 +1,4 @@
-"""The media types that we read and write."""
+"""The media types of requests and responses."""
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"  # RFC 9457

@@ -1,4 +1,4 @@
-"""The OpenAPI document: what flask-smorest cannot know of our conventions is added here."""
+"""The OpenAPI document. Adds our conventions to what flask-smorest generates."""
 
 from __future__ import annotations
 
@@ -45,25 +45,25 @@ from automart.web.urls import (
 )
 
 OAUTH_REDIRECT = "oauth2-redirect.html"
-METHODS = frozenset({"get", "post", "put", "patch", "delete"})
+_OPERATIONS = frozenset({"get", "post", "put", "patch", "delete"})
 
 IF_MATCH = {
     "name": "If-Match",
     "in": "header",
     "schema": {"type": "string"},
-    "description": "Refuse with 412 if the thing has another `ETag` by now.",
+    "description": "An `ETag`. The request fails with 412 if the resource has changed since then.",
 }
 IF_NONE_MATCH = {
     "name": "If-None-Match",
     "in": "header",
     "schema": {"type": "string"},
-    "description": "Answer 304 if the thing still has this `ETag`.",
+    "description": "An `ETag`. The response is 304 if the resource has not changed since then.",
 }
 IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-    "description": "The same key, path and body within 24 hours are answered as the first time.",
+    "description": "A repeated request with this key within 24 hours gets the same response.",
 }
 PREFER = {
     "name": "Prefer",
@@ -81,8 +81,8 @@ SECURITY_SCHEMES: dict[str, dict[str, Any]] = {
     },
     "oauth2": {
         "type": "oauth2",
-        "description": "For people: the login page. Applications use PKCE (S256).",
-        # The addresses are filled in when the document is asked for.
+        "description": "For people: the login page. Applications must use PKCE (S256).",
+        # The URLs depend on the request, and are added when the document is served.
         "flows": {"authorizationCode": {"scopes": {}}},
     },
 }
@@ -92,17 +92,27 @@ def _header(description: str, kind: str = "string") -> dict[str, Any]:
     return {"description": description, "schema": {"type": kind}}
 
 
-ETAG = {"ETag": _header("The version, for `If-Match` and `If-None-Match`.")}
-LINK = {"Link": _header('The next page, as `rel="next"` (RFC 8288), while there is more.')}
-LOCATION = {"Location": _header("The absolute URL of the new thing.")}
-REPLAYED = {"Idempotent-Replayed": _header("`true` if it is answered again and not done again.")}
-REQUEST_ID = {"X-Request-ID": _header("The id that was sent, or else made, for this request.")}
-RETRY_AFTER = {"Retry-After": _header("Seconds until it is worth asking again.", "integer")}
-PREFERENCE_APPLIED = {"Preference-Applied": _header("The time that it would have waited.")}
+ETAG = {"ETag": _header("The version of the resource, for `If-Match` and `If-None-Match`.")}
+LINK = {
+    "Link": _header(
+        'The URL of the next page, as `rel="next"` (RFC 8288). Absent on the last page.'
+    )
+}
+LOCATION = {"Location": _header("The absolute URL of the new resource.")}
+REPLAYED = {
+    "Idempotent-Replayed": _header("`true` if this repeats the response to an earlier request.")
+}
+REQUEST_ID = {
+    "X-Request-ID": _header("The id of this request: the one that was sent, or a new one.")
+}
+RETRY_AFTER = {"Retry-After": _header("Seconds to wait before the next request.", "integer")}
+PREFERENCE_APPLIED = {
+    "Preference-Applied": _header("The accepted `wait`, if the job ended within that time.")
+}
 
 
 class Blueprint(flask_smorest.Blueprint):
-    """flask-smorest's blueprint with strict bodies, and with our conventions in the documents."""
+    """flask-smorest's blueprint with strict parsing, and with our conventions in the document."""
 
     ARGUMENTS_PARSER = StrictParser()
 
@@ -122,11 +132,10 @@ class Blueprint(flask_smorest.Blueprint):
 
 
 class Api(flask_smorest.Api):
-    """flask-smorest's Api whose errors are problem objects, and whose document knows by which
-    prefix the client came.
+    """flask-smorest's Api, with problem objects as errors and URLs relative to the client's prefix.
 
-    The document is built at the first request for it: that takes five times as long as the rest of
-    `create_app` (0.16 s and 0.03 s of processor), and workers and commands never need it.
+    The document is built at the first request for it. That takes five times as long as the rest of
+    `create_app` (0.16 s and 0.03 s of CPU time), and workers and commands never need it.
     """
 
     ERROR_SCHEMA = Problem
@@ -135,22 +144,22 @@ class Api(flask_smorest.Api):
         super().__init__()
         self._blueprints: list[flask_smorest.Blueprint] = []
         self._webhooks: dict[str, dict[str, Any]] = {}
-        self._making = Lock()
-        self._made: dict[str, Any] | None = None
+        self._build_lock = Lock()
+        self._built: dict[str, Any] | None = None
 
     def register_blueprint(self, blp: flask_smorest.Blueprint, **options: Any) -> None:
-        """Serve what is in a blueprint, and put it into the document."""
+        """Serve the views of a blueprint, and add them to the document."""
         self._app.register_blueprint(blp, **options)
         self._blueprints.append(blp)
 
     def describe_webhook(self, name: str, post: dict[str, Any]) -> None:
-        """Put into the document what we post to others, as an operation of theirs."""
+        """Add a webhook to the document, as an operation of its receivers."""
         self._webhooks[name] = {"post": post}
 
     def document(self) -> dict[str, Any]:
-        """The OpenAPI document, but for what depends on the request. Not to be changed."""
-        with self._making:
-            if self._made is None:
+        """Return the document without the parts that depend on the request. Do not modify it."""
+        with self._build_lock:
+            if self._built is None:
                 for blp in self._blueprints:
                     blp.register_views_in_doc(
                         self, self._app, self.spec, name=blp.name, parameters=None
@@ -159,9 +168,9 @@ class Api(flask_smorest.Api):
                 webhooks = copy.deepcopy(self._webhooks)
                 for operations in webhooks.values():
                     self.ma_plugin.resolver.resolve_operations(operations)
-                self._made = self.spec.to_dict() | {"webhooks": webhooks}
-                _document_not_found(self._made["paths"])
-        return self._made
+                self._built = self.spec.to_dict() | {"webhooks": webhooks}
+                _document_not_found(self._built["paths"])
+        return self._built
 
     @public
     def _openapi_json(self) -> Response:
@@ -179,14 +188,14 @@ class Api(flask_smorest.Api):
         """Leave errors to `automart.web.error_handlers`."""
 
     def _register_pagination_header(self) -> None:
-        """Leave out flask-smorest's: our pages have cursors."""
+        """Leave out flask-smorest's header: our pages have cursors."""
 
     def _register_responses(self) -> None:
         for status in HTTPStatus:
             if status >= 400:
                 response = {"description": status_phrase(status), "schema": self.ERROR_SCHEMA}
                 prepare_response(response, self.spec, PROBLEM_JSON)
-                # `_document_not_found` refers to this one after the others were resolved.
+                # `_document_not_found` adds its references after the others were resolved.
                 lazy = status != HTTPStatus.NOT_FOUND
                 self.spec.components.response(status_name(status), response, lazy=lazy)
         default = {"description": "A problem (RFC 9457)", "schema": self.ERROR_SCHEMA}
@@ -195,7 +204,7 @@ class Api(flask_smorest.Api):
 
 
 def create_api(app: Flask, *, title: str, version: str, description: str) -> Api:
-    """The Api of `app`, with `/openapi.json`, and `/docs` from the assets on this machine."""
+    """Return the Api of `app`, with `/openapi.json`, and `/docs` without external assets."""
     app.config.update(
         API_TITLE=title,
         API_VERSION=version,
@@ -204,7 +213,7 @@ def create_api(app: Flask, *, title: str, version: str, description: str) -> Api
         API_SPEC_OPTIONS={"info": {"description": description}},
     )
     app.url_map.converters["id"] = IdConverter
-    app.url_map.merge_slashes = False  # one URL for one thing, and no redirect that is HTML
+    app.url_map.merge_slashes = False  # one URL per resource, and no redirects with HTML
     app.before_request(refuse_malformed_host)
     for finish in (_drop_empty_body, link_to_next_page, version_response):
         app.after_request(finish)
@@ -233,7 +242,7 @@ def create_api(app: Flask, *, title: str, version: str, description: str) -> Api
 @public
 def _docs() -> Response:
     if not is_at_loopback() and not is_at_public_host():
-        # At this host nobody could log in.
+        # The login page does not work at this host.
         response = make_response(redirect(absolute_url("docs")))
         response.headers["Cache-Control"] = "no-store"
         return response
@@ -251,7 +260,7 @@ def _docs() -> Response:
 def _docs_asset(name: str) -> Response:
     folder = swagger_ui.SWAGGER_UI_PY_ROOT / "static"
     response = send_from_directory(folder, name, max_age=86_400)
-    if name == OAUTH_REDIRECT:  # a page of one script, which hands the code to the one that waits
+    if name == OAUTH_REDIRECT:  # its script passes the code to the page that opened it
         response.headers["Content-Security-Policy"] = (
             "default-src 'none'; script-src 'unsafe-inline'; frame-ancestors 'none'"
         )
@@ -265,14 +274,14 @@ def _id_parameter(_converter: IdConverter) -> dict[str, Any]:
 def _without_null_default(
     _converter: Any, _field: Any, ret: dict[str, Any], **_context: Any
 ) -> dict[str, Any]:
-    """That nothing is assumed goes without saying."""
+    """Leave out `default: null`, which means that there is no default."""
     if ret.get("default", ret) is None:
         del ret["default"]
     return {}
 
 
 def _drop_empty_body(response: Response) -> Response:
-    """flask-smorest calls the body of a 204 JSON, but there is none."""
+    """Remove the body and the Content-Type that flask-smorest gives a 204."""
     if response.status_code == HTTPStatus.NO_CONTENT:
         response.set_data(b"")
         del response.headers["Content-Type"]
@@ -282,7 +291,7 @@ def _drop_empty_body(response: Response) -> Response:
 def _document_conventions(
     doc: dict[str, Any], info: dict[str, Any], *, method: str, **_context: Any
 ) -> dict[str, Any]:
-    """Add the headers and errors that follow from what kind of operation it is."""
+    """Add the headers and errors that follow from the kind of operation."""
     parameters = doc.setdefault("parameters", [])
     responses = doc.setdefault("responses", {})
     _document_access(doc, info)
@@ -293,7 +302,7 @@ def _document_conventions(
         errors |= {400, 422}
     if info.get("can_wait"):
         parameters.append(PREFER)
-        responses[200] = responses[202] | {"description": "The job, which ended in time"}
+        responses[200] = responses[202] | {"description": "The job, which has ended"}
     if method == "get":
         parameters.append(IF_NONE_MATCH)
         responses[304] = {"description": HTTPStatus.NOT_MODIFIED.phrase}
@@ -314,7 +323,7 @@ def _document_not_found(paths: dict[str, dict[str, Any]]) -> None:
         if "{" not in path:
             continue
         for method, operation in operations.items():
-            if method in METHODS:
+            if method in _OPERATIONS:
                 operation["responses"].setdefault("404", not_found)
 
 
@@ -326,16 +335,17 @@ def _rename_statuses(responses: dict[Any, Any]) -> None:
 
 
 def _document_access(doc: dict[str, Any], info: dict[str, Any]) -> None:
-    """Say who may call it, and what the others are answered."""
+    """Add who may call an operation, and the errors for everyone else."""
     access: Access | None = info.get("access")
     if access is None:
-        return  # `check_that_access_is_stated` names it, and all others, in one go
+        return  # `check_that_access_is_stated` reports all of them together
     if access.is_public:
         doc["security"] = []
         return
     doc["security"] = [{"bearer": []}, {"oauth2": []}]
-    told = info["docstring"]
-    told["description"] = "\n\n".join(filter(None, (told.get("description"), f"For: {access}")))
+    docs = info["docstring"]
+    requirement = f"Requires {access}."
+    docs["description"] = "\n\n".join(filter(None, (docs.get("description"), requirement)))
     responses = doc["responses"]
     responses.setdefault(401, "UNAUTHORIZED")
     responses.setdefault(403, "FORBIDDEN")
@@ -353,8 +363,8 @@ def _document_headers(
     }
     for status, response in responses.items():
         if isinstance(response, dict):
-            told = REQUEST_ID | headers.get(int(status), {})
-            response["headers"] = told | response.get("headers", {})
+            common = REQUEST_ID | headers.get(int(status), {})
+            response["headers"] = common | response.get("headers", {})
 
 
 def _is_page_query(parameter: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Lists by keyset: the cursor names the last row seen, so page 1,000 costs what page 1 does."""
+"""Keyset pagination: the cursor contains the last key, so page 1,000 is as fast as page 1."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def paginate(
     *,
     newest_first: bool = False,
 ) -> dict[str, Any]:
-    """One page of `statement` in the order of `key`, which must be unique and never change.
+    """Return a page of `statement` in the order of `key`, which must be unique and never change.
 
-    `query` is a loaded `PageQuery`. Raises `Invalid` for a cursor that is not of this list.
+    `query` is a loaded `PageQuery`. Raises `Invalid` for a cursor of another list.
     """
 
     def fetch(last: Any, count: int) -> list[Any]:
@@ -46,10 +46,10 @@ def paginate_by(
     key: InstrumentedAttribute[Any],
     query: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """One page of what `fetch` finds, as `paginate` has it, for lists that no one statement finds.
+    """Return a page like `paginate`, for lists that a single statement cannot find.
 
-    `fetch(last, count)` answers the first `count` rows whose key is beyond `last`, in order, or
-    beyond nothing if that is None.
+    `fetch(last, count)` returns, in order, the first `count` rows with keys after `last`. None is
+    the start of the list.
     """
     limit = min(query["limit"], LARGEST_PAGE)
     serializer = _serializer(query)
@@ -65,7 +65,7 @@ def paginate_by(
 
 
 def link_to_next_page(response: Response) -> Response:
-    """Say where the next page is (RFC 8288)."""
+    """Add the `Link` to the next page (RFC 8288)."""
     cursor = g.get("next_cursor")
     if cursor is not None and response.status_code == 200:
         query = urlencode(request.args.to_dict() | {"cursor": cursor})
@@ -75,7 +75,7 @@ def link_to_next_page(response: Response) -> Response:
 
 
 def _serializer(query: Mapping[str, Any]) -> URLSafeSerializer:
-    """Signs cursors for this list and these filters alone; any other use breaks the signature."""
+    """Return a serializer for cursors. They are signed for this list with these filters only."""
     filters = {name: str(value) for name, value in query.items() if name not in ("limit", "cursor")}
     salt = f"cursor {request.path} {sorted(filters.items())}"
     return URLSafeSerializer(current_app.secret_key or "", salt=salt)

@@ -1,4 +1,4 @@
-"""Reading of bodies and queries: strict JSON in, one list of errors with pointers out."""
+"""Parsing of bodies and queries: strict JSON, and all errors in one list with pointers."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from automart.core.errors import FIELDS_ARE_WRONG, Invalid, Malformed, UnsupportedMediaType
 from automart.web.media_types import JSON, MULTIPART
 
-# A body of a few bytes a mistake must not buy an answer of many.
-MOST_ERRORS_TOLD = 100
-# What RFC 3986 §3.5 lets stand in a fragment as it is.
+# Bounds the size of a response: a short body can have many errors.
+MAX_REPORTED_ERRORS = 100
+# The characters that RFC 3986 §3.5 allows unescaped in a fragment.
 FRAGMENT = "!$&'()*+,;=:@/?"
 
 
 class StrictParser(FlaskParser):
-    """webargs' parser, with the contract's words about media types, JSON and unknown fields."""
+    """webargs' parser, with strict rules for media types, JSON and unknown fields."""
 
     DEFAULT_UNKNOWN_BY_LOCATION = {  # noqa: RUF012 - webargs declares it so
         **FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION,
@@ -50,16 +50,20 @@ class StrictParser(FlaskParser):
             if len(values) > 1 and name not in query.multiple_keys
         ]
         if errors:
-            raise Invalid(FIELDS_ARE_WRONG, errors=errors[:MOST_ERRORS_TOLD])
+            raise Invalid(FIELDS_ARE_WRONG, errors=errors[:MAX_REPORTED_ERRORS])
         return query
 
     def load_files(self, req: Request, schema: marshmallow.Schema) -> Any:
-        """The files of a form and nothing else; the schema's `largest_body` is its limit."""
+        """Return the files of a form, and reject other fields. `largest_body` of the schema is the
+        limit of the body."""
         if req.mimetype != MULTIPART:
             raise UnsupportedMediaType(f"The body must be sent as {MULTIPART}.")
         req.max_content_length = getattr(schema, "largest_body", req.max_content_length)
         errors = [
-            {"detail": "Not a file that can be sent here.", "pointer": pointer_to((name,))}
+            {
+                "detail": "This field is not a file, or is not expected.",
+                "pointer": pointer_to((name,)),
+            }
             for name in req.form
         ]
         errors += [
@@ -74,22 +78,22 @@ class StrictParser(FlaskParser):
     def handle_error(
         self, error: marshmallow.ValidationError, *_args: Any, **_kwargs: Any
     ) -> NoReturn:
-        errors = islice(_located(error.messages_dict), MOST_ERRORS_TOLD)
+        errors = islice(_located(error.messages_dict), MAX_REPORTED_ERRORS)
         raise Invalid(FIELDS_ARE_WRONG, errors=list(errors))
 
 
 def read_body(req: Request) -> bytes:
-    """The whole body. Raises `RequestEntityTooLarge`."""
+    """Return the whole body. Raises `RequestEntityTooLarge`."""
     body = req.get_data(cache=True)
     limit = req.max_content_length
-    # One without a length, that is, in chunks, is cut off at the limit without a word.
+    # werkzeug silently truncates a chunked body, which has no length, at the limit.
     if req.content_length is None and limit is not None and len(body) >= limit:
         raise RequestEntityTooLarge
     return body
 
 
 def parse_json(body: bytes) -> Any:
-    """Parse as RFC 8259 has it: UTF-8, no NaN or Infinity, no name twice in an object."""
+    """Parse JSON (RFC 8259) in UTF-8. Raises `Malformed`, also for NaN and duplicate names."""
     try:
         return json.loads(
             body.decode("utf-8"),
@@ -109,7 +113,8 @@ def parse_json(body: bytes) -> Any:
 
 
 def _whole_number(digits: str) -> int | float:
-    """Beyond all that a field takes, it is infinity, as `1e999` is: Python parses it in no time."""
+    """Return an integer; infinity, as for `1e999`, if it is too long for any field. Parsing a very
+    long integer would take too much time."""
     return int(digits) if len(digits) < 400 else float(digits)
 
 
@@ -120,33 +125,33 @@ def _refuse_constant(name: str) -> NoReturn:
 def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a name stands twice in one object")
+        raise ValueError("an object has the same name twice")
     return found
 
 
 def _located(messages: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    """The errors of each location: `query` names parameters, all others point into the body."""
+    """Yield the errors of each location: parameters of a query, pointers into a body."""
     for location, found in messages.items():
-        for path, detail in _flat(found, ()):
+        for path, detail in _flatten(found, ()):
             if location == "query":
                 yield {"detail": detail, "parameter": path[0] if path else ""}
             else:
                 yield {"detail": detail, "pointer": pointer_to(path)}
 
 
-def _flat(messages: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+def _flatten(messages: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
     if isinstance(messages, Mapping):
         for key, below in messages.items():
             # marshmallow keeps what concerns a whole object under "_schema".
-            yield from _flat(below, path if key == "_schema" else (*path, str(key)))
+            yield from _flatten(below, path if key == "_schema" else (*path, str(key)))
     elif isinstance(messages, list):
         for message in messages:
-            yield from _flat(message, path)
+            yield from _flatten(message, path)
     else:
         yield path, str(messages)
 
 
 def pointer_to(path: tuple[str, ...]) -> str:
-    """A JSON pointer (RFC 6901 §6, as a URI fragment)."""
+    """Return a JSON pointer as a URI fragment (RFC 6901 §6)."""
     escaped = (part.replace("~", "~0").replace("/", "~1") for part in path)
     return "#" + quote("".join(f"/{part}" for part in escaped), FRAGMENT, errors="replace")

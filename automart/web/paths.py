@@ -1,4 +1,4 @@
-"""Paths that lead to others: `/`, `/v1`, and whatever has a slash too many."""
+"""The index at `/` and `/v1`, and redirects from paths with a final slash."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from automart.web.media_types import HTML, JSON
 from automart.web.urls import absolute_url, origin
 
 # rq-dashboard has paths with a final slash.
-LEFT_ALONE = "/rq/"
-# What RFC 3986 §3.4 allows in a query; % begins what is encoded already.
+NOT_REDIRECTED = "/rq/"
+# The characters that RFC 3986 §3.4 allows unescaped in a query, and the % of escaped ones.
 QUERY = "/?!$&'()*+,;=:@%[]"
 
 
 def init_paths(app: Flask) -> None:
     """Serve the index of `app`, and redirect paths with a final slash to those without."""
-    app.before_request(_settle_slashes)
+    app.before_request(_check_slashes)
     app.add_url_rule("/", "index", _index)
     app.add_url_rule("/v1", "index_of_v1", _index)
 
 
 def prefers_page() -> bool:
-    """Return whether the client would rather have a page than JSON, as browsers do."""
+    """Return whether the client prefers HTML to JSON, as browsers do."""
     return request.accept_mimetypes.best_match([JSON, HTML]) == HTML
 
 
-def _settle_slashes() -> Response | None:
-    # `request.path` has a single slash at its beginning, whatever was sent.
+def _check_slashes() -> Response | None:
+    # `request.path` begins with a single slash, whatever was sent.
     if request.environ.get("PATH_INFO", "").startswith("//"):
         raise NotFound("No path begins with two slashes.")
     path = request.path.removesuffix("/")
     is_longer = path != request.path and path and not path.endswith("/")
-    if not is_longer or request.path.startswith(LEFT_ALONE) or not _exists(path):
+    if not is_longer or request.path.startswith(NOT_REDIRECTED) or not _exists(path):
         return None
     location = origin() + quote(request.script_root + path, PATH)
     if request.query_string:

@@ -1,4 +1,4 @@
-"""What views answer."""
+"""Responses of views."""
 
 from __future__ import annotations
 

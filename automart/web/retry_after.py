@@ -10,10 +10,10 @@ _SECONDS = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 
 
 def parse_retry_after(header: str | None, now: float) -> float | None:
-    """Return the seconds to wait from `now` (a Unix time) on; None without a value that is valid.
+    """Return the seconds to wait, counted from `now` (a Unix time); None without a valid value.
 
-    urllib3's parser is no alternative: it reads the date format without a zone in local time, and
-    raises ValueError for a number of thousands of digits.
+    urllib3's parser is not used: it reads dates without a zone in local time, and raises ValueError
+    for numbers with thousands of digits.
     """
     value = (header or "").strip()
     if _SECONDS.fullmatch(value):

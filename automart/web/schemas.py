@@ -15,7 +15,7 @@ LARGEST_PAGE = 100
 
 
 class Schema(MarshmallowSchema):
-    """Base of all schemas. Unknown fields are refused."""
+    """Base of all schemas. Unknown fields are rejected."""
 
     class Meta:
         unknown = RAISE
@@ -45,7 +45,7 @@ class Resource(Output):
 
 
 class Query(Schema):
-    """A schema of query strings, which have no null."""
+    """A schema of query strings, which cannot express null."""
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
         field_obj.allow_none = False

@@ -1,4 +1,4 @@
-"""Proxies before us: whose word counts on who the client is, and by which address it came."""
+"""Trusted proxies, which report the address of the client and the host that it requested."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class TrustedProxies:
-    """WSGI middleware that heeds `X-Forwarded-For`, `-Proto` and `-Host` from trusted peers alone.
+    """WSGI middleware that uses `X-Forwarded-For`, `-Proto` and `-Host` from trusted peers only.
 
-    Each proxy appends the address that it was asked from, so the list is read from its end: the
-    first address that is no trusted proxy is the client. What stands before it, anyone may have
-    made up. From other peers these headers are removed.
+    Each proxy appends the address of its peer, so the list is read from its end: the first address
+    that is not a trusted proxy is the client. The client may have forged everything before it. From
+    other peers, these headers are removed.
     """
 
     def __init__(self, app: WSGIApplication, trusted: Sequence[Network]) -> None:
@@ -25,28 +25,28 @@ class TrustedProxies:
         self._trusted = trusted
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        told = {
+        forwarded = {
             name: _listed(environ.pop(f"HTTP_X_FORWARDED_{name}", ""))
             for name in ("FOR", "PROTO", "HOST")
         }
         if self._is_trusted(parsed_address(environ.get("REMOTE_ADDR"))):
-            self._heed(environ, told)
+            self._apply(environ, forwarded)
         return self._app(environ, start_response)
 
-    def _heed(self, environ: WSGIEnvironment, told: dict[str, list[str]]) -> None:
+    def _apply(self, environ: WSGIEnvironment, forwarded: dict[str, list[str]]) -> None:
         hops = 1
-        for word in reversed(told["FOR"]):
+        for word in reversed(forwarded["FOR"]):
             address = parsed_address(word)
             if address is None:
-                break  # what is before this proxy is unknown; the proxy itself is not
+                break  # the peer of this proxy is unknown, but the proxy itself is known
             environ["REMOTE_ADDR"] = str(address)
             if not self._is_trusted(address):
                 break
             hops += 1
-        scheme = _told_by_first_proxy(told["PROTO"], hops).lower()
+        scheme = _from_outermost_proxy(forwarded["PROTO"], hops).lower()
         if scheme in ("http", "https"):
             environ["wsgi.url_scheme"] = scheme
-        host = _told_by_first_proxy(told["HOST"], hops)
+        host = _from_outermost_proxy(forwarded["HOST"], hops)
         if host:
             environ["HTTP_HOST"] = host
 
@@ -55,7 +55,8 @@ class TrustedProxies:
 
 
 def parsed_address(text: str | None) -> Address | None:
-    """The address, also one with a port; None if it is none. IPv4 within IPv6 is IPv4."""
+    """Return an address, with or without a port in `text`; None if it is invalid. An IPv4-mapped
+    IPv6 address becomes IPv4."""
     text = (text or "").strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]
@@ -69,7 +70,7 @@ def parsed_address(text: str | None) -> Address | None:
 
 
 def network_of(text: str | None) -> str:
-    """The address, or of IPv6 the network that one household or server has."""
+    """Return an IPv4 address, or the /64 of an IPv6 address, which one household or server has."""
     address = parsed_address(text)
     if address is None:
         return "unknown"
@@ -82,6 +83,7 @@ def _listed(header: str) -> list[str]:
     return [word.strip() for word in header.split(",") if word.strip()]
 
 
-def _told_by_first_proxy(words: list[str], hops: int) -> str:
-    """What the outermost of our proxies said: one word each if they append, else one in all."""
+def _from_outermost_proxy(words: list[str], hops: int) -> str:
+    """Return what the outermost trusted proxy reported: proxies append their value, or replace all
+    values by one."""
     return words[-min(hops, len(words))] if words else ""

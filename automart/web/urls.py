@@ -1,4 +1,4 @@
-"""Absolute URLs, as the client that came by `/api` or by the root will want to follow them."""
+"""Absolute URLs. They keep the prefix of the request, `/api` or none."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 
 
 class IdConverter(IntegerConverter):
-    """An id in a path, written in one way only. One that no database can hold does not match, and
-    so is a 404."""
+    """An id in a path, in one notation only. An id that is too large for the database does not
+    match, and so is a 404."""
 
     regex = "[1-9][0-9]{0,18}"
 
@@ -54,20 +54,22 @@ def _is_valid(parse: Callable[[str], object], text: str) -> bool:
 
 
 def url_root() -> str:
-    """Scheme and host of every absolute URL: `PUBLIC_URL`, or what the client asked for."""
+    """Return scheme and host of absolute URLs: `PUBLIC_URL`, or those of the request."""
     settings = current_settings()
     return settings.public_url or request.host_url.rstrip("/")
 
 
 def origin() -> str:
-    """Return the URL root to which a client comes back: the host that it asked for if that is a
-    name of this machine, for tokens and sessions are kept by the browser for that name alone; else
-    the same as `url_root`."""
+    """Return the URL root for redirects: the requested host if it is a name of this machine,
+    otherwise `url_root`.
+
+    Browsers keep tokens and sessions per host name, so a redirect must not change it.
+    """
     return request.host_url.rstrip("/") if is_at_loopback() else url_root()
 
 
 def is_at_loopback() -> bool:
-    """Return whether the client asked for `localhost`, `127.0.0.1` or another such name."""
+    """Return whether the requested host is `localhost`, `127.0.0.1` or another loopback name."""
     try:
         name = urlsplit(f"//{request.host}").hostname or ""
     except ValueError:
@@ -79,7 +81,7 @@ def is_at_loopback() -> bool:
 
 
 def is_at_public_host() -> bool:
-    """Return whether the client asked for the host of `PUBLIC_URL`, or there is no such setting."""
+    """Return whether the requested host is that of `PUBLIC_URL`, or there is no such setting."""
     public = urlsplit(url_root().lower())
     default_port = {"http": ":80", "https": ":443"}[public.scheme]
     name = public.netloc.removesuffix(default_port)
@@ -87,12 +89,11 @@ def is_at_public_host() -> bool:
 
 
 def refuse_malformed_host() -> None:
-    """Raise `Malformed` for a Host header that is none, as RFC 9112 §3.2 wants it: no link could be
-    made of it."""
+    """Raise `Malformed` for an invalid Host header (RFC 9112 §3.2), which would break links."""
     if "Host" in request.headers and not request.host:
         raise Malformed("The Host header is malformed.")
 
 
 def absolute_url(endpoint: str, **values: Any) -> str:
-    """The absolute URL of `endpoint`, for use in a request."""
+    """Return the absolute URL of `endpoint`. Needs a request."""
     return url_root() + url_for(endpoint, **values)

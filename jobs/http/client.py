@@ -76,7 +76,7 @@ def post(
     sock = _connect(addresses, connection.port, deadline)
     if target.scheme == "https":
         sock = _secure(sock, host, tls or default_tls(), deadline)
-    with closing(sock), _described("waiting for the answer", deadline):
+    with closing(sock), _described("waiting for the response", deadline):
         connection.sock = cast("socket.socket", Transport(sock, deadline))
         ours = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", "Connection": "close"}
         # A receiver may respond and close before it has read everything. Its response counts.
@@ -194,29 +194,29 @@ def _described(doing: str, deadline: Deadline) -> Iterator[None]:
     except TimeoutError:
         raise _late(doing, deadline) from None
     except (OSError, HTTPException) as error:
-        raise NoResponse(_reason(error)) from error
+        raise NoResponse(_explain(error)) from error
 
 
 def _late(doing: str, deadline: Deadline) -> NoResponse:
     return NoResponse(f"The time of {deadline.seconds:g} seconds ran out while {doing}.")
 
 
-def _reason(error: OSError | HTTPException) -> str:
+def _explain(error: OSError | HTTPException) -> str:
     match error:
         case ssl.SSLCertVerificationError():
             return f"The certificate was not accepted: {error.verify_message.rstrip('.')}."
         case ssl.SSLError():
             return f"TLS failed: {(error.reason or 'no reason given').replace('_', ' ').lower()}."
         case RemoteDisconnected():
-            return "The connection was closed without an answer."
+            return "The connection was closed without a response."
         case ConnectionRefusedError():
             return "The connection was refused."
         case ConnectionError():
-            return "The connection was broken off."
+            return "The connection was lost."
         case OSError():
             reason = os.strerror(error.errno) if error.errno else "no reason given"
             return f"The connection failed: {reason}."
         case BadStatusLine() | UnknownProtocol():
-            return "The answer is not HTTP."
+            return "The response is not HTTP."
         case _:
-            return "The head of the answer is too large."
+            return "The headers of the response are too large."

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 LARGEST_HEAD = 65_536
 # Far more than the text that is kept needs, chunk sizes and their extensions included.
-LARGEST_BODY = 65_536
+LARGEST_RESPONSE_BODY = 65_536
 
 _PIECE = 16_384
 # The most that http.client accepts, without the empty line at the end.
@@ -116,7 +116,7 @@ def _read_final_head(received: _Received, buffered: io.BufferedIOBase) -> bytes:
             if line not in (b"\r\n", b"\n"):
                 continue
             if not _INTERIM.match(lines[0]):
-                received.left += LARGEST_BODY
+                received.left += LARGEST_RESPONSE_BODY
                 break
             lines.clear()
     except LineTooLong:

@@ -26,7 +26,7 @@ class TestCreating:
     def test_an_id_that_is_there_is_a_conflict(self, client: FlaskClient) -> None:
         client.post("/v1/makes", json=ASTON_MARTIN)
         problem = assert_problem(client.post("/v1/makes", json={"id": 440, "name": "Acura"}), 409)
-        assert problem["detail"] == "There is one with this id already."
+        assert problem["detail"] == "This id is already taken."
         assert client.get("/v1/makes/440").json["name"] == "Aston Martin"
 
     @pytest.mark.parametrize(

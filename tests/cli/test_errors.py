@@ -37,7 +37,7 @@ class TestErrors:
         monkeypatch.setenv("VEHICLE_SYNC_AT", "half past three")
         result = type_in("sync")
         assert result.exit_code == 1
-        assert result.stderr.startswith("Error: These settings are wrong:")
+        assert result.stderr.startswith("Error: These settings are invalid:")
         assert "NHTSA_URL: Must be" in result.stderr
         assert "VEHICLE_SYNC_AT: Must be" in result.stderr
 

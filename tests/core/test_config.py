@@ -35,7 +35,7 @@ def mistakes(folder: Path, **environment: str) -> dict[str, str]:
     with pytest.raises(SettingsError) as error:
         read(folder, **environment)
     first, *lines = str(error.value).splitlines()
-    assert first == "These settings are wrong:"
+    assert first == "These settings are invalid:"
     return dict(line.strip().split(": ", 1) for line in lines)
 
 
@@ -237,14 +237,14 @@ def test_a_file_that_is_empty_or_below_a_file_or_no_text_is_a_mistake(tmp_path: 
     )
     assert told["REDIS_URL"] == "The file that REDIS_URL_FILE names is empty."
     assert told["DATABASE_URL"].startswith("Not a directory:")
-    assert told["SECRET_KEY"] == "Is not UTF-8 text."
+    assert told["SECRET_KEY"] == "Not UTF-8 text."
 
 
 @pytest.mark.parametrize("name", ["VEHICLE_SYNC_AT", "TRUSTED_PROXIES", "PHOTO_STORAGE"])
 def test_a_comment_behind_a_value_is_refused(tmp_path: Path, name: str) -> None:
     """As `EnvironmentFile=` of systemd hands it over."""
     told = mistakes(tmp_path, **{name: "10.0.0.1   # in UTC"})
-    assert told == {name: "Contains a comment (#). Put comments on lines of their own."}
+    assert told == {name: "Contains a comment (#). Move it to a line of its own."}
 
 
 def test_a_secret_key_may_contain_anything(tmp_path: Path) -> None:

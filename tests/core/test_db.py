@@ -24,7 +24,7 @@ from automart.core.db import (
     release_connection,
     transaction,
 )
-from automart.core.schema_version import impatient_engine
+from automart.core.schema_version import short_timeout_engine
 from automart.core.storage import current_storage
 from automart.customers import photos
 from automart.inventory.models import Car
@@ -130,7 +130,7 @@ class TestTransaction:
         assert db.session.get_one(VehicleMake, 1).name == "Honda"
 
     def test_it_cannot_be_ended_from_within(self, app: Flask) -> None:
-        with pytest.raises(RuntimeError, match="from within"), transaction():
+        with pytest.raises(RuntimeError, match="inside transaction"), transaction():
             release_connection()
 
 
@@ -168,7 +168,7 @@ def test_postgresql_is_told_what_not_to_wait_for(app: Flask, settings: Settings)
         for _ in range(2):
             assert told_settings(connection) == POSTGRESQL_SETTINGS.keys()
             connection.rollback()
-    with impatient_engine(settings).connect() as connection:
+    with short_timeout_engine(settings).connect() as connection:
         assert told_settings(connection) == {"statement_timeout"}
 
 

@@ -96,7 +96,7 @@ class TestLogs:
         assert first == {
             "event": "request",
             "level": "info",
-            "logger": "automart.core.logging",
+            "logger": "automart.web.request_logging",
             "request_id": "abc",
             "method": "GET",
             "path": "/api/v1/makes",

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from automart.cli.customers import customers_app
 from automart.core.config import Settings
-from automart.core.csv_import import defused, restored
+from automart.core.csv_import import escape_formula, unescape_formula
 from automart.core.db import db, transaction
 from automart.customers import csv as customers_csv
 from automart.customers.csv import EXPORTED
@@ -106,11 +106,11 @@ O\tD'Arcy\t\t\t8"""
         r"line 3: first_name: Must not be blank\.\n"
         r"line 4: last_name: Control characters are not allowed\.\n"
         r"line 6: email: Not a valid email address\.\n"
-        r"line 7: It has 2 cells, and the first line 4\.\n"
-        r"line 8: It is not UTF-8\.\n"
-        r"line 9: It is not CSV: .*\.\n"
+        r"line 7: It has 2 cells, but the first line has 4\.\n"
+        r"line 8: This is not UTF-8\.\n"
+        r"line 9: This is not CSV: .*\.\n"
         r"line 10: first_name: Control characters are not allowed\.\n"
-        r"line 12: It is not CSV: .*\.\n"
+        r"line 12: This is not CSV: .*\.\n"
     )
 
     def test_one_bad_line_and_nothing_is_imported(self, run: Run, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ O\tD'Arcy\t\t\t8"""
         ("content", "told"),
         [
             ("", "The file is empty."),
-            ("first_name,last_name,nickname\nA,B,C\n", "not known: 'nickname'"),
+            ("first_name,last_name,nickname\nA,B,C\n", "unknown columns: 'nickname'"),
             ("first_name,email\nA,\n", "must name the columns: last_name"),
             ("first_name,last_name,last_name\nA,B,C\n", "names a column twice"),
             (b"\x89PNG\r\n\x1a\n", "not known"),
@@ -205,12 +205,12 @@ class TestExport:
 
 @given(st.text() | st.text("'=+-@,;\" \ta", max_size=12))
 def test_defusing_can_be_undone_and_leaves_no_formula(cell: str) -> None:
-    assert restored(defused(cell)) == cell
-    assert not re.search(r"(^|[,;|\"\t\r\n])\s*[=+\-@]", defused(cell))
+    assert unescape_formula(escape_formula(cell)) == cell
+    assert not re.search(r"(^|[,;|\"\t\r\n])\s*[=+\-@]", escape_formula(cell))
 
 
 @pytest.mark.parametrize("cell", ["\t" * 131_072, "\t " * 65_536, "," * 131_072, ", '" * 43_690])
 def test_the_largest_cell_takes_no_longer_than_others(cell: str) -> None:
     """With each space looked through from each before it, this takes minutes."""
-    assert defused(f"{cell}x") == restored(f"{cell}x") == f"{cell}x"
-    assert restored(defused(f"{cell}=1")) == f"{cell}=1"
+    assert escape_formula(f"{cell}x") == unescape_formula(f"{cell}x") == f"{cell}x"
+    assert unescape_formula(escape_formula(f"{cell}=1")) == f"{cell}=1"

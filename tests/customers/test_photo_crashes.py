@@ -26,7 +26,7 @@ from automart.core.errors import Unavailable
 from automart.core.storage import Storage
 from automart.customers.models import TOKEN_LENGTH, Customer, OrphanedPhoto
 from automart.customers.photos import GRACE, MOST_FAILURES, delete_loose, give, stored
-from jobs.housekeeping import chores
+from jobs.housekeeping import all_tasks
 from tests.customers.killed_upload import POINTS
 from tests.customers.pictures import files_in, jpeg, upload
 from tests.support import people
@@ -185,7 +185,7 @@ def test_what_takes_longer_goes_in_several_rounds(
 
 
 def test_housekeeping_does_it(settings: Settings) -> None:
-    assert delete_loose in [chore.do for chore in chores(settings)]
+    assert delete_loose in [task.function for task in all_tasks(settings)]
 
 
 def test_replacing_under_load(

@@ -88,8 +88,8 @@ class TestImport:
             "Honda,Civic,2024,red,49.9,wba00000000abcde3,1,": "vin: There is a car with",
             "Honda,Civic,2024,red,49.9,WBA00000000000001,99,": "dealer_id: There is no dealer 99.",
             "Honda,Civic,2024,red,49.9,WBA00000000000001,1,sold": "status: ",
-            "Honda,Civic": "It has 2 cells, and the first line 8.",
-            "Honda,Civic,2024,r\udce9d,49.9,WBA00000000000001,1,": "It is not UTF-8.",
+            "Honda,Civic": "It has 2 cells, but the first line has 8.",
+            "Honda,Civic,2024,r\udce9d,49.9,WBA00000000000001,1,": "This is not UTF-8.",
         }
         result = self.run(tmp_path, HEADER, GOOD[0], *bad, GOOD[1], options=("--keep-good",))
         assert result.exit_code == 3
@@ -136,7 +136,7 @@ class TestImport:
         [
             ("", "The file is empty."),
             ("brand,model", "must name the columns: year, color, daily_price, vin, dealer_id."),
-            (f"{HEADER},wheels", "not known: 'wheels'"),
+            (f"{HEADER},wheels", "unknown columns: 'wheels'"),
             (f"{HEADER},VIN", "names a column twice"),
         ],
     )

@@ -9,7 +9,7 @@ import pytest
 
 from automart.background import Job, JobState
 from automart.core.db import db, transaction
-from jobs.housekeeping import Chore, start_nightly_sync
+from jobs.housekeeping import Task, start_nightly_sync
 from tests.support.sync import the_job
 from tests.support.web import at_once
 
@@ -83,9 +83,9 @@ def test_the_nightly_sync_waits_for_the_end_of_another(app, client, nightly):
 
 def test_a_chore_is_done_when_it_is_due_and_not_before():
     done = []
-    chore = Chore(5, lambda: done.append(1))
+    task = Task(5, lambda: done.append(1))
     for now in (0, 1, 4.9, 5, 9, 10, 20):
-        chore.do_if_due(now)
+        task.run_if_due(now)
 
     assert len(done) == 4
 

@@ -480,7 +480,7 @@ class TestTime:
             send_to(peer, timeout=0.2)
 
         assert str(failed.value) == (
-            "The time of 0.2 seconds ran out while waiting for the answer."
+            "The time of 0.2 seconds ran out while waiting for the response."
         )
 
     def test_silence_instead_of_tls(self, authority: Authority) -> None:
@@ -558,7 +558,7 @@ class TestLimits:
         with Peer(_endless(beginning, more)) as peer, pytest.raises(NoResponse) as failed:
             send_to(peer)
 
-        assert str(failed.value) == "The head of the answer is too large."
+        assert str(failed.value) == "The headers of the response are too large."
 
     @pytest.mark.parametrize("status", [200, 204, 410, 500])
     @pytest.mark.parametrize(
@@ -615,12 +615,12 @@ class TestTrouble:
     @pytest.mark.parametrize(
         ("data", "reason"),
         [
-            (b"", "The connection was closed without an answer."),
-            (b"HTTP/1.1 ", "The answer is not HTTP."),
-            (b"220 smtp.example ESMTP\r\n", "The answer is not HTTP."),
-            (b"HTTP/1.1 OK\r\n\r\n", "The answer is not HTTP."),
-            (b"HTTP/3 200 OK\r\n\r\n", "The answer is not HTTP."),
-            (b"\x00\xff\xfe" * 100, "The answer is not HTTP."),
+            (b"", "The connection was closed without a response."),
+            (b"HTTP/1.1 ", "The response is not HTTP."),
+            (b"220 smtp.example ESMTP\r\n", "The response is not HTTP."),
+            (b"HTTP/1.1 OK\r\n\r\n", "The response is not HTTP."),
+            (b"HTTP/3 200 OK\r\n\r\n", "The response is not HTTP."),
+            (b"\x00\xff\xfe" * 100, "The response is not HTTP."),
         ],
     )
     def test_an_answer_that_is_none_is_told(self, data: bytes, reason: str) -> None:
@@ -652,8 +652,8 @@ class TestTrouble:
             send_to(peer)
 
         assert str(failed.value) in (
-            "The connection was broken off.",
-            "The connection was closed without an answer.",  # where the reset came late
+            "The connection was lost.",
+            "The connection was closed without a response.",  # where the reset came late
         )
 
     @pytest.mark.parametrize(

@@ -218,9 +218,9 @@ class TestAProcessThatHangs:
 
     PATCH = """
 from jobs import pulse, rq_workers
-pulse.SILENCE_ALLOWED = 4
-pulse.BEATS_EVERY = 0.5
-rq_workers.LOOKED_AFTER_EVERY = rq_workers._Worker.dequeue_timeout = 1
+pulse.MAX_SILENCE = 4
+pulse.BEAT_INTERVAL = 0.5
+rq_workers.MONITORING_SECONDS = rq_workers._Worker.dequeue_timeout = 1
 """
 
     @pytest.fixture

@@ -1,4 +1,4 @@
-"""rq-dashboard: who may look, and that nobody changes anything there."""
+"""rq-dashboard: who may open it, and that nobody can change anything there."""
 
 from __future__ import annotations
 
@@ -39,10 +39,15 @@ def job(app: Flask) -> rq.job.Job:
 
 
 def log_in(browser: FlaskClient, page: str, *, is_admin: bool) -> str:
-    """Fill in the login page as a person does. Answers where it leads to."""
+    """Fill in the login page as a person does. Return where it leads to."""
     answer = pages.log_in(browser, people.make_user(is_admin=is_admin).email, where=page)
     assert answer.status_code == 303
     return answer.location
+
+
+def test_other_requests_run_none_of_its_hooks(app: Flask) -> None:
+    modules = {hook.__module__ for hook in app.before_request_funcs[None]}
+    assert not any("dashboard" in module for module in modules)
 
 
 class TestPeople:

@@ -45,7 +45,7 @@ def test_wrong_settings_end_it_with_one_message(program: tuple[str, ...], tmp_pa
     )
     assert done.returncode == 1
     first, *lines = done.stderr.splitlines()
-    assert first == "These settings are wrong:"
+    assert first == "These settings are invalid:"
     assert [line.split(":")[0].strip() for line in lines] == sorted(wrong)
 
 

@@ -82,7 +82,7 @@ class TestReady:
     def test_answers_though_the_database_and_redis_hang(
         self, ask: Callable[..., Any], silence: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(health, "PATIENCE_SECONDS", 0.05)
+        monkeypatch.setattr(health, "TIMEOUT_SECONDS", 0.05)
         response = ask(
             database_url=f"postgresql+psycopg://127.0.0.1:{silence}/x",
             redis_url=f"redis://127.0.0.1:{silence}",
@@ -196,7 +196,7 @@ class TestStarting:
     @pytest.mark.parametrize(
         ("wrong", "told"),
         [
-            ({"PORT": "http"}, "These settings are wrong:\n  PORT: Must be a port"),
+            ({"PORT": "http"}, "These settings are invalid:\n  PORT: Must be a port"),
             ({"DATABASE_URL": "sqlite:////nowhere/x.sqlite"}, "Error: The database cannot be used"),
         ],
     )

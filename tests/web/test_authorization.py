@@ -146,26 +146,31 @@ class TestRefusals:
         assert as_admin.get("/who").status_code == 200
         assert found == [None]
 
-    def test_a_foreign_blueprint_is_guarded_as_a_whole(
-        self, app: Flask, client: FlaskClient, as_user: FlaskClient, as_admin: FlaskClient
-    ) -> None:
+    def test_a_third_partys_blueprint_must_be_guarded(self, app: Flask) -> None:
         foreign = flask.Blueprint("foreign", "foreign")
         foreign.add_url_rule("/foreign", "it", silent)
         app.register_blueprint(foreign)
         with pytest.raises(RuntimeError, match="GET /foreign"):
             check_that_access_is_stated(app)
-        guard_blueprint(app, "foreign", Access(ADMIN))
+
+    def test_a_third_partys_blueprint_is_guarded_as_a_whole(
+        self, app: Flask, client: FlaskClient, as_user: FlaskClient, as_admin: FlaskClient
+    ) -> None:
+        foreign = flask.Blueprint("foreign", "foreign")
+        foreign.add_url_rule("/foreign", "it", silent)
+        guard_blueprint(foreign, Access(ADMIN))
+        app.register_blueprint(foreign)
         check_that_access_is_stated(app)
         statuses = [c.get("/foreign").status_code for c in (client, as_user, as_admin)]
         assert statuses == [401, 403, 200]
 
-    def test_a_foreign_blueprint_may_be_open_to_the_session_of_the_login_page(
+    def test_a_third_partys_blueprint_can_admit_the_session_of_the_login_page(
         self, app: Flask, client: FlaskClient, make_user: Callable[..., User]
     ) -> None:
         foreign = flask.Blueprint("foreign", "foreign")
         foreign.add_url_rule("/foreign", "it", silent)
+        guard_blueprint(foreign, Access(ADMIN), by_session=True)
         app.register_blueprint(foreign)
-        guard_blueprint(app, "foreign", Access(ADMIN), by_session=True)
         assert client.get("/foreign").status_code == 401
         log_in(client, make_user().email)
         assert client.get("/foreign").status_code == 403
@@ -188,7 +193,7 @@ class TestDocuments:
                     assert {"401", "403"} <= operation["responses"].keys(), (method, path)
         sync = document["paths"]["/v1/vehicle-syncs"]["post"]
         assert (
-            "For: An administrator or a service client with the scope `catalogue`."
+            "Requires an administrator, or a service client with the scope `catalogue`."
             in (sync["description"])
         )
 

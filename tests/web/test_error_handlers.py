@@ -131,7 +131,7 @@ def test_a_broken_check_of_the_database_is_409_without_its_name(app: Flask) -> N
         return ""
 
     response = app.test_client().post("/broken")
-    assert assert_problem(response, 409)["detail"] == "It conflicts with what is stored."
+    assert assert_problem(response, 409)["detail"] == "It conflicts with stored data."
 
 
 @pytest.mark.parametrize(("method", "status"), [("POST", 422), ("DELETE", 409)])

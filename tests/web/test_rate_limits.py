@@ -148,7 +148,7 @@ class TestCounting:
     ) -> None:
         now = 1000.0
         monkeypatch.setattr(rate_limits.time, "monotonic", lambda: now)
-        monkeypatch.setattr(rate_limits, "MOST_COUNTED_HERE", 10)
+        monkeypatch.setattr(rate_limits, "MAX_LOCAL_COUNTERS", 10)
         with redis.Redis.from_url(NOWHERE, retry=None) as client:
             limiter = RateLimiter(limits_of("2/second"), client)
             assert [limiter.hit("ann")[0].used for _ in range(2)] == [1, 2]
@@ -156,4 +156,4 @@ class TestCounting:
             assert limiter.hit("ann")[0].used == 1
             for number in range(30):
                 limiter.hit(str(number))
-            assert len(limiter._here._windows) <= 12
+            assert len(limiter._local._windows) <= 12

@@ -1,0 +1,44 @@
+"""Request ids, and one line in the log for each request."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+
+import structlog
+from flask import Flask, Response, g, request
+
+log = structlog.get_logger(__name__)
+
+# Other ids are replaced: they might forge lines of a log or break headers.
+VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}")
+
+
+def log_requests(app: Flask) -> None:
+    """Give every request an id, return it as `X-Request-ID`, and log one line per request."""
+    app.before_request(_start_request)
+    app.after_request(_log_request)
+
+
+def _start_request() -> None:
+    sent = request.headers.get("X-Request-ID", "")
+    g.request_id = sent if VALID_REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
+    g.started = time.perf_counter()
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+
+def _log_request(response: Response) -> Response:
+    if "request_id" in g:
+        response.headers["X-Request-ID"] = g.request_id
+        log.info(
+            "request",
+            method=request.method,
+            path=request.script_root + g.get("logged_path", request.path),
+            route=request.url_rule.rule if request.url_rule else None,
+            status=response.status_code,
+            duration_ms=round((time.perf_counter() - g.started) * 1000, 1),
+            address=request.remote_addr,
+        )
+    return response

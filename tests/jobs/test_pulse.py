@@ -1,0 +1,35 @@
+"""Heartbeats, which a parent reads from the memory that it shares with its fork."""
+
+import os
+import tempfile
+
+import pytest
+
+from jobs.pulse import Pulse
+
+
+def test_a_pulse_that_has_not_begun_is_not_overdue() -> None:
+    assert not Pulse().is_overdue
+
+
+def test_the_parent_sees_the_heartbeat_of_its_fork() -> None:
+    pulse = Pulse()
+    pulse.beat(-1)
+    assert pulse.is_overdue
+    child = os.fork()
+    if child == 0:
+        pulse.beat(60)
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert not pulse.is_overdue
+
+
+def test_it_needs_no_writable_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_args: object, **_kwargs: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+    pulse = Pulse()
+    pulse.beat(-1)
+    assert pulse.is_overdue
