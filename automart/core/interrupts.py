@@ -29,8 +29,8 @@ def end_at_interrupt() -> None:
 
 @contextmanager
 def interrupts_raised() -> Iterator[None]:
-    """Undo `end_at_interrupt` inside this context: Ctrl-C raises KeyboardInterrupt, so that a prompt
-    or a progress bar restores the terminal."""
+    """Undo `end_at_interrupt` inside this context: Ctrl-C raises KeyboardInterrupt, so that prompts
+    and progress bars restore the terminal."""
     was_default = signal.getsignal(signal.SIGINT) is signal.SIG_DFL
     if was_default:
         signal.signal(signal.SIGINT, signal.default_int_handler)

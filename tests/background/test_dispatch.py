@@ -1,4 +1,4 @@
-"""From the row to the worker's queue, with a Redis that comes and goes."""
+"""Dispatch of jobs from the database to the queues, with an unreliable Redis."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def redis_client(app, redis_url):
 
 @pytest.fixture
 def no_redis(app):
-    """As long as it is used, nobody listens where Redis should be."""
+    """Connect to an address where no Redis listens."""
     present = app.extensions["redis"]
     app.extensions["redis"] = connect("unix:///nowhere/redis.sock")
     yield
@@ -52,14 +52,14 @@ def waiting() -> list[uuid.UUID]:
 
 
 def time_passes(seconds: timedelta) -> None:
-    """As if what was dispatched had been dispatched so long before."""
+    """Move the time of all dispatches into the past."""
     with transaction():
         for job in db.session.query(Job).populate_existing():
             if job.dispatched_at is not None:
                 job.dispatched_at -= seconds
 
 
-def test_a_submitted_job_waits_in_the_queue_of_its_kind_under_its_own_id(app, redis_client):
+def test_a_submitted_job_is_in_the_queue_of_its_kind_under_its_id(app, redis_client):
     job = submit_one()
 
     message = rq.job.Job.fetch(str(job.id), connection=redis_client)
@@ -109,17 +109,17 @@ def test_a_job_that_is_due_later_is_dispatched_then(app):
     assert waiting() == [job.id]
 
 
-def test_jobs_whose_messages_an_emptied_redis_has_lost_are_dispatched_again(app, redis_client):
+def test_jobs_are_dispatched_again_after_redis_was_emptied(app, redis_client):
     jobs = sorted(submit_one().id for _ in range(3))
     redis_client.flushall()
-    assert dispatch_lost() == 0  # a moment ago, they might be on their way
+    assert dispatch_lost() == 0  # too early: they may still be on their way
     time_passes(MESSAGE_LOST_AFTER)
 
     assert dispatch_lost() == 3
     assert waiting() == jobs
 
 
-def test_a_message_that_a_worker_took_with_it_is_sent_again(app, redis_client):
+def test_a_message_that_died_with_its_worker_is_sent_again(app, redis_client):
     taken, left = submit_one(), submit_one()
     redis_client.lrem(rq.Queue(Queue.LONG, connection=redis_client).key, 1, str(taken.id))
     time_passes(MESSAGE_LOST_AFTER)
@@ -128,7 +128,7 @@ def test_a_message_that_a_worker_took_with_it_is_sent_again(app, redis_client):
     assert waiting() == sorted([taken.id, left.id])
 
 
-def test_messages_that_wait_for_long_are_not_sent_twice(app, redis_client):
+def test_a_message_that_waits_for_long_is_not_sent_twice(app, redis_client):
     submit_one()
     time_passes(timedelta(days=1))
 
@@ -154,7 +154,7 @@ def test_looking_for_lost_messages_without_redis_changes_nothing(app, no_redis):
     assert the_job().state is JobState.QUEUED
 
 
-def test_telling_a_worker_twice_does_no_harm(app, redis_client):
+def test_a_duplicate_message_does_no_harm(app, redis_client):
     job = submit_one()
     assert push([(job.id, kinds.VEHICLE_SYNC, 60)])
 
@@ -177,20 +177,20 @@ def test_jobs_are_kept_for_thirty_days_after_their_end(app):
 
 
 class TestLease:
-    def test_is_held_by_one_and_can_be_prolonged(self, app):
+    def test_a_lease_has_one_holder_who_can_prolong_it(self, app):
         first, second = uuid.uuid4(), uuid.uuid4()
 
-        assert hold_lease("chores", first, timedelta(minutes=1))
-        assert not hold_lease("chores", second, timedelta(minutes=1))
-        assert hold_lease("chores", first, timedelta(minutes=1))
-        assert hold_lease("other chores", second, timedelta(minutes=1))
+        assert hold_lease("housekeeping", first, timedelta(minutes=1))
+        assert not hold_lease("housekeeping", second, timedelta(minutes=1))
+        assert hold_lease("housekeeping", first, timedelta(minutes=1))
+        assert hold_lease("other housekeeping", second, timedelta(minutes=1))
 
-    def test_that_has_run_out_is_free(self, app):
-        assert hold_lease("chores", uuid.uuid4(), timedelta(seconds=-1))
-        assert hold_lease("chores", uuid.uuid4(), timedelta(minutes=1))
+    def test_an_expired_lease_is_free(self, app):
+        assert hold_lease("housekeeping", uuid.uuid4(), timedelta(seconds=-1))
+        assert hold_lease("housekeeping", uuid.uuid4(), timedelta(minutes=1))
 
 
-def test_old_jobs_are_deleted_few_at_a_time_and_all(app, monkeypatch):
+def test_all_old_jobs_are_deleted_in_small_batches(app, monkeypatch):
     monkeypatch.setattr(maintenance, "EXPIRED_AT_ONCE", 2)
     now = utcnow()
     with transaction():

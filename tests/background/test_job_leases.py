@@ -1,4 +1,4 @@
-"""A worker's hold on a job: taken once, checked with every write, lost for good."""
+"""Leases of running jobs: claimed once, checked with every write, never regained."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def job(app) -> Job:
 
 @pytest.fixture
 def orphaned(job):
-    """A job whose worker has not renewed its lease, and the claim of that worker."""
+    """Return a job whose lease has expired, and that lease."""
     held, _ = claim(job.id)
     let_the_lease_run_out(job.id)
     return held
@@ -99,14 +99,14 @@ def test_an_orphan_can_write_nothing_while_another_runs_its_job(orphaned):
     assert the_job().done == 3
 
 
-def test_renewing_keeps_a_job_from_being_queued_again(orphaned):
+def test_a_renewed_lease_does_not_expire(orphaned):
     orphaned.renew()
 
     assert requeue_orphans() == 0
     assert the_job().lease_until > utcnow() + LEASE / 2
 
 
-def test_a_job_that_is_handed_back_has_not_used_up_an_attempt(job):
+def test_a_requeued_job_has_not_used_an_attempt(job):
     held, _ = claim(job.id)
     with transaction():
         held.advance(2)
@@ -118,7 +118,7 @@ def test_a_job_that_is_handed_back_has_not_used_up_an_attempt(job):
     assert claim(job.id) is not None
 
 
-def test_a_job_that_gets_nowhere_is_given_up_after_three_deaths(job):
+def test_a_job_without_progress_fails_after_three_deaths_of_its_worker(job):
     for _ in range(3):
         assert the_job().state is JobState.QUEUED
         claim(job.id)
@@ -130,7 +130,7 @@ def test_a_job_that_gets_nowhere_is_given_up_after_three_deaths(job):
     assert the_job().attempts == 3
 
 
-def test_a_job_that_gets_on_survives_any_number_of_deaths(job):
+def test_a_job_with_progress_survives_any_number_of_deaths(job):
     for _ in range(6):
         held, _ = claim(job.id)
         with transaction():

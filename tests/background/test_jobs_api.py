@@ -1,4 +1,4 @@
-"""`/jobs`: to poll, to list and to cancel; and `Prefer: wait` where one is submitted."""
+"""`/jobs`: polling, listing and cancelling; and `Prefer: wait` at submission."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tests.support.http import assert_problem, at_once, parameters
 
 @pytest.fixture
 def job(app: Flask) -> Job:
-    """A queued job."""
+    """Return a queued job."""
     return add_job()
 
 
 @pytest.fixture
 def held(job: Job) -> JobLease:
-    """The claim to `job`, which runs."""
+    """Return the lease of `job`, which is running."""
     started = claim(job.id)
     assert started is not None
     return started[0]
@@ -42,9 +42,7 @@ def add_job() -> Job:
 
 
 class TestPolling:
-    def test_a_queued_job_is_shown_with_the_time_to_ask_again(
-        self, client: FlaskClient, job: Job
-    ) -> None:
+    def test_a_queued_job_has_a_retry_after(self, client: FlaskClient, job: Job) -> None:
         response = client.get(f"/jobs/{job.id}")
         assert response.status_code == 200
         assert int(response.headers["Retry-After"]) >= 1
@@ -64,7 +62,7 @@ class TestPolling:
             "attempts": 0,
         }
 
-    def test_a_running_job_shows_how_far_it_is(
+    def test_a_running_job_shows_its_progress(
         self, client: FlaskClient, job: Job, held: JobLease
     ) -> None:
         with transaction():
@@ -77,7 +75,7 @@ class TestPolling:
         assert response.json["started_at"] is not None
         assert response.json["attempts"] == 1
 
-    def test_a_job_that_succeeded_shows_its_result_and_need_not_be_asked_again(
+    def test_a_succeeded_job_shows_its_result_without_retry_after(
         self, client: FlaskClient, job: Job, held: JobLease
     ) -> None:
         with transaction():
@@ -89,7 +87,7 @@ class TestPolling:
         assert response.json["error"] is None
         assert response.json["finished_at"] >= response.json["started_at"]
 
-    def test_a_job_that_failed_shows_why(
+    def test_a_failed_job_shows_its_error(
         self, client: FlaskClient, job: Job, held: JobLease
     ) -> None:
         with transaction():
@@ -104,9 +102,7 @@ class TestPolling:
             "detail": "NHTSA did not answer.",
         }
 
-    def test_one_who_polls_is_told_when_nothing_has_changed(
-        self, client: FlaskClient, job: Job
-    ) -> None:
+    def test_polling_an_unchanged_job_is_304(self, client: FlaskClient, job: Job) -> None:
         etag = client.get(f"/jobs/{job.id}").headers["ETag"]
         again = client.get(f"/jobs/{job.id}", headers={"If-None-Match": etag})
         assert (again.status_code, again.data) == (304, b"")
@@ -114,24 +110,24 @@ class TestPolling:
         changed = client.get(f"/jobs/{job.id}", headers={"If-None-Match": etag})
         assert changed.json["state"] == "running"
 
-    def test_what_is_no_job_is_404(self, client: FlaskClient) -> None:
+    def test_an_unknown_job_is_404(self, client: FlaskClient) -> None:
         for text in (uuid.uuid4(), uuid.UUID(int=0), "1", "x", "%00", f"{uuid.uuid4().hex}"):
             assert_problem(client.get(f"/jobs/{text}"), 404)
             assert_problem(client.post(f"/jobs/{text}/cancel"), 404)
 
 
 class TestListing:
-    def test_the_newest_come_first(self, client: FlaskClient) -> None:
+    def test_jobs_are_listed_newest_first(self, client: FlaskClient) -> None:
         expected = [str(add_job().id) for _ in range(5)][::-1]
         first = client.get("/jobs?limit=3").json
         add_job()
         rest = client.get(f"/jobs?limit=3&cursor={first['next_cursor']}").json
         assert [item["id"] for item in first["items"] + rest["items"]] == expected
 
-    def test_each_is_shown_as_when_polled(self, client: FlaskClient, job: Job) -> None:
+    def test_a_listed_job_is_shown_like_a_polled_one(self, client: FlaskClient, job: Job) -> None:
         assert client.get("/jobs").json["items"] == [client.get(f"/jobs/{job.id}").json]
 
-    def test_they_are_filtered_by_kind_and_state(
+    def test_jobs_are_filtered_by_kind_and_state(
         self, client: FlaskClient, job: Job, held: JobLease
     ) -> None:
         queued = add_job()
@@ -142,11 +138,11 @@ class TestListing:
         assert [j["id"] for j in running] == [str(job.id)]
         assert client.get("/jobs?state=failed").json["items"] == []
 
-    def test_kinds_and_states_that_there_are_none_of_are_422(self, client: FlaskClient) -> None:
-        told = parameters(client.get("/jobs?kind=nap&state=asleep"))
-        assert told.keys() == {"kind", "state"}
-        assert "vehicle_sync" in told["kind"]
-        assert "queued" in told["state"]
+    def test_unknown_kinds_and_states_are_422(self, client: FlaskClient) -> None:
+        problem = parameters(client.get("/jobs?kind=nap&state=asleep"))
+        assert problem.keys() == {"kind", "state"}
+        assert "vehicle_sync" in problem["kind"]
+        assert "queued" in problem["state"]
 
 
 class TestCancelling:
@@ -169,15 +165,17 @@ class TestCancelling:
     ) -> None:
         with transaction():
             held.succeed(None)
-        told = assert_problem(client.post(f"/jobs/{job.id}/cancel"), 409)
-        assert told["detail"] == "The job has ended already: succeeded."
+        problem = assert_problem(client.post(f"/jobs/{job.id}/cancel"), 409)
+        assert problem["detail"] == "The job has ended already: succeeded."
         assert client.get(f"/jobs/{job.id}").json["state"] == "succeeded"
 
-    def test_of_many_at_once_one_does_it(self, client: FlaskClient, job: Job) -> None:
+    def test_one_of_many_concurrent_cancellations_succeeds(
+        self, client: FlaskClient, job: Job
+    ) -> None:
         answers = at_once(*[lambda: client.post(f"/jobs/{job.id}/cancel")] * 4)
         assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
 
-    def test_another_sync_can_be_started_then(self, client: FlaskClient) -> None:
+    def test_another_sync_can_be_started_after_a_cancellation(self, client: FlaskClient) -> None:
         add_make()
         first = client.post("/v1/vehicle-syncs").json
         assert_problem(client.post("/v1/vehicle-syncs", json={"make_ids": [HONDA]}), 409)
@@ -189,7 +187,7 @@ class TestCancelling:
 
 @pytest.fixture
 def busy() -> Iterator[None]:
-    """All places to wait in are taken."""
+    """Occupy all slots for waiting requests."""
     with ExitStack() as stack:
         while stack.enter_context(prefer_wait._slot()):
             pass
@@ -204,7 +202,7 @@ class TestWaiting:
             assert response.headers["Retry-After"] == "1"
         return response.status_code, response.headers.get("Preference-Applied")
 
-    def test_a_job_that_ends_in_time_is_answered_finished(
+    def test_a_job_that_ends_in_time_is_returned_as_ended(
         self, client: FlaskClient, run_jobs: Callable[[], None]
     ) -> None:
         def submit_and_wait() -> tuple[int, str | None]:
@@ -217,7 +215,7 @@ class TestWaiting:
             run_jobs()
             assert answer.result() == (200, "wait=20")
 
-    def test_the_finished_job_is_what_polling_shows(
+    def test_the_ended_job_is_shown_like_a_polled_one(
         self, client: FlaskClient, run_jobs: Callable[[], None]
     ) -> None:
         key = {"Idempotency-Key": "k"}
@@ -230,12 +228,12 @@ class TestWaiting:
         assert response.json == polled.json
         assert response.headers["ETag"] == polled.headers["ETag"]
 
-    def test_a_job_that_does_not_end_in_time_is_answered_as_it_is(
+    def test_a_job_that_does_not_end_in_time_is_returned_as_it_is(
         self, client: FlaskClient
     ) -> None:
         assert self.start(client, "wait=1") == (202, None)
 
-    def test_all_ways_to_ask_for_it_are_understood(
+    def test_every_form_of_the_preference_is_understood(
         self, client: FlaskClient, run_jobs: Callable[[], None], subtests: pytest.Subtests
     ) -> None:
         for prefer, applied in (
@@ -258,7 +256,7 @@ class TestWaiting:
                 assert response.status_code == 200
                 assert response.headers["Preference-Applied"] == applied
 
-    def test_what_cannot_be_understood_is_ignored(
+    def test_malformed_preferences_are_ignored(
         self, client: FlaskClient, subtests: pytest.Subtests
     ) -> None:
         for prefer in ("", "wait", "wait=", "wait=-1", "wait=1.5", "wait=ten", "wait=²", "await=9"):
@@ -271,7 +269,7 @@ class TestWaiting:
     def test_a_busy_server_does_not_wait(self, client: FlaskClient, busy: None) -> None:
         assert self.start(client, "wait=30") == (202, None)
 
-    def test_an_error_is_answered_at_once(self, client: FlaskClient) -> None:
+    def test_an_error_is_returned_at_once(self, client: FlaskClient) -> None:
         response = client.post(
             "/v1/vehicle-syncs", json={"make_ids": [1]}, headers={"Prefer": "wait=30"}
         )

@@ -1,4 +1,4 @@
-"""Who may do what only one process may do at a time."""
+"""Leases for what only one process may do at a time."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ OVER = timedelta(seconds=-1)
 
 @pytest.fixture(autouse=True)
 def _application(app: Flask) -> None:
-    """Leases stand in the database."""
+    """Leases are in the database."""
 
 
 class TestHoldLease:
-    def test_one_holder_keeps_all_others_out(self) -> None:
+    def test_a_lease_has_one_holder(self) -> None:
         first, second = uuid.uuid4(), uuid.uuid4()
         assert hold_lease("housekeeping", first, MINUTE) is True
         assert hold_lease("housekeeping", second, MINUTE) is False
         assert hold_lease("housekeeping", first, MINUTE) is True
 
-    def test_a_lease_that_has_run_out_is_taken_over(self) -> None:
+    def test_an_expired_lease_is_taken_over(self) -> None:
         first, second = uuid.uuid4(), uuid.uuid4()
         assert hold_lease("housekeeping", first, OVER) is True
         assert hold_lease("housekeeping", second, MINUTE) is True

@@ -1,4 +1,4 @@
-"""Who sees which jobs."""
+"""Which callers see which jobs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support import people
 
 
 def job_of(owner: str | None, kind: str | None = None) -> Job:
-    """A queued job of `owner`; of a kind of its own, unless `kind` is named."""
+    """Return a queued job of `owner`. Its default kind is one that no caller may start."""
     job = Job(kind=kind or "private", arguments={}, time_limit=60, owner=owner)
     with transaction():
         db.session.add(job)
@@ -38,17 +38,17 @@ def as_owner(app: Flask, user: User) -> FlaskClient:
 
 
 class TestVisibility:
-    def test_owners_see_their_own_and_no_others(
+    def test_owners_see_their_own_jobs_only(
         self, user: User, as_owner: FlaskClient, as_user: FlaskClient
     ) -> None:
-        mine, nobodys = job_of(user.caller_id), job_of(None)
-        assert seen_by(as_owner) == {str(mine.id)}
-        assert as_owner.get(f"/jobs/{mine.id}").status_code == 200
-        assert as_owner.get(f"/jobs/{nobodys.id}").status_code == 404
-        assert as_user.get(f"/jobs/{mine.id}").status_code == 404
+        owned, unowned = job_of(user.caller_id), job_of(None)
+        assert seen_by(as_owner) == {str(owned.id)}
+        assert as_owner.get(f"/jobs/{owned.id}").status_code == 200
+        assert as_owner.get(f"/jobs/{unowned.id}").status_code == 404
+        assert as_user.get(f"/jobs/{owned.id}").status_code == 404
         assert seen_by(as_user) == set()
 
-    def test_hidden_and_missing_look_alike(self, as_user: FlaskClient) -> None:
+    def test_hidden_and_missing_jobs_get_the_same_response(self, as_user: FlaskClient) -> None:
         hidden = job_of("user:0")
         missing = uuid.uuid4()
         answers = [as_user.get(f"/jobs/{job_id}").get_json() for job_id in (hidden.id, missing)]
@@ -58,11 +58,11 @@ class TestVisibility:
         ]
         assert details[0] == details[1]
 
-    def test_admins_see_all(self, as_admin: FlaskClient) -> None:
+    def test_admins_see_all_jobs(self, as_admin: FlaskClient) -> None:
         jobs = {str(job_of(owner).id) for owner in ("user:0", "client:a", None)}
         assert seen_by(as_admin) == jobs
 
-    def test_who_may_start_a_sync_sees_every_sync(
+    def test_callers_that_may_start_a_sync_see_every_sync(
         self, as_catalogue: FlaskClient, as_user: FlaskClient
     ) -> None:
         sync, other = job_of("user:0", "vehicle_sync"), job_of("user:0")
@@ -70,27 +70,27 @@ class TestVisibility:
         assert as_catalogue.get(f"/jobs/{other.id}").status_code == 404
         assert as_user.get(f"/jobs/{sync.id}").status_code == 404
 
-    def test_a_machine_without_the_scope_sees_no_sync(
+    def test_a_service_client_without_the_scope_sees_no_sync(
         self, app: Flask, make_client: Callable[..., Client]
     ) -> None:
         sync = job_of("user:0", "vehicle_sync")
         response = people.signed_in(app, make_client("metrics")).get(f"/jobs/{sync.id}")
         assert response.status_code == 404
 
-    def test_filters_do_not_widen_what_is_seen(self, as_user: FlaskClient) -> None:
+    def test_filters_do_not_show_hidden_jobs(self, as_user: FlaskClient) -> None:
         job_of("user:0", "vehicle_sync")
         listed = as_user.get("/jobs?kind=vehicle_sync&state=queued").get_json()
         assert listed["items"] == []
 
 
 class TestOwnership:
-    def test_the_caller_owns_what_they_start(self, as_catalogue: FlaskClient) -> None:
+    def test_callers_own_the_jobs_that_they_start(self, as_catalogue: FlaskClient) -> None:
         job_id = as_catalogue.post("/v1/vehicle-syncs").get_json()["id"]
         job = db.session.get_one(Job, uuid.UUID(job_id))
         assert job.owner is not None
         assert job.owner.startswith("client:")
 
-    def test_only_who_sees_a_job_cancels_it(
+    def test_only_callers_that_see_a_job_can_cancel_it(
         self, as_user: FlaskClient, as_catalogue: FlaskClient, as_admin: FlaskClient
     ) -> None:
         job_id = as_catalogue.post("/v1/vehicle-syncs").get_json()["id"]

@@ -1,4 +1,4 @@
-"""Settings: from the environment, typed and checked, all mistakes told together."""
+"""Settings from the environment: typed and validated, all errors reported together."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ POSTGRESQL = "postgresql://automart:hunter2@db.example/automart"
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An environment that says nothing."""
+    """Use an environment without settings."""
     monkeypatch.setattr(os, "environ", {})
 
 
@@ -31,7 +31,7 @@ def read(folder: Path, **environment: str) -> Settings:
 
 
 def mistakes(folder: Path, **environment: str) -> dict[str, str]:
-    """What is said of each wrong setting."""
+    """Return the message for each invalid setting."""
     with pytest.raises(SettingsError) as error:
         read(folder, **environment)
     first, *lines = str(error.value).splitlines()
@@ -39,7 +39,7 @@ def mistakes(folder: Path, **environment: str) -> dict[str, str]:
     return dict(line.strip().split(": ", 1) for line in lines)
 
 
-def test_nothing_needs_to_be_set_to_try_it_out(tmp_path: Path) -> None:
+def test_every_setting_has_a_default_for_trying_it_out(tmp_path: Path) -> None:
     settings = read(tmp_path)
     assert settings.database_url == f"sqlite:///{tmp_path}/instance/automart.sqlite"
     assert settings.is_sqlite
@@ -53,7 +53,7 @@ def test_nothing_needs_to_be_set_to_try_it_out(tmp_path: Path) -> None:
     assert settings.webhook_allow_private is False
 
 
-def test_what_is_set_but_empty_counts_as_not_set(tmp_path: Path) -> None:
+def test_an_empty_variable_counts_as_unset(tmp_path: Path) -> None:
     plain = read(tmp_path)
     names = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "PUBLIC_URL", "NHTSA_URL", "LOG_FORMAT")
     names += ("NHTSA_REQUESTS_PER_SECOND", "VEHICLE_SYNC_AT", "RATE_LIMIT", "CORS_ORIGINS")
@@ -106,15 +106,15 @@ def test_all_settings_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
-def test_every_way_to_write_a_postgresql_url_is_taken(tmp_path: Path, scheme: str) -> None:
+def test_every_form_of_a_postgresql_url_is_accepted(tmp_path: Path, scheme: str) -> None:
     settings = read(
         tmp_path, DATABASE_URL=f"{scheme}://u:p%40@h:5433/d?sslmode=require", **REQUIRED
     )
     assert settings.database_url == "postgresql+psycopg://u:p%40@h:5433/d?sslmode=require"
 
 
-def test_all_mistakes_are_told_together_by_name(tmp_path: Path) -> None:
-    told = mistakes(
+def test_all_errors_are_reported_together_by_name(tmp_path: Path) -> None:
+    errors = mistakes(
         tmp_path,
         DATABASE_URL="mysql://db.example/automart",
         REDIS_URL="http://cache.example",
@@ -125,10 +125,10 @@ def test_all_mistakes_are_told_together_by_name(tmp_path: Path) -> None:
         LOG_FORMAT="xml",
         WEB_CONCURRENCY="two",
     )
-    assert len(told) == 9
-    assert list(told) == sorted(told)
-    assert told["LOG_FORMAT"] == "Must be one of: json, console."
-    assert told["SECRET_KEY"].startswith("Required")
+    assert len(errors) == 9
+    assert list(errors) == sorted(errors)
+    assert errors["LOG_FORMAT"] == "Must be one of: json, console."
+    assert errors["SECRET_KEY"].startswith("Required")
 
 
 @pytest.mark.parametrize(
@@ -155,11 +155,13 @@ def test_all_mistakes_are_told_together_by_name(tmp_path: Path) -> None:
         ("LOG_FORMAT", "JSON"),
     ],
 )
-def test_a_wrong_value_is_told_under_its_name_alone(tmp_path: Path, name: str, value: str) -> None:
+def test_an_invalid_value_is_reported_once_under_its_name(
+    tmp_path: Path, name: str, value: str
+) -> None:
     assert list(mistakes(tmp_path, **(REQUIRED | {name: value}))) == [name]
 
 
-def test_no_mistake_shows_a_password(tmp_path: Path) -> None:
+def test_no_error_contains_a_password(tmp_path: Path) -> None:
     wrong = {
         "DATABASE_URL": "postgresql://automart:hunter2:x@db.example:port/automart",
         "REDIS_URL": "https://:hunter2@cache.example",
@@ -168,12 +170,12 @@ def test_no_mistake_shows_a_password(tmp_path: Path) -> None:
     assert "hunter2" not in str(mistakes(tmp_path, **wrong))
 
 
-def test_secrets_do_not_show_when_settings_are_printed(tmp_path: Path) -> None:
+def test_printed_settings_contain_no_secret(tmp_path: Path) -> None:
     settings = read(tmp_path, DATABASE_URL=POSTGRESQL, REDIS_URL="redis://:hunter2@x", **REQUIRED)
     assert "hunter2" not in repr(settings)
 
 
-def test_each_secret_may_stand_in_a_file(tmp_path: Path) -> None:
+def test_each_secret_can_be_in_a_file(tmp_path: Path) -> None:
     for name, content in (
         ("SECRET_KEY", f" {SECRET} \n"),
         ("PUBLIC_URL", "https://cars.example\n"),
@@ -188,18 +190,18 @@ def test_each_secret_may_stand_in_a_file(tmp_path: Path) -> None:
     assert settings.redis_url == "redis://:hunter2@cache.example"
 
 
-def test_a_file_that_cannot_be_read_is_a_mistake_like_others(tmp_path: Path) -> None:
-    told = mistakes(
+def test_an_unreadable_file_is_reported_like_an_invalid_value(tmp_path: Path) -> None:
+    errors = mistakes(
         tmp_path, DATABASE_URL_FILE=str(tmp_path / "none"), REDIS_URL="x", SECRET_KEY_FILE="/"
     )
-    assert told.keys() == {"DATABASE_URL", "REDIS_URL", "SECRET_KEY"}
-    assert "DATABASE_URL_FILE" in told["DATABASE_URL"]
-    assert "SECRET_KEY_FILE" in told["SECRET_KEY"]
-    told = mistakes(tmp_path, DATABASE_URL=POSTGRESQL, DATABASE_URL_FILE="", SECRET_KEY_FILE="/")
-    assert "SECRET_KEY_FILE" in told["SECRET_KEY"]
+    assert errors.keys() == {"DATABASE_URL", "REDIS_URL", "SECRET_KEY"}
+    assert "DATABASE_URL_FILE" in errors["DATABASE_URL"]
+    assert "SECRET_KEY_FILE" in errors["SECRET_KEY"]
+    errors = mistakes(tmp_path, DATABASE_URL=POSTGRESQL, DATABASE_URL_FILE="", SECRET_KEY_FILE="/")
+    assert "SECRET_KEY_FILE" in errors["SECRET_KEY"]
 
 
-def test_the_env_file_stands_beneath_the_environment(tmp_path: Path) -> None:
+def test_the_environment_takes_precedence_over_the_env_file(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(f"SECRET_KEY={SECRET} in a file\nLOG_FORMAT=console\n")
     settings = read(tmp_path, SECRET_KEY=SECRET)
     assert settings.secret_key == SECRET
@@ -207,44 +209,44 @@ def test_the_env_file_stands_beneath_the_environment(tmp_path: Path) -> None:
 
 
 def test_postgresql_needs_a_secret_key_and_a_public_url(tmp_path: Path) -> None:
-    told = mistakes(tmp_path, DATABASE_URL=POSTGRESQL)
-    assert list(told) == ["PUBLIC_URL", "SECRET_KEY"]
-    assert "openssl rand" in told["SECRET_KEY"]
+    errors = mistakes(tmp_path, DATABASE_URL=POSTGRESQL)
+    assert list(errors) == ["PUBLIC_URL", "SECRET_KEY"]
+    assert "openssl rand" in errors["SECRET_KEY"]
     assert not (tmp_path / "instance").exists()
 
 
 @pytest.mark.parametrize("value", ["x", "31 characters are one too few.."])
-def test_a_short_secret_key_is_refused(tmp_path: Path, value: str) -> None:
-    told = mistakes(tmp_path, SECRET_KEY=value)["SECRET_KEY"]
-    assert told.startswith("Must have at least 32 characters.")
+def test_a_short_secret_key_is_rejected(tmp_path: Path, value: str) -> None:
+    errors = mistakes(tmp_path, SECRET_KEY=value)["SECRET_KEY"]
+    assert errors.startswith("Must have at least 32 characters.")
     assert read(tmp_path, SECRET_KEY="x" * 32, SECRET_KEY_FALLBACKS=value).secret_key_fallbacks
 
 
-def test_a_short_secret_key_that_was_kept_is_refused(tmp_path: Path) -> None:
+def test_a_stored_secret_key_that_is_too_short_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "instance").mkdir()
     (tmp_path / "instance" / "secret_key").write_text("short\n")
     assert "Must have at least 32 characters." in mistakes(tmp_path)["SECRET_KEY"]
 
 
-def test_a_file_that_is_empty_or_below_a_file_or_no_text_is_a_mistake(tmp_path: Path) -> None:
+def test_an_empty_or_impossible_or_binary_file_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     (tmp_path / "picture").write_bytes(b"\xff\xd8\xff")
-    told = mistakes(
+    errors = mistakes(
         tmp_path,
         REDIS_URL_FILE=str(tmp_path / "empty"),
         DATABASE_URL_FILE=str(tmp_path / "empty" / "url"),
         SECRET_KEY_FILE=str(tmp_path / "picture"),
     )
-    assert told["REDIS_URL"] == "The file that REDIS_URL_FILE names is empty."
-    assert told["DATABASE_URL"].startswith("Not a directory:")
-    assert told["SECRET_KEY"] == "Not UTF-8 text."
+    assert errors["REDIS_URL"] == "The file that REDIS_URL_FILE names is empty."
+    assert errors["DATABASE_URL"].startswith("Not a directory:")
+    assert errors["SECRET_KEY"] == "Not UTF-8 text."
 
 
 @pytest.mark.parametrize("name", ["VEHICLE_SYNC_AT", "TRUSTED_PROXIES", "PHOTO_STORAGE"])
-def test_a_comment_behind_a_value_is_refused(tmp_path: Path, name: str) -> None:
-    """As `EnvironmentFile=` of systemd hands it over."""
-    told = mistakes(tmp_path, **{name: "10.0.0.1   # in UTC"})
-    assert told == {name: "Contains a comment (#). Move it to a line of its own."}
+def test_a_comment_after_a_value_is_rejected(tmp_path: Path, name: str) -> None:
+    """systemd's `EnvironmentFile=` does not remove comments after values."""
+    errors = mistakes(tmp_path, **{name: "10.0.0.1   # in UTC"})
+    assert errors == {name: "Contains a comment (#). Move it to a line of its own."}
 
 
 def test_a_secret_key_may_contain_anything(tmp_path: Path) -> None:
@@ -267,7 +269,7 @@ def test_a_secret_key_may_contain_anything(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("place", ["environment", ".env"])
-def test_a_name_that_looks_like_a_setting_is_a_warning(
+def test_a_misspelt_setting_causes_a_warning(
     tmp_path: Path, name: str, meant: str | None, place: str
 ) -> None:
     if place == ".env":
@@ -278,13 +280,13 @@ def test_a_name_that_looks_like_a_setting_is_a_warning(
     assert read(tmp_path).warnings == (f"{name} is not a setting.{question}",)
 
 
-def test_names_of_others_are_no_warning(tmp_path: Path) -> None:
+def test_variables_of_other_programs_cause_no_warning(tmp_path: Path) -> None:
     others = ("PATH", "http_proxy", "REDIS_PORT", "AUTOMART_PORT_8000_TCP", "TEST_DATABASE_URL")
     others += ("AWS_ENDPOINT_URL_S3", "AWS_SESSION_TOKEN", "AUTOMART_IMAGE", "SSL_CERT_FILE")
     assert read(tmp_path, **dict.fromkeys(others, "1")).warnings == ()
 
 
-def test_on_sqlite_a_secret_key_is_made_and_kept_for_the_owner_alone(tmp_path: Path) -> None:
+def test_on_sqlite_a_secret_key_is_created_that_only_its_owner_can_read(tmp_path: Path) -> None:
     first, second = read(tmp_path), read(tmp_path)
     assert len(first.secret_key) >= 43
     assert second.secret_key == first.secret_key

@@ -1,4 +1,4 @@
-"""What becomes of a request whose connection is lost, and of many that write at once."""
+"""Transactions, lost connections, and concurrent writers."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from tests.support.http import assert_problem
 from tests.support.inventory import booking_body, day, make_car
 
 on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-# What a pgbouncer lets a client ask for when it connects.
-PGBOUNCER_TAKES = {"application_name", "client_encoding", "DateStyle", "TimeZone"}
+# The start-up parameters that PgBouncer accepts.
+PGBOUNCER_PARAMETERS = {"application_name", "client_encoding", "DateStyle", "TimeZone"}
 
 
 def lose_connection() -> None:
@@ -49,7 +49,7 @@ def be_impatient(connection: Any, *_: Any) -> None:
     connection.execute("PRAGMA busy_timeout = 0" if is_sqlite else "SET lock_timeout = '1ms'")
 
 
-def test_a_connection_that_is_lost_at_the_end_spoils_nothing(app: Flask) -> None:
+def test_a_connection_lost_at_the_end_of_a_request_does_no_harm(app: Flask) -> None:
     with app.app_context():
         db.session.execute(text("SELECT 1"))
         lose_connection()
@@ -58,7 +58,7 @@ def test_a_connection_that_is_lost_at_the_end_spoils_nothing(app: Flask) -> None
     assert db.engine.pool.status().endswith("Current Checked out connections: 0")
 
 
-def test_an_answer_that_is_ready_is_given(app: Flask) -> None:
+def test_a_finished_response_is_sent_after_the_connection_is_lost(app: Flask) -> None:
     @app.after_request
     def lose(response):
         db.session.execute(text("SELECT 1"))
@@ -68,8 +68,8 @@ def test_an_answer_that_is_ready_is_given(app: Flask) -> None:
     assert app.test_client().get("/v1/makes").status_code == 401
 
 
-def test_threads_of_a_process_write_in_turn(app: Flask) -> None:
-    """So that none has to ask SQLite again and again, which lets the lucky ones pass."""
+def test_the_threads_of_a_process_write_one_after_another(app: Flask) -> None:
+    """Otherwise they would poll SQLite, which lets them pass in no particular order."""
 
     def write(number: int) -> None:
         with app.app_context(), transaction():
@@ -82,7 +82,7 @@ def test_threads_of_a_process_write_in_turn(app: Flask) -> None:
     assert db.session.query(VehicleMake).count() == 40
 
 
-def test_who_would_wait_too_long_for_another_writer_is_told_to_come_again(
+def test_a_request_that_waits_too_long_for_another_writer_is_503(
     app: Flask, as_user: FlaskClient
 ) -> None:
     car = make_car()
@@ -95,7 +95,7 @@ def test_who_would_wait_too_long_for_another_writer_is_told_to_come_again(
 
 
 class TestTransaction:
-    def test_changes_that_were_made_before_are_refused(self, app: Flask) -> None:
+    def test_earlier_changes_are_refused(self, app: Flask) -> None:
         db.session.add(VehicleMake(id=1, name="Acura"))
         with pytest.raises(RuntimeError, match="outside of transaction"), transaction():
             pytest.fail("It was entered.")
@@ -103,7 +103,7 @@ class TestTransaction:
         assert db.session.get(VehicleMake, 1) is None
 
     @pytest.mark.parametrize("act", [db.session.delete, lambda make: setattr(make, "name", "B")])
-    def test_changed_and_deleted_rows_are_refused_as_well(
+    def test_earlier_updates_and_deletions_are_refused(
         self, app: Flask, act: Callable[[VehicleMake], None]
     ) -> None:
         with transaction():
@@ -114,12 +114,12 @@ class TestTransaction:
         db.session.rollback()
         assert db.session.get_one(VehicleMake, 1).name == "Acura"
 
-    def test_a_query_does_not_write_what_is_in_no_transaction(self, app: Flask) -> None:
+    def test_a_query_outside_a_transaction_does_not_flush_changes(self, app: Flask) -> None:
         db.session.add(VehicleMake(id=1, name="Acura"))
         with pytest.raises(RuntimeError, match="outside of transaction"):
             db.session.scalars(select(VehicleMake)).all()
 
-    def test_rows_that_were_read_before_stay_usable(self, app: Flask) -> None:
+    def test_rows_read_before_a_transaction_stay_usable(self, app: Flask) -> None:
         with transaction():
             db.session.add(VehicleMake(id=1, name="Acura"))
         make = db.session.scalars(select(VehicleMake)).one()
@@ -129,7 +129,7 @@ class TestTransaction:
         db.session.rollback()
         assert db.session.get_one(VehicleMake, 1).name == "Honda"
 
-    def test_it_cannot_be_ended_from_within(self, app: Flask) -> None:
+    def test_a_transaction_cannot_be_ended_inside_of_it(self, app: Flask) -> None:
         with pytest.raises(RuntimeError, match="inside transaction"), transaction():
             release_connection()
 
@@ -148,11 +148,13 @@ class TestSlowWork:
         work: Callable[[], object] = request.param
         return work
 
-    def test_is_refused_in_a_transaction(self, app: Flask, slow_work: Callable[[], object]) -> None:
+    def test_slow_work_is_refused_in_a_transaction(
+        self, app: Flask, slow_work: Callable[[], object]
+    ) -> None:
         with pytest.raises(RuntimeError, match="transaction"), transaction():
             slow_work()
 
-    def test_that_keeps_a_connection_is_refused(self, app: Flask) -> None:
+    def test_slow_work_is_refused_while_a_connection_is_in_use(self, app: Flask) -> None:
         refuse_in_transaction("waiting")
         db.session.execute(text("SELECT 1"))
         with pytest.raises(RuntimeError, match="during slow work: waiting"):
@@ -162,26 +164,26 @@ class TestSlowWork:
 
 
 @on_postgresql
-def test_postgresql_is_told_what_not_to_wait_for(app: Flask, settings: Settings) -> None:
-    """By statements that outlive a rollback, and not when connecting, which a pgbouncer refuses."""
+def test_timeouts_are_set_on_each_connection_to_postgresql(app: Flask, settings: Settings) -> None:
+    """They are statements, since PgBouncer rejects start-up parameters, and survive a rollback."""
     with db.engine.connect() as connection:
         for _ in range(2):
-            assert told_settings(connection) == POSTGRESQL_SETTINGS.keys()
+            assert settings_sent_by_statements(connection) == POSTGRESQL_SETTINGS.keys()
             connection.rollback()
     with short_timeout_engine(settings).connect() as connection:
-        assert told_settings(connection) == {"statement_timeout"}
+        assert settings_sent_by_statements(connection) == {"statement_timeout"}
 
 
-def told_settings(connection: Connection) -> set[str]:
-    """What the server was told by statements, having been told nothing else when connecting."""
-    told = text("SELECT source, name FROM pg_settings WHERE source IN ('client', 'session')")
-    found = {tuple(row) for row in connection.execute(told)}
-    assert {name for source, name in found if source == "client"} <= PGBOUNCER_TAKES
+def settings_sent_by_statements(connection: Connection) -> set[str]:
+    """Return the settings made by statements. Only PgBouncer's may be start-up parameters."""
+    statement = text("SELECT source, name FROM pg_settings WHERE source IN ('client', 'session')")
+    found = {tuple(row) for row in connection.execute(statement)}
+    assert {name for source, name in found if source == "client"} <= PGBOUNCER_PARAMETERS
     return {name for source, name in found if source == "session"}
 
 
 @on_postgresql
-def test_who_did_nothing_for_too_long_is_told_to_come_again(
+def test_a_request_that_idled_too_long_in_its_transaction_is_503(
     app: Flask, client: FlaskClient
 ) -> None:
     @app.before_request
@@ -189,7 +191,7 @@ def test_who_did_nothing_for_too_long_is_told_to_come_again(
         db.session.execute(text("SET LOCAL idle_in_transaction_session_timeout = '1ms'"))
         connection = db.session.connection().connection.dbapi_connection
         assert connection is not None
-        selecting.select([connection], [], [], 60)  # until the server has said that it is over
+        selecting.select([connection], [], [], 60)  # until the server has closed the connection
         db.session.execute(text("SELECT 1"))
 
     response = client.get("/v1/makes")

@@ -1,4 +1,4 @@
-"""Request ids, and one JSON object a line in the log, with no secret in it."""
+"""Request ids, and logs: one JSON object per line, without secrets."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ Lines = Callable[[], list[dict[str, Any]]]
 
 @pytest.fixture
 def lines(app: Flask, capsys: pytest.CaptureFixture[str]) -> Iterator[Lines]:
-    """What was logged since it was last asked."""
+    """Return a function that returns the events since its last call."""
 
     def read() -> list[dict[str, Any]]:
-        told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-        # Standard error is another one in each phase of a test.
+        logged = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+        # Each phase of a test has another standard error.
         configure_logging("json")
-        return told
+        return logged
 
     yield read
     configure_logging("console")
@@ -45,19 +45,17 @@ def client(as_admin: FlaskClient) -> FlaskClient:
 
 class TestRequestIds:
     @pytest.mark.parametrize("asked", ["abc", "a" * 128, "0192-ab.c_d~e:f/g+h=i@j"])
-    def test_a_sane_one_is_taken_over(self, client: FlaskClient, asked: str) -> None:
+    def test_a_valid_request_id_is_used(self, client: FlaskClient, asked: str) -> None:
         response = client.get("/nowhere", headers={"X-Request-ID": asked})
         assert response.headers["X-Request-ID"] == asked
         assert response.json["request_id"] == asked
 
     @pytest.mark.parametrize("asked", ["", " ", "a b", "a" * 129, 'a"b', "<x>", "é", "a,b", "a\tb"])
-    def test_another_is_replaced(self, client: FlaskClient, asked: str) -> None:
+    def test_an_invalid_request_id_is_replaced(self, client: FlaskClient, asked: str) -> None:
         made = client.get("/v1/makes", headers={"X-Request-ID": asked}).headers["X-Request-ID"]
         assert re.fullmatch("[0-9a-f]{32}", made)
 
-    def test_every_request_has_one_of_its_own_whatever_comes_of_it(
-        self, client: FlaskClient
-    ) -> None:
+    def test_every_request_has_its_own_id_whatever_its_status(self, client: FlaskClient) -> None:
         answers = [
             client.get("/v1/makes"),
             client.get("/v1/makes"),
@@ -70,7 +68,7 @@ class TestRequestIds:
         ]
         assert len({answer.headers["X-Request-ID"] for answer in answers}) == len(answers)
 
-    def test_it_is_handed_on_to_jobs(self, client: FlaskClient) -> None:
+    def test_jobs_get_the_request_id(self, client: FlaskClient) -> None:
         response = client.post("/v1/vehicle-syncs", headers={"X-Request-ID": "from-afar"})
         job = db.session.query(Job).one()
         assert (str(job.id), job.request_id) == (response.json["id"], "from-afar")
@@ -107,19 +105,19 @@ class TestLogs:
         }
         assert second["status"] == 404
         assert second["route"] is None
-        assert "caller" not in second  # nobody asked who it is
+        assert "caller" not in second  # a public view does not authenticate
         assert second["request_id"] != "abc"
 
-    def test_each_line_of_a_job_has_its_id_and_its_request_and_who_wanted_it(
+    def test_each_line_of_a_job_has_its_id_its_request_and_its_owner(
         self, client: FlaskClient, lines: Lines, run_jobs: Callable[[], None]
     ) -> None:
         assert lines() == []
         response = client.post("/v1/vehicle-syncs", headers={"X-Request-ID": "abc"})
         lines()
         run_jobs()
-        told = lines()
-        assert {line["event"] for line in told} >= {"job_started", "job_ended"}
-        for line in told:
+        logged = lines()
+        assert {line["event"] for line in logged} >= {"job_started", "job_ended"}
+        for line in logged:
             assert (line["job_id"], line["kind"]) == (response.json["id"], "vehicle_sync")
             assert (line["request_id"], line["caller"]) == ("abc", "user:1")
 
@@ -131,7 +129,7 @@ class TestLogs:
         (line,) = lines()
         assert line["path"] == '/a\n{"event":"forged"}"'
 
-    def test_logs_of_libraries_come_in_the_same_form(self, app: Flask, lines: Lines) -> None:
+    def test_libraries_log_in_the_same_format(self, app: Flask, lines: Lines) -> None:
         assert lines() == []
         logging.getLogger("some.library").warning("odd %s", "thing", extra={"number": 7})
         (line,) = lines()
@@ -163,7 +161,7 @@ class TestLogs:
         @app.post("/broken")
         def broken() -> str:
             with transaction():
-                # No `name_folded`, which no client can leave out.
+                # Without `name_folded`, which no client can omit.
                 name = request.headers["Name"]
                 db.session.execute(insert(VehicleMake).values(id=1, name=name))
             return ""
@@ -182,7 +180,7 @@ class TestLogs:
         client.post("/v1/makes", json={"id": 1, "name": "hunter2"}, headers=headers)
         client.post("/v1/makes", json={"id": 1, "name": "hunter2"})
         client.post("/v1/makes?token=hunter2", data="hunter2")
-        told = lines()
-        statuses = [line["status"] for line in told if line["event"] == "request"]
+        logged = lines()
+        statuses = [line["status"] for line in logged if line["event"] == "request"]
         assert statuses == [401, 201, 415]
-        assert "hunter2" not in json.dumps(told)
+        assert "hunter2" not in json.dumps(logged)

@@ -136,7 +136,7 @@ O\tD'Arcy\t\t\t8"""
             ("first_name,last_name,nickname\nA,B,C\n", "unknown columns: 'nickname'"),
             ("first_name,email\nA,\n", "must name the columns: last_name"),
             ("first_name,last_name,last_name\nA,B,C\n", "names a column twice"),
-            (b"\x89PNG\r\n\x1a\n", "not known"),
+            (b"\x89PNG\r\n\x1a\n", "unknown columns"),
         ],
     )
     def test_files_that_are_no_customers(

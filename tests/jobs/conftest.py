@@ -1,4 +1,4 @@
-"""These tests are not about access: an administrator sends their requests."""
+"""An administrator sends the requests of these tests: access is not their subject."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must happen by itself."""
+"""Housekeeping: the nightly sync, and when tasks run."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def nightly(settings):
 
 @pytest.fixture(autouse=True)
 def _clock(monkeypatch):
-    """Jobs are created at the night of the test."""
+    """Create jobs at the time of the test's night."""
     monkeypatch.setattr("automart.background.service.utcnow", lambda: NIGHT + timedelta(minutes=1))
 
 
-def test_the_nightly_sync_starts_once_however_often_it_is_looked_at(app, nightly):
+def test_the_nightly_sync_starts_once(app, nightly):
     for minutes in range(60):
         start_nightly_sync(nightly, NIGHT + timedelta(minutes=minutes))
         end_all_jobs()
@@ -43,7 +43,7 @@ def test_the_nightly_sync_starts_neither_early_nor_by_day(app, nightly, offset):
     assert db.session.query(Job).count() == 0
 
 
-def test_a_late_nightly_sync_starts_past_midnight(app, nightly, monkeypatch):
+def test_a_late_nightly_sync_starts_after_midnight(app, nightly, monkeypatch):
     late = datetime(2026, 3, 30, 0, 5, tzinfo=UTC)
     monkeypatch.setattr("automart.background.service.utcnow", lambda: late)
     before_midnight = replace(nightly, vehicle_sync_at=time(23, 30))
@@ -54,7 +54,7 @@ def test_a_late_nightly_sync_starts_past_midnight(app, nightly, monkeypatch):
     assert the_job().owner == "schedule"
 
 
-def test_of_many_that_keep_house_at_once_one_starts_the_nightly_sync(app, nightly):
+def test_one_of_many_concurrent_processes_starts_the_nightly_sync(app, nightly):
     def look():
         with app.app_context():
             start_nightly_sync(nightly, NIGHT)
@@ -81,7 +81,7 @@ def test_the_nightly_sync_waits_for_the_end_of_another(app, client, nightly):
     assert db.session.query(Job).filter_by(owner="schedule").count() == 1
 
 
-def test_a_chore_is_done_when_it_is_due_and_not_before():
+def test_a_task_runs_when_it_is_due_and_not_before():
     done = []
     task = Task(5, lambda: done.append(1))
     for now in (0, 1, 4.9, 5, 9, 10, 20):

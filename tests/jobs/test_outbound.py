@@ -1,4 +1,4 @@
-"""How webhooks leave: to whom, how long, and what is made of the answers. On real sockets."""
+"""Outbound webhooks on real sockets: allowed addresses, deadlines, limits, and responses."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def answer_of(data: bytes, **more: Any) -> WebhookResponse:
 
 
 class World:
-    """The internet of a test: what names resolve to, and who is behind the addresses."""
+    """The internet of a test: the addresses of names, and the servers at addresses."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.names: dict[str, list[list[str]]] = {}
@@ -65,9 +65,9 @@ class World:
         monkeypatch.setattr(socket.socket, "connect", connect)
 
     def resolve(self, host: str, port: int | None, *args: Any, **options: Any) -> list[Any]:
-        """WebhookResponse the next of what the name resolves to, the last one for ever."""
+        """Return the next addresses of a name; the last ones again and again."""
         answers = self.names.get(host)
-        if answers is None:  # a number: nobody is asked
+        if answers is None:  # a number: no look-up
             return list(self._getaddrinfo(host, port, *args, **options))
         self.asked.append(host)
         addresses = answers.pop(0) if len(answers) > 1 else answers[0]
@@ -78,7 +78,7 @@ class World:
         ]
 
     def connect(self, sock: socket.socket, to: tuple[Any, ...]) -> None:
-        """Connect to the peer that plays an address; where there is none, refuse."""
+        """Connect to the peer that has this address. Refuse if there is none."""
         self.connected.append(to[0])
         if to[0] not in self.peers:
             raise ConnectionRefusedError
@@ -102,7 +102,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 class TestRequests:
-    def test_what_is_sent_is_what_was_given_and_who_we_are(self, peer: Peer) -> None:
+    def test_the_given_body_and_headers_are_sent_with_a_user_agent(self, peer: Peer) -> None:
         assert send_to(peer) == WebhookResponse(200, "thank", None)
 
         (heard,) = peer.heard
@@ -119,7 +119,7 @@ class TestRequests:
         }
         assert heard.headers["user-agent"].startswith("Automart/")
 
-    def test_a_url_without_a_path_asks_for_the_root(self, peer: Peer) -> None:
+    def test_a_url_without_a_path_requests_the_root(self, peer: Peer) -> None:
         send(f"http://127.0.0.1:{peer.port}")
 
         assert peer.heard[0].line == "POST / HTTP/1.1"
@@ -156,14 +156,14 @@ class TestRequests:
         assert "cookie" not in peer.heard[1].headers
 
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-    def test_a_redirect_is_an_answer_and_not_followed(self, peer: Peer, status: int) -> None:
+    def test_a_redirect_is_not_followed(self, peer: Peer, status: int) -> None:
         location = f"http://127.0.0.1:{peer.port}/"
         answer = answer_of(f"HTTP/1.1 {status} Go\r\nLocation: {location}\r\n\r\n".encode())
 
         assert answer.status == status
         assert peer.accepted == 0
 
-    def test_ipv6_is_spoken(self) -> None:
+    def test_ipv6_is_supported(self) -> None:
         if not socket.has_ipv6:
             pytest.skip("This machine has no IPv6.")
         with Peer(answering(OK), host="::1") as peer:
@@ -193,8 +193,10 @@ class TestAddresses:
             "[64:ff9b::7f00:1]",
         ],
     )
-    def test_no_way_of_writing_it_leads_to_this_machine(self, peer: Peer, host: str) -> None:
-        # Not every system reads all the odd forms; one that is not read leads nowhere either.
+    def test_no_notation_of_a_local_address_reaches_this_machine(
+        self, peer: Peer, host: str
+    ) -> None:
+        # Systems differ in the notations that they read. Others are refused as well.
         with pytest.raises(NotDelivered) as refused:
             send(f"http://{host}:{peer.port}/", allow_private=False)
 
@@ -213,7 +215,7 @@ class TestAddresses:
             ("[64:ff9b::a9fe:a9fe]", "64:ff9b::a9fe:a9fe is a NAT64 address."),
         ],
     )
-    def test_the_log_says_why(self, world: World, host: str, kind: str) -> None:
+    def test_the_error_names_the_kind_of_address(self, world: World, host: str, kind: str) -> None:
         with pytest.raises(AddressRefused) as refused:
             send(f"https://{host}/", allow_private=False)
 
@@ -238,7 +240,7 @@ class TestAddresses:
         assert world.connected == []
 
     @pytest.mark.parametrize("addresses", [[PUBLIC, "127.0.0.1"], ["::1", PUBLIC]])
-    def test_one_private_address_among_public_ones_is_one_too_many(
+    def test_one_private_address_among_public_ones_is_refused(
         self, world: World, peer: Peer, addresses: list[str]
     ) -> None:
         world.names["hooks.example"] = [addresses]
@@ -249,7 +251,7 @@ class TestAddresses:
 
         assert world.connected == []
 
-    def test_a_name_that_changes_after_the_check_is_reached_where_it_was_checked(
+    def test_the_connection_goes_to_the_address_that_was_checked(
         self, world: World, peer: Peer
     ) -> None:
         with Peer(answering(OK)) as private:
@@ -263,7 +265,9 @@ class TestAddresses:
         assert (peer.accepted, private.accepted) == (1, 0)
         assert peer.heard[0].headers["host"] == "hooks.example"
 
-    def test_a_redirect_to_a_private_address_leads_nowhere(self, world: World, peer: Peer) -> None:
+    def test_a_redirect_to_a_private_address_is_not_followed(
+        self, world: World, peer: Peer
+    ) -> None:
         redirect = f"HTTP/1.1 307 Go\r\nLocation: http://127.0.0.1:{peer.port}/\r\n\r\n"
         world.names["hooks.example"] = [[PUBLIC]]
         with Peer(answering(redirect.encode())) as public:
@@ -273,7 +277,7 @@ class TestAddresses:
 
         assert world.connected == [PUBLIC]
 
-    def test_addresses_are_tried_in_their_order_until_one_takes_the_connection(
+    def test_addresses_are_tried_in_order_until_one_accepts_the_connection(
         self, world: World, peer: Peer
     ) -> None:
         world.names["hooks.example"] = [[OTHER_PUBLIC, PUBLIC, "9.9.9.9"]]
@@ -284,9 +288,7 @@ class TestAddresses:
 
     @pytest.mark.parametrize("host", ["hooks.example", f"[{PUBLIC_IPV6}]", f"[{PUBLIC_IPV6}]:81"])
     @pytest.mark.parametrize("scheme", ["http", "https"])
-    def test_a_public_ipv6_address_is_let_through(
-        self, world: World, scheme: str, host: str
-    ) -> None:
+    def test_a_public_ipv6_address_is_accepted(self, world: World, scheme: str, host: str) -> None:
         world.names["hooks.example"] = [[PUBLIC_IPV6]]
 
         with pytest.raises(NoResponse, match="The connection was refused"):
@@ -316,7 +318,7 @@ class TestAddresses:
             "http://①②⑦.⓪.⓪.①/",
         ],
     )
-    def test_what_is_no_url_is_refused_even_if_private_ones_are_allowed(
+    def test_an_invalid_url_is_refused_even_if_private_ones_are_allowed(
         self, world: World, url: str
     ) -> None:
         with pytest.raises(AddressRefused, match=r"^This is not an? "):
@@ -324,7 +326,7 @@ class TestAddresses:
 
         assert world.asked == []
 
-    def test_a_password_in_a_url_is_refused_and_not_told(self, world: World) -> None:
+    def test_a_password_in_a_url_is_refused_and_not_shown(self, world: World) -> None:
         with pytest.raises(AddressRefused) as refused:
             send("http://office:hunter2@hooks.example/")
 
@@ -338,7 +340,7 @@ class TestNames:
             r"https?://[0-9A-Za-z._~:%\[\]@-]{1,20}(:[0-9]{0,5})?(/[!-~]{0,9})?", fullmatch=True
         )
     )
-    def test_a_url_that_an_office_can_have_is_one_that_is_posted_to(self, url: str) -> None:
+    def test_every_url_that_an_office_can_have_can_be_posted_to(self, url: str) -> None:
         try:
             WebhookUrl().deserialize(url)
         except ValidationError:
@@ -348,7 +350,7 @@ class TestNames:
         assert target.scheme in ("http", "https")
         assert can_be_host(host)
 
-    def test_a_name_without_an_address_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_name_without_an_address_is_reported(self, monkeypatch: pytest.MonkeyPatch) -> None:
         _fail_to_resolve(monkeypatch, socket.gaierror(socket.EAI_NONAME, "nodename nor servname"))
 
         with pytest.raises(NoResponse) as failed:
@@ -356,20 +358,20 @@ class TestNames:
 
         assert str(failed.value) == "The name hooks.example has no address."
 
-    def test_a_name_server_in_trouble_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_failing_name_server_is_reported(self, monkeypatch: pytest.MonkeyPatch) -> None:
         _fail_to_resolve(monkeypatch, socket.gaierror(socket.EAI_AGAIN, "temporary failure"))
 
         with pytest.raises(NoResponse, match="cannot be resolved at present"):
             send("http://hooks.example/")
 
     @pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".example", ".example"])
-    def test_what_can_be_no_name_is_told(self, host: str) -> None:
+    def test_an_impossible_name_is_reported(self, host: str) -> None:
         with pytest.raises(NoResponse) as failed:
             send(f"http://{host}/")
 
         assert str(failed.value) == f"{host} cannot be the name of a host."
 
-    def test_a_name_server_that_hangs_is_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_name_server_that_hangs_is_abandoned(self, monkeypatch: pytest.MonkeyPatch) -> None:
         ended = threading.Event()
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: ended.wait(20))
         try:
@@ -384,7 +386,7 @@ class TestNames:
 
 
 class TestTls:
-    def test_the_certificate_and_the_name_are_those_of_the_url(
+    def test_the_certificate_must_be_that_of_the_url(
         self, world: World, authority: Authority
     ) -> None:
         asked_for: list[str | None] = []
@@ -401,7 +403,7 @@ class TestTls:
         assert peer.heard[0].headers["host"] == "hooks.example"
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "[::ffff:127.0.0.1]"])
-    def test_an_address_may_have_a_certificate(self, authority: Authority, host: str) -> None:
+    def test_an_address_can_have_a_certificate(self, authority: Authority, host: str) -> None:
         with Peer(answering(OK), tls=authority.server(host.strip("[]"))) as peer:
             answer = send(f"https://{host}:{peer.port}/", tls=authority.trust())
 
@@ -423,7 +425,7 @@ class TestTls:
             ("hooks.example", NOW - DAY, "certificate has expired"),
         ],
     )
-    def test_a_certificate_that_does_not_hold_is_told(
+    def test_an_invalid_certificate_is_reported(
         self,
         world: World,
         authority: Authority,
@@ -441,22 +443,20 @@ class TestTls:
         assert str(failed.value).startswith(f"The certificate was not accepted: {reason}")
         assert peer.heard == []
 
-    def test_an_authority_that_the_system_does_not_know_is_not_trusted(
-        self, authority: Authority
-    ) -> None:
+    def test_an_unknown_authority_is_not_trusted(self, authority: Authority) -> None:
         with (
             Peer(answering(OK), tls=authority.server("127.0.0.1")) as peer,
             pytest.raises(NoResponse, match=r"^The certificate was not accepted: .*issuer"),
         ):
             send(f"https://127.0.0.1:{peer.port}/")
 
-    def test_a_server_without_tls_is_told(self, peer: Peer, authority: Authority) -> None:
+    def test_a_server_without_tls_is_reported(self, peer: Peer, authority: Authority) -> None:
         with Peer(lambda _, sock: sock.sendall(b"220 smtp.example\r\n" * 10)) as mail:
             url = f"https://127.0.0.1:{mail.port}/"
             with pytest.raises(NoResponse, match=r"^TLS failed: [a-z ]+\.$"):
                 send(url, tls=authority.trust())
 
-    def test_where_the_system_trusts_nobody_mozilla_is_trusted(
+    def test_mozillas_authorities_are_trusted_if_the_system_has_none(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
     ) -> None:
         (tmp_path / "none.pem").touch()
@@ -467,15 +467,15 @@ class TestTls:
 
 
 class TestTime:
-    """Whatever takes its time: all of it together is cut at the one deadline."""
+    """All steps together have one deadline."""
 
-    def test_no_time_at_all(self, peer: Peer) -> None:
+    def test_a_timeout_of_zero_sends_nothing(self, peer: Peer) -> None:
         with pytest.raises(NoResponse, match="The time of 0 seconds ran out"):
             send_to(peer, timeout=0)
 
         assert peer.accepted == 0
 
-    def test_silence_after_the_request(self) -> None:
+    def test_a_server_that_never_responds_is_abandoned(self) -> None:
         with Peer(silent) as peer, pytest.raises(NoResponse) as failed:
             send_to(peer, timeout=0.2)
 
@@ -483,11 +483,11 @@ class TestTime:
             "The time of 0.2 seconds ran out while waiting for the response."
         )
 
-    def test_silence_instead_of_tls(self, authority: Authority) -> None:
+    def test_a_server_without_a_handshake_is_abandoned(self, authority: Authority) -> None:
         with Peer(silent) as peer, pytest.raises(NoResponse, match="agreeing on TLS"):
             send(f"https://127.0.0.1:{peer.port}/", timeout=0.2, tls=authority.trust())
 
-    def test_a_connection_that_nobody_takes(self) -> None:
+    def test_a_connection_that_is_not_accepted_is_abandoned(self) -> None:
         with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
             waiting = [socket.socket() for _ in range(4)]
             for sock in waiting:
@@ -500,7 +500,7 @@ class TestTime:
                 for sock in waiting:
                     sock.close()
 
-    def test_a_body_that_nobody_reads(self) -> None:
+    def test_a_server_that_does_not_read_the_body_is_abandoned(self) -> None:
         with Peer(silent) as peer, pytest.raises(NoResponse, match="ran out"):
             send_to(peer, timeout=0.3, body=b"x" * 50_000_000)
 
@@ -513,12 +513,12 @@ class TestTime:
         ],
         ids=["status line", "header", "continue"],
     )
-    def test_a_head_that_comes_byte_by_byte(self, data: bytes) -> None:
+    def test_a_head_that_arrives_byte_by_byte_is_abandoned(self, data: bytes) -> None:
         with Peer(dripping(data, every=0.01)) as peer, pytest.raises(NoResponse, match="ran out"):
             send_to(peer, timeout=0.3)
 
     @pytest.mark.parametrize("secured", [False, True])
-    def test_of_a_body_that_comes_byte_by_byte_there_is_what_came(
+    def test_the_received_part_of_a_slow_body_is_kept(
         self, authority: Authority, secured: bool
     ) -> None:
         data = b"HTTP/1.1 503 Busy\r\nContent-Length: 1000\r\nRetry-After: 60\r\n\r\n"
@@ -542,7 +542,7 @@ class TestTime:
 
 
 class TestLimits:
-    """Whatever has no end is cut, too, and at once."""
+    """Endless responses are cut off before the deadline."""
 
     @pytest.mark.parametrize(
         ("beginning", "more"),
@@ -554,7 +554,9 @@ class TestLimits:
         ],
         ids=["status line", "interim headers", "continue", "processing"],
     )
-    def test_a_head_without_end_and_without_a_status(self, beginning: bytes, more: bytes) -> None:
+    def test_an_endless_head_without_a_status_is_an_error(
+        self, beginning: bytes, more: bytes
+    ) -> None:
         with Peer(_endless(beginning, more)) as peer, pytest.raises(NoResponse) as failed:
             send_to(peer)
 
@@ -564,7 +566,7 @@ class TestLimits:
     @pytest.mark.parametrize(
         ("beginning", "more"), [(b"", b"X-Filler: x\r\n"), (b"X-Filler: ", b"x")]
     )
-    def test_a_head_without_end_counts_by_its_status(
+    def test_an_endless_head_with_a_status_is_a_response(
         self, status: int, beginning: bytes, more: bytes
     ) -> None:
         head = f"HTTP/1.1 {status} -\r\nRetry-After: 7\r\n".encode()
@@ -572,7 +574,7 @@ class TestLimits:
             assert send_to(peer) == WebhookResponse(status, "", 7)
 
     @pytest.mark.parametrize("fields", [98, 99, 100, 101, 1000])
-    def test_a_head_of_many_fields_is_followed_by_the_body(self, fields: int) -> None:
+    def test_the_body_after_a_head_of_many_fields_is_read(self, fields: int) -> None:
         filler = b"".join(b"X-%d: x\r\n" % number for number in range(fields))
 
         assert answer_of(b"HTTP/1.0 202 OK\r\n" + filler + b"\r\nthank").text == "thank"
@@ -586,7 +588,7 @@ class TestLimits:
             (b"Content-Type: text/plain; charset=utf-8\r\n", "€".encode(), "€" * 2048),
         ],
     )
-    def test_of_a_body_without_end_there_is_the_beginning(
+    def test_the_beginning_of_an_endless_body_is_kept(
         self, headers: bytes, more: bytes, text: str
     ) -> None:
         with Peer(_endless(b"HTTP/1.1 200 OK\r\n" + headers + b"\r\n", more)) as peer:
@@ -604,7 +606,7 @@ class TestLimits:
         assert 0 < len(answer.text) < 20
 
     @pytest.mark.parametrize("encoding", ["gzip", "br", "gzip, gzip"])
-    def test_what_is_compressed_though_we_asked_for_it_plain_stays_so(self, encoding: str) -> None:
+    def test_a_compressed_body_is_not_decompressed(self, encoding: str) -> None:
         bomb = gzip.compress(b"0" * 5_000_000)
         head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\n\r\n".encode()
 
@@ -623,13 +625,13 @@ class TestTrouble:
             (b"\x00\xff\xfe" * 100, "The response is not HTTP."),
         ],
     )
-    def test_an_answer_that_is_none_is_told(self, data: bytes, reason: str) -> None:
+    def test_an_invalid_response_is_reported(self, data: bytes, reason: str) -> None:
         with pytest.raises(NoResponse) as failed:
             answer_of(data)
 
         assert str(failed.value) == reason
 
-    def test_nobody_listening_is_told(self) -> None:
+    def test_a_refused_connection_is_reported(self) -> None:
         with Peer(answering(OK)) as peer:
             port = peer.port
         with pytest.raises(NoResponse) as failed:
@@ -637,7 +639,9 @@ class TestTrouble:
 
         assert str(failed.value) == "The connection was refused."
 
-    def test_no_way_there_is_told(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_unreachable_host_is_reported(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         def unreachable(*_: Any) -> None:
             raise OSError(101, "ENETUNREACH from the driver")
 
@@ -647,13 +651,13 @@ class TestTrouble:
 
         assert str(failed.value) == "The connection failed: Network is unreachable."
 
-    def test_a_connection_that_is_reset_is_told(self) -> None:
+    def test_a_reset_connection_is_reported(self) -> None:
         with Peer(_reset_after(b"")) as peer, pytest.raises(NoResponse) as failed:
             send_to(peer)
 
         assert str(failed.value) in (
             "The connection was lost.",
-            "The connection was closed without a response.",  # where the reset came late
+            "The connection was closed without a response.",  # if the reset arrives late
         )
 
     @pytest.mark.parametrize(
@@ -666,24 +670,24 @@ class TestTrouble:
             (b"Content-Length: -1\r\n\r\nfine", "fine"),
         ],
     )
-    def test_of_a_body_that_breaks_off_there_is_what_came(self, data: bytes, text: str) -> None:
+    def test_the_received_part_of_an_interrupted_body_is_kept(self, data: bytes, text: str) -> None:
         assert answer_of(b"HTTP/1.1 200 OK\r\n" + data) == WebhookResponse(200, text, None)
 
-    def test_a_status_after_which_the_connection_is_reset_counts(self) -> None:
+    def test_a_status_before_a_reset_is_a_response(self) -> None:
         head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nbeg"
         with Peer(_reset_after(head)) as peer:
             assert send_to(peer).status == 200
 
     @pytest.mark.parametrize("status", ["100 Continue", "102 Processing", "103 Early Hints"])
-    def test_an_interim_answer_is_none(self, status: str) -> None:
+    def test_interim_responses_are_skipped(self, status: str) -> None:
         interim = f"HTTP/1.1 {status}\r\nRetry-After: 7\r\nLink: </a.css>\r\n\r\n".encode()
 
         assert answer_of(2 * interim + OK) == WebhookResponse(200, "thank", None)
 
-    def test_another_protocol_is_no_interim_answer(self) -> None:
+    def test_a_switch_of_protocols_is_not_an_interim_response(self) -> None:
         assert answer_of(b"HTTP/1.1 101 Switching Protocols\r\n\r\n").status == 101
 
-    def test_an_answer_before_everything_was_read_counts(self) -> None:
+    def test_a_response_before_the_body_was_read_is_a_response(self) -> None:
         def treat(peer: Peer, sock: socket.socket) -> None:
             sock.sendall(b"HTTP/1.1 413 Too much\r\nContent-Length: 0\r\n\r\n")
 
@@ -715,20 +719,20 @@ class TestText:
             ),
         ],
     )
-    def test_it_is_read_as_what_it_is_and_fit_to_be_kept(
+    def test_text_is_decoded_by_its_charset_and_can_be_stored(
         self, content_type: str, body: bytes, text: str
     ) -> None:
         head = f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}"
 
         assert answer_of(head.encode() + b"\r\n\r\n" + body).text == text
 
-    def test_it_ends_after_2048_characters(self) -> None:
+    def test_text_ends_after_2048_characters(self) -> None:
         body = "ü" * 5000
 
         assert answer_of(b"HTTP/1.1 200 OK\r\n\r\n" + body.encode()).text == "ü" * 2048 != body
 
     @pytest.mark.parametrize("status", [204, 304])
-    def test_where_there_is_none_none_is_waited_for(self, status: int) -> None:
+    def test_no_body_is_awaited_where_there_is_none(self, status: int) -> None:
         def treat(peer: Peer, sock: socket.socket) -> None:
             answering(f"HTTP/1.1 {status} -\r\n\r\n".encode())(peer, sock)
             silent(peer, sock)
@@ -738,7 +742,7 @@ class TestText:
 
     @settings(max_examples=30)
     @given(st.binary(max_size=4000), st.sampled_from(["utf-8", "gb18030", "cp1252"]))
-    def test_whatever_comes_can_be_stored(self, body: bytes, charset: str) -> None:
+    def test_any_body_can_be_stored(self, body: bytes, charset: str) -> None:
         head = f"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset={charset}\r\n\r\n".encode()
         with Peer(answering(head + body)) as peer:
             text = send_to(peer).text
@@ -749,7 +753,7 @@ class TestText:
 
 
 class TestRetryAfter:
-    def test_it_comes_with_the_answer(self) -> None:
+    def test_retry_after_is_part_of_the_response(self) -> None:
         head = "HTTP/1.1 429 Slow down\r\nRetry-After: {}\r\n\r\n"
         tomorrow = format_datetime(NOW + DAY, usegmt=True)
 
@@ -777,7 +781,7 @@ def _endless(beginning: bytes, more: bytes) -> Callable[[Peer, socket.socket], N
 def _reset_after(data: bytes) -> Callable[[Peer, socket.socket], None]:
     def treat(peer: Peer, sock: socket.socket) -> None:
         answering(data)(peer, sock)
-        # Without waiting for what was sent, a close is a reset.
+        # A close before everything was read would be a reset.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     return treat

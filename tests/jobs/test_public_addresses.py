@@ -1,4 +1,4 @@
-"""Which addresses count as public: none that could lead into somebody's own network."""
+"""Which addresses are public: none that could lead into a private network."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_network_is_refused_from_its_first_address_to_its_last(network: str) -
         ("4000::1", "not a global address"),
     ],
 )
-def test_the_log_is_told_what_an_address_is(address: str, kind: str) -> None:
+def test_the_kind_of_a_special_address_is_named(address: str, kind: str) -> None:
     assert why_not_public(address) == kind
 
 
@@ -107,14 +107,14 @@ def test_the_log_is_told_what_an_address_is(address: str, kind: str) -> None:
         "3ffe::1",
     ],
 )
-def test_a_public_address_is_let_through(address: str) -> None:
+def test_a_public_address_is_accepted(address: str) -> None:
     assert why_not_public(address) is None
 
 
 @given(
     st.integers(0, 2**32 - 1).map(IPv4Address) | st.integers(2**125, 2**126 - 1).map(IPv6Address)
 )
-def test_nothing_is_let_through_that_python_knows_to_be_special(
+def test_no_address_is_accepted_that_python_knows_to_be_special(
     address: IPv4Address | IPv6Address,
 ) -> None:
     if why_not_public(str(address)) is None:

@@ -1,4 +1,4 @@
-"""A sync whose NHTSA misbehaves: one make fails or is held, the others never notice."""
+"""Syncs with faults of NHTSA: one make fails or is held, and the others are updated."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _impatient(monkeypatch):
 
 @pytest.fixture
 def synced(client, run_jobs, vpic):
-    """A database in step with vPIC."""
+    """Sync the database with vPIC."""
     add_makes(Catalogue.sample())
     client.post(SYNCS)
     run_jobs()
@@ -52,7 +52,7 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("fault", "options", "reason"), FAILURES)
-def test_a_fault_fails_its_make_alone_and_deletes_nothing(
+def test_a_fault_fails_only_its_make_and_deletes_nothing(
     client, run_jobs, vpic, synced, fault, options, reason
 ):
     vpic.order(fault, make_id=TOYOTA, **options)
@@ -70,7 +70,7 @@ def test_a_fault_fails_its_make_alone_and_deletes_nothing(
     assert stored_models() == synced
 
 
-def test_a_passing_fault_is_not_even_noticed(client, run_jobs, vpic, synced):
+def test_a_temporary_fault_is_retried(client, run_jobs, vpic, synced):
     vpic.order(Fault.SERVER_ERROR, make_id=TOYOTA, times=2, status=502)
 
     url = client.post(SYNCS).json["url"]
@@ -118,9 +118,7 @@ def test_a_sync_whose_makes_all_failed_ends_failed_and_still_names_them(
 
 
 @pytest.mark.parametrize("fault", [Fault.FORBIDDEN, Fault.TIMEOUT, Fault.DISCONNECT])
-def test_five_makes_in_a_row_that_are_shut_out_end_the_asking(
-    client, run_jobs, vpic, fault, monkeypatch
-):
+def test_five_unanswered_makes_in_a_row_end_the_sync(client, run_jobs, vpic, fault, monkeypatch):
     monkeypatch.setattr(catalogue, "CONNECTIONS", 1)
     monkeypatch.setattr(catalogue, "REQUESTS_AHEAD", 1)
     models = {make_id: {make_id: f"Model {make_id}"} for make_id in range(1, 41)}
@@ -143,7 +141,9 @@ def test_five_makes_in_a_row_that_are_shut_out_end_the_asking(
     assert stored_models() == models
 
 
-def test_shut_out_makes_that_are_not_in_a_row_end_nothing(client, run_jobs, vpic, monkeypatch):
+def test_unanswered_makes_that_are_not_in_a_row_do_not_end_the_sync(
+    client, run_jobs, vpic, monkeypatch
+):
     monkeypatch.setattr(catalogue, "CONNECTIONS", 1)
     monkeypatch.setattr(catalogue, "REQUESTS_AHEAD", 1)
     models = {make_id: {make_id: f"Model {make_id}"} for make_id in range(1, 13)}
@@ -158,9 +158,7 @@ def test_shut_out_makes_that_are_not_in_a_row_end_nothing(client, run_jobs, vpic
     assert client.get(url).json["result"]["makes_unchanged"] == 3
 
 
-def test_a_fault_in_our_own_code_fails_the_job_and_does_not_hide(
-    client, run_jobs, vpic, synced, monkeypatch
-):
+def test_a_bug_fails_the_job_and_is_logged(client, run_jobs, vpic, synced, monkeypatch):
     def broken(*_args, **_kwargs):
         raise ZeroDivisionError("a bug")
 

@@ -1,4 +1,4 @@
-"""Workers as they run in production, and what becomes of a sync when one of them is killed."""
+"""Workers as in production, and syncs whose worker is killed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAKES = 120
 
 @pytest.fixture
 def models(app, vpic):
-    """Many makes, of which vPIC answers so slowly that there is time to interfere."""
+    """Add makes for which vPIC responds slowly, so that there is time to interfere."""
     models = {make_id: {make_id: f"Model {make_id}"} for make_id in range(1, MAKES + 1)}
     add_models({make_id: {} for make_id in models})
     vpic.serve(catalogue_of(models))
@@ -66,7 +66,7 @@ KILLS = {
 
 
 @pytest.mark.parametrize("victim", KILLS)
-def test_a_sync_goes_on_after_kill_9(client, vpic, models, worker, victim):
+def test_a_sync_continues_after_kill_9(client, vpic, models, worker, victim):
     url = client.post(SYNCS).json["url"]
     until(in_the_middle)
 
@@ -75,13 +75,13 @@ def test_a_sync_goes_on_after_kill_9(client, vpic, models, worker, victim):
 
     assert_as_if_undisturbed(client, models, url)
     asked_after = {request.make_id for request in vpic.requests[asked_before:]}
-    # What was on its way at that moment may be counted on both sides.
+    # Requests under way at that moment may be counted on both sides.
     in_flight = {request.make_id for request in vpic.requests[asked_before - 16 : asked_before]}
     assert not (done_before - in_flight) & asked_after
     assert max(Counter(request.make_id for request in vpic.requests).values()) <= 2
 
 
-def test_a_deployment_costs_a_sync_nothing_but_a_restart(client, vpic, models, worker):
+def test_a_sync_continues_after_a_deployment(client, vpic, models, worker):
     url = client.post(SYNCS).json["url"]
     until(in_the_middle)
 
@@ -125,7 +125,7 @@ def test_a_cancelled_sync_stops_and_the_next_one_starts(client, vpic, models, wo
 class TestRedis:
     @pytest.fixture
     def redis_url(self, tmp_path):
-        """A Redis that this test can stop."""
+        """Return a Redis that this test can stop."""
         self.server = ValkeyServer(data_dir=tmp_path / "redis", persist=True)
         self.server.start()
         self.port = self.server.port
@@ -140,7 +140,9 @@ class TestRedis:
         self.server = ValkeyServer(port=self.port, data_dir=tmp_path / folder, persist=True)
         self.server.start()
 
-    def test_that_was_down_during_the_post_delays_the_job(self, client, models, worker, tmp_path):
+    def test_a_redis_that_is_down_during_the_post_delays_the_job(
+        self, client, models, worker, tmp_path
+    ):
         worker.rq_worker()
         self.stop()
         response = client.post(SYNCS)
@@ -149,7 +151,7 @@ class TestRedis:
 
         assert_as_if_undisturbed(client, models, response.json["url"])
 
-    def test_that_stops_in_the_middle_does_not_stop_the_job(self, client, models, worker, tmp_path):
+    def test_a_redis_that_stops_does_not_stop_a_running_job(self, client, models, worker, tmp_path):
         url = client.post(SYNCS).json["url"]
         until(in_the_middle)
         self.stop()
@@ -158,9 +160,7 @@ class TestRedis:
         self.start(tmp_path)
         assert client.post(SYNCS, headers={"Prefer": "wait=30"}).json["state"] == "succeeded"
 
-    def test_that_is_emptied_in_the_middle_does_not_stop_the_job(
-        self, client, models, worker, redis_url
-    ):
+    def test_emptying_redis_does_not_stop_a_running_job(self, client, models, worker, redis_url):
         url = client.post(SYNCS).json["url"]
         until(in_the_middle)
         with redis.Redis.from_url(redis_url) as client_of_redis:
@@ -168,7 +168,7 @@ class TestRedis:
 
         assert_as_if_undisturbed(client, models, url)
 
-    def test_that_comes_back_empty_knows_the_workers_again(self, app, worker, tmp_path):
+    def test_workers_register_again_with_an_emptied_redis(self, app, worker, tmp_path):
         def known() -> bool:
             return all(living_workers(queue) for queue in Queue)
 
@@ -179,9 +179,7 @@ class TestRedis:
 
         until(known)
 
-    def test_that_is_emptied_while_a_job_waits_does_not_lose_it(
-        self, client, models, settings, redis_url
-    ):
+    def test_emptying_redis_does_not_lose_a_queued_job(self, client, models, settings, redis_url):
         url = client.post(SYNCS).json["url"]
         with redis.Redis.from_url(redis_url) as client_of_redis:
             client_of_redis.flushall()
@@ -190,7 +188,7 @@ class TestRedis:
             assert_as_if_undisturbed(client, models, url)
 
 
-def test_a_worker_for_one_queue_serves_that_one_alone(client, models, settings):
+def test_a_worker_for_one_queue_serves_only_that_one(client, models, settings):
     with worker_running(settings, "short") as worker:
         worker.rq_worker("short")
         assert until(lambda: worker.below("housekeeping"))
@@ -203,7 +201,7 @@ def test_a_worker_refuses_a_queue_that_does_not_exist(settings):
         assert "nonsense" in worker.log.read_text()
 
 
-def test_the_parts_of_a_worker_do_not_outlive_it(settings):
+def test_the_processes_of_a_worker_end_with_it(settings):
     with worker_running(settings) as worker:
         worker.rq_worker("short")
         parts = until(lambda: len(worker.below()) >= 3 and worker.below())
@@ -213,8 +211,8 @@ def test_the_parts_of_a_worker_do_not_outlive_it(settings):
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-class TestAProcessThatHangs:
-    """It is stopped, as by `kill -STOP`: it lives, and does nothing."""
+class TestHanging:
+    """A process that is stopped by `kill -STOP` exists, but does nothing."""
 
     PATCH = """
 from jobs import pulse, rq_workers
@@ -228,14 +226,14 @@ rq_workers.MONITORING_SECONDS = rq_workers._Worker.dequeue_timeout = 1
         with worker_running(settings, patch=self.PATCH) as worker:
             yield worker
 
-    def test_is_replaced(self, client, worker):
+    def test_a_process_that_hangs_is_replaced(self, client, worker):
         hanging = worker.rq_worker("short")
         hanging.suspend()
         until(lambda: not is_alive(hanging))
         assert worker.rq_worker("short").pid != hanging.pid
         assert "process_hangs" in worker.log.read_text()
 
-    def test_gives_up_its_job_to_another(self, client, models, worker):
+    def test_the_job_of_a_process_that_hangs_is_run_by_another(self, client, models, worker):
         url = client.post(SYNCS).json["url"]
         until(in_the_middle)
         worker.horse().suspend()

@@ -17,7 +17,7 @@ from tests.support import people
 from tests.support.http import assert_problem
 from tests.support.setup import application
 
-# As Chromium sends it.
+# The header that Chromium sends.
 BROWSER = {
     "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,"
     "image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7"
@@ -52,7 +52,9 @@ def test_other_requests_run_none_of_its_hooks(app: Flask) -> None:
 
 class TestPeople:
     @pytest.mark.parametrize("prefix", ["", "/api"])
-    def test_log_in_by_the_login_page_and_come_back(self, client: FlaskClient, prefix: str) -> None:
+    def test_people_log_in_on_the_login_page_and_return(
+        self, client: FlaskClient, prefix: str
+    ) -> None:
         wanted = f"{prefix}/rq/0/view/jobs"
         sent = client.get(wanted, headers=BROWSER)
         assert sent.status_code == 303
@@ -63,11 +65,11 @@ class TestPeople:
         assert f'"{prefix}/rq/"' in page.text
         assert f"{prefix}/rq/favicon.ico" in page.text
 
-    def test_who_are_no_administrators_are_refused(self, client: FlaskClient) -> None:
+    def test_people_who_are_not_administrators_are_refused(self, client: FlaskClient) -> None:
         back = log_in(client, "/login?next=/rq/", is_admin=False)
         assert_problem(client.get(back, headers=BROWSER), 403)
 
-    def test_cannot_be_made_to_change_anything_by_a_link(
+    def test_a_link_from_another_site_changes_nothing(
         self, app: Flask, client: FlaskClient, job: rq.job.Job
     ) -> None:
         log_in(client, "/login?next=/rq/", is_admin=True)
@@ -81,15 +83,17 @@ class TestPeople:
 
 
 class TestTokens:
-    def test_of_administrators_show_all_pages(self, as_admin: FlaskClient, job: rq.job.Job) -> None:
+    def test_a_token_of_an_administrator_shows_all_pages(
+        self, as_admin: FlaskClient, job: rq.job.Job
+    ) -> None:
         more = (f"/rq/0/view/job/{job.id}", f"/rq/0/data/job/{job.id}.json")
         for path in (*PAGES, *DATA, *more):
             assert as_admin.get(path).status_code == 200, path
         assert as_admin.get("/rq", follow_redirects=True).status_code == 200
         jobs = as_admin.get(DATA[2]).get_json()["jobs"]
-        assert [told["description"] for told in jobs] == ["sync 1"]
+        assert [each["description"] for each in jobs] == ["sync 1"]
 
-    def test_a_program_without_one_is_told_so(self, client: FlaskClient) -> None:
+    def test_a_program_without_a_token_is_401(self, client: FlaskClient) -> None:
         for path in (*PAGES, *DATA):
             assert_problem(client.get(path), 401)
 
@@ -105,7 +109,7 @@ class TestTokens:
 
 
 class TestMissing:
-    def test_jobs_are_404(self, as_admin: FlaskClient) -> None:
+    def test_a_missing_job_is_404(self, as_admin: FlaskClient) -> None:
         for path in ("/rq/0/view/job/gone", "/rq/0/data/job/gone.json"):
             assert_problem(as_admin.get(path), 404)
 
@@ -119,10 +123,10 @@ class TestMissing:
             ),
         ],
     )
-    def test_pages_are_404(self, as_admin: FlaskClient, path: str) -> None:
+    def test_a_missing_page_is_404(self, as_admin: FlaskClient, path: str) -> None:
         assert_problem(as_admin.get(path), 404)
 
-    def test_a_job_that_a_worker_was_at_leaves_it_idle(
+    def test_a_worker_whose_job_is_gone_is_idle(
         self, app: Flask, as_admin: FlaskClient, job: rq.job.Job
     ) -> None:
         client = app.extensions["redis"]
@@ -130,8 +134,8 @@ class TestMissing:
         worker.register_birth()
         worker.set_current_job_id(job.id)
         job.delete()
-        (told,) = as_admin.get("/rq/0/data/workers.json").get_json()["workers"]
-        assert told["current_job"] == "idle"
+        (worker,) = as_admin.get("/rq/0/data/workers.json").get_json()["workers"]
+        assert worker["current_job"] == "idle"
 
 
 @pytest.fixture
@@ -141,7 +145,7 @@ def without_redis(settings: Settings) -> Iterator[Flask]:
         yield app
 
 
-def test_without_redis_it_is_503(without_redis: Flask) -> None:
+def test_without_redis_the_dashboard_is_503(without_redis: Flask) -> None:
     admin = people.signed_in(without_redis, people.make_user(is_admin=True))
     for path in (*PAGES, *DATA, "/rq/0/view/job/gone"):
         assert_problem(admin.get(path), 503)

@@ -1,4 +1,4 @@
-"""Each query of the dashboard and of the alerts asks for what `/metrics` really tells."""
+"""The queries of the dashboard and of the alerts match what `/metrics` exposes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.sync import add_models
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"
 OURS = re.compile(r"(automart_\w+)(?:\{([^}]*)\})?")
 GROUPED = re.compile(r"\bby \(([^)]*)\)")
-# What Prometheus adds to each series of a target.
+# Labels that Prometheus adds to each series.
 OF_PROMETHEUS = {"instance", "job"}
 DURATION = re.compile(r"\d+[smhd]")
 
@@ -41,8 +41,8 @@ def all_queries() -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def told(as_admin: FlaskClient, run_jobs: Callable[[], None]) -> dict[str, dict[str, set[str]]]:
-    """The labels of each metric, with their values, once something has happened."""
+def exposed(as_admin: FlaskClient, run_jobs: Callable[[], None]) -> dict[str, dict[str, set[str]]]:
+    """Return the labels of each metric with their values, after some activity."""
     add_models({474: {}})
     as_admin.get("/v1/makes")
     assert as_admin.post("/v1/vehicle-syncs").status_code == 202
@@ -55,8 +55,8 @@ def told(as_admin: FlaskClient, run_jobs: Callable[[], None]) -> dict[str, dict[
     return found
 
 
-def test_every_query_names_metrics_and_labels_that_are_there(
-    told: dict[str, dict[str, set[str]]],
+def test_every_query_uses_existing_metrics_and_labels(
+    exposed: dict[str, dict[str, set[str]]],
 ) -> None:
     wrong = []
     for where, query in all_queries():
@@ -65,7 +65,7 @@ def test_every_query_names_metrics_and_labels_that_are_there(
             wrong.append((where, "asks for nothing of ours"))
         grouped = {label.strip() for by in GROUPED.findall(query) for label in by.split(",")}
         for name, selectors in metrics:
-            known = told.get(name)
+            known = exposed.get(name)
             if known is None:
                 wrong.append((where, f"there is no {name}"))
                 continue
@@ -89,7 +89,7 @@ def test_every_query_is_balanced_and_rates_are_of_counters() -> None:
             assert inner.endswith(("_total", "_bucket", "_count", "_sum")), where
 
 
-def test_alerts_say_what_is_wrong_and_what_to_do() -> None:
+def test_alerts_have_a_summary_and_instructions() -> None:
     rules = alerts()
     assert len({rule["alert"] for rule in rules}) == len(rules)
     for rule in rules:

@@ -1,4 +1,4 @@
-"""What `gunicorn.conf.py` makes of where it is started."""
+"""The settings that `gunicorn.conf.py` derives from its environment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ print(settings["worker_connections"], *resource.getrlimit(resource.RLIMIT_NOFILE
 
 
 @pytest.mark.parametrize(("allowed", "connections"), [(400, 256), (1024, 524), (4096, 3596)])
-def test_a_process_takes_no_more_connections_than_it_may_open_files(
+def test_a_process_accepts_fewer_connections_than_it_may_open_files(
     allowed: int, connections: int, tmp_path: Path
 ) -> None:
     program = [sys.executable, "-c", CONNECTIONS, str(allowed), str(ROOT / "gunicorn.conf.py")]
@@ -30,10 +30,10 @@ def test_a_process_takes_no_more_connections_than_it_may_open_files(
 
 
 @pytest.mark.parametrize("program", [("gunicorn",), ("python", "-m", "gunicorn", "--preload")])
-def test_wrong_settings_end_it_with_one_message(program: tuple[str, ...], tmp_path: Path) -> None:
+def test_invalid_settings_end_it_with_one_message(program: tuple[str, ...], tmp_path: Path) -> None:
     wrong = {"PORT": "http", "SECRET_KEY": "x", "RATE_LIMIT": "often"}
     if program == ("gunicorn",):
-        wrong |= {"WEB_CONCURRENCY": "two"}  # which gunicorn's own program would not survive
+        wrong |= {"WEB_CONCURRENCY": "two"}  # gunicorn itself would fail with it
     name, *options = program
     done = subprocess.run(
         [Path(sys.executable).parent / name, *options, "wsgi:app"],
@@ -49,7 +49,7 @@ def test_wrong_settings_end_it_with_one_message(program: tuple[str, ...], tmp_pa
     assert [line.split(":")[0].strip() for line in lines] == sorted(wrong)
 
 
-def test_an_empty_number_of_processes_counts_as_absent(tmp_path: Path) -> None:
+def test_an_empty_number_of_processes_counts_as_unset(tmp_path: Path) -> None:
     done = subprocess.run(
         [Path(sys.executable).parent / "gunicorn", "--version"],
         cwd=tmp_path,

@@ -1,4 +1,4 @@
-"""Whether it can serve: told by part, and soon, whatever hangs."""
+"""Health checks, which respond in time whatever hangs; and checks at startup."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HEALTH = ("/health", "/health/ready", "/api/health/ready")
 
 @pytest.fixture
 def ask(settings: Settings) -> Callable[..., Any]:
-    """Asks an application with other settings for its health."""
+    """Return a function that requests the health of an application with other settings."""
 
     def asked(path: str = "/health/ready", **changes: Any) -> Any:
         with application(replace(settings, **changes)) as app:
@@ -42,7 +42,7 @@ def ask(settings: Settings) -> Callable[..., Any]:
 
 @pytest.fixture
 def silence() -> Iterator[int]:
-    """A port where somebody listens and never says a word."""
+    """Return a port where a server listens and never responds."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen()
@@ -59,27 +59,27 @@ def set_schema(*revisions: str) -> None:
 
 
 class TestReady:
-    def test_names_each_part(self, client: FlaskClient) -> None:
+    def test_ready_names_each_part(self, client: FlaskClient) -> None:
         for path in HEALTH:
             response = client.get(path)
             assert response.status_code == 200
             parts = {"database": "ok", "schema": "ok", "redis": "ok"}
             assert response.get_json() == {"status": "ok", "parts": parts}
 
-    def test_without_redis_is_degraded_and_serves(self, ask: Callable[..., Any]) -> None:
+    def test_without_redis_the_state_is_degraded_and_ready(self, ask: Callable[..., Any]) -> None:
         response = ask(redis_url=NOWHERE)
         assert response.status_code == 200
         assert response.get_json()["status"] == "degraded"
         assert response.get_json()["parts"]["redis"] == "down"
 
-    def test_without_a_database_is_503(self, ask: Callable[..., Any]) -> None:
+    def test_without_a_database_it_is_503(self, ask: Callable[..., Any]) -> None:
         for url in ("postgresql+psycopg://127.0.0.1:1/x", "sqlite:////nowhere/x.sqlite"):
             response = ask(database_url=url)
             problem = assert_problem(response, 503)
             assert problem["parts"] == {"database": "down", "schema": "unknown", "redis": "ok"}
             assert int(response.headers["Retry-After"]) > 0
 
-    def test_answers_though_the_database_and_redis_hang(
+    def test_it_responds_while_the_database_and_redis_hang(
         self, ask: Callable[..., Any], silence: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(health, "TIMEOUT_SECONDS", 0.05)
@@ -91,16 +91,16 @@ class TestReady:
         assert parts == {"database": "down", "schema": "unknown", "redis": "down"}
 
     @pytest.mark.parametrize(("revisions", "found"), [((), "missing"), (("0001",), "older")])
-    def test_an_older_schema_does_not_serve(
+    def test_an_older_schema_is_not_ready(
         self, client: FlaskClient, revisions: tuple[str, ...], found: str
     ) -> None:
         set_schema(*revisions)
         assert assert_problem(client.get("/health/ready"), 503)["parts"]["schema"] == found
-        with db.engine.connect() as connection, pytest.raises(SchemaTooOld) as told:
+        with db.engine.connect() as connection, pytest.raises(SchemaTooOld) as raised:
             check_schema(connection)
-        assert str(told.value).endswith("Run: flask --app wsgi db upgrade")
+        assert str(raised.value).endswith("Run: flask --app wsgi db upgrade")
 
-    def test_a_newer_schema_serves_and_is_told_once(
+    def test_a_newer_schema_is_ready_and_logged_once(
         self, client: FlaskClient, caplog: pytest.LogCaptureFixture
     ) -> None:
         set_schema("9999")
@@ -112,7 +112,7 @@ class TestReady:
 
 
 class TestLive:
-    def test_lives_whatever_else_is_down(self, ask: Callable[..., Any]) -> None:
+    def test_the_process_is_live_whatever_else_is_down(self, ask: Callable[..., Any]) -> None:
         response = ask(
             "/health/live",
             database_url="postgresql+psycopg://127.0.0.1:1/x",
@@ -121,7 +121,7 @@ class TestLive:
         assert (response.status_code, response.get_json()) == (200, {"status": "ok"})
 
 
-def test_what_hangs_is_looked_at_by_one_thread_only() -> None:
+def test_a_check_that_hangs_occupies_one_thread_only() -> None:
     begun, released = [], threading.Event()
 
     def look() -> str:
@@ -139,7 +139,7 @@ def test_what_hangs_is_looked_at_by_one_thread_only() -> None:
     assert len(begun) == 2
 
 
-def test_what_is_broken_is_no_hang() -> None:
+def test_a_check_that_fails_does_not_hang() -> None:
     def look() -> str:
         raise ZeroDivisionError
 
@@ -148,31 +148,33 @@ def test_what_is_broken_is_no_hang() -> None:
 
 
 class TestStarting:
-    def test_refuses_a_database_that_was_not_migrated(self, app: Flask, settings: Settings) -> None:
+    def test_a_database_that_was_not_migrated_is_refused(
+        self, app: Flask, settings: Settings
+    ) -> None:
         set_schema("0001")
         with pytest.raises(SchemaTooOld, match="Run: flask --app wsgi db upgrade"):
             check_before_start(settings)
 
-    def test_refuses_sqlite_whose_folder_was_not_made_yet(self, tmp_path: Path) -> None:
+    def test_sqlite_in_a_missing_folder_is_refused(self, tmp_path: Path) -> None:
         settings = make_settings(f"sqlite:///{tmp_path}/none/x.sqlite", instance=tmp_path)
         with pytest.raises(SchemaTooOld, match="Run: flask --app wsgi db upgrade"):
             check_before_start(settings)
 
-    def test_serves_a_newer_one_and_says_so(
+    def test_a_newer_schema_is_accepted_and_logged(
         self, app: Flask, settings: Settings, caplog: pytest.LogCaptureFixture
     ) -> None:
         set_schema("9999")
         check_before_start(settings)
         assert "schema_is_newer" in caplog.text
 
-    def test_does_not_wait_for_a_database_that_is_down(
+    def test_a_start_does_not_wait_for_a_database_that_is_down(
         self, settings: Settings, caplog: pytest.LogCaptureFixture
     ) -> None:
         check_before_start(replace(settings, database_url="postgresql+psycopg://127.0.0.1:1/x"))
         assert "database_unavailable" in caplog.text
 
     @pytest.mark.parametrize("command", [("-m", "gunicorn", "wsgi:app"), ("worker.py",)])
-    def test_web_and_worker_refuse_in_one_line(
+    def test_web_and_worker_refuse_to_start_in_one_line(
         self, tmp_path: Path, command: tuple[str, ...]
     ) -> None:
         env = clean_environment() | {
@@ -194,14 +196,14 @@ class TestStarting:
         assert "Traceback" not in ended.stderr
 
     @pytest.mark.parametrize(
-        ("wrong", "told"),
+        ("wrong", "message"),
         [
             ({"PORT": "http"}, "These settings are invalid:\n  PORT: Must be a port"),
             ({"DATABASE_URL": "sqlite:////nowhere/x.sqlite"}, "Error: The database cannot be used"),
         ],
     )
     def test_a_migration_fails_in_one_sentence(
-        self, tmp_path: Path, wrong: dict[str, str], told: str
+        self, tmp_path: Path, wrong: dict[str, str], message: str
     ) -> None:
         ended = subprocess.run(
             [sys.executable, "-m", "flask", "--app", "wsgi", "db", "upgrade"],
@@ -212,5 +214,5 @@ class TestStarting:
             timeout=60,
         )
         assert ended.returncode == 1
-        assert ended.stderr.startswith(told)
+        assert ended.stderr.startswith(message)
         assert "Traceback" not in ended.stderr

@@ -1,4 +1,4 @@
-"""What Prometheus is told, by one process and by several."""
+"""Metrics, of one process and of several."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ def add_job(**values: Any) -> None:
 
 
 class TestRequests:
-    def test_are_counted_by_route_and_status_and_not_by_path(self, as_admin: FlaskClient) -> None:
+    def test_requests_are_counted_by_route_and_status_and_not_by_path(
+        self, as_admin: FlaskClient
+    ) -> None:
         before = scrape(as_admin)
         for path in ("/v1/makes/1", "/v1/makes/2", "/api/v1/makes/3", "/nowhere/1", "/nowhere/2"):
             as_admin.get(path)
@@ -87,7 +89,7 @@ class TestRequests:
         assert grown(f"{duration}_bucket", method="GET", route=route, le="+Inf") == 3
         assert grown(f"{duration}_sum", method="GET", route=route) > 0
 
-    def test_openmetrics_is_spoken_too(self, as_admin: FlaskClient) -> None:
+    def test_openmetrics_is_supported(self, as_admin: FlaskClient) -> None:
         accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
         response = as_admin.get("/metrics", headers=accept)
         assert response.mimetype == "application/openmetrics-text"
@@ -95,7 +97,7 @@ class TestRequests:
 
 
 class TestState:
-    def test_of_jobs_and_queues(self, as_admin: FlaskClient) -> None:
+    def test_jobs_and_queues_are_counted(self, as_admin: FlaskClient) -> None:
         now = utcnow()
         add_job(due_at=now - timedelta(minutes=10))
         add_job(due_at=now - timedelta(minutes=1))
@@ -103,33 +105,33 @@ class TestState:
         ended = now - timedelta(minutes=1)
         add_job(state=JobState.FAILED, finished_at=ended)
         add_job(state=JobState.FAILED, finished_at=now - timedelta(hours=2))
-        told = scrape(as_admin)
+        samples = scrape(as_admin)
         kind = "vehicle_sync"
-        assert value(told, "automart_jobs", kind=kind, state="queued") == 3
-        assert value(told, "automart_jobs", kind=kind, state="running") == 0
-        assert value(told, "automart_jobs_ended_last_hour", kind=kind, state="failed") == 1
-        assert value(told, "automart_queue_due_jobs", queue="long") == 2
-        assert value(told, "automart_queue_due_jobs", queue="short") == 0
-        assert 600 <= value(told, "automart_queue_oldest_due_job_seconds", queue="long") < 660
-        assert value(told, "automart_queue_oldest_due_job_seconds", queue="short") == 0
+        assert value(samples, "automart_jobs", kind=kind, state="queued") == 3
+        assert value(samples, "automart_jobs", kind=kind, state="running") == 0
+        assert value(samples, "automart_jobs_ended_last_hour", kind=kind, state="failed") == 1
+        assert value(samples, "automart_queue_due_jobs", queue="long") == 2
+        assert value(samples, "automart_queue_due_jobs", queue="short") == 0
+        assert 600 <= value(samples, "automart_queue_oldest_due_job_seconds", queue="long") < 660
+        assert value(samples, "automart_queue_oldest_due_job_seconds", queue="short") == 0
 
-    def test_of_the_last_sync(
+    def test_the_last_sync_is_shown(
         self, as_admin: FlaskClient, run_jobs: Callable[[], None], vpic: Any
     ) -> None:
         assert not [name for name, _ in scrape(as_admin) if name.startswith("automart_last_sync")]
         add_models({474: {}, 999_999: {1: "Unknown to NHTSA"}})
         assert as_admin.post("/v1/vehicle-syncs").status_code == 202
         run_jobs()
-        told = scrape(as_admin)
-        assert value(told, "automart_last_sync_succeeded") == 1
-        assert value(told, "automart_last_sync_timestamp_seconds") > 1e9
-        assert value(told, "automart_last_sync_makes", outcome="updated") == 1
-        assert value(told, "automart_last_sync_makes", outcome="held") == 1
+        samples = scrape(as_admin)
+        assert value(samples, "automart_last_sync_succeeded") == 1
+        assert value(samples, "automart_last_sync_timestamp_seconds") > 1e9
+        assert value(samples, "automart_last_sync_makes", outcome="updated") == 1
+        assert value(samples, "automart_last_sync_makes", outcome="held") == 1
 
-    def test_of_webhooks(self, as_admin: FlaskClient) -> None:
-        told = scrape(as_admin)
-        assert value(told, "automart_webhook_backlog", tried="no") == 0
-        assert value(told, "automart_webhook_oldest_delivery_seconds") == 0
+    def test_webhook_deliveries_are_counted(self, as_admin: FlaskClient) -> None:
+        samples = scrape(as_admin)
+        assert value(samples, "automart_webhook_backlog", tried="no") == 0
+        assert value(samples, "automart_webhook_oldest_delivery_seconds") == 0
         office = make_office(webhook_url="https://office.example/")
         with transaction():
             db.session.merge(office).endpoint.failing_since = utcnow()
@@ -143,38 +145,41 @@ class TestState:
             long_ago = now - timedelta(hours=2)
             gone = {"state": DeliveryState.FAILED, "ended_at": long_ago, "next_attempt_at": None}
             old.update(gone)
-        told = scrape(as_admin)
-        assert value(told, "automart_webhook_backlog", tried="no") == 1
-        assert value(told, "automart_webhook_backlog", tried="yes") == 1
-        assert 600 <= value(told, "automart_webhook_oldest_delivery_seconds") < 660
-        failed = value(told, "automart_webhook_deliveries_ended_last_hour", state="failed")
+        samples = scrape(as_admin)
+        assert value(samples, "automart_webhook_backlog", tried="no") == 1
+        assert value(samples, "automart_webhook_backlog", tried="yes") == 1
+        assert 600 <= value(samples, "automart_webhook_oldest_delivery_seconds") < 660
+        failed = value(samples, "automart_webhook_deliveries_ended_last_hour", state="failed")
         assert failed == 1
-        assert value(told, "automart_webhook_failing_offices") == 1
+        assert value(samples, "automart_webhook_failing_offices") == 1
         assert new.tries == 0
 
-    def test_of_workers(self, app: Flask, as_admin: FlaskClient) -> None:
-        told = scrape(as_admin)
-        assert value(told, "automart_workers", queue="long") == 0
-        assert value(told, "automart_housekeeping_up") == 0
+    def test_workers_are_counted(self, app: Flask, as_admin: FlaskClient) -> None:
+        samples = scrape(as_admin)
+        assert value(samples, "automart_workers", queue="long") == 0
+        assert value(samples, "automart_housekeeping_up") == 0
         client = app.extensions["redis"]
         worker = Worker([Queue("long", connection=client)], connection=client)
         worker.register_birth()
         hold_lease("housekeeping", uuid4(), timedelta(seconds=15))
-        told = scrape(as_admin)
-        assert value(told, "automart_workers", queue="long") == 1
-        assert value(told, "automart_housekeeping_up") == 1
-        assert value(told, "automart_redis_up") == 1
-        client.delete(worker.key)  # as it expires when the worker was killed
+        samples = scrape(as_admin)
+        assert value(samples, "automart_workers", queue="long") == 1
+        assert value(samples, "automart_housekeeping_up") == 1
+        assert value(samples, "automart_redis_up") == 1
+        client.delete(worker.key)  # it expires after a worker was killed
         assert value(scrape(as_admin), "automart_workers", queue="long") == 0
 
-    def test_is_told_without_redis(self, settings: Settings) -> None:
+    def test_metrics_are_available_without_redis(self, settings: Settings) -> None:
         nowhere = replace(settings, redis_url="unix:///nowhere/redis.sock")
         with application(nowhere) as app, app.app_context():
-            told = scrape(people.signed_in(app, people.make_user(is_admin=True)))
-        assert value(told, "automart_redis_up") == 0
-        assert ("automart_jobs", frozenset({("kind", "vehicle_sync"), ("state", "queued")})) in told
+            samples = scrape(people.signed_in(app, people.make_user(is_admin=True)))
+        assert value(samples, "automart_redis_up") == 0
+        assert (
+            "automart_jobs",
+            frozenset({("kind", "vehicle_sync"), ("state", "queued")}),
+        ) in samples
 
-    def test_costs_few_queries(
+    def test_a_scrape_needs_few_queries(
         self, as_admin: FlaskClient, count_queries: Callable[[], AbstractContextManager[Any]]
     ) -> None:
         for _ in range(20):
@@ -186,19 +191,21 @@ class TestState:
         assert len(selects) <= 9
 
 
-def test_a_machine_reads_them_with_its_scope(
+def test_a_service_client_needs_the_scope(
     make_client: Callable[..., Client], signed_in: Callable[[User | Client], FlaskClient]
 ) -> None:
     assert signed_in(make_client("metrics")).get("/metrics").status_code == 200
 
 
-def test_numbers_of_dead_processes_are_used_again() -> None:
+def test_slots_of_ended_processes_are_reused() -> None:
     assert [free_slot(taken) for taken in (set(), {0}, {1, 2}, {0, 2}, {0, 1, 2})] == [
         *(0, 1, 0, 1, 3)
     ]
 
 
-def test_all_processes_count_together_also_the_dead(settings: Settings, app: Flask) -> None:
+def test_the_counts_of_all_processes_are_added_also_of_ended_ones(
+    settings: Settings, app: Flask
+) -> None:
     token = people.token_of(app, people.make_user(is_admin=True))
     headers = {"Authorization": f"Bearer {token}"}
     with gunicorn_running(settings, "--threads", "2") as gunicorn:
@@ -207,12 +214,12 @@ def test_all_processes_count_together_also_the_dead(settings: Settings, app: Fla
         def fetched(path: str) -> str:
             return requests.get(gunicorn.url + path, headers=headers, timeout=30).text
 
-        def told(name: str, **labels: str) -> float:
+        def total(name: str, **labels: str) -> float:
             return value(parsed(fetched("/metrics")), name, **labels)
 
         def answered() -> float:
             labels = {"method": "GET", "route": "/health/live", "status": "200"}
-            return told("automart_http_requests_total", **labels)
+            return total("automart_http_requests_total", **labels)
 
         before = answered()
         for _ in range(30):
@@ -224,13 +231,13 @@ def test_all_processes_count_together_also_the_dead(settings: Settings, app: Fla
         for _ in range(10):
             fetched("/health/live")
         assert answered() - before == 40
-        assert told("automart_database_connections", state="in_use") == 1
+        assert total("automart_database_connections", state="in_use") == 1
         files = list(Path(tempfile.gettempdir()).glob(f"automart-metrics-{master.pid}-*/counter_*"))
         assert len(files) <= 2
     assert not list(Path(tempfile.gettempdir()).glob(f"automart-metrics-{master.pid}-*"))
 
 
-def test_a_database_that_goes_away_takes_nothing_from_the_connections_in_use() -> None:
+def test_a_lost_database_does_not_change_the_connections_in_use() -> None:
     def connect() -> sqlite3.Connection:
         if gone:
             raise sqlite3.OperationalError("gone")

@@ -1,4 +1,4 @@
-"""Web processes are replaced while callers come and go: none of them notices."""
+"""Web processes are replaced under load without a failed request."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @contextmanager
 def callers(url: str) -> Iterator[Counter[int | str]]:
-    """How often which answer came, while callers ask again and again; counted till the end."""
+    """Count the responses to clients that send requests until the end of the context."""
     seen: Counter[int | str] = Counter()
     lock = threading.Lock()
     enough = threading.Event()
@@ -70,7 +70,7 @@ def test_a_reload_under_load_fails_no_request(settings: Settings) -> None:
     assert set(seen) == {200}
 
 
-def test_processes_that_have_served_enough_make_way(settings: Settings) -> None:
+def test_processes_that_have_reached_their_limit_are_replaced(settings: Settings) -> None:
     few = ("--max-requests", "100", "--max-requests-jitter", "20")
     with gunicorn_running(settings, *few) as gunicorn:
         first = gunicorn.workers()

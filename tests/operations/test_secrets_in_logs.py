@@ -1,4 +1,4 @@
-"""No password, token or other secret is ever in a log, whatever is done with it."""
+"""No password, token or other secret is ever logged."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ S3_KEY, S3_SECRET = "an-access-key-of-s3", "a-secret-of-s3"
 
 @pytest.fixture
 def settings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """With offices on this machine, and an S3 that is down."""
+    """Return settings with offices on this machine, and an S3 that is down."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     photos = {"aws_access_key_id": S3_KEY, "aws_secret_access_key": S3_SECRET}
     return replace(settings, webhook_allow_private=True, photo_storage="s3://photos", **photos)
@@ -43,14 +43,14 @@ def _as_deployed() -> Iterator[None]:
     configure_logging("console")
 
 
-def test_of_all_that_is_done_with_secrets_nothing_is_logged(
+def test_no_use_of_secrets_logs_them(
     app: Flask,
     client: FlaskClient,
     offices: Offices,
     run_jobs: Callable[[], None],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    configure_logging("json")  # standard error is another one in each phase of a test
+    configure_logging("json")  # each phase of a test has another standard error
     secrets = {PASSWORD, NEW_PASSWORD, VERIFIER, SECRET}
     admin = people.make_user(is_admin=True)
     secrets |= people_log_in(app, admin.email)
@@ -59,7 +59,7 @@ def test_of_all_that_is_done_with_secrets_nothing_is_logged(
     secrets |= machines_log_in(client, as_admin)
     secrets |= {"wrong password of somebody", "no.good.token", "token-in-a-query"}
     failures(client, as_admin)
-    secrets |= an_office_is_told(as_admin, offices, run_jobs)
+    secrets |= an_office_is_notified(as_admin, offices, run_jobs)
     secrets |= {S3_KEY, S3_SECRET}
     with pytest.raises(Unavailable):
         current_storage().get("ab/cd.webp")
@@ -74,7 +74,7 @@ def test_of_all_that_is_done_with_secrets_nothing_is_logged(
 
 
 def people_log_in(app: Flask, email: str) -> set[str]:
-    """By JSON and by the page, for an application too; and change the password."""
+    """Log in by JSON and on the page, also for an application, and change the password."""
     browser, program = app.test_client(), app.test_client()
     tokens = program.post("/login", json={"email": email, "password": PASSWORD}).get_json()
     found = {tokens["access_token"], tokens["refresh_token"]}
@@ -100,7 +100,7 @@ def people_log_in(app: Flask, email: str) -> set[str]:
 
 
 def machines_log_in(client: FlaskClient, as_admin: FlaskClient) -> set[str]:
-    """With a secret that is made, used in both ways, and replaced."""
+    """Create a client secret, use it in both ways, and replace it."""
     wanted = {"name": "Robot", "kind": "service", "scopes": ["catalogue"]}
     made = as_admin.post("/v1/clients", json=wanted).get_json()
     named = {"client_id": made["client_id"], "client_secret": made["client_secret"]}
@@ -115,7 +115,7 @@ def machines_log_in(client: FlaskClient, as_admin: FlaskClient) -> set[str]:
 
 
 def failures(client: FlaskClient, as_admin: FlaskClient) -> None:
-    """What people send to the wrong place."""
+    """Send secrets to the wrong places."""
     wrong = {"email": "somebody@example.com", "password": "wrong password of somebody"}
     assert client.post("/login", json=wrong).status_code == 401
     assert client.post("/login", json=wrong | {"extra": 1}).status_code == 422
@@ -127,10 +127,10 @@ def failures(client: FlaskClient, as_admin: FlaskClient) -> None:
     assert as_admin.post("/v1/users", json=named).status_code == 422
 
 
-def an_office_is_told(
+def an_office_is_notified(
     as_admin: FlaskClient, offices: Offices, run_jobs: Callable[[], None]
 ) -> set[str]:
-    """Of a purchase, in a webhook that an old and a new secret sign."""
+    """Deliver a webhook that is signed with an old and a new secret."""
     wanted = {"name": "Munich", "webhook_url": offices.url("munich")}
     made = as_admin.post("/v1/regional-offices", json=wanted).get_json()
     rotate = f"/v1/regional-offices/{made['id']}/rotate-webhook-secret"
@@ -139,7 +139,7 @@ def an_office_is_told(
     office = db.session.get_one(RegionalOffice, made["id"])
     make_purchase(office, PurchaseState.MANUFACTURING)
     run_jobs()
-    (told,) = offices.received()
-    assert told.verified, told.reason
+    (webhook,) = offices.received()
+    assert webhook.verified, webhook.reason
     found = {answer["webhook_secret"].removeprefix("whsec_") for answer in (made, rotated)}
-    return found | set(told.headers["webhook-signature"].split())
+    return found | set(webhook.headers["webhook-signature"].split())

@@ -1,4 +1,4 @@
-"""What a slow client holds while it sends: a thread, and nothing that others need."""
+"""A slow client occupies a thread while it sends, and nothing else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from automart.core.db import db
 from tests.support.http import Watched, assert_problem
 
 
-def test_a_body_that_is_being_sent_keeps_no_connection(app: Flask, as_user: FlaskClient) -> None:
+def test_a_request_whose_body_is_arriving_uses_no_connection(
+    app: Flask, as_user: FlaskClient
+) -> None:
     content = b'{"first_name": "Zo\xc3\xab", "last_name": "Quick"}'
     for method, path, chunked in (
         ("POST", "/v1/customers", False),
@@ -30,9 +32,7 @@ def test_a_body_that_is_being_sent_keeps_no_connection(app: Flask, as_user: Flas
         assert body.in_use == {0}
 
 
-def test_a_body_without_length_that_is_too_large_is_refused(
-    app: Flask, as_user: FlaskClient
-) -> None:
+def test_a_chunked_body_that_is_too_large_is_refused(app: Flask, as_user: FlaskClient) -> None:
     body = Watched(app, b" " * 1_100_000)
     response = as_user.post(
         "/v1/customers",

@@ -1,4 +1,4 @@
-"""Every operation says who may call it, and holds to it."""
+"""Every operation states who may call it, and enforces it."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def silent() -> str:
 
 
 class TestStating:
-    def test_an_app_with_a_route_that_says_nothing_does_not_start(self) -> None:
+    def test_an_app_with_a_route_without_access_does_not_start(self) -> None:
         app = Flask(__name__, static_folder=None)
         app.add_url_rule("/silent", "silent", silent)
         with pytest.raises(RuntimeError, match="GET /silent"):
             check_that_access_is_stated(app)
 
-    def test_a_method_of_a_view_that_says_nothing_is_found(self) -> None:
+    def test_a_method_without_access_is_found(self) -> None:
         class Things(MethodView):
             @requires(ANY)
             def get(self) -> str:
@@ -69,7 +69,7 @@ class TestStating:
             def inner() -> str:
                 return ""
 
-    def test_nobody_at_all_is_no_access(self) -> None:
+    def test_requires_needs_a_role_or_a_scope(self) -> None:
         with pytest.raises(TypeError):
             requires()
 
@@ -80,18 +80,20 @@ class TestStating:
 
 
 class TestRefusals:
-    def test_without_a_token_it_is_401_and_bearer(self, client: FlaskClient) -> None:
+    def test_a_request_without_a_token_is_401_with_a_bearer_challenge(
+        self, client: FlaskClient
+    ) -> None:
         response = client.get("/v1/makes")
         assert response.status_code == 401
         assert response.headers["WWW-Authenticate"] == 'Bearer realm="automart"'
         assert response.mimetype == "application/problem+json"
 
     @pytest.mark.parametrize("header", ["Basic YTpi", "Bearer", "Bearer ", "nonsense"])
-    def test_another_scheme_is_401(self, client: FlaskClient, header: str) -> None:
+    def test_another_authentication_scheme_is_401(self, client: FlaskClient, header: str) -> None:
         response = client.get("/v1/makes", headers={"Authorization": header})
         assert response.status_code == 401
 
-    def test_a_user_who_may_not_is_403(self, as_user: FlaskClient) -> None:
+    def test_a_user_without_the_role_is_403(self, as_user: FlaskClient) -> None:
         response = as_user.post("/v1/makes", json={"id": 1, "name": "A"})
         assert response.status_code == 403
         assert (
@@ -99,17 +101,19 @@ class TestRefusals:
         )
         assert as_user.get("/v1/makes/1").status_code == 404
 
-    def test_access_comes_before_the_body(self, as_user: FlaskClient, client: FlaskClient) -> None:
+    def test_access_is_checked_before_the_body(
+        self, as_user: FlaskClient, client: FlaskClient
+    ) -> None:
         assert client.post("/v1/makes", data="no JSON").status_code == 401
         assert as_user.post("/v1/makes", data="no JSON").status_code == 403
 
-    def test_an_admin_and_a_machine_with_the_scope_may(
+    def test_an_admin_and_a_service_client_with_the_scope_are_admitted(
         self, as_admin: FlaskClient, as_catalogue: FlaskClient
     ) -> None:
         assert as_admin.post("/v1/makes", json={"id": 1, "name": "A"}).status_code == 201
         assert as_catalogue.post("/v1/makes", json={"id": 2, "name": "B"}).status_code == 201
 
-    def test_a_machine_with_another_scope_may_not(
+    def test_a_service_client_with_another_scope_is_403(
         self,
         make_client: Callable[..., Client],
         signed_in: Callable[[Client], FlaskClient],
@@ -128,7 +132,7 @@ class TestRefusals:
         assert caller.may("catalogue")
         assert not caller.may("metrics")
 
-    def test_an_admin_may_all(self, app: Flask, as_admin: FlaskClient) -> None:
+    def test_an_admin_has_every_scope(self, app: Flask, as_admin: FlaskClient) -> None:
         found: list[Caller] = []
         app.add_url_rule(
             "/who", "who", requires(USER)(lambda: found.append(current_caller()) or "")
@@ -140,7 +144,7 @@ class TestRefusals:
         assert caller.is_admin
         assert caller.may("catalogue")
 
-    def test_a_public_view_knows_no_caller(self, app: Flask, as_admin: FlaskClient) -> None:
+    def test_a_public_view_has_no_caller(self, app: Flask, as_admin: FlaskClient) -> None:
         found: list[str | None] = []
         app.add_url_rule("/who", "who", public(lambda: found.append(current_caller_id()) or ""))
         assert as_admin.get("/who").status_code == 200
@@ -182,7 +186,7 @@ class TestRefusals:
 
 
 class TestDocuments:
-    def test_every_operation_says_what_it_needs(self, client: FlaskClient) -> None:
+    def test_every_operation_documents_its_access(self, client: FlaskClient) -> None:
         document = client.get("/openapi.json").get_json()
         for path, operations in document["paths"].items():
             for method, operation in operations.items():

@@ -1,4 +1,4 @@
-"""Security headers, and which other sites may call us from a browser."""
+"""Security headers, and CORS."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHOP = "https://shop.example"
 
 @pytest.fixture
 def with_origins(settings: Settings) -> Iterator[FlaskClient]:
-    """Whose requests a user sends, to a deployment that lets two other sites in."""
+    """Return a user's client of an application that allows two origins."""
     origins = (SHOP, "http://localhost:3000")
     with application(replace(settings, cors_origins=origins)) as app, app.app_context():
         yield people.signed_in(app, people.make_user())
@@ -27,7 +27,7 @@ class TestSecurityHeaders:
     @pytest.mark.parametrize(
         "path", ["/v1/makes", "/nowhere", "/login", "/docs", "/rq/", "/openapi.json", "/health"]
     )
-    def test_are_on_every_answer(self, as_admin: FlaskClient, path: str) -> None:
+    def test_every_response_has_security_headers(self, as_admin: FlaskClient, path: str) -> None:
         headers = as_admin.get(path).headers
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["X-Frame-Options"] == "DENY"
@@ -36,13 +36,11 @@ class TestSecurityHeaders:
         assert headers["Content-Security-Policy"].startswith("default-src 'none'")
         assert "Strict-Transport-Security" not in headers
 
-    def test_https_is_for_good(self, client: FlaskClient) -> None:
+    def test_https_responses_have_hsts(self, client: FlaskClient) -> None:
         response = client.get("/health/live", base_url="https://localhost")
         assert response.headers["Strict-Transport-Security"] == "max-age=31536000"
 
-    def test_scripts_of_the_documentation_are_known_by_a_number_used_once(
-        self, client: FlaskClient
-    ) -> None:
+    def test_scripts_of_the_documentation_have_a_nonce(self, client: FlaskClient) -> None:
         policies = set()
         for _ in range(2):
             page = client.get("/docs")
@@ -54,13 +52,13 @@ class TestSecurityHeaders:
         assert len(policies) == 2
 
 
-class TestOtherSites:
-    def test_are_not_let_in_unless_the_deployment_says_so(self, client: FlaskClient) -> None:
+class TestCors:
+    def test_other_origins_are_not_allowed_by_default(self, client: FlaskClient) -> None:
         asked = {"Origin": SHOP, "Access-Control-Request-Method": "POST"}
         for answer in (client.options("/v1/makes", headers=asked), client.get("/docs")):
             assert not [name for name, _ in answer.headers if name.startswith("Access-Control")]
 
-    def test_that_are_named_may_ask_before_they_send(self, with_origins: FlaskClient) -> None:
+    def test_a_preflight_of_an_allowed_origin_is_answered(self, with_origins: FlaskClient) -> None:
         asked = {
             "Origin": SHOP,
             "Access-Control-Request-Method": "PATCH",
@@ -74,7 +72,9 @@ class TestOtherSites:
         assert {"Authorization", "If-Match", "Idempotency-Key"} <= set(allowed.split(", "))
         assert response.headers["Access-Control-Max-Age"] == "3600"
 
-    def test_may_read_answers_and_errors_and_their_headers(self, with_origins: FlaskClient) -> None:
+    def test_an_allowed_origin_may_read_responses_errors_and_headers(
+        self, with_origins: FlaskClient
+    ) -> None:
         for path, status in (("/v1/makes", 200), ("/v1/makes/1", 404), ("/nowhere", 404)):
             response = with_origins.get(path, headers={"Origin": SHOP})
             assert response.status_code == status
@@ -90,7 +90,7 @@ class TestOtherSites:
             *("https://shop.example.evil.example", "https://xshop.example", "HTTPS://SHOP.EXAMPLE"),
         ],
     )
-    def test_that_are_not_named_may_not(self, with_origins: FlaskClient, origin: str) -> None:
+    def test_other_origins_are_not_allowed(self, with_origins: FlaskClient, origin: str) -> None:
         asked = {"Origin": origin, "Access-Control-Request-Method": "GET"}
         answers = (
             with_origins.get("/v1/makes", headers={"Origin": origin}),
@@ -100,7 +100,7 @@ class TestOtherSites:
             assert "Access-Control-Allow-Origin" not in answer.headers
             assert "Origin" in answer.vary
 
-    def test_plain_options_still_name_the_methods(self, with_origins: FlaskClient) -> None:
+    def test_options_without_preflight_names_the_methods(self, with_origins: FlaskClient) -> None:
         response = with_origins.options("/v1/makes", headers={"Origin": SHOP})
         assert response.status_code == 200
         assert set(response.allow) == {"GET", "HEAD", "POST", "OPTIONS"}

@@ -1,4 +1,4 @@
-"""Whatever goes wrong is told as problem+json, and nothing of the inside with it."""
+"""Every error is problem+json, without internals."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def test_an_unknown_url_is_404(client: FlaskClient, subtests: pytest.Subtests) -
         (422, "Unprocessable Content"),
     ],
 )
-def test_titles_are_the_phrases_of_rfc_9110_whichever_python_runs(status: int, title: str) -> None:
+def test_titles_are_the_phrases_of_rfc_9110_on_every_python(status: int, title: str) -> None:
     assert problem(status, None)["title"] == title
 
 
-def test_a_method_that_is_not_offered_is_405_and_those_that_are_offered_are_named(
+def test_an_unsupported_method_is_405_with_the_supported_ones(
     client: FlaskClient, subtests: pytest.Subtests
 ) -> None:
     for method in ("PUT", "POST", "TRACE", "BREW"):
@@ -68,7 +68,7 @@ def test_options_names_the_methods(client: FlaskClient) -> None:
     assert_problem(client.options("/nowhere"), 404)
 
 
-def test_head_answers_as_get_does_but_for_the_body(client: FlaskClient) -> None:
+def test_head_responds_like_get_without_the_body(client: FlaskClient) -> None:
     add_make()
     for path in (f"/v1/makes/{HONDA}", "/v1/makes?limit=1", "/jobs", "/nowhere", "/v1/makes/1"):
         got, head = client.get(path), client.head(path)
@@ -91,7 +91,7 @@ def test_a_malformed_host_header_is_400(client: FlaskClient, subtests: pytest.Su
 
 
 @pytest.mark.parametrize("host", ["shop.example", "shop.example:8080", "[::1]:8000", "127.0.0.1"])
-def test_links_are_made_with_the_host_that_was_asked(settings: Settings, host: str) -> None:
+def test_links_have_the_requested_host(settings: Settings, host: str) -> None:
     with application(replace(settings, public_url=None)) as app:
         with app.app_context():
             client = people.signed_in(app, people.make_user(is_admin=True))
@@ -100,7 +100,7 @@ def test_links_are_made_with_the_host_that_was_asked(settings: Settings, host: s
     assert response.headers["Location"] == f"http://{host}/v1/makes/1"
 
 
-def test_an_unexpected_error_is_500_and_says_nothing_of_its_cause(app: Flask) -> None:
+def test_an_unexpected_error_is_500_without_its_cause(app: Flask) -> None:
     @app.get("/broken")
     def broken() -> str:
         raise RuntimeError("password=hunter2")
@@ -111,7 +111,7 @@ def test_an_unexpected_error_is_500_and_says_nothing_of_its_cause(app: Flask) ->
     assert "Traceback" not in response.text
 
 
-def test_what_only_the_database_refuses_is_500_if_no_client_could_cause_it(app: Flask) -> None:
+def test_a_violated_constraint_that_no_client_can_cause_is_500(app: Flask) -> None:
     @app.post("/broken")
     def broken() -> str:
         with transaction():
@@ -123,7 +123,7 @@ def test_what_only_the_database_refuses_is_500_if_no_client_could_cause_it(app: 
     assert "name_folded" not in response.text
 
 
-def test_a_broken_check_of_the_database_is_409_without_its_name(app: Flask) -> None:
+def test_a_violated_check_is_409_without_its_name(app: Flask) -> None:
     @app.post("/broken")
     def broken() -> str:
         with transaction():
@@ -135,7 +135,7 @@ def test_a_broken_check_of_the_database_is_409_without_its_name(app: Flask) -> N
 
 
 @pytest.mark.parametrize(("method", "status"), [("POST", 422), ("DELETE", 409)])
-def test_a_broken_reference_is_a_conflict_when_deleting_and_else_a_wrong_field(
+def test_a_violated_foreign_key_is_409_for_delete_and_422_otherwise(
     app: Flask, method: str, status: int
 ) -> None:
     @app.route("/broken", methods=[method])
@@ -163,7 +163,7 @@ def test_a_database_that_is_down_is_503_with_retry_after(app: Flask, client: Fla
         assert_problem(client.get("/nowhere"), 404)
 
 
-def test_a_database_that_cannot_be_reached_does_not_keep_the_application_from_starting(
+def test_the_application_starts_without_its_database(
     settings: Settings, client: FlaskClient
 ) -> None:
     nobody = "postgresql+psycopg://nobody:secret@127.0.0.1:1/nothing"
@@ -176,7 +176,7 @@ def test_a_database_that_cannot_be_reached_does_not_keep_the_application_from_st
 
 @contextmanager
 def database_out_of_order(app: Flask) -> Iterator[None]:
-    """PostgreSQL loses the database; on SQLite another process keeps the lock."""
+    """Stop PostgreSQL's database. On SQLite, another process holds the lock."""
     url = make_url(app.config["SQLALCHEMY_DATABASE_URI"])
     if db.engine.dialect.name == "postgresql":
         postgresql.drop_database(url.set(database="postgres"), url)

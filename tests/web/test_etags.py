@@ -1,4 +1,4 @@
-"""ETag, If-None-Match and If-Match: who changes a thing can know that nobody else did."""
+"""ETag, If-None-Match and If-Match."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PATH = f"/v1/makes/{HONDA}"
 
 @pytest.fixture
 def etag(client: FlaskClient) -> str:
-    """That of a make which is there."""
+    """Return the ETag of a make."""
     add_make()
     return client.get(PATH).headers["ETag"]
 
@@ -23,29 +23,27 @@ def rename(client: FlaskClient, name: str, if_match: str) -> TestResponse:
     return client.patch(PATH, json={"name": name}, headers={"If-Match": if_match})
 
 
-def test_the_etag_is_strong_and_stays_while_nothing_changes(client: FlaskClient, etag: str) -> None:
+def test_the_etag_is_strong_and_stable(client: FlaskClient, etag: str) -> None:
     assert etag.startswith('"')
     assert client.get(PATH).headers["ETag"] == etag
     assert client.patch(PATH, json={}).headers["ETag"] == etag
     assert client.get(f"/api{PATH}").headers["ETag"] == etag
 
 
-def test_the_etag_changes_with_the_thing_and_comes_back_with_it(
-    client: FlaskClient, etag: str
-) -> None:
+def test_the_etag_changes_and_returns_with_the_resource(client: FlaskClient, etag: str) -> None:
     renamed = client.patch(PATH, json={"name": "HONDA"})
     assert renamed.headers["ETag"] != etag
     assert client.get(PATH).headers["ETag"] == renamed.headers["ETag"]
     assert client.patch(PATH, json={"name": "Honda"}).headers["ETag"] == etag
 
 
-def test_the_answer_to_a_post_has_the_etag_of_what_a_get_answers(client: FlaskClient) -> None:
+def test_a_post_has_the_same_etag_as_a_get(client: FlaskClient) -> None:
     created = client.post("/v1/makes", json={"id": HONDA, "name": " Honda "})
     assert client.get(PATH).headers["ETag"] == created.headers["ETag"]
     assert rename(client, "Acura", created.headers["ETag"]).status_code == 200
 
 
-def test_two_things_of_which_only_the_id_differs_have_different_etags(
+def test_resources_that_differ_only_in_their_id_have_different_etags(
     client: FlaskClient, etag: str
 ) -> None:
     client.delete(PATH)
@@ -53,7 +51,7 @@ def test_two_things_of_which_only_the_id_differs_have_different_etags(
     assert client.get("/v1/makes/475").headers["ETag"] != etag
 
 
-def test_one_who_has_this_version_gets_304_without_a_body(
+def test_a_get_of_a_known_version_is_304_without_a_body(
     client: FlaskClient, etag: str, subtests: pytest.Subtests
 ) -> None:
     for asked in (etag, f"W/{etag}", f'"other", {etag}', "*"):
@@ -65,7 +63,7 @@ def test_one_who_has_this_version_gets_304_without_a_body(
                 assert response.headers["ETag"] == etag
 
 
-def test_one_who_has_another_version_gets_this_one(client: FlaskClient, etag: str) -> None:
+def test_a_get_with_another_version_returns_this_one(client: FlaskClient, etag: str) -> None:
     for asked in ('"other"', "", "nonsense", etag.strip('"') + "x"):
         response = client.get(PATH, headers={"If-None-Match": asked})
         assert response.status_code == 200
@@ -80,9 +78,7 @@ def test_a_models_version_changes_when_its_make_is_renamed(client: FlaskClient) 
     assert response.json["make"] == {"id": HONDA, "name": "Honda Motor"}
 
 
-def test_a_list_and_the_document_can_be_asked_for_only_if_they_changed(
-    client: FlaskClient, etag: str
-) -> None:
+def test_a_list_and_the_document_have_etags(client: FlaskClient, etag: str) -> None:
     for path in ("/v1/makes", "/openapi.json"):
         seen = client.get(path).headers["ETag"]
         assert client.get(path, headers={"If-None-Match": seen}).status_code == 304
@@ -92,22 +88,22 @@ def test_a_problem_has_no_etag(client: FlaskClient) -> None:
     assert "ETag" not in client.get("/v1/makes/1").headers
 
 
-def test_a_change_under_the_version_that_was_read_is_made(client: FlaskClient, etag: str) -> None:
+def test_an_update_of_the_current_version_succeeds(client: FlaskClient, etag: str) -> None:
     assert rename(client, "Acura", f'"other", {etag}').status_code == 200
     assert client.get(PATH).json["name"] == "Acura"
 
 
-def test_a_change_under_any_version_is_made(client: FlaskClient, etag: str) -> None:
+def test_an_update_of_any_version_succeeds(client: FlaskClient, etag: str) -> None:
     assert rename(client, "Acura", "*").status_code == 200
     assert client.delete(PATH, headers={"If-Match": "*"}).status_code == 204
 
 
-def test_no_if_match_is_needed(client: FlaskClient, etag: str) -> None:
+def test_if_match_is_optional(client: FlaskClient, etag: str) -> None:
     assert client.patch(PATH, json={"name": "Acura"}).status_code == 200
     assert client.delete(PATH).status_code == 204
 
 
-def test_a_change_under_another_version_is_412_and_changes_nothing(
+def test_an_update_of_another_version_is_412_and_changes_nothing(
     client: FlaskClient, etag: str, subtests: pytest.Subtests
 ) -> None:
     for asked in ('"other"', f"W/{etag}", '""', f'"{etag[1:-2]}", "x"'):
@@ -117,7 +113,7 @@ def test_a_change_under_another_version_is_412_and_changes_nothing(
     assert client.get(PATH).headers["ETag"] == etag
 
 
-def test_an_if_match_that_is_no_list_of_etags_is_400(
+def test_a_malformed_if_match_is_400(
     client: FlaskClient, etag: str, subtests: pytest.Subtests
 ) -> None:
     bare = etag.strip('"')
@@ -128,16 +124,16 @@ def test_an_if_match_that_is_no_list_of_etags_is_400(
     assert client.get(PATH).headers["ETag"] == etag
 
 
-def test_a_long_list_of_etags_is_read_in_no_time(client: FlaskClient, etag: str) -> None:
+def test_a_long_list_of_etags_is_parsed_in_linear_time(client: FlaskClient, etag: str) -> None:
     assert_problem(rename(client, "Acura", '"a"' + " ," * 30_000 + " x"), 400)
     assert rename(client, "Acura", '"a", ' * 10_000 + etag).status_code == 200
 
 
-def test_what_is_not_there_is_404_whatever_is_matched(client: FlaskClient) -> None:
+def test_a_missing_resource_is_404_with_any_if_match(client: FlaskClient) -> None:
     assert_problem(client.delete("/v1/makes/1", headers={"If-Match": "*"}), 404)
 
 
-def test_of_many_writers_with_the_same_if_match_exactly_one_wins(
+def test_exactly_one_of_many_updates_with_the_same_if_match_succeeds(
     client: FlaskClient, etag: str
 ) -> None:
     names = [f"Honda {i}" for i in range(6)]
@@ -147,7 +143,7 @@ def test_of_many_writers_with_the_same_if_match_exactly_one_wins(
     assert client.get(PATH).json == won.json
 
 
-def test_of_a_writer_and_a_deleter_with_the_same_if_match_exactly_one_wins(
+def test_either_an_update_or_a_deletion_with_the_same_if_match_succeeds(
     client: FlaskClient, etag: str
 ) -> None:
     changed, deleted = at_once(

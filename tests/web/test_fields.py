@@ -1,4 +1,4 @@
-"""Fields that several domains use, apart from any endpoint."""
+"""Fields that several domains use."""
 
 from __future__ import annotations
 
@@ -42,15 +42,13 @@ class Search(Query):
         ("9999-12-31T23:59:59Z", datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)),
     ],
 )
-def test_a_time_is_read_with_any_offset_and_is_in_utc_from_then_on(
-    text: str, utc: datetime
-) -> None:
+def test_a_time_is_read_with_any_offset_and_converted_to_utc(text: str, utc: datetime) -> None:
     at = Moment().load({"at": text})["at"]
     assert (at, at.tzinfo) == (utc, UTC)
 
 
 @pytest.mark.parametrize("value", NO_TIMES)
-def test_what_is_no_time_with_an_offset_is_refused(value: Any) -> None:
+def test_a_value_that_is_not_a_time_with_an_offset_is_rejected(value: Any) -> None:
     with pytest.raises(ValidationError) as refused:
         Moment().load({"at": value})
     assert list(refused.value.messages_dict) == ["at"]
@@ -61,17 +59,17 @@ def test_a_time_is_written_in_utc() -> None:
     assert Moment().dump({"at": at}) == {"at": "2026-01-15T00:00:00Z"}
 
 
-def test_a_query_that_says_nothing_has_its_defaults() -> None:
+def test_an_empty_query_has_the_defaults() -> None:
     assert Search().load({}) == {"make_id": None, "q": None}
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "1.0", "", " 1", "1_000", "\uff19", str(2**63)])
-def test_what_is_no_id_is_refused_in_a_query(value: str) -> None:
+def test_an_invalid_id_in_a_query_is_rejected(value: str) -> None:
     with pytest.raises(ValidationError):
         Search().load({"make_id": value})
 
 
-def test_text_in_a_query_is_cleaned_as_what_is_stored_was() -> None:
+def test_text_in_a_query_is_normalized_like_stored_text() -> None:
     assert Search().load({"q": " S\u030ckoda\n"})["q"] == "\u0160koda"
     assert Search().load({"q": " "})["q"] == ""
     with pytest.raises(ValidationError):

@@ -1,4 +1,4 @@
-"""Idempotency-Key: a POST that is sent again is answered again and not done again."""
+"""Idempotency-Key: a repeated POST is executed once, and gets the same response."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def keys() -> int:
     return db.session.scalar(select(func.count()).select_from(IdempotencyKey)) or 0
 
 
-def test_the_same_request_again_is_answered_as_the_first_time(client: FlaskClient) -> None:
+def test_a_repeated_request_gets_the_same_response(client: FlaskClient) -> None:
     first, again = post(client, "k"), post(client, "k")
     assert "Idempotent-Replayed" not in first.headers
     assert again.headers["Idempotent-Replayed"] == "true"
@@ -50,7 +50,7 @@ def test_the_same_request_again_is_answered_as_the_first_time(client: FlaskClien
     assert again.headers["X-Request-ID"] != first.headers["X-Request-ID"]
 
 
-def test_it_is_answered_as_the_first_time_even_when_the_thing_has_changed_since(
+def test_the_response_is_repeated_even_if_the_resource_has_changed(
     client: FlaskClient,
 ) -> None:
     first = post(client, "k")
@@ -61,7 +61,7 @@ def test_it_is_answered_as_the_first_time_even_when_the_thing_has_changed_since(
     assert_problem(client.get(f"/v1/makes/{HONDA}"), 404)
 
 
-def test_without_a_key_the_same_request_again_is_a_conflict(client: FlaskClient) -> None:
+def test_a_repeated_request_without_a_key_is_a_conflict(client: FlaskClient) -> None:
     post(client, "k")
     assert_problem(client.post("/v1/makes", json=HONDA_BODY), 409)
     assert_problem(post(client, "another"), 409)
@@ -98,7 +98,7 @@ def test_a_key_of_a_request_that_failed_can_be_used_again(client: FlaskClient) -
 
 
 @pytest.mark.parametrize("fails", [True, False])
-def test_key_and_thing_are_stored_together_or_not_at_all(app: Flask, fails: bool) -> None:
+def test_key_and_resource_are_stored_together_or_not_at_all(app: Flask, fails: bool) -> None:
     @app.post("/twofold")
     @idempotent
     def twofold() -> tuple[str, int]:
@@ -166,19 +166,19 @@ def test_keys_have_up_to_255_printable_characters(
             assert post(client, key, body).headers["Idempotent-Replayed"] == "true"
 
 
-def test_a_key_is_remembered_for_24_hours(client: FlaskClient) -> None:
+def test_a_key_expires_after_24_hours(client: FlaskClient) -> None:
     post(client, "k")
     grow_older(timedelta(hours=23, minutes=59))
     assert post(client, "k").headers["Idempotent-Replayed"] == "true"
     grow_older(timedelta(hours=24, minutes=1))
-    assert_problem(post(client, "k"), 409)  # done anew, and the make is there
+    assert_problem(post(client, "k"), 409)  # executed again, and the make exists
     again = post(client, "k", {"id": 1, "name": "Acura"})
     assert again.status_code == 201
     assert again.json["id"] == 1
     assert post(client, "k", {"id": 1, "name": "Acura"}).headers["Idempotent-Replayed"] == "true"
 
 
-def test_old_keys_are_forgotten_and_young_ones_are_not(client: FlaskClient) -> None:
+def test_only_expired_keys_are_deleted(client: FlaskClient) -> None:
     post(client, "old")
     grow_older(timedelta(hours=24, minutes=1))
     post(client, "young", {"id": 1, "name": "Acura"})
@@ -187,7 +187,7 @@ def test_old_keys_are_forgotten_and_young_ones_are_not(client: FlaskClient) -> N
     assert post(client, "young", {"id": 1, "name": "Acura"}).headers["Idempotent-Replayed"]
 
 
-def test_long_work_that_was_accepted_is_not_ordered_twice(
+def test_a_repeated_request_submits_no_second_job(
     client: FlaskClient, run_jobs: Callable[[], None]
 ) -> None:
     first = post(client, "k", {}, "/v1/vehicle-syncs")
@@ -199,7 +199,7 @@ def test_long_work_that_was_accepted_is_not_ordered_twice(
     assert db.session.scalar(select(func.count()).select_from(Job)) == 1
 
 
-def test_one_who_waits_for_work_that_was_accepted_before_gets_the_finished_job(
+def test_a_repeated_request_can_wait_for_its_job(
     client: FlaskClient, run_jobs: Callable[[], None]
 ) -> None:
     accepted = post(client, "k", {}, "/v1/vehicle-syncs")
@@ -212,7 +212,7 @@ def test_one_who_waits_for_work_that_was_accepted_before_gets_the_finished_job(
     assert (response.json["id"], response.json["state"]) == (accepted.json["id"], "succeeded")
 
 
-def test_of_many_equal_requests_at_once_one_is_done_and_all_are_answered_alike(
+def test_concurrent_equal_requests_are_executed_once_and_get_the_same_response(
     client: FlaskClient,
 ) -> None:
     answers = at_once(*[lambda: post(client, "k")] * 6)
@@ -220,7 +220,9 @@ def test_of_many_equal_requests_at_once_one_is_done_and_all_are_answered_alike(
     assert sum("Idempotent-Replayed" in answer.headers for answer in answers) == 5
 
 
-def test_of_different_requests_with_one_key_at_once_one_is_done(client: FlaskClient) -> None:
+def test_only_one_of_several_concurrent_requests_with_one_key_is_executed(
+    client: FlaskClient,
+) -> None:
     answers = at_once(
         *(
             lambda number=number: post(client, "k", {"id": number, "name": f"M{number}"})

@@ -1,4 +1,4 @@
-"""Every path under `/api` too, and links by which the client comes back the way it came."""
+"""Every path also works under `/api`, and links keep the prefix of the request."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.setup import application
 
 
 @pytest.mark.parametrize("prefix", ["", "/api"])
-def test_all_is_there_under_both_prefixes_and_links_keep_theirs(
+def test_every_path_works_under_both_prefixes_and_links_keep_the_prefix(
     client: FlaskClient, prefix: str
 ) -> None:
     make = {"id": HONDA, "name": "Honda"}
@@ -34,7 +34,7 @@ def test_all_is_there_under_both_prefixes_and_links_keep_theirs(
 
 
 @pytest.mark.parametrize("public_url", ["https://shop.example", "https://shop.example/automart"])
-def test_links_begin_with_the_public_url_if_one_is_set(settings: Settings, public_url: str) -> None:
+def test_links_begin_with_the_public_url(settings: Settings, public_url: str) -> None:
     headers = {"Host": "10.0.0.7:8000"}
     with application(replace(settings, public_url=public_url)) as app:
         with app.app_context():

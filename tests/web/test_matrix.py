@@ -1,4 +1,4 @@
-"""Route by role: who gets in where. Made from the routes, so that none can be forgotten.
+"""The access matrix: which role is admitted to which route. Every route must have a line.
 
 A new route needs a line here: the path, and who may use each of its methods.
 """
@@ -100,7 +100,7 @@ MATRIX: dict[str, dict[str, frozenset[str]]] = (
         "/v1/photos/<string(length=32):token>": {"GET": PUBLIC},
     }
     | {
-        # rq-dashboard's: administrators may look, and nobody may change anything.
+        # rq-dashboard's: read-only for administrators.
         f"/rq{path}": {"GET": ADMIN}
         for path in (
             "/",
@@ -141,7 +141,7 @@ def client(app: Flask) -> FlaskClient:
 
 
 def url_of(rule: str) -> str:
-    """A URL that matches `rule` and names nothing that exists."""
+    """Return a URL that matches `rule` and names no existing resource."""
     parts = []
     for part in rule.split("/"):
         if not part.startswith("<"):
@@ -160,7 +160,7 @@ def url_of(rule: str) -> str:
 
 
 def denial(response: TestResponse) -> int | None:
-    """401 or 403, if the route was closed. (OAuth's 401 asks for a client's secret: `Basic`.)"""
+    """Return 401 or 403 if access was denied. OAuth's 401 with `Basic` is about a client secret."""
     challenge = response.headers.get("WWW-Authenticate", "Bearer")
     closed = response.status_code in (401, 403) and challenge.startswith("Bearer")
     return response.status_code if closed else None
@@ -200,7 +200,7 @@ def test_every_route_has_a_line_and_every_line_a_route(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("role_client", sorted(PUBLIC), indirect=True)
-def test_each_role_gets_in_where_it_may_and_nowhere_else(
+def test_each_role_is_admitted_exactly_where_the_matrix_says(
     request: pytest.FixtureRequest, role_client: FlaskClient
 ) -> None:
     role = request.node.callspec.params["role_client"]

@@ -1,4 +1,4 @@
-"""The OpenAPI document says what is so, and `/docs` shows it without the internet."""
+"""The OpenAPI document is correct, and `/docs` shows it without internet access."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ BRIEFLY = hypothesis.settings(
     database=None,
     suppress_health_check=list(hypothesis.HealthCheck),
 )
-# So that several processes share the work.
+# Several processes share the work.
 PARTS = 5
-# No schema can say that a make must be there, that a name must not be, or what a cursor is.
+# A schema cannot express that a make must exist, that a name must be unused, or what a cursor is.
 CANNOT_BE_SAID = [positive_data_acceptance]
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 
@@ -51,7 +51,7 @@ def api(app: Flask) -> BaseSchema:
 
 @pytest.fixture
 def signed(app: Flask) -> dict[str, str]:
-    """The headers of an administrator's request."""
+    """Return the headers of an administrator's request."""
     return {"Authorization": f"Bearer {token_of(app, make_user(is_admin=True))}"}
 
 
@@ -63,7 +63,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
 
 @pytest.fixture
 def conforms(api: BaseSchema, signed: dict[str, str]) -> Callable[..., Any]:
-    """Sends a request; the answer must be one that the document knows."""
+    """Return a function that sends a request and asserts that its response is documented."""
 
     def send(method: str, path: str, **parts: Any) -> Any:
         case = api[path][method].Case(**parts)
@@ -74,7 +74,7 @@ def conforms(api: BaseSchema, signed: dict[str, str]) -> Callable[..., Any]:
 
 def test_it_is_a_valid_openapi_3_1_document(api: BaseSchema) -> None:
     assert api.raw_schema["openapi"].startswith("3.1.")
-    # The specification allows relative URLs everywhere; its JSON Schema does not, of OAuth's.
+    # The specification allows relative URLs, but its JSON Schema requires absolute ones for OAuth.
     flow = api.raw_schema["components"]["securitySchemes"]["oauth2"]["flows"]["authorizationCode"]
     for name in ("authorizationUrl", "tokenUrl", "refreshUrl"):
         assert flow[name].startswith("/oauth/")
@@ -82,7 +82,7 @@ def test_it_is_a_valid_openapi_3_1_document(api: BaseSchema) -> None:
     api.validate()
 
 
-def test_every_reference_leads_somewhere_and_every_component_is_used(
+def test_every_reference_is_valid_and_every_component_is_used(
     document: dict[str, Any],
 ) -> None:
     references = set(re.findall(r"'\$ref': '#/components/(\w+/\w+)'", str(document)))
@@ -90,12 +90,12 @@ def test_every_reference_leads_somewhere_and_every_component_is_used(
         f"{kind}/{name}"
         for kind, named in document["components"].items()
         for name in named
-        if kind != "securitySchemes"  # referred to by name
+        if kind != "securitySchemes"  # referenced by name
     }
     assert references == components
 
 
-def test_responses_have_the_names_of_rfc_9110_whichever_python_runs(
+def test_responses_have_the_names_of_rfc_9110_on_every_python(
     document: dict[str, Any],
 ) -> None:
     names = {"413": "CONTENT_TOO_LARGE", "422": "UNPROCESSABLE_CONTENT", "404": "NOT_FOUND"}
@@ -108,7 +108,7 @@ def test_responses_have_the_names_of_rfc_9110_whichever_python_runs(
     assert found == set(names.items())
 
 
-def test_every_operation_says_what_it_does_and_how_it_fails(document: dict[str, Any]) -> None:
+def test_every_operation_has_a_summary_and_its_errors(document: dict[str, Any]) -> None:
     for path, method, operation in operations(document):
         assert operation["summary"], (path, method)
         failure = operation["responses"]["default"]["$ref"].rpartition("/")[2]
@@ -116,10 +116,10 @@ def test_every_operation_says_what_it_does_and_how_it_fails(document: dict[str, 
         assert list(content) == ["application/problem+json"]
 
 
-def test_headers_are_documented_where_they_are(document: dict[str, Any]) -> None:
+def test_headers_are_documented_where_they_are_sent(document: dict[str, Any]) -> None:
     for path, method, operation in operations(document):
         if not path.startswith(("/v1/", "/jobs")):
-            continue  # OAuth's endpoints have rules of their own
+            continue  # OAuth's endpoints follow its specifications
         asked = {p["name"] for p in operation["parameters"] if p["in"] == "header"}
         answered = {
             status: response.get("headers", {}).keys()
@@ -140,14 +140,14 @@ def test_headers_are_documented_where_they_are(document: dict[str, Any]) -> None
             assert status != "202" or "Retry-After" in headers
 
 
-def test_an_address_is_said_to_be_one_wherever_it_is_checked(document: dict[str, Any]) -> None:
+def test_every_email_address_has_its_format_and_length(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     for name in ("NewUser", "UserChanges", "Customer", "BookingValues", "BookingChanges"):
-        (told,) = (v for k, v in schemas[name]["properties"].items() if k.endswith("email"))
-        assert (told["format"], told["maxLength"]) == ("email", 254), name
+        (email,) = (v for k, v in schemas[name]["properties"].items() if k.endswith("email"))
+        assert (email["format"], email["maxLength"]) == ("email", 254), name
 
 
-def test_a_query_knows_no_null_and_assumes_none(document: dict[str, Any]) -> None:
+def test_queries_have_no_null_and_no_null_default(document: dict[str, Any]) -> None:
     for _, _, operation in operations(document):
         for parameter in operation["parameters"]:
             assert "null" not in parameter["schema"].get("type", ())
@@ -156,13 +156,13 @@ def test_a_query_knows_no_null_and_assumes_none(document: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize("prefix", ["", "/api"])
-def test_its_paths_begin_where_the_client_came_in(client: FlaskClient, prefix: str) -> None:
+def test_its_paths_begin_with_the_prefix_of_the_request(client: FlaskClient, prefix: str) -> None:
     document = client.get(f"{prefix}/openapi.json").json
     assert document["servers"] == [{"url": prefix or "/"}]
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_whatever_is_sent_the_answer_is_as_documented(
+def test_every_response_is_documented_whatever_is_sent(
     api: BaseSchema, signed: dict[str, str], subtests: pytest.Subtests, part: int
 ) -> None:
     add_make(1, "Honda", {1: "Accord"})
@@ -185,7 +185,7 @@ def answers_as_documented(
     any_case()
 
 
-def test_a_story_of_makes_is_as_documented(conforms: Callable[..., Any]) -> None:
+def test_the_life_of_a_make_is_documented(conforms: Callable[..., Any]) -> None:
     add_makes(2)
     make = {"id": HONDA, "name": "Honda"}
     one = {"make_id": HONDA}
@@ -207,7 +207,7 @@ def test_a_story_of_makes_is_as_documented(conforms: Callable[..., Any]) -> None
     assert conforms("DELETE", path, path_parameters=one).status_code == 204
 
 
-def test_a_story_of_a_job_is_as_documented(
+def test_the_life_of_a_job_is_documented(
     conforms: Callable[..., Any], run_jobs: Callable[[], None]
 ) -> None:
     add_make(models=HONDAS)
@@ -225,7 +225,7 @@ def test_a_story_of_a_job_is_as_documented(
 
 
 class Assets(HTMLParser):
-    """What a page loads."""
+    """Collects the URLs that a page loads."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -237,7 +237,7 @@ class Assets(HTMLParser):
 
 
 @pytest.mark.parametrize("prefix", ["", "/api"])
-def test_the_docs_and_all_they_load_come_from_here(client: FlaskClient, prefix: str) -> None:
+def test_the_docs_load_nothing_from_other_hosts(client: FlaskClient, prefix: str) -> None:
     response = client.get(f"{prefix}/docs")
     assert response.mimetype == "text/html"
     assert "//" not in response.text

@@ -1,4 +1,4 @@
-"""Lists: pages by cursor that neither skip nor repeat a row, whatever is written meanwhile."""
+"""Pages by cursor, which neither skip nor repeat a row during concurrent writes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def ids(response: TestResponse) -> list[int]:
 
 
 def walk(client: FlaskClient, path: str, **query: object) -> list[TestResponse]:
-    """All pages from the first to the last, by `next_cursor`."""
+    """Yield all pages, by `next_cursor`."""
     pages = [client.get(path, query_string=query)]
     while pages[-1].json["next_cursor"] is not None:
         cursor = {"cursor": pages[-1].json["next_cursor"]}
@@ -36,18 +36,18 @@ def test_an_empty_list_has_no_next_page(client: FlaskClient) -> None:
     assert "Link" not in response.headers
 
 
-def test_a_walk_sees_every_row_once_in_order(client: FlaskClient) -> None:
+def test_all_pages_together_have_every_row_once_in_order(client: FlaskClient) -> None:
     expected = add_makes(7)
     pages = walk(client, "/v1/makes", limit=3)
     assert [ids(page) for page in pages] == [expected[:3], expected[3:6], expected[6:]]
 
 
-def test_a_last_page_that_is_full_is_the_last(client: FlaskClient) -> None:
+def test_a_full_last_page_has_no_next_page(client: FlaskClient) -> None:
     add_makes(4)
     assert [len(ids(page)) for page in walk(client, "/v1/makes", limit=2)] == [2, 2]
 
 
-def test_a_page_has_fifty_items_if_nothing_is_said_and_a_hundred_at_most(
+def test_a_page_has_fifty_items_by_default_and_a_hundred_at_most(
     client: FlaskClient,
 ) -> None:
     expected = add_makes(101)
@@ -56,9 +56,7 @@ def test_a_page_has_fifty_items_if_nothing_is_said_and_a_hundred_at_most(
         assert ids(client.get(f"/v1/makes?limit={limit}")) == expected[:100]
 
 
-def test_a_limit_that_is_no_number_from_1_is_422(
-    client: FlaskClient, subtests: pytest.Subtests
-) -> None:
+def test_an_invalid_limit_is_422(client: FlaskClient, subtests: pytest.Subtests) -> None:
     for limit in ["0", "-1", "", "ten", "1.0", "+1", "0x1", "\u0661", "1 ", "9" * 401]:
         with subtests.test(limit=limit):
             response = client.get("/v1/makes", query_string={"limit": limit})
@@ -66,7 +64,7 @@ def test_a_limit_that_is_no_number_from_1_is_422(
 
 
 @pytest.mark.parametrize("prefix", ["", "/api"])
-def test_the_link_leads_to_the_next_page_by_the_prefix_of_the_client(
+def test_the_link_to_the_next_page_keeps_the_prefix_of_the_request(
     client: FlaskClient, prefix: str
 ) -> None:
     expected = add_makes(3)
@@ -88,7 +86,7 @@ def test_the_link_keeps_the_filters(client: FlaskClient) -> None:
     assert ids(client.get(target)) == [1863]
 
 
-def test_rows_that_exist_throughout_are_seen_once_whatever_is_written_meanwhile(
+def test_rows_that_exist_throughout_are_listed_once_despite_concurrent_writes(
     client: FlaskClient,
 ) -> None:
     lasting = add_makes(12, first=100)
@@ -100,7 +98,7 @@ def test_rows_that_exist_throughout_are_seen_once_whatever_is_written_meanwhile(
         if page.json["next_cursor"] is None:
             break
         query["cursor"] = page.json["next_cursor"]
-        # One comes behind the walk and goes again, some come ahead, and all are renamed.
+        # A row before the cursor is added and deleted, rows after it are added, all are renamed.
         add_make(step, f"Behind {step}")
         if step < 5:
             add_make(111 + step, f"Ahead {step}")
@@ -110,7 +108,7 @@ def test_rows_that_exist_throughout_are_seen_once_whatever_is_written_meanwhile(
     assert seen == [*lasting, 112, 113, 114, 115]
 
 
-def test_a_walk_goes_on_when_the_row_of_its_cursor_is_deleted(client: FlaskClient) -> None:
+def test_a_cursor_is_valid_after_its_row_was_deleted(client: FlaskClient) -> None:
     add_makes(4)
     first = client.get("/v1/makes?limit=2")
     client.delete("/v1/makes/2")
@@ -118,22 +116,20 @@ def test_a_walk_goes_on_when_the_row_of_its_cursor_is_deleted(client: FlaskClien
     assert ids(client.get(f"/v1/makes?limit=2&cursor={cursor}")) == [3, 4]
 
 
-def test_a_cursor_that_was_not_given_out_is_422(
-    client: FlaskClient, subtests: pytest.Subtests
-) -> None:
+def test_an_invented_cursor_is_422(client: FlaskClient, subtests: pytest.Subtests) -> None:
     for cursor in ["", "x", "é", "\u0000", "a.b", "Ijki.", "." * 1000, "9" * 5000]:
         with subtests.test(cursor=cursor):
             response = client.get("/v1/makes", query_string={"cursor": cursor})
             assert parameters(response).keys() == {"cursor"}
 
 
-def test_a_cursor_of_which_a_character_was_changed_is_422(client: FlaskClient) -> None:
+def test_a_modified_cursor_is_422(client: FlaskClient) -> None:
     add_makes(2)
     cursor = client.get("/v1/makes?limit=1").json["next_cursor"]
     for place, character in enumerate(cursor):
         other = "A" if character != "A" else "B"
         changed = cursor[:place] + other + cursor[place + 1 :]
-        if place < len(cursor) - 1:  # of the last, two bits mean nothing in base64
+        if place < len(cursor) - 1:  # two bits of the last character have no meaning in base64
             response = client.get("/v1/makes", query_string={"cursor": changed})
             assert parameters(response).keys() == {"cursor"}
 
@@ -146,7 +142,7 @@ def test_a_cursor_of_another_list_is_422(client: FlaskClient) -> None:
         assert parameters(client.get(path, query_string={"cursor": cursor})).keys() == {"cursor"}
 
 
-def test_a_cursor_with_other_filters_is_422_and_with_another_limit_it_is_not(
+def test_a_cursor_is_valid_with_another_limit_but_not_with_other_filters(
     client: FlaskClient,
 ) -> None:
     add_make(models=HONDAS)
@@ -157,7 +153,7 @@ def test_a_cursor_with_other_filters_is_422_and_with_another_limit_it_is_not(
     assert ids(rest) == [1863, 1864]
 
 
-def test_a_cursor_is_good_under_either_prefix(client: FlaskClient) -> None:
+def test_a_cursor_is_valid_under_both_prefixes(client: FlaskClient) -> None:
     expected = add_makes(2)
     cursor = client.get("/api/v1/makes?limit=1").json["next_cursor"]
     assert ids(client.get(f"/v1/makes?cursor={cursor}")) == expected[1:]
@@ -179,12 +175,12 @@ def test_a_very_long_query_is_answered(client: FlaskClient) -> None:
     assert len(parameters(client.get("/v1/makes", query_string=many))) == 100
 
 
-def test_a_query_that_is_no_utf_8_is_answered(client: FlaskClient) -> None:
+def test_a_query_that_is_not_utf_8_is_answered(client: FlaskClient) -> None:
     assert ids(client.get("/v1/makes?name=%ff%fe")) == []
 
 
 @pytest.mark.parametrize("path", ["/v1/makes", "/v1/models", f"/v1/makes/{HONDA}/models", "/jobs"])
-def test_a_longer_page_needs_no_more_queries(client: FlaskClient, path: str) -> None:
+def test_a_longer_page_needs_as_many_queries(client: FlaskClient, path: str) -> None:
     add_make(models={i: f"Model {i}" for i in range(1, 41)})
     add_makes(40, first=1000)
     with transaction():
@@ -197,5 +193,5 @@ def test_a_longer_page_needs_no_more_queries(client: FlaskClient, path: str) -> 
         queries.clear()
         assert len(ids(client.get(f"{path}?limit={limit}"))) == limit
         numbers.append(sum("SELECT" in query for query in queries))
-    # One of them is about the caller.
+    # One of them reads the caller.
     assert numbers[0] == numbers[1] <= 3

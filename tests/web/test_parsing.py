@@ -1,4 +1,4 @@
-"""What may come in: JSON and nothing else, of the right types, with the fields that are known."""
+"""Strict parsing: JSON only, with the right types and no unknown fields."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def post(client: FlaskClient, body: bytes, content_type: str | None = JSON) -> T
     return client.post("/v1/makes", data=body, content_type=content_type)
 
 
-def test_a_body_that_is_no_json_is_400(client: FlaskClient, subtests: pytest.Subtests) -> None:
+def test_a_body_that_is_not_json_is_400(client: FlaskClient, subtests: pytest.Subtests) -> None:
     for why, body in NO_JSON.items():
         with subtests.test(why):
             assert_problem(post(client, body), 400)
             assert client.get("/v1/makes").json == {"items": [], "next_cursor": None}
 
 
-def test_another_media_type_is_415_and_the_right_one_is_named(
+def test_another_media_type_is_415_with_the_right_one(
     client: FlaskClient, subtests: pytest.Subtests
 ) -> None:
     for content_type in OTHER_TYPES:
@@ -63,7 +63,7 @@ def test_another_media_type_is_415_and_the_right_one_is_named(
 @pytest.mark.parametrize(
     "content_type", [JSON, "Application/JSON", "application/json; charset=iso-8859-1"]
 )
-def test_json_is_read_as_utf_8_whatever_the_charset_parameter_says(
+def test_json_is_read_as_utf_8_with_any_charset_parameter(
     client: FlaskClient, content_type: str
 ) -> None:
     response = post(client, '{"id": 1, "name": "Škoda"}'.encode(), content_type)
@@ -96,7 +96,7 @@ def test_a_body_where_none_is_expected_is_ignored(client: FlaskClient) -> None:
     assert client.delete(f"/v1/makes/{HONDA}", data=b"{", content_type=JSON).status_code == 204
 
 
-def test_a_body_that_is_no_object_is_422_at_the_root(
+def test_a_body_that_is_not_an_object_is_422_at_the_root(
     client: FlaskClient, subtests: pytest.Subtests
 ) -> None:
     for body in ["null", "[]", "1", '"Honda"', "true"]:
@@ -104,7 +104,7 @@ def test_a_body_that_is_no_object_is_422_at_the_root(
             assert list(pointers(post(client, body.encode()))) == ["#"]
 
 
-def test_what_is_no_id_is_422_whatever_python_could_make_of_it(
+def test_an_invalid_id_is_422_even_if_python_could_convert_it(
     client: FlaskClient, subtests: pytest.Subtests
 ) -> None:
     for value in NO_IDS:
@@ -113,30 +113,34 @@ def test_what_is_no_id_is_422_whatever_python_could_make_of_it(
             assert list(pointers(response)) == ["#/id"]
 
 
-def test_what_is_no_string_is_422(client: FlaskClient, subtests: pytest.Subtests) -> None:
+def test_a_value_that_is_not_a_string_is_422(
+    client: FlaskClient, subtests: pytest.Subtests
+) -> None:
     for value in [1, 1.5, True, None, [], ["Honda"], {"a": 1}]:
         with subtests.test(value=value):
             response = client.post("/v1/makes", json={"id": 1, "name": value})
             assert list(pointers(response)) == ["#/name"]
 
 
-def test_what_is_no_boolean_is_422(client: FlaskClient, subtests: pytest.Subtests) -> None:
+def test_a_value_that_is_not_a_boolean_is_422(
+    client: FlaskClient, subtests: pytest.Subtests
+) -> None:
     for value in ["yes", "true", 1, 0, None, "", []]:
         with subtests.test(value=value):
             response = client.post("/v1/vehicle-syncs", json={"approve_deletions": value})
             assert list(pointers(response)) == ["#/approve_deletions"]
 
 
-def test_every_wrong_field_is_told_at_once(client: FlaskClient) -> None:
-    told = pointers(client.post("/v1/makes", json={"id": 0, "name": " ", "colour": "red"}))
-    assert told.keys() == {"#/id", "#/name", "#/colour"}
+def test_all_invalid_fields_are_reported_together(client: FlaskClient) -> None:
+    errors = pointers(client.post("/v1/makes", json={"id": 0, "name": " ", "colour": "red"}))
+    assert errors.keys() == {"#/id", "#/name", "#/colour"}
 
 
-def test_missing_fields_are_told(client: FlaskClient) -> None:
+def test_missing_fields_are_reported(client: FlaskClient) -> None:
     assert pointers(client.post("/v1/makes", json={})).keys() == {"#/id", "#/name"}
 
 
-def test_the_pointer_leads_to_the_item_of_a_list(client: FlaskClient) -> None:
+def test_pointers_name_the_items_of_a_list(client: FlaskClient) -> None:
     response = client.post("/v1/vehicle-syncs", json={"make_ids": [1, "2", 3, 0]})
     assert pointers(response).keys() == {"#/make_ids/1", "#/make_ids/3"}
 
@@ -158,7 +162,7 @@ def test_names_are_escaped_in_pointers(client: FlaskClient, subtests: pytest.Sub
             assert pointers(post(client, body)) == {pointer: "Unknown field."}
 
 
-def test_a_body_with_thousands_of_mistakes_does_not_get_thousands_of_answers(
+def test_the_number_of_reported_errors_is_limited(
     client: FlaskClient,
 ) -> None:
     problem = assert_problem(client.post("/v1/vehicle-syncs", json={"make_ids": [0] * 50_000}), 422)
@@ -173,23 +177,23 @@ class TestText:
         assert client.get("/v1/makes/1").json == response.json
         return str(response.json["name"])
 
-    def test_it_is_trimmed(self, client: FlaskClient) -> None:
+    def test_text_is_trimmed(self, client: FlaskClient) -> None:
         assert self.name_as_stored(client, " \t\u00a0\u2003Aston  Martin\r\n") == "Aston  Martin"
 
-    def test_it_is_composed(self, client: FlaskClient) -> None:
+    def test_text_is_composed(self, client: FlaskClient) -> None:
         assert self.name_as_stored(client, "S\u030ckoda") == "\u0160koda"
 
-    def test_all_of_unicode_comes_back(self, client: FlaskClient) -> None:
+    def test_all_of_unicode_is_stored(self, client: FlaskClient) -> None:
         name = "🚗 本田 \u202e \U0010fffd"
         assert self.name_as_stored(client, name) == name
 
-    def test_blank_is_refused(self, client: FlaskClient, subtests: pytest.Subtests) -> None:
+    def test_blank_text_is_rejected(self, client: FlaskClient, subtests: pytest.Subtests) -> None:
         for name in ["", " ", "\n\t\u3000", "\u2028"]:
             with subtests.test(name=name):
                 response = client.post("/v1/makes", json={"id": 1, "name": name})
                 assert pointers(response) == {"#/name": "Must not be blank."}
 
-    def test_control_characters_and_lone_surrogates_are_refused(
+    def test_control_characters_and_lone_surrogates_are_rejected(
         self, client: FlaskClient, subtests: pytest.Subtests
     ) -> None:
         for bad in ["\u0000", "\u0007", "\n", "\u007f", "\u0085", "\ud800", "\udfff"]:
@@ -197,12 +201,12 @@ class TestText:
                 body = json.dumps({"id": 1, "name": f"Hon{bad}da"}).encode()
                 assert list(pointers(post(client, body))) == ["#/name"]
 
-    def test_its_length_counts_characters_after_trimming(self, client: FlaskClient) -> None:
+    def test_the_length_is_counted_in_characters_after_trimming(self, client: FlaskClient) -> None:
         assert self.name_as_stored(client, " " + "🚗" * 255 + " ") == "🚗" * 255
         response = client.post("/v1/makes", json={"id": 2, "name": "🚗" * 256})
         assert list(pointers(response)) == ["#/name"]
 
-    def test_a_name_that_grows_when_folded_fits(self, client: FlaskClient) -> None:
+    def test_a_name_whose_casefold_key_is_longer_fits(self, client: FlaskClient) -> None:
         assert self.name_as_stored(client, "\ufb03" * 255) == "\ufb03" * 255
         found = client.get("/v1/makes", query_string={"name": "FFI" * 255})
         assert [make["id"] for make in found.json["items"]] == [1]

@@ -1,4 +1,4 @@
-"""`/`, `/v1`, and paths with a slash too many."""
+"""The index at `/` and `/v1`, and paths with a final slash."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHOP = "https://shop.example"
 
 @pytest.fixture
 def at_shop(settings: Settings) -> Iterator[Flask]:
-    """The application whose PUBLIC_URL is `SHOP`."""
+    """Return an application whose PUBLIC_URL is `SHOP`."""
     origins = (SHOP,)
     with application(replace(settings, public_url=SHOP, cors_origins=origins)) as app:
         yield app
@@ -59,11 +59,11 @@ class TestIndex:
         assert response.headers["Location"] == f"http://localhost{prefix}/docs"
         assert "Accept" in response.vary
 
-    def test_the_mount_itself_is_an_index_too(self, client: FlaskClient) -> None:
+    def test_the_mount_is_an_index_too(self, client: FlaskClient) -> None:
         for path in ("/api", "/api/"):
             assert client.get(path).json["api"] == "http://localhost/api/v1"
 
-    def test_it_is_for_reading(self, client: FlaskClient) -> None:
+    def test_the_index_can_only_be_read(self, client: FlaskClient) -> None:
         assert_problem(client.post("/"), 405)
 
 
@@ -94,7 +94,7 @@ class TestFinalSlash:
         assert response.headers["X-Request-ID"]
 
     @pytest.mark.parametrize("query", ["q=a%2Fb&limit=1", "q=%ff", "q=a+b%20c", "x=//evil/"])
-    def test_the_query_is_kept_to_the_letter(self, client: FlaskClient, query: str) -> None:
+    def test_the_query_is_kept_unchanged(self, client: FlaskClient, query: str) -> None:
         response = client.get(f"/v1/customers/?{query}")
         assert response.headers["Location"] == f"http://localhost/v1/customers?{query}"
 
@@ -112,7 +112,7 @@ class TestFinalSlash:
             "/%09/evil.example/",
         ],
     )
-    def test_what_does_not_exist_is_404(self, client: FlaskClient, path: str) -> None:
+    def test_an_unknown_path_is_404(self, client: FlaskClient, path: str) -> None:
         assert_problem(client.get(path), 404)
 
     @pytest.mark.parametrize("prefix", ["", "/api"])
@@ -122,16 +122,18 @@ class TestFinalSlash:
     def test_a_path_that_begins_with_two_slashes_is_404(
         self, client: FlaskClient, prefix: str, path: str
     ) -> None:
-        # The client would take such a path for a host.
+        # A client would read the beginning of such a path as a host.
         found = client.get("/", environ_overrides={"PATH_INFO": prefix + path.replace("%2F", "/")})
         assert_problem(found, 404)
 
-    def test_the_dashboard_is_left_alone(self, app: Flask, client: FlaskClient) -> None:
+    def test_paths_of_the_dashboard_are_not_redirected(
+        self, app: Flask, client: FlaskClient
+    ) -> None:
         header = {"Authorization": f"Bearer {token_of(app, make_user(is_admin=True))}"}
         assert client.get("/rq/0/view/queues/", headers=header).status_code == 404
         assert client.get("/rq/", headers=header).status_code == 200
 
-    def test_a_redirect_stays_at_the_public_url(self, at_shop: Flask) -> None:
+    def test_a_redirect_has_the_public_url(self, at_shop: Flask) -> None:
         client = at_shop.test_client()
         found = client.get("/v1/cars/", headers={"Host": "evil.example"})
         assert found.headers["Location"] == f"{SHOP}/v1/cars"
@@ -146,7 +148,7 @@ class TestFinalSlash:
 
 class TestHosts:
     @pytest.mark.parametrize("prefix", ["", "/api"])
-    def test_the_docs_at_another_host_lead_to_the_public_url(
+    def test_the_docs_at_another_host_redirect_to_the_public_url(
         self, at_shop: Flask, prefix: str
     ) -> None:
         for host in ("evil.example", "10.0.0.7:8000", "shop.example:8000", "localhost.example"):
@@ -175,7 +177,9 @@ class TestHosts:
         assert len(texts) == 1
         assert "evil" not in texts.pop()
 
-    def test_no_shared_cache_keeps_what_repeats_the_host(self, settings: Settings) -> None:
+    def test_no_shared_cache_stores_responses_that_contain_the_host(
+        self, settings: Settings
+    ) -> None:
         with application(replace(settings, public_url=None)) as app:
             client = app.test_client()
             for path in ("/.well-known/oauth-authorization-server", "/", "/v1", "/v1/cars/"):

@@ -1,4 +1,4 @@
-"""How often each caller may ask, over all processes, with Redis and without."""
+"""Rate limits over all processes, with Redis and without."""
 
 from __future__ import annotations
 
@@ -33,14 +33,16 @@ def settings(settings: Settings) -> Settings:
 
 
 def left(response: Any) -> int:
-    """What is left of three a minute."""
-    told: str = response.headers["RateLimit"]
-    assert told.startswith('"3-per-1-minute";r=')
-    return int(told.removeprefix('"3-per-1-minute";r=').partition(";")[0])
+    """Return the remaining requests of three per minute."""
+    header: str = response.headers["RateLimit"]
+    assert header.startswith('"3-per-1-minute";r=')
+    return int(header.removeprefix('"3-per-1-minute";r=').partition(";")[0])
 
 
-class TestCallers:
-    def test_are_told_what_is_left_and_then_to_wait(self, as_user: FlaskClient) -> None:
+class TestLimits:
+    def test_responses_show_what_is_left_and_then_how_long_to_wait(
+        self, as_user: FlaskClient
+    ) -> None:
         answers = [as_user.get("/v1/makes") for _ in range(4)]
         assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
         assert [left(answer) for answer in answers] == [2, 1, 0, 0]
@@ -51,13 +53,13 @@ class TestCallers:
         assert ', "100-per-1-hour";r=96;t=' in answers[3].headers["RateLimit"]
         assert "Retry-After" not in answers[0].headers
 
-    def test_are_people_and_machines_not_tokens(self, app: Flask) -> None:
+    def test_the_tokens_of_a_caller_share_its_limit(self, app: Flask) -> None:
         ann, machine = people.make_user(), people.make_client()
         for who in (ann, machine):
             answers = [people.signed_in(app, who).get("/v1/makes") for _ in range(4)]
             assert [left(answer) for answer in answers] == [2, 1, 0, 0]
 
-    def test_without_a_good_token_are_their_addresses(self, app: Flask) -> None:
+    def test_requests_without_a_valid_token_are_limited_by_address(self, app: Flask) -> None:
         headers: list[dict[str, str]] = [{}, {"Authorization": "Bearer made.up"}, {}]
         client = app.test_client()
         answers = [client.get("/v1/makes", headers=sent) for sent in headers]
@@ -67,27 +69,25 @@ class TestCallers:
         assert left(elsewhere) == 2
         assert left(people.signed_in(app, people.make_user()).get("/v1/makes")) == 2
 
-    def test_of_oauth_are_told_in_its_words(self, client: FlaskClient) -> None:
+    def test_oauth_endpoints_respond_in_the_form_of_oauth(self, client: FlaskClient) -> None:
         answers = [client.post("/oauth/token", data={}) for _ in range(4)]
         assert answers[3].status_code == 429
         assert answers[3].get_json()["error"] == "temporarily_unavailable"
         assert left(answers[3]) == 0
 
-    def test_may_log_in_and_look_after_its_health_as_often_as_they_like(
-        self, client: FlaskClient
-    ) -> None:
+    def test_the_login_page_and_health_checks_have_no_limit(self, client: FlaskClient) -> None:
         for path in ("/login", "/health/live", "/health/ready", "/health", "/docs"):
             answers = [client.get(path) for _ in range(5)]
             assert {answer.status_code for answer in answers} == {200}
             assert "RateLimit" not in answers[0].headers
 
 
-def test_nothing_is_limited_unless_the_deployment_says_so(settings: Settings) -> None:
+def test_nothing_is_limited_by_default(settings: Settings) -> None:
     with application(replace(settings, rate_limit=())) as app:
         assert "RateLimit" not in app.test_client().get("/v1/makes").headers
 
 
-def test_it_costs_no_query(
+def test_rate_limits_need_no_query(
     app: Flask,
     as_user: FlaskClient,
     settings: Settings,
@@ -107,12 +107,12 @@ def client_of_redis(redis_url: str) -> Iterator[redis.Redis]:
 
 
 class TestCounting:
-    def test_is_over_all_processes(self, client_of_redis: redis.Redis) -> None:
+    def test_requests_are_counted_over_all_processes(self, client_of_redis: redis.Redis) -> None:
         limiters = [RateLimiter(limits_of("10/minute"), client_of_redis) for _ in range(2)]
         used = [limiter.hit("ann")[0].used for limiter in limiters * 2]
         assert used == [1, 2, 3, 4]
 
-    def test_leaves_nothing_in_redis_for_longer_than_its_window(
+    def test_counters_in_redis_expire_with_their_windows(
         self, client_of_redis: redis.Redis
     ) -> None:
         limiter = RateLimiter(limits_of("10/minute;20/2 hours"), client_of_redis)
@@ -121,7 +121,7 @@ class TestCounting:
         lives = sorted(client_of_redis.ttl(key) for key in client_of_redis.keys("*"))
         assert 0 < lives[0] <= 60 < lives[1] <= 7200
 
-    def test_goes_on_in_the_process_while_redis_is_down_and_asks_it_seldom(
+    def test_requests_are_counted_locally_while_redis_is_down(
         self, client_of_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         now = 1000.0
@@ -143,7 +143,7 @@ class TestCounting:
         now += 6
         assert [limiter.hit("ann")[0].used for _ in range(2)] == [1, 2]  # Redis again
 
-    def test_here_begins_anew_with_each_window_and_has_bounds(
+    def test_local_counters_start_again_with_each_window_and_are_bounded(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         now = 1000.0

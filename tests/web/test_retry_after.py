@@ -1,4 +1,4 @@
-"""`Retry-After` in both of its formats, and in none."""
+"""`Retry-After` in both of its formats, and malformed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ from automart.web.retry_after import parse_retry_after
         ("Sun, 06 Nov 99999 08:49:37 GMT", None),
     ],
 )
-def test_both_forms_are_read_and_nonsense_is_not(header: str | None, seconds: float | None) -> None:
+def test_both_formats_are_read_and_others_are_ignored(
+    header: str | None, seconds: float | None
+) -> None:
     now = dt.datetime(1994, 11, 6, 8, 49, 37, tzinfo=dt.UTC)
 
     assert parse_retry_after(header, now.timestamp()) == seconds
@@ -45,7 +47,7 @@ def test_both_forms_are_read_and_nonsense_is_not(header: str | None, seconds: fl
 @given(
     st.text(alphabet=st.characters(max_codepoint=255)) | st.from_regex(r"[ A-Za-z0-9:,+-]{0,60}")
 )
-def test_nothing_that_can_be_said_is_too_much(header: str) -> None:
+def test_extreme_values_are_accepted(header: str) -> None:
     seconds = parse_retry_after(header, time.time())
 
     assert seconds is None or seconds >= 0

@@ -25,7 +25,7 @@ BoatChanges = changes_of(NewBoatSchema)
 
 
 class TestChanges:
-    def test_no_field_is_required_and_none_gets_a_default(self) -> None:
+    def test_changes_have_no_required_fields_and_no_defaults(self) -> None:
         assert BoatChanges().load({}) == {}
         assert BoatChanges().load({"color": None}) == {"color": None}
 
@@ -34,12 +34,12 @@ class TestChanges:
         [{"name": None}, {"name": "toolong"}, {"sizes": [0]}, {"id": 7}, {"masts": 3}],
         ids=str,
     )
-    def test_fields_are_as_strict_as_at_creation(self, body: dict[str, object]) -> None:
+    def test_changes_are_validated_like_new_values(self, body: dict[str, object]) -> None:
         with pytest.raises(ValidationError) as refused:
             BoatChanges().load(body)
         assert set(refused.value.messages) == set(body)
 
-    def test_the_schema_of_creation_stays_as_it_was(self) -> None:
+    def test_changes_of_does_not_modify_its_schema(self) -> None:
         assert NewBoatSchema().load({"name": "Ann"}) == {
             "name": "Ann",
             "color": "white",
@@ -48,7 +48,7 @@ class TestChanges:
         with pytest.raises(ValidationError):
             NewBoatSchema().load({})
 
-    def test_the_class_is_made_once_and_named_for_the_document(self) -> None:
+    def test_the_class_is_created_once_and_named_for_the_document(self) -> None:
         assert changes_of(NewBoatSchema) is BoatChanges
         assert BoatChanges.__name__ == "BoatChanges"
         plugin = MarshmallowPlugin()
@@ -63,7 +63,7 @@ class TestChanges:
         assert "default" not in documented["properties"]["color"]
 
 
-def test_a_created_thing_has_a_location(as_admin: FlaskClient) -> None:
+def test_a_201_has_a_location(as_admin: FlaskClient) -> None:
     created = as_admin.post("/v1/manufacturers", json={"name": "Honda Motor"})
     assert created.status_code == 201
     read = as_admin.get(created.headers["Location"])

@@ -1,4 +1,4 @@
-"""`created_at` and `updated_at`: equal of a new thing, however it was added."""
+"""`created_at` and `updated_at`, which are equal in a new resource, however it was added."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def add_all(client: FlaskClient) -> list[str]:
     return [*paths, f"/v1/purchases/{make_purchase(make_office()).id}"]
 
 
-def test_both_times_of_a_new_thing_are_equal(as_admin: FlaskClient) -> None:
+def test_both_times_of_a_new_resource_are_equal(as_admin: FlaskClient) -> None:
     for path in add_all(as_admin):
-        told = as_admin.get(path).json
-        assert told["created_at"] == told["updated_at"], path
+        shown = as_admin.get(path).json
+        assert shown["created_at"] == shown["updated_at"], path
 
 
-def test_a_change_moves_the_second_alone(as_admin: FlaskClient) -> None:
+def test_an_update_changes_only_updated_at(as_admin: FlaskClient) -> None:
     changes = {
         "customers": {"phone": "1"},
         "cars": {"color": "blue"},
@@ -81,5 +81,5 @@ def test_rows_added_in_bulk_have_equal_times(app: Flask) -> None:
         assert all(row.created_at == row.updated_at for row in rows), model
 
 
-def test_every_kind_that_has_times_is_one_of_these() -> None:
+def test_every_table_with_both_times_is_tested() -> None:
     assert set(Timestamped.__subclasses__()) == {User, Client, Customer, Booking, Purchase}

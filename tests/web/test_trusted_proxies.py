@@ -1,4 +1,4 @@
-"""Who the client is, behind proxies that are trusted and before such as are not."""
+"""The address of the client behind trusted and untrusted proxies."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 def client(settings: Settings) -> Iterator[FlaskClient]:
-    """Of an application that tells what it takes a request for."""
+    """Return a client of an application that shows how it sees a request."""
     with application(settings) as app:
 
         @app.get("/seen")
@@ -47,44 +47,44 @@ def seen(client: FlaskClient, peer: str, **headers: str) -> dict[str, str]:
     return answer
 
 
-def test_strangers_are_not_believed(client: FlaskClient) -> None:
-    told = seen(client, CLIENT, **{"for": "192.0.2.1", "proto": "https", "host": "evil.example"})
-    assert told == {"address": CLIENT, "url": "http://localhost/"}
+def test_headers_of_untrusted_peers_are_ignored(client: FlaskClient) -> None:
+    found = seen(client, CLIENT, **{"for": "192.0.2.1", "proto": "https", "host": "evil.example"})
+    assert found == {"address": CLIENT, "url": "http://localhost/"}
 
 
-def test_without_the_setting_nobody_is_believed(app: Flask, settings: Settings) -> None:
+def test_without_the_setting_all_headers_are_ignored(app: Flask, settings: Settings) -> None:
     with application(replace(settings, trusted_proxies=())) as plain:
         plain.add_url_rule("/seen", view_func=lambda: str(request.remote_addr))
         headers = {"X-Forwarded-For": CLIENT}
         for peer in ("127.0.0.1", PROXY):
-            told = plain.test_client().get(
+            found = plain.test_client().get(
                 "/seen", headers=headers, environ_overrides={"REMOTE_ADDR": peer}
             )
-            assert told.text == peer
+            assert found.text == peer
 
 
-def test_a_proxy_tells_who_the_client_is_and_how_it_came(client: FlaskClient) -> None:
-    told = seen(client, PROXY, **{"for": CLIENT, "proto": "https", "host": "shop.example:8443"})
-    assert told == {"address": CLIENT, "url": "https://shop.example:8443/"}
+def test_a_trusted_proxy_reports_address_scheme_and_host(client: FlaskClient) -> None:
+    found = seen(client, PROXY, **{"for": CLIENT, "proto": "https", "host": "shop.example:8443"})
+    assert found == {"address": CLIENT, "url": "https://shop.example:8443/"}
 
 
 @pytest.mark.parametrize(
     ("forwarded", "address"),
     [
-        ("192.0.2.1, 203.0.113.7", CLIENT),  # the first is made up
-        ("10.0.0.9, 203.0.113.7", CLIENT),  # to look like one of ours
-        ("192.0.2.1, 203.0.113.7, 10.0.0.2, fd00::1", CLIENT),  # two more of ours
+        ("192.0.2.1, 203.0.113.7", CLIENT),  # the first is forged
+        ("10.0.0.9, 203.0.113.7", CLIENT),  # forged to look like a trusted proxy
+        ("192.0.2.1, 203.0.113.7, 10.0.0.2, fd00::1", CLIENT),  # two more trusted proxies
         ("203.0.113.7:4711", CLIENT),
         ("::ffff:203.0.113.7", CLIENT),
         ("[2001:db8::7]:4711", "2001:db8::7"),
-        ("10.0.0.3", "10.0.0.3"),  # from within: the outermost that is known
+        ("10.0.0.3", "10.0.0.3"),  # internal: the outermost known address
         ("203.0.113.7, unknown", PROXY),
         ("203.0.113.7, <script>, 10.0.0.2", "10.0.0.2"),
         (" , ", PROXY),
         ("", PROXY),
     ],
 )
-def test_the_last_address_that_is_not_trusted_counts(
+def test_the_last_untrusted_address_is_the_client(
     client: FlaskClient, forwarded: str, address: str
 ) -> None:
     assert seen(client, PROXY, **{"for": forwarded})["address"] == address
@@ -93,7 +93,7 @@ def test_the_last_address_that_is_not_trusted_counts(
 @pytest.mark.parametrize(
     ("hops", "proto", "url"),
     [
-        ("203.0.113.7", "http, https", "https://localhost/"),  # the first is made up
+        ("203.0.113.7", "http, https", "https://localhost/"),  # the first is forged
         ("203.0.113.7, 10.0.0.2", "https, http", "https://localhost/"),
         ("203.0.113.7, 10.0.0.2", "https", "https://localhost/"),
         ("203.0.113.7, 10.0.0.2", "https, http, http", "http://localhost/"),
@@ -106,8 +106,8 @@ def test_the_scheme_is_what_the_outermost_proxy_saw(
     assert seen(client, PROXY, **{"for": hops, "proto": proto})["url"] == url
 
 
-def test_guesses_of_passwords_are_counted_by_the_clients_address(settings: Settings) -> None:
-    """A stranger who makes up addresses is no other stranger each time."""
+def test_failed_logins_are_counted_by_the_address_of_the_client(settings: Settings) -> None:
+    """A client that forges addresses is still the same client."""
     wrong = {"email": "nobody@example.com", "password": "wrong and long enough"}
     with application(settings) as app, app.app_context():
         for made_up in ("192.0.2.1", "192.0.2.2", "192.0.2.3"):
@@ -121,7 +121,7 @@ def test_guesses_of_passwords_are_counted_by_the_clients_address(settings: Setti
         assert {event.address for event in db.session.query(AuditEvent)} == {CLIENT}
 
 
-def test_addresses_of_one_household_are_one() -> None:
+def test_addresses_of_one_network_are_limited_together() -> None:
     assert network_of("2001:db8::1") == network_of("2001:db8::ffff") == "2001:db8::/64"
     assert network_of("192.0.2.1") == network_of("::ffff:192.0.2.1") == "192.0.2.1"
     assert network_of(None) == network_of("") == network_of("@") == "unknown"

@@ -1,4 +1,4 @@
-"""Which hosts could ever be posted to."""
+"""Which texts can be hosts."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_names_and_addresses_can_be_hosts(host: str) -> None:
         "office:80",
     ],
 )
-def test_what_can_never_be_reached_is_no_host(host: str) -> None:
+def test_names_that_can_never_be_reached_are_not_hosts(host: str) -> None:
     assert not can_be_host(host)
 
 
