@@ -5,7 +5,7 @@ MANIFESTS = $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yam
 COMPOSE := docker compose
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
-.PHONY: help install tools python run test check check-deploy prose format bench schema lock clean
+.PHONY: help install tools python run test test-quick test-one coverage check check-deploy prose format bench schema lock clean
 .PHONY: build secrets up migrate-up stop
 
 help: ## List the targets
@@ -23,8 +23,22 @@ python:
 run: install ## Start Automart in this folder and sync the catalogue
 	$(BIN)/automart up --sync
 
+# Many tests wait for processes: more of them run at once than there are processors. Handed out one
+# by one, the long ones do not queue behind each other.
+PYTEST = $(BIN)/pytest -n 5 --dist load --maxschedchunk 1 --quiet
+QUICK = -m "not processes" --database sqlite
+
 test: tools ## Run all tests, on SQLite, and on PostgreSQL if it is installed
-	$(BIN)/pytest -n 4 --dist worksteal --cov --cov-report=term:skip-covered
+	$(PYTEST)
+
+test-quick: tools ## Run the tests that start no processes, on SQLite
+	$(PYTEST) $(QUICK)
+
+test-one: tools ## Run one file or test: make test-one TEST=tests/web/test_etags.py [DATABASE=sqlite]
+	$(BIN)/pytest $(if $(DATABASE),--database $(DATABASE)) $(TEST)
+
+coverage: tools ## Run the tests of test-quick, and show what they do not reach
+	$(PYTEST) $(QUICK) --cov --cov-report=term:skip-covered
 
 check: tools ## Lint, types, import contracts, migrations, prose, deployment files
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -38,6 +39,9 @@ from tests.support.setup import application, make_settings, migrate
 # Coverage is measured once: it makes a test take half as long again.
 DATABASES = ("sqlite", pytest.param("postgresql", marks=pytest.mark.no_cover))
 
+# Where SQLite does not wait for a disk. None, where there is no such folder: the default one.
+MEMORY = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+
 # A busy machine is slow, and a run says the same when it is repeated.
 hypothesis.settings.register_profile(
     "automart",
@@ -54,9 +58,33 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--database",
+        choices=("sqlite", "postgresql"),
+        help="Leave out the tests of the other database.",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Report(config), "automart-report")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    chosen = config.getoption("--database")
+    other = [item for item in items if chosen and database_of(item) not in (None, chosen)]
+    if other:
+        config.hook.pytest_deselected(items=other)
+        items[:] = [item for item in items if item not in set(other)]
+    # They take longest, and mostly wait. Begun last, they would be all that runs at the end.
+    items.sort(key=lambda item: item.get_closest_marker("processes") is None)
+
+
+def database_of(item: pytest.Item) -> str | None:
+    """Return the database that a test uses, None if it uses none."""
+    callspec = getattr(item, "callspec", None)
+    return None if callspec is None else callspec.params.get("database_url")
 
 
 @pytest.fixture(scope="session")
@@ -113,12 +141,13 @@ def postgresql_shared(
 
 
 @pytest.fixture(params=DATABASES)
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """A migrated database of this test alone."""
     if request.param == "sqlite":
-        path = tmp_path / "automart.sqlite"
-        shutil.copy(request.getfixturevalue("sqlite_template"), path)
-        yield f"sqlite:///{path}"
+        with tempfile.TemporaryDirectory(prefix="automart-test-", dir=MEMORY) as folder:
+            path = Path(folder) / "automart.sqlite"
+            shutil.copy(request.getfixturevalue("sqlite_template"), path)
+            yield f"sqlite:///{path}"
         return
     shared: SharedDatabase | None = request.getfixturevalue("postgresql_shared")
     if shared is not None:

@@ -11,6 +11,8 @@ import pytest
 
 from tests.support.programs import clean_environment
 
+pytestmark = pytest.mark.processes
+
 # The first import prints that the interpreter has started, and then hangs.
 SLOW_IMPORT = "print('importing', flush=True)\nimport time\ntime.sleep(600)\n"
 

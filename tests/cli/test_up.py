@@ -18,6 +18,8 @@ from automart.cli.listening import EVERYWHERE
 from sandbox import Vpic
 from tests.support.programs import PATIENCE, Program, automart, free_port
 
+pytestmark = pytest.mark.processes
+
 SYNCED = "keeps running"
 SERVING = "Automart is running"
 HONDA = 474
@@ -100,7 +102,7 @@ class TestUp:
             assert items(port, token, f"makes/{HONDA}/models") == models
             end(program, signal.SIGTERM)
 
-    def test_up_syncs_with_the_sandbox_if_nhtsa_cannot_be_reached(
+    def test_up_syncs_with_the_sandbox_if_nhtsa_cannot_be_reached_and_restarts_what_dies(
         self, tmp_path: Path, port: int, env: dict[str, str]
     ) -> None:
         env["NHTSA_URL"] = f"http://127.0.0.1:{free_port()}/api"
@@ -111,18 +113,6 @@ class TestUp:
             assert "NHTSA cannot be reached" in program.output
             assert "The sync uses the sandbox" in program.output
             assert "11 makes: 11 updated" in program.output
-            processes = program.descendants()
-            if sys.platform != "linux":
-                end(program, signal.SIGINT)
-                return
-            program.process.kill()
-            assert_nothing_runs(processes)
-
-    def test_a_process_that_dies_is_restarted(
-        self, tmp_path: Path, port: int, env: dict[str, str]
-    ) -> None:
-        with up(tmp_path, port, env, "--sync") as program:
-            program.wait_for(SYNCED)
             token = log_in(port, program.output)
             for part in ("redis", "worker", "web"):
                 victim = next(each for each in program.children() if part_of(each) == part)
@@ -131,7 +121,12 @@ class TestUp:
             with automart("sync", "--make", str(HONDA), folder=tmp_path, env=env) as other:
                 assert other.wait() == 0, program.output
             assert len(items(port, token, "makes")) == 11
-            end(program, signal.SIGINT)
+            processes = program.descendants()
+            if sys.platform != "linux":
+                end(program, signal.SIGINT)
+                return
+            program.process.kill()
+            assert_nothing_runs(processes)
 
     def test_a_process_that_keeps_dying_stops_automart_up(
         self, tmp_path: Path, port: int, env: dict[str, str]
@@ -140,14 +135,6 @@ class TestUp:
             assert program.wait() == 1
         assert "Error: The web ended 3 times in a row soon after its start." in program.output
 
-    def test_ctrl_c_during_startup_leaves_nothing_behind(
-        self, tmp_path: Path, port: int, env: dict[str, str]
-    ) -> None:
-        with up(tmp_path, port, env) as program:
-            program.wait_for("Redis listens")
-            end(program, signal.SIGINT)
-        assert not (tmp_path / "instance" / "redis.sock").exists()
-
     def test_a_taken_port_is_an_error(self, tmp_path: Path, env: dict[str, str]) -> None:
         with socket.create_server(("127.0.0.1", 0)) as other:
             port = other.getsockname()[1]
@@ -155,16 +142,16 @@ class TestUp:
                 assert program.wait() == 1
         assert program.output.startswith(f"Error: Cannot listen on port {port} of 127.0.0.1: ")
 
-    def test_up_works_in_a_folder_whose_path_is_too_long_for_a_socket(
+    def test_ctrl_c_during_startup_leaves_nothing_behind(
         self, tmp_path: Path, port: int, env: dict[str, str]
     ) -> None:
-        folder = tmp_path / ("a long name " * 9).strip()
+        folder = tmp_path / ("a name that makes the path too long for a socket " * 3).strip()
         folder.mkdir()
         with up(folder, port, env) as program:
             program.wait_for("Redis listens on /tmp/automart-")
             end(program, signal.SIGINT)
-        socket_path = re.findall(r"Redis listens on (\S+)", program.output)
-        assert not Path(socket_path[0]).parent.exists()
+        (socket_path,) = re.findall(r"Redis listens on (\S+)", program.output)
+        assert not Path(socket_path).parent.exists()
 
     def _uses_the_host_of_the_request(self, port: int) -> None:
         url = f"http://127.0.0.1:{port}/.well-known/oauth-authorization-server"

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -30,8 +28,10 @@ from jobs.housekeeping import all_tasks
 from tests.customers.killed_upload import POINTS
 from tests.customers.pictures import files_in, jpeg, upload
 from tests.support import people
+from tests.support.databases import on_sqlite
+from tests.support.forks import output_of
 
-ROOT = Path(__file__).parent.parent.parent
+pytestmark = pytest.mark.processes
 
 
 def let_grace_pass() -> None:
@@ -48,6 +48,7 @@ def tokens() -> list[str]:
     )
 
 
+@on_sqlite
 @pytest.mark.parametrize("point", POINTS)
 def test_a_process_that_is_killed_leaves_nothing(
     settings: Settings,
@@ -59,13 +60,13 @@ def test_a_process_that_is_killed_leaves_nothing(
 ) -> None:
     before = upload(as_user, ada["id"], jpeg()).get_json()["photo_url"]
     db.session.commit()
-    command = [sys.executable, "-m", "tests.customers.killed_upload"]
-    arguments = [settings.database_url, str(settings.instance), str(ada["id"]), point]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    killed = subprocess.run(
-        [*command, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True
+    status, printed = output_of(
+        "tests.customers.killed_upload",
+        [settings.database_url, str(settings.instance), str(ada["id"]), point],
+        env=os.environ,
+        folder=settings.instance,
     )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert status == -signal.SIGKILL, printed
 
     db.session.rollback()
     after = as_user.get(f"/v1/customers/{ada['id']}").get_json()["photo_url"]

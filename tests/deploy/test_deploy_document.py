@@ -24,6 +24,8 @@ from tests.support import documents, postgresql
 from tests.support.documents import Step
 from tests.support.programs import ROOT, clean_environment, free_port
 
+pytestmark = pytest.mark.processes
+
 DEPLOY = ROOT / "docs" / "deploy.md"
 BACKUP = ROOT / "docs" / "backup.md"
 # Those that serve no queue: the supervisor and housekeeping.

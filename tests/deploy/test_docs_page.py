@@ -19,6 +19,8 @@ from tests.support.people import PASSWORD, make_user
 from tests.support.setup import application, make_settings
 from tests.support.web import web_running
 
+pytestmark = pytest.mark.processes
+
 EMAIL = "ann@example.com"
 # On a slow machine that does much else.
 PATIENCE = 30_000

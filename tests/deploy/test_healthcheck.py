@@ -15,6 +15,8 @@ import pytest
 from automart.cli.folder import LOCK, locked
 from tests.support.programs import ROOT, free_port
 
+pytestmark = pytest.mark.processes
+
 
 class Live(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:

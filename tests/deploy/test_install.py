@@ -15,6 +15,8 @@ import pytest
 
 from tests.support.programs import ROOT
 
+pytestmark = pytest.mark.processes
+
 PIN = re.compile(r"^([a-z0-9-]+)(?:\[[a-z,]+\])?==(\S+)", re.MULTILINE)
 REQUIREMENT = re.compile(r"^[a-z0-9]", re.MULTILINE)
 

@@ -11,6 +11,8 @@ from tests.support.programs import ROOT
 TESTS = """
 import pytest
 
+pytestmark = pytest.mark.processes
+
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_on_both(database):
     if database == "postgresql":

@@ -14,6 +14,8 @@ from tests.support import documents
 from tests.support.documents import Step
 from tests.support.programs import ROOT, Program, automart, clean_environment, free_port
 
+pytestmark = pytest.mark.processes
+
 NHTSA = "https://vpic.nhtsa.dot.gov/api"
 PROCESS_LINE = re.compile(r"^(web|worker|sandbox|redis) +│|^\d{4}-\d\d-\d\dT")
 

@@ -9,11 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from honcho.environ import parse_procfile
 
 from automart.core.config import Settings
 from tests.support.programs import ROOT
+
+pytestmark = pytest.mark.processes
 
 SETTINGS = set(Settings.names())
 

@@ -20,8 +20,10 @@ from tests.support.inventory import booking_body, day, iso, make_booking, make_c
 from tests.support.people import make_user, token_of
 from tests.support.web import Callers, web_running
 
+pytestmark = pytest.mark.processes
+
 CALLERS = 64
-ROUNDS = int(os.environ.get("ROUNDS", "3"))
+ROUNDS = int(os.environ.get("ROUNDS", "1"))
 
 
 @pytest.fixture

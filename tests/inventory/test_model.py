@@ -27,7 +27,7 @@ from automart.core.db import db, transaction
 from automart.inventory.models import Booking, Car
 from tests.support.inventory import booking_body, iso, make_car
 
-EXAMPLES = int(os.environ.get("EXAMPLES", "8"))
+EXAMPLES = int(os.environ.get("EXAMPLES", "4"))
 CARS = 3
 
 # Few instants, so that ranges meet, overlap and enclose each other, around clock changes in Europe

@@ -7,14 +7,18 @@ import pytest
 from automart.catalogue import nhtsa
 from jobs import catalogue
 from sandbox import Catalogue, Fault
+from tests.support.databases import on_sqlite
 from tests.support.sync import add_makes, add_models, catalogue_of, stored_models
 
 SYNCS = "/v1/vehicle-syncs"
 TOYOTA = 448
 
 
+pytestmark = on_sqlite
+
+
 @pytest.fixture(autouse=True)
-def _impatient(monkeypatch):
+def _short_limits(monkeypatch):
     monkeypatch.setattr(nhtsa, "GIVE_UP_AFTER", 3.0)
     monkeypatch.setattr(nhtsa, "READ_TIMEOUT", 1.0)
     monkeypatch.setattr(nhtsa, "FIRST_BACKOFF", 0.2)
@@ -119,6 +123,7 @@ def test_a_sync_whose_makes_all_failed_ends_failed_and_still_names_them(
 
 @pytest.mark.parametrize("fault", [Fault.FORBIDDEN, Fault.TIMEOUT, Fault.DISCONNECT])
 def test_five_unanswered_makes_in_a_row_end_the_sync(client, run_jobs, vpic, fault, monkeypatch):
+    monkeypatch.setattr(nhtsa, "GIVE_UP_AFTER", 1.0)
     monkeypatch.setattr(catalogue, "CONNECTIONS", 1)
     monkeypatch.setattr(catalogue, "REQUESTS_AHEAD", 1)
     models = {make_id: {make_id: f"Model {make_id}"} for make_id in range(1, 41)}
@@ -144,6 +149,7 @@ def test_five_unanswered_makes_in_a_row_end_the_sync(client, run_jobs, vpic, fau
 def test_unanswered_makes_that_are_not_in_a_row_do_not_end_the_sync(
     client, run_jobs, vpic, monkeypatch
 ):
+    monkeypatch.setattr(nhtsa, "GIVE_UP_AFTER", 1.0)
     monkeypatch.setattr(catalogue, "CONNECTIONS", 1)
     monkeypatch.setattr(catalogue, "REQUESTS_AHEAD", 1)
     models = {make_id: {make_id: f"Model {make_id}"} for make_id in range(1, 13)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 
 import pytest
@@ -13,8 +14,12 @@ from automart.background import JobState
 from automart.background.kinds import Queue
 from automart.operations.collectors import living_workers
 from sandbox import Fault
+from tests.support.databases import on_sqlite
+from tests.support.forks import output_of
 from tests.support.processes import is_alive, until, worker_running
 from tests.support.sync import add_models, catalogue_of, stored_models, the_job
+
+pytestmark = pytest.mark.processes
 
 SYNCS = "/v1/vehicle-syncs"
 MAKES = 120
@@ -65,7 +70,11 @@ KILLS = {
 }
 
 
-@pytest.mark.parametrize("victim", KILLS)
+@pytest.mark.parametrize(
+    ("database_url", "victim"),
+    [("sqlite", victim) for victim in KILLS] + [("postgresql", "the whole worker")],
+    indirect=["database_url"],
+)
 def test_a_sync_continues_after_kill_9(client, vpic, models, worker, victim):
     url = client.post(SYNCS).json["url"]
     until(in_the_middle)
@@ -81,6 +90,7 @@ def test_a_sync_continues_after_kill_9(client, vpic, models, worker, victim):
     assert max(Counter(request.make_id for request in vpic.requests).values()) <= 2
 
 
+@on_sqlite
 def test_a_sync_continues_after_a_deployment(client, vpic, models, worker):
     url = client.post(SYNCS).json["url"]
     until(in_the_middle)
@@ -96,6 +106,7 @@ def test_a_sync_continues_after_a_deployment(client, vpic, models, worker):
     assert the_job().attempts == 1
 
 
+@on_sqlite
 def test_short_work_does_not_wait_for_a_long_sync(client, models, worker, redis_url):
     client.post(SYNCS)
     until(in_the_middle)
@@ -106,6 +117,7 @@ def test_short_work_does_not_wait_for_a_long_sync(client, models, worker, redis_
     assert the_job().state is JobState.RUNNING
 
 
+@on_sqlite
 def test_a_cancelled_sync_stops_and_the_next_one_starts(client, vpic, models, worker):
     url = client.post(SYNCS).json["url"]
     until(in_the_middle)
@@ -122,6 +134,7 @@ def test_a_cancelled_sync_stops_and_the_next_one_starts(client, vpic, models, wo
     assert stored_models() == models
 
 
+@on_sqlite
 class TestRedis:
     @pytest.fixture
     def redis_url(self, tmp_path):
@@ -188,6 +201,7 @@ class TestRedis:
             assert_as_if_undisturbed(client, models, url)
 
 
+@on_sqlite
 def test_a_worker_for_one_queue_serves_only_that_one(client, models, settings):
     with worker_running(settings, "short") as worker:
         worker.rq_worker("short")
@@ -195,12 +209,13 @@ def test_a_worker_for_one_queue_serves_only_that_one(client, models, settings):
         assert worker.below("long") == []
 
 
-def test_a_worker_refuses_a_queue_that_does_not_exist(settings):
-    with worker_running(settings, "nonsense") as worker:
-        assert worker._process.wait(timeout=30) == 2
-        assert "nonsense" in worker.log.read_text()
+def test_a_worker_refuses_a_queue_that_does_not_exist(tmp_path):
+    status, printed = output_of("worker.py", ["nonsense"], env=os.environ, folder=tmp_path)
+    assert status == 2
+    assert "nonsense" in printed
 
 
+@on_sqlite
 def test_the_processes_of_a_worker_end_with_it(settings):
     with worker_running(settings) as worker:
         worker.rq_worker("short")
@@ -210,7 +225,7 @@ def test_the_processes_of_a_worker_end_with_it(settings):
         until(lambda: not any(is_alive(part) for part in parts))
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_sqlite
 class TestHanging:
     """A process that is stopped by `kill -STOP` exists, but does nothing."""
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,31 +21,38 @@ from automart.accounts.service import create_application
 from automart.core.config import Settings
 from automart.core.db import db, release_connection, transaction
 from tests.oauth.pages import hidden_fields
+from tests.support.databases import on_sqlite
+from tests.support.forks import ROOT, Fork
 from tests.support.people import PASSWORD
-from tests.support.processes import ROOT, environment, until
+from tests.support.processes import environment, until
 from tests.support.programs import free_port
+
+pytestmark = pytest.mark.processes
 
 CALLBACK = "http://127.0.0.1:9/callback"  # nobody listens: the browser is stopped before it
 
 
 @contextmanager
 def serving(settings: Settings, port: int, *, workers: int = 1) -> Iterator[str]:
-    """A gunicorn that serves the application. Answers its URL."""
-    command = [sys.executable, "-m", "gunicorn", "wsgi:app", "--bind", f"127.0.0.1:{port}"]
-    command += ["--workers", str(workers), "--threads", "4", "--chdir", str(ROOT)]
+    """Yield the URL of a gunicorn whose processes read the signing keys every second."""
+    options = ["--bind", f"127.0.0.1:{port}", "--workers", str(workers), "--threads", "4"]
     url = f"http://127.0.0.1:{port}"
     log = settings.instance / "web.log"
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            command, env=environment(settings), cwd=settings.instance, stdout=output, stderr=output
-        )
+    web = Fork(
+        "gunicorn",
+        ["wsgi:app", *options, "--chdir", str(ROOT)],
+        env=environment(settings),
+        folder=settings.instance,
+        log=log,
+        patch="from automart.oauth import signing_keys\nsigning_keys.READ_EVERY_SECONDS = 1.0",
+    )
     try:
-        until(lambda: process.poll() is not None or answers(url))
-        assert process.poll() is None, log.read_text()
+        until(lambda: web.poll() is not None or answers(url))
+        assert web.poll() is None, log.read_text()
         yield url
     finally:
-        process.terminate()
-        process.wait(timeout=60)
+        web.terminate()
+        web.wait()
 
 
 def answers(url: str) -> bool:
@@ -141,6 +146,7 @@ def test_a_standard_client_completes_every_grant_found_by_discovery_alone(
         service.close()
 
 
+@on_sqlite
 def test_throttling_holds_over_processes_and_survives_a_restart(
     app: Flask, settings: Settings, make_user: Callable[..., User]
 ) -> None:
@@ -161,25 +167,33 @@ def test_throttling_holds_over_processes_and_survives_a_restart(
         assert 0 < int(answer.headers["Retry-After"]) <= ACCOUNT.every / 1000
 
 
-@pytest.mark.parametrize("at_once", [False, True])
+@on_sqlite
 def test_every_process_learns_of_new_keys(
-    app: Flask, settings: Settings, make_user: Callable[..., User], at_once: bool
+    app: Flask, settings: Settings, make_user: Callable[..., User]
 ) -> None:
     body = {"email": make_user().email, "password": PASSWORD}
     db.session.rollback()
     with serving(settings, free_port()) as url:
-        before = requests.post(f"{url}/login", json=body, timeout=60).json()["access_token"]
-        command = [sys.executable, "-m", "automart", "keys", "rotate"]
-        subprocess.run(
-            command + ["--at-once"] * at_once,
-            env=environment(settings),
-            cwd=settings.instance,
-            check=True,
-            capture_output=True,
-        )
-        if at_once:
-            until(lambda: not may_read(url, before))
-        else:
-            assert may_read(url, before)
-        after = requests.post(f"{url}/login", json=body, timeout=60).json()["access_token"]
-        assert may_read(url, after)
+
+        def new_token() -> str:
+            return str(requests.post(f"{url}/login", json=body, timeout=60).json()["access_token"])
+
+        first = new_token()
+        rotate_keys(settings)
+        second = new_token()
+        assert may_read(url, first)
+        assert may_read(url, second)
+        rotate_keys(settings, "--at-once")
+        until(lambda: not may_read(url, second))
+        assert may_read(url, new_token())
+
+
+def rotate_keys(settings: Settings, *options: str) -> None:
+    command = Fork(
+        "automart",
+        ["keys", "rotate", *options],
+        env=environment(settings),
+        folder=settings.instance,
+        log=settings.instance / "rotation.log",
+    )
+    assert command.wait() == 0

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.programs import ROOT, clean_environment
+from tests.support.forks import ROOT, output_of
+from tests.support.programs import clean_environment
 
 CONNECTIONS = """
 import resource, runpy, sys
-resource.setrlimit(resource.RLIMIT_NOFILE, (256, int(sys.argv[1])))
-settings = runpy.run_path(sys.argv[2])
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, int(sys.argv[2])))
+settings = runpy.run_path(sys.argv[1])
 print(settings["worker_connections"], *resource.getrlimit(resource.RLIMIT_NOFILE))
+sys.exit()
 """
 
 
@@ -22,11 +25,15 @@ print(settings["worker_connections"], *resource.getrlimit(resource.RLIMIT_NOFILE
 def test_a_process_accepts_fewer_connections_than_it_may_open_files(
     allowed: int, connections: int, tmp_path: Path
 ) -> None:
-    program = [sys.executable, "-c", CONNECTIONS, str(allowed), str(ROOT / "gunicorn.conf.py")]
-    done = subprocess.run(
-        program, cwd=tmp_path, env=clean_environment(), capture_output=True, text=True
+    status, printed = output_of(
+        "gunicorn",
+        [str(ROOT / "gunicorn.conf.py"), str(allowed)],
+        env=clean_environment(),
+        folder=tmp_path,
+        patch=CONNECTIONS,
     )
-    assert done.stdout.split() == [str(connections), str(allowed), str(allowed)], done.stderr
+    assert status == 0, printed
+    assert printed.split() == [str(connections), str(allowed), str(allowed)]
 
 
 @pytest.mark.parametrize("program", [("gunicorn",), ("python", "-m", "gunicorn", "--preload")])

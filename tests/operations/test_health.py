@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,8 +19,9 @@ from automart.core.db import db, transaction
 from automart.core.schema_version import SchemaTooOld, check_before_start, check_schema
 from automart.operations import health
 from automart.operations.health import Probe
+from tests.support.forks import ROOT, output_of
 from tests.support.http import assert_problem
-from tests.support.programs import ROOT, clean_environment, free_port
+from tests.support.programs import clean_environment, free_port
 from tests.support.setup import SECRET, application, make_settings
 
 NOWHERE = "unix:///nowhere/redis.sock"
@@ -173,9 +172,12 @@ class TestStarting:
         check_before_start(replace(settings, database_url="postgresql+psycopg://127.0.0.1:1/x"))
         assert "database_unavailable" in caplog.text
 
-    @pytest.mark.parametrize("command", [("-m", "gunicorn", "wsgi:app"), ("worker.py",)])
+    @pytest.mark.parametrize(
+        ("program", "arguments"),
+        [("gunicorn", ["wsgi:app", "--chdir", str(ROOT)]), ("worker.py", [])],
+    )
     def test_web_and_worker_refuse_to_start_in_one_line(
-        self, tmp_path: Path, command: tuple[str, ...]
+        self, tmp_path: Path, program: str, arguments: list[str]
     ) -> None:
         env = clean_environment() | {
             "DATABASE_URL": f"sqlite:///{tmp_path}/empty.sqlite",
@@ -183,17 +185,10 @@ class TestStarting:
             "SECRET_KEY": SECRET,
             "PORT": str(free_port()),
         }
-        ended = subprocess.run(
-            [sys.executable, *command],
-            cwd=ROOT,
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert ended.returncode == 1
-        assert "The database has no schema. Run: flask --app wsgi db upgrade" in ended.stderr
-        assert "Traceback" not in ended.stderr
+        status, printed = output_of(program, arguments, env=env, folder=tmp_path)
+        assert status == 1
+        assert "The database has no schema. Run: flask --app wsgi db upgrade" in printed
+        assert "Traceback" not in printed
 
     @pytest.mark.parametrize(
         ("wrong", "message"),
@@ -205,14 +200,9 @@ class TestStarting:
     def test_a_migration_fails_in_one_sentence(
         self, tmp_path: Path, wrong: dict[str, str], message: str
     ) -> None:
-        ended = subprocess.run(
-            [sys.executable, "-m", "flask", "--app", "wsgi", "db", "upgrade"],
-            cwd=tmp_path,
-            env=clean_environment() | wrong,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert ended.returncode == 1
-        assert ended.stderr.startswith(message)
-        assert "Traceback" not in ended.stderr
+        command = ["--app", "wsgi", "db", "upgrade"]
+        env = clean_environment() | wrong
+        status, printed = output_of("flask", command, env=env, folder=tmp_path)
+        assert status == 1
+        assert printed.startswith(message)
+        assert "Traceback" not in printed

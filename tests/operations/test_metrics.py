@@ -32,6 +32,7 @@ from automart.core.metrics import CONNECTIONS, free_slot, measure_connections
 from automart.purchases.models import PurchaseState
 from automart.webhooks.models import DeliveryState, WebhookDelivery
 from tests.support import people
+from tests.support.databases import on_sqlite
 from tests.support.processes import until
 from tests.support.purchases import make_office, make_purchase
 from tests.support.setup import application
@@ -203,6 +204,8 @@ def test_slots_of_ended_processes_are_reused() -> None:
     ]
 
 
+@pytest.mark.processes
+@on_sqlite
 def test_the_counts_of_all_processes_are_added_also_of_ended_ones(
     settings: Settings, app: Flask
 ) -> None:

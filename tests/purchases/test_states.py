@@ -16,6 +16,7 @@ from automart.catalogue.models import VehicleMake
 from automart.core.db import db, transaction
 from automart.partners.models import Manufacturer
 from automart.purchases.models import PurchaseChange, PurchaseState
+from tests.support.databases import on_sqlite
 from tests.support.inventory import ids, pointers
 from tests.support.purchases import (
     HONDA,
@@ -47,6 +48,7 @@ def update(client: FlaskClient, purchase_id: int, state: object):
     return client.post(f"/v1/update-state-webhook/{purchase_id}", json={"state": state})
 
 
+@on_sqlite
 @pytest.mark.parametrize(("before", "after"), PAIRS)
 def test_a_state_follows_or_is_refused(
     client: FlaskClient, before: PurchaseState, after: PurchaseState
@@ -73,19 +75,19 @@ def test_a_state_follows_or_is_refused(
         assert f"{after} does not follow {before}" in response.get_json()["detail"]
 
 
-@pytest.mark.parametrize(("before", "after"), PAIRS)
-def test_the_database_itself_refuses_what_does_not_follow(
-    app: Flask, before: PurchaseState, after: PurchaseState
-) -> None:
-    purchase_id = make_purchase(make_office(), before).id
+def test_the_database_itself_refuses_what_does_not_follow(app: Flask) -> None:
+    office = make_office()
     statement = text("UPDATE purchase SET state = :state WHERE id = :id")
-    try:
-        with transaction():
-            db.session.execute(statement, {"state": after.value, "id": purchase_id})
-        was_taken = True
-    except IntegrityError:
-        was_taken = False
-    assert was_taken == (before is after or (before, after) in ALLOWED)
+    taken = set()
+    for before, after in PAIRS:
+        purchase_id = make_purchase(office, before).id
+        try:
+            with transaction():
+                db.session.execute(statement, {"state": after.value, "id": purchase_id})
+        except IntegrityError:
+            continue
+        taken.add((before, after))
+    assert taken == set(ALLOWED) | {(state, state) for state in S}
 
 
 def test_the_database_itself_begins_with_ordered(app: Flask) -> None:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TypeVar
 
 import psutil
 
 from automart.core.config import Settings
+from tests.support.forks import ROOT, Fork
 
 T = TypeVar("T")
-ROOT = Path(__file__).parent.parent.parent
 TITLE = "automart worker: "
 
 
@@ -47,27 +44,37 @@ def until(found: Callable[[], T], seconds: float = 180) -> T:
     raise AssertionError(f"{found} did not become true within {seconds} seconds")
 
 
+# A killed process holds its leases for 12 seconds and more. Tests do not wait for so long.
+SHORT_LEASES = """
+from datetime import timedelta
+from automart.background import leases
+from jobs import context, housekeeping
+leases.LEASE = housekeeping.LEASE = timedelta(seconds=5)
+context.RENEWAL_INTERVAL = timedelta(seconds=1)
+housekeeping.LEASE_RENEWED_EVERY = 1.0
+"""
+
+
 class WorkerProcesses:
     """A `worker.py` with all its processes. `patch` is Python code that it runs first."""
 
     def __init__(self, settings: Settings, *arguments: str, patch: str = "") -> None:
-        run = f"import runpy\nrunpy.run_path({str(ROOT / 'worker.py')!r}, run_name='__main__')"
-        program = f"{patch}\n{run}"
-        self._command = [sys.executable, "-c", program, *arguments]
+        self._arguments = arguments
+        self._patch = SHORT_LEASES + patch
         self._settings = settings
         self.log = settings.instance / "worker.log"
         self._spawn()
 
     def _spawn(self) -> None:
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command,
-                env=environment(self._settings),
-                stdout=log,
-                stderr=log,
-                cwd=self._settings.instance,
-            )
-        self.supervisor = psutil.Process(self._process.pid)
+        self.process = Fork(
+            "worker.py",
+            self._arguments,
+            env=environment(self._settings),
+            folder=self._settings.instance,
+            log=self.log,
+            patch=self._patch,
+        )
+        self.supervisor = psutil.Process(self.process.pid)
 
     def restart(self) -> None:
         self._spawn()
@@ -97,22 +104,22 @@ class WorkerProcesses:
             process.suspend()
         for process in [self.supervisor, *below]:
             process.kill()
-        self._process.wait()
+        self.process.wait()
 
     def kill_supervisor(self) -> None:
         """Kill only the supervisor (SIGKILL). The other processes notice it."""
         self.supervisor.kill()
-        self._process.wait()
+        self.process.wait()
 
     def terminate(self) -> float:
         """Send SIGTERM, as a deployment does. Return the seconds until the end."""
         started = time.monotonic()
-        self._process.send_signal(signal.SIGTERM)
-        self._process.wait(timeout=60)
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait()
         return time.monotonic() - started
 
     def stop(self) -> None:
-        if self._process.poll() is None:
+        if self.process.poll() is None:
             self.terminate()
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,10 +16,11 @@ import psutil
 import requests
 
 from automart.core.config import Settings
+from tests.support.forks import ROOT, Fork
 from tests.support.processes import environment
 
 T = TypeVar("T")
-ROOT = Path(__file__).parent.parent.parent
+CONFIG = ROOT / "gunicorn.conf.py"
 
 
 @dataclass
@@ -41,19 +40,27 @@ def gunicorn_running(settings: Settings, *options: str) -> Iterator[Gunicorn]:
     """Yield a gunicorn with our settings and `options`. Its log is `web.log` in the instance."""
     port = _free_port()
     log = settings.instance / "web.log"
-    command = [sys.executable, "-m", "gunicorn", "wsgi:app", "--bind", f"127.0.0.1:{port}"]
-    command += ["--config", str(ROOT / "gunicorn.conf.py"), *options]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, env=environment(settings), cwd=settings.instance, stdout=output, stderr=output
-        )
+    web = Fork(
+        "gunicorn",
+        [
+            "wsgi:app",
+            "--bind",
+            f"127.0.0.1:{port}",
+            "--config",
+            str(ROOT / "gunicorn.conf.py"),
+            *list(options),
+        ],
+        env=environment(settings),
+        folder=settings.instance,
+        log=log,
+    )
     try:
         url = f"http://127.0.0.1:{port}"
-        _wait_for(url, process, log)
-        yield Gunicorn(url, psutil.Process(process.pid))
+        _wait_for(url, web, log)
+        yield Gunicorn(url, psutil.Process(web.pid))
     finally:
-        process.terminate()
-        process.wait(timeout=60)
+        web.terminate()
+        web.wait()
 
 
 @contextmanager
@@ -112,9 +119,9 @@ def _free_port() -> int:
         return port
 
 
-def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_for(url: str, web: Fork, log: Path) -> None:
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline and web.poll() is None:
         try:
             if requests.get(f"{url}/health/live", timeout=10).ok:
                 return

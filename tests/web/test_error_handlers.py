@@ -151,6 +151,12 @@ def test_a_violated_foreign_key_is_409_for_delete_and_422_otherwise(
     assert "vehicle" not in response.text
 
 
+@pytest.fixture
+def _short_busy_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("automart.core.db.SQLITE_BUSY_SECONDS", 1)
+
+
+@pytest.mark.usefixtures("_short_busy_timeout")
 def test_a_database_that_is_down_is_503_with_retry_after(app: Flask, client: FlaskClient) -> None:
     new = {"id": 1, "name": "Aston Martin"}
     with database_out_of_order(app):

@@ -21,6 +21,7 @@ from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from tests.support.catalogue import HONDA, HONDAS, add_make, add_makes
+from tests.support.databases import on_postgresql_if_installed
 from tests.support.people import make_user, token_of
 
 BRIEFLY = hypothesis.settings(
@@ -161,6 +162,7 @@ def test_its_paths_begin_with_the_prefix_of_the_request(client: FlaskClient, pre
     assert document["servers"] == [{"url": prefix or "/"}]
 
 
+@on_postgresql_if_installed
 @pytest.mark.parametrize("part", range(PARTS))
 def test_every_response_is_documented_whatever_is_sent(
     api: BaseSchema, signed: dict[str, str], subtests: pytest.Subtests, part: int

@@ -13,6 +13,7 @@ from automart.purchases.models import PurchaseState
 from automart.webhooks.models import DeliveryState, WebhookDelivery
 from sandbox.office import Offices
 from sandbox.office_faults import OfficeFault
+from tests.support.databases import on_postgresql_if_installed, on_sqlite
 from tests.support.processes import until, worker_running
 from tests.support.purchases import all_deliveries, make_purchase, make_signing_office, move
 from tests.support.redis_server import RedisServer
@@ -21,7 +22,9 @@ from tests.support.storm.deployment import start_deployment
 from tests.support.storm.load import ScheduledFault, run_with_faults
 from tests.support.storm.sales import Sales
 
-SALES = 60
+pytestmark = pytest.mark.processes
+
+SALES = 30
 CHANGES = 5
 
 
@@ -37,6 +40,7 @@ def redis_url(redis_server: RedisServer) -> str:
     return redis_server.url
 
 
+@on_postgresql_if_installed
 def test_nothing_is_lost_or_duplicated_while_processes_are_killed(
     app: Flask, settings: Settings, redis_server: RedisServer
 ) -> None:
@@ -61,6 +65,7 @@ def test_nothing_is_lost_or_duplicated_while_processes_are_killed(
     assert counts["webhooks received more than once"] >= 1
 
 
+@on_sqlite
 def test_an_office_that_hangs_does_not_delay_others(
     app: Flask, settings: Settings, offices: Offices
 ) -> None:

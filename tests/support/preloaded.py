@@ -1,0 +1,10 @@
+"""What the fork server imports before it forks: all that web, worker and command line import."""
+
+import gunicorn.app.wsgiapp
+import gunicorn.workers.gthread
+
+import automart.app
+import automart.cli
+import jobs.supervisor
+
+__all__ = ["automart", "gunicorn", "jobs"]
