@@ -61,7 +61,7 @@ def test_nothing_is_lost_or_duplicated_while_processes_are_killed(
             ],
         )
     assert counts["reports accepted"] > counts["sales"] == SALES
-    assert counts["changes reported"] > counts["changes"] >= 2 * len(sold_before)
+    assert counts["changes reported"] > counts["changes"] > len(sold_before)
     assert counts["webhooks received more than once"] >= 1
 
 
