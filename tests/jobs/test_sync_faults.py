@@ -124,7 +124,7 @@ def test_a_sync_whose_makes_all_failed_ends_failed_and_still_names_them(
 @pytest.mark.parametrize("fault", [Fault.FORBIDDEN, Fault.TIMEOUT, Fault.DISCONNECT])
 def test_five_unanswered_makes_in_a_row_end_the_sync(client, run_jobs, vpic, fault, monkeypatch):
     monkeypatch.setattr(nhtsa, "GIVE_UP_AFTER", 1.0)
-    monkeypatch.setattr(catalogue, "CONNECTIONS", 1)
+    monkeypatch.setattr(catalogue, "MAX_CONNECTIONS", 1)
     monkeypatch.setattr(catalogue, "REQUESTS_AHEAD", 1)
     models = {make_id: {make_id: f"Model {make_id}"} for make_id in range(1, 41)}
     add_models(models)
@@ -150,7 +150,7 @@ def test_unanswered_makes_that_are_not_in_a_row_do_not_end_the_sync(
     client, run_jobs, vpic, monkeypatch
 ):
     monkeypatch.setattr(nhtsa, "GIVE_UP_AFTER", 1.0)
-    monkeypatch.setattr(catalogue, "CONNECTIONS", 1)
+    monkeypatch.setattr(catalogue, "MAX_CONNECTIONS", 1)
     monkeypatch.setattr(catalogue, "REQUESTS_AHEAD", 1)
     models = {make_id: {make_id: f"Model {make_id}"} for make_id in range(1, 13)}
     add_models(models)
