@@ -1,14 +1,13 @@
-"""Turns right answers of the fake vPIC API into the wrong ones that were ordered."""
+"""Turns correct answers of the fake vPIC API into the faulty ones that were ordered."""
 
 import json
 from collections.abc import Callable
 
 from sandbox.faults import Fault, VpicOrder
 from sandbox.pages import Envelope, Page, Row, dump
-from sandbox.server import HTML, JSON, Manner, Reply, render
+from sandbox.server import DRIP_SECONDS, HTML, JSON, Manner, Reply, render
 
 HUGE_BYTES = 32 * 1024 * 1024
-DRIP_SECONDS = 1.0
 
 ACCESS_DENIED = b"""<HTML><HEAD>
 <TITLE>Access Denied</TITLE>
@@ -24,8 +23,8 @@ Reference&#32;&#35;18&#46;0&#46;0&#46;sandbox
 MAINTENANCE = b"<!DOCTYPE html><html><body><h1>Scheduled maintenance</h1></body></html>\n"
 
 
-def misbehave(page: Page, order: VpicOrder) -> Reply:
-    """Return the ordered wrong answer instead of `page`.
+def faulty_answer(page: Page, order: VpicOrder) -> Reply:
+    """Return the ordered faulty answer instead of `page`.
 
     Faults of the envelope do not change answers without one (400, 404, XML), and faults of a row
     do not change an empty envelope.

@@ -5,8 +5,8 @@ import time
 from urllib.parse import quote, unquote
 
 from sandbox.control import PREFIX, as_json, error
-from sandbox.office_control import control
-from sandbox.office_faults import OfficeFault, OfficeOrder, misbehave
+from sandbox.office_control import create_office_control
+from sandbox.office_faults import OfficeFault, OfficeOrder, faulty_reply
 from sandbox.office_inbox import Inbox, Received, Secrets
 from sandbox.office_pages import all_offices, one_office
 from sandbox.orders import OrderBook
@@ -31,7 +31,7 @@ class Offices(Server):
         self.orders = OrderBook[OfficeOrder]()
         self._inbox = Inbox()
         self._secrets = Secrets()
-        self._control = control(self.orders, self._inbox, self._secrets)
+        self._control = create_office_control(self.orders, self._inbox, self._secrets)
 
     def url(self, office: str) -> str:
         """Return the `webhook_url` of an office. The server must have been started."""
@@ -114,7 +114,7 @@ class Offices(Server):
         reply = error(401, reason or "") if refused else ACCEPTED
         wait, order = self.orders.take(office)
         if order:
-            reply = misbehave(office, reply, order)
+            reply = faulty_reply(office, reply, order)
         self._inbox.add(
             Received(
                 office=office,

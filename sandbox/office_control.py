@@ -28,7 +28,9 @@ from sandbox.orders import OrderBook
 from sandbox.server import Reply
 
 
-def control(orders: OrderBook[OfficeOrder], inbox: Inbox, secrets: Secrets) -> Control:
+def create_office_control(
+    orders: OrderBook[OfficeOrder], inbox: Inbox, secrets: Secrets
+) -> Control:
     """Return the control interface of the offices."""
 
     def list_webhooks(query: Query, _body: bytes) -> Reply:

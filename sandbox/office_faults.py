@@ -8,9 +8,8 @@ from typing import ClassVar
 from urllib.parse import quote
 
 from sandbox.orders import Order
-from sandbox.server import Manner, Reply, render
+from sandbox.server import DRIP_SECONDS, Manner, Reply, render
 
-DRIP_SECONDS = 1.0
 TEXT = "text/plain; charset=utf-8"
 
 
@@ -58,8 +57,8 @@ class OfficeOrder(Order):
             raise ValueError(f"status must be one of {', '.join(map(str, sorted(possible)))}")
 
 
-def misbehave(office: str, right: Reply, order: OfficeOrder) -> Reply:
-    """Return the ordered wrong answer instead of the right one."""
+def faulty_reply(office: str, right: Reply, order: OfficeOrder) -> Reply:
+    """Return the ordered faulty answer instead of the right one."""
     return REPLIES[order.fault](office, right, order)
 
 

@@ -16,6 +16,8 @@ JSON = "application/json; charset=utf-8"
 HTML = "text/html"
 XML = "application/xml; charset=utf-8"
 
+# The default pause between the bytes of an answer that drips.
+DRIP_SECONDS = 1.0
 LARGEST_HEAD = 64 * 1024
 CONTENT_LENGTH = re.compile(r"\r\ncontent-length:[ \t]*(\d+)")
 

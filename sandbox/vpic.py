@@ -5,11 +5,11 @@ import time
 from sandbox.catalogue import Catalogue
 from sandbox.control import PREFIX
 from sandbox.faults import Fault, VpicOrder
-from sandbox.misbehaviour import misbehave
+from sandbox.misbehaviour import faulty_answer
 from sandbox.orders import OrderBook
 from sandbox.pages import Page, Pages, method_not_allowed
 from sandbox.server import Incoming, Reply, Server
-from sandbox.vpic_control import control
+from sandbox.vpic_control import create_vpic_control
 from sandbox.vpic_log import Request, RequestLog
 
 
@@ -25,7 +25,7 @@ class Vpic(Server):
         super().__init__(host, port)
         self.orders = OrderBook[VpicOrder]()
         self._log = RequestLog()
-        self._control = control(self.orders, self._log, self.serve)
+        self._control = create_vpic_control(self.orders, self._log, self.serve)
         self.serve(data or Catalogue.sample())
 
     @property
@@ -86,7 +86,7 @@ class Vpic(Server):
             return self._control.answer(incoming)
         page = self._page(incoming)
         wait, order = self.orders.take(page.make_id)
-        reply = misbehave(page, order) if order else page.reply
+        reply = faulty_answer(page, order) if order else page.reply
         self._log.add(Request(time.monotonic(), page.target, page.make_id, reply.status))
         return reply._replace(wait=wait) if wait else reply
 

@@ -20,7 +20,7 @@ from sandbox.server import Reply
 from sandbox.vpic_log import RequestLog
 
 
-def control(
+def create_vpic_control(
     orders: OrderBook[VpicOrder], log: RequestLog, serve: Callable[[Catalogue], None]
 ) -> Control:
     """Return the control interface. `serve` replaces the catalogue."""

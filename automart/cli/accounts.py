@@ -16,13 +16,14 @@ from automart.accounts import audit, service
 from automart.accounts.models import Client, ClientKind, User
 from automart.accounts.schemas import NewClientSchema, NewUserSchema
 from automart.cli.application import check_schema, opened
+from automart.cli.errors import IN_PART
 from automart.core.db import db, transaction
 from automart.core.errors import FIELDS_ARE_WRONG, Invalid
 from automart.core.interrupts import interrupts_raised
 from automart.oauth import signing_keys
+from automart.web.parsing import flatten_messages
 from automart.webhooks import signing
 
-IN_PART = 3
 UNDECRYPTABLE_ADVICE = (
     "Name the SECRET_KEY that they were encrypted under in SECRET_KEY_FALLBACKS and run this again."
     " If it is lost, replace them: signing keys with `automart keys rotate`, webhook secrets with"
@@ -145,20 +146,10 @@ def _checked(schema: Schema, values: Mapping[str, Any]) -> dict[str, Any]:
     try:
         checked: dict[str, Any] = schema.load(values)
     except ValidationError as error:
-        errors = [
-            {"detail": f"{field}: {message}"}
-            for field, messages in error.messages_dict.items()
-            for message in _flat(messages)
-        ]
+        messages = flatten_messages(error.messages_dict)
+        errors = [{"detail": ": ".join((*path[:1], text))} for path, text in messages]
         raise Invalid(FIELDS_ARE_WRONG, errors=errors) from None
     return checked
-
-
-def _flat(messages: Any) -> list[str]:
-    """Return the messages about a field. Messages about items of a list are nested by index."""
-    if isinstance(messages, dict):
-        return [message for nested in messages.values() for message in _flat(nested)]
-    return [str(message) for message in messages]
 
 
 def _password() -> str:

@@ -38,7 +38,7 @@ def close(app: Flask) -> None:
     app.extensions["redis"].close()
 
 
-def migrate() -> None:
+def upgrade_database() -> None:
     """Upgrade the database of the current application to the newest schema."""
     flask_migrate.upgrade()
 
@@ -47,7 +47,7 @@ def check_schema() -> None:
     """Raise `CommandError` unless this release can run with the schema of the database."""
     try:
         with db.engine.connect() as connection:
-            schema_version.check_schema(connection)
+            schema_version.require_schema(connection)
     except schema_version.SchemaTooOld as error:
         raise CommandError(str(error)) from None
 

@@ -6,7 +6,7 @@ from flask import Flask
 
 from automart.accounts.service import FIRST_ADMIN_EMAIL, ensure_first_admin
 from automart.catalogue.seed import add_samples
-from automart.cli.application import close, migrate
+from automart.cli.application import close, upgrade_database
 from automart.cli.console import Screen
 from automart.core.db import transaction
 from automart.customers.seed import add_sample_customer
@@ -18,7 +18,7 @@ def prepare(app: Flask, screen: Screen) -> None:
     """Upgrade the schema, and add sample data and an administrator to an empty database."""
     try:
         with app.app_context():
-            migrate()
+            upgrade_database()
             _add_samples(screen)
             _add_first_admin(screen)
     finally:

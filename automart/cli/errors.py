@@ -12,6 +12,7 @@ from automart.core.integrity_errors import explain_violation
 
 FAILED = 1
 USAGE = 2
+IN_PART = 3
 
 
 class CommandError(Exception):

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import joinedload
 
 from automart.cli.application import check_schema, opened
+from automart.cli.errors import IN_PART
 from automart.core.db import db, transaction
 from automart.core.db_types import LARGEST_ID
 from automart.core.errors import Conflict, NotFound
@@ -106,7 +107,7 @@ def redeliver(
         typer.echo("There is nothing to redeliver.")
     for refusal in refused:
         typer.echo(refusal, err=True)
-    raise typer.Exit(3 if refused else 0)
+    raise typer.Exit(IN_PART if refused else 0)
 
 
 def _chosen(

@@ -55,7 +55,7 @@ def schema_state(connection: Connection) -> SchemaState:
     return SchemaState.OLDER if all(map(_is_known, present)) else SchemaState.NEWER
 
 
-def check_schema(connection: Connection) -> SchemaState:
+def require_schema(connection: Connection) -> SchemaState:
     """Return the state of the schema. Raises `SchemaTooOld` if this release cannot run with it."""
     state = schema_state(connection)
     if not state.serves:
@@ -84,7 +84,7 @@ def check_before_start(settings: Settings) -> None:
     up."""
     try:
         with short_timeout_engine(settings).connect() as connection:
-            warn_if_newer(check_schema(connection))
+            warn_if_newer(require_schema(connection))
     except OperationalError as error:
         if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_CANTOPEN:
             raise SchemaTooOld(f"There is no database: {error.orig}. Run: {UPGRADE}") from None

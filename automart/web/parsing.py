@@ -132,21 +132,24 @@ def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _located(messages: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     """Yield the errors of each location: parameters of a query, pointers into a body."""
     for location, found in messages.items():
-        for path, detail in _flatten(found, ()):
+        for path, detail in flatten_messages(found):
             if location == "query":
                 yield {"detail": detail, "parameter": path[0] if path else ""}
             else:
                 yield {"detail": detail, "pointer": pointer_to(path)}
 
 
-def _flatten(messages: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+def flatten_messages(
+    messages: Any, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the path and the text of each of marshmallow's nested messages."""
     if isinstance(messages, Mapping):
         for key, below in messages.items():
             # marshmallow keeps what concerns a whole object under "_schema".
-            yield from _flatten(below, path if key == "_schema" else (*path, str(key)))
+            yield from flatten_messages(below, path if key == "_schema" else (*path, str(key)))
     elif isinstance(messages, list):
         for message in messages:
-            yield from _flatten(message, path)
+            yield from flatten_messages(message, path)
     else:
         yield path, str(messages)
 

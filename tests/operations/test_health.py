@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from automart.core.config import Settings
 from automart.core.db import db, transaction
-from automart.core.schema_version import SchemaTooOld, check_before_start, check_schema
+from automart.core.schema_version import SchemaTooOld, check_before_start, require_schema
 from automart.operations import health
 from automart.operations.health import Probe
 from tests.support.forks import ROOT, output_of
@@ -96,7 +96,7 @@ class TestReady:
         set_schema(*revisions)
         assert assert_problem(client.get("/health/ready"), 503)["parts"]["schema"] == found
         with db.engine.connect() as connection, pytest.raises(SchemaTooOld) as raised:
-            check_schema(connection)
+            require_schema(connection)
         assert str(raised.value).endswith("Run: flask --app wsgi db upgrade")
 
     def test_a_newer_schema_is_ready_and_logged_once(
