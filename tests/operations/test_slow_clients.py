@@ -41,4 +41,4 @@ def test_a_chunked_body_that_is_too_large_is_refused(app: Flask, as_user: FlaskC
         environ_overrides={"wsgi.input_terminated": True},
     )
     assert_problem(response, 413)
-    assert body.tell() <= 1_000_001
+    assert body.tell() <= 1_000_001  # codespell:ignore tell
