@@ -14,7 +14,8 @@ from automart.background.queues import connect
 from automart.background.views import blp as job_views
 from automart.catalogue.views import blp as catalogue_views
 from automart.core.config import Settings, SettingsError
-from automart.core.db import db, end_session, migrate, prepare_engine
+from automart.core.db import db, end_session, migrate
+from automart.core.db_engine import prepare_engine
 from automart.core.logging import configure_logging
 from automart.core.metrics import measure_connections
 from automart.core.schema_version import MIGRATIONS

@@ -69,7 +69,7 @@ def list_users() -> None:
 
 
 @clients_app.command("create")
-def create_client(
+def add_client(
     name: Annotated[str, typer.Argument(help="Name of the client.")],
     scope: Annotated[
         list[str] | None, typer.Option(help="Scope of a service client. Can be repeated.")
@@ -124,7 +124,7 @@ def rotate_keys(
 
 
 @keys_app.command("rotate-encryption")
-def rotate_encryption() -> None:
+def encrypt_anew() -> None:
     """Encrypt stored secrets under a new SECRET_KEY. Exit status 3: some could not be decrypted."""
     with opened():
         check_schema()

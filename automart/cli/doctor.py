@@ -29,7 +29,7 @@ from automart.operations.collectors import living_workers
 
 OLDEST_POSTGRESQL = 14
 OLDEST_REDIS = (6, 2)
-CLOCK_TOLERANCE = timedelta(seconds=2)
+MAX_CLOCK_DIFFERENCE = timedelta(seconds=2)
 NHTSA_TIMEOUT_SECONDS = 10.0
 
 
@@ -197,7 +197,7 @@ def _clocks(client: redis.Redis | None, settings: Settings | None) -> Findings:
         clocks["the database"] = _time_of_database
     for name, read in clocks.items():
         difference = abs(read() - utcnow())
-        if difference > CLOCK_TOLERANCE:
+        if difference > MAX_CLOCK_DIFFERENCE:
             detail = f"differs from that of {name} by {difference.total_seconds():.0f} seconds"
             yield Finding(Grade.BAD, "Clock", detail, "Let NTP set the clocks of all hosts.")
             return

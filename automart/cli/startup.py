@@ -16,7 +16,7 @@ from automart.cli.sync import STEPS, order_sync
 from automart.cli.sync_report import tell_outcome
 from automart.core.config import Settings
 
-POLL_INTERVAL = 0.1
+WEB_CHECK_INTERVAL = 0.1
 JOIN_SECONDS = 5.0
 # The worker has just been started, perhaps on a slow machine.
 WORKER_START_SECONDS = 30.0
@@ -39,7 +39,7 @@ class Presenter(threading.Thread):
 
     def run(self) -> None:
         while not self._web_responds():
-            if self.stop.wait(POLL_INTERVAL):
+            if self.stop.wait(WEB_CHECK_INTERVAL):
                 return
         self._show_addresses()
         if self._wants_sync:

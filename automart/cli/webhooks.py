@@ -72,7 +72,7 @@ def list_deliveries(
 
 
 @webhooks_app.command("redeliver")
-def redeliver(
+def redeliver_chosen(
     delivery: Annotated[
         list[int] | None,
         typer.Argument(min=1, max=LARGEST_ID, metavar="[ID]...", help="Ids of deliveries."),

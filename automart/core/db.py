@@ -1,13 +1,11 @@
-"""The database: base model, transactions, and the differences between SQLite and PostgreSQL."""
+"""The database: base model, queries and transactions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from threading import Lock
 from typing import Any, ClassVar, TypeVar, cast
-from weakref import WeakKeyDictionary
 
 import structlog
 from flask import has_app_context
@@ -28,11 +26,11 @@ from sqlalchemy import (
     tuple_,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, registry
 
+from automart.core.db_engine import one_writer_at_a_time
 from automart.core.db_types import UtcDateTime
 from automart.core.errors import NotFound
 
@@ -44,17 +42,6 @@ NAMING_CONVENTION = {
     "ck": "ck_%(table_name)s_%(constraint_name)s",
     "fk": "fk_%(table_name)s_%(column_0_N_name)s",
     "pk": "pk_%(table_name)s",
-}
-
-SQLITE_BUSY_SECONDS = 15
-# Without them, a host that is cut off or a process that is stopped would keep its locks until TCP
-# gives up, for two hours.
-POSTGRESQL_SETTINGS = {
-    "tcp_keepalives_idle": "10s",
-    "tcp_keepalives_interval": "5s",
-    "tcp_keepalives_count": "2",
-    "idle_in_transaction_session_timeout": "30s",
-    "lock_timeout": "10s",
 }
 
 
@@ -103,7 +90,6 @@ db = SQLAlchemy(
     engine_options={"pool_pre_ping": True},
 )
 migrate = Migrate()
-_write_locks: WeakKeyDictionary[Engine, Lock] = WeakKeyDictionary()
 
 ModelT = TypeVar("ModelT", bound=Model)
 SelectT = TypeVar("SelectT", bound=Select[*tuple[Any, ...]])
@@ -180,7 +166,7 @@ def transaction(*, durable: bool = True) -> Iterator[None]:
     release_connection()
     callbacks: list[Callable[[], None]] = []
     options = {"writes": True, "durable": durable}
-    with _one_writer_at_a_time():
+    with one_writer_at_a_time(db.engine):
         session.info["after_commit"] = callbacks
         try:
             session.connection(execution_options=options)
@@ -264,70 +250,3 @@ def delete_in_batches(model: type[Model], which: ColumnElement[bool], batch_size
         total += deleted
         if deleted < batch_size:
             return total
-
-
-@contextmanager
-def _one_writer_at_a_time() -> Iterator[None]:
-    """Wait, on SQLite, until no other thread of this process writes.
-
-    SQLite allows one writer. The others poll in no particular order, and some time out without
-    success. The fewer there are, the sooner each succeeds.
-    """
-    lock = _write_locks.get(db.engine)
-    acquired = lock is not None and lock.acquire(timeout=SQLITE_BUSY_SECONDS)
-    try:
-        yield
-    finally:
-        if lock is not None and acquired:
-            lock.release()
-
-
-def prepare_engine(engine: Engine) -> None:
-    """Install the event listeners that the database of `engine` needs."""
-    if engine.dialect.name == "sqlite":
-        _write_locks[engine] = Lock()
-        event.listen(engine, "connect", _prepare_sqlite_connection)
-        event.listen(engine, "begin", _begin_on_sqlite)
-    else:
-        set_on_connect(engine, POSTGRESQL_SETTINGS)
-        event.listen(engine, "begin", _begin_on_postgresql)
-
-
-def set_on_connect(engine: Engine, settings: Mapping[str, str]) -> None:
-    """Apply `settings` to each connection to PostgreSQL.
-
-    They are sent as statements: PgBouncer rejects connections with such start-up parameters.
-    """
-    script = "; ".join(f"SET {name} = '{value}'" for name, value in settings.items())
-
-    @event.listens_for(engine, "connect")
-    def execute(connection: Any, _record: Any) -> None:
-        connection.autocommit = True  # otherwise the first rollback would undo them
-        connection.execute(script)
-        connection.autocommit = False
-
-
-def _prepare_sqlite_connection(connection: Any, _record: Any) -> None:
-    # The driver's own BEGIN comes too late (before the first write), and never IMMEDIATE.
-    connection.isolation_level = None
-    for pragma in (
-        f"busy_timeout = {SQLITE_BUSY_SECONDS * 1000}",
-        "journal_mode = WAL",
-        "foreign_keys = ON",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_on_sqlite(connection: Connection) -> None:
-    options = connection.get_execution_options()
-    if not options.get("writes"):
-        connection.exec_driver_sql("BEGIN")
-        return
-    synchronous = "FULL" if options.get("durable", True) else "NORMAL"
-    connection.exec_driver_sql(f"PRAGMA synchronous = {synchronous}")
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _begin_on_postgresql(connection: Connection) -> None:
-    if not connection.get_execution_options().get("durable", True):
-        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")

@@ -16,13 +16,13 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
 from automart.core.config import Settings
-from automart.core.db import set_on_connect
+from automart.core.db_engine import set_on_connect
 
 log = structlog.get_logger(__name__)
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 UPGRADE = "flask --app wsgi db upgrade"
-TIMEOUT_SECONDS = 2
+CHECK_TIMEOUT_SECONDS = 2
 
 
 class SchemaState(enum.StrEnum):
@@ -67,15 +67,18 @@ def require_schema(connection: Connection) -> SchemaState:
 def short_timeout_engine(settings: Settings) -> Engine:
     """Return an engine for checks: without a pool, which others could exhaust, and with short
     timeouts."""
-    waits = {"connect_timeout": TIMEOUT_SECONDS, "tcp_user_timeout": TIMEOUT_SECONDS * 1000}
+    timeouts = {
+        "connect_timeout": CHECK_TIMEOUT_SECONDS,
+        "tcp_user_timeout": CHECK_TIMEOUT_SECONDS * 1000,
+    }
     engine = create_engine(
         settings.database_url,
         poolclass=NullPool,
         hide_parameters=True,
-        connect_args={"timeout": TIMEOUT_SECONDS} if settings.is_sqlite else waits,
+        connect_args={"timeout": CHECK_TIMEOUT_SECONDS} if settings.is_sqlite else timeouts,
     )
     if not settings.is_sqlite:
-        set_on_connect(engine, {"statement_timeout": f"{TIMEOUT_SECONDS}s"})
+        set_on_connect(engine, {"statement_timeout": f"{CHECK_TIMEOUT_SECONDS}s"})
     return engine
 
 

@@ -18,12 +18,12 @@ from automart.accounts.passwords import hash_password, is_right
 from automart.catalogue.models import VehicleMake
 from automart.core.config import Settings
 from automart.core.db import (
-    POSTGRESQL_SETTINGS,
     db,
     refuse_in_transaction,
     release_connection,
     transaction,
 )
+from automart.core.db_engine import POSTGRESQL_SETTINGS
 from automart.core.schema_version import short_timeout_engine
 from automart.core.storage import current_storage
 from automart.customers import photos

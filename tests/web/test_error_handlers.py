@@ -153,7 +153,7 @@ def test_a_violated_foreign_key_is_409_for_delete_and_422_otherwise(
 
 @pytest.fixture
 def _short_busy_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("automart.core.db.SQLITE_BUSY_SECONDS", 1)
+    monkeypatch.setattr("automart.core.db_engine.SQLITE_BUSY_SECONDS", 1)
 
 
 @pytest.mark.usefixtures("_short_busy_timeout")
