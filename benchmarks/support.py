@@ -16,7 +16,7 @@ from flask import Flask
 
 from automart.background import Job
 from automart.catalogue.models import VehicleMake, VehicleModel
-from automart.catalogue.service import request_sync
+from automart.catalogue.service import start_sync
 from automart.core.config import Settings
 from automart.core.db import db, transaction
 from jobs import runner
@@ -131,6 +131,6 @@ def add_makes(catalogue: Catalogue) -> None:
 def sync() -> Job:
     """Sync all makes in this process. Return the finished job."""
     with transaction():
-        job = request_sync(None, approve_deletions=False)
+        job = start_sync(None, approve_deletions=False)
     runner.run(str(job.id))
     return db.session.get_one(Job, job.id, populate_existing=True)

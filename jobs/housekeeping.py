@@ -27,7 +27,7 @@ from automart.background.maintenance import (
     hold_lease,
     requeue_orphans,
 )
-from automart.catalogue.service import SyncRunning, request_sync
+from automart.catalogue.service import SyncRunning, start_sync
 from automart.core.config import Settings
 from automart.core.db import db, transaction, utcnow
 from automart.core.interrupts import Endings, Stop
@@ -95,7 +95,7 @@ def start_nightly_sync(settings: Settings, now: datetime) -> None:
         if db.session.scalar(select(nightly)):
             return
         try:
-            job = request_sync(None, approve_deletions=False, owner=SCHEDULER)
+            job = start_sync(None, approve_deletions=False, owner=SCHEDULER)
         except SyncRunning:
             return  # the next round tries again
         if job.owner == SCHEDULER:  # otherwise an equal one is already running

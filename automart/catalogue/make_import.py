@@ -1,4 +1,4 @@
-"""Taking makes over from a list: what is missing is added, what is there stays as it is."""
+"""Importing makes from a list. Makes that exist stay as they are."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from automart.core.text import casefold_key
 
 @dataclass
 class Imported:
-    """What became of the makes of a list. `refused` holds the reason for each id."""
+    """The outcome of an import. `refused` has the reason for each id."""
 
     added: int = 0
     present: int = 0
@@ -27,9 +27,9 @@ class Imported:
 
 
 def add_missing(names: Mapping[int, str]) -> Imported:
-    """Add the makes that we do not have, at most `BATCH_SIZE` of them, in the present transaction.
+    """Add the makes that do not exist, at most `BATCH_SIZE` of them, in the current transaction.
 
-    A make that we have keeps its name. One whose name another make has is refused.
+    A make that exists keeps its name. One whose name another make has is refused.
     """
     folded = {ident: casefold_key(name) for ident, name in names.items()}
     present = set(db.session.scalars(select(VehicleMake.id).where(VehicleMake.id.in_(names))))

@@ -1,4 +1,4 @@
-"""Makes and models under NHTSA's ids, and what a sync did for each make."""
+"""Makes and models with NHTSA's ids, and the outcome of a sync for each make."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LONGEST_NAME = 255
 
 
 class VehicleMake(Model):
-    """A make, under NHTSA's id. `name_folded` is what names are compared by."""
+    """A make with NHTSA's id. Names are compared by `name_folded`."""
 
     __tablename__ = "vehicle_make"
     __table_args__ = (
@@ -44,7 +44,7 @@ class VehicleMake(Model):
 
 
 class VehicleModel(Model):
-    """A model, under NHTSA's id. Written by the sync alone."""
+    """A model with NHTSA's id. Only the sync writes models."""
 
     __tablename__ = "vehicle_model"
     __table_args__ = (
@@ -69,7 +69,7 @@ class VehicleModel(Model):
 
 
 class OutcomeState(enum.StrEnum):
-    """What became of one make in one sync; `pending` until it had its turn."""
+    """The outcome of one make in one sync."""
 
     PENDING = "pending"
     UPDATED = "updated"
@@ -79,9 +79,9 @@ class OutcomeState(enum.StrEnum):
 
 
 class SyncOutcome(Model):
-    """One make in one sync: at first its place in the list of work, then what became of it.
+    """One make in one sync: pending at first, later its outcome.
 
-    The make is no foreign key: the outcome outlives a make that is deleted.
+    `make_id` is not a foreign key, because an outcome is kept when its make is deleted.
     """
 
     __tablename__ = "sync_outcome"

@@ -35,9 +35,10 @@ _RETRIED = {HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
 
 
 class NhtsaError(Exception):
-    """NHTSA gave no answer that can be trusted; the message is for an operator.
+    """NHTSA gave no usable answer. The message is for an operator.
 
-    `is_shut_out` says that it did not let us ask at all (403, or no answer): a reason to stop.
+    `is_shut_out`: it refused the request (403) or did not answer, which is a reason to stop.
+    `is_passing`: the same request may succeed later.
     """
 
     def __init__(
@@ -55,10 +56,10 @@ class NhtsaError(Exception):
 
 
 class NhtsaClient:
-    """Asks vPIC, from several threads at once if they like, at most `rate` times a second (0: any).
+    """A client of vPIC for several threads. It sends at most `rate` requests a second, 0 for any.
 
-    Its methods raise `NhtsaError` after at most `give_up_after` seconds, a minute unless said
-    otherwise. Leaving its context makes those that still wait in other threads raise `Stopped`.
+    Its methods raise `NhtsaError` after at most `give_up_after` seconds, by default a minute. When
+    the context ends, methods that are waiting in other threads raise `Stopped`.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class NhtsaClient:
         self._pace = Pace(rate, self._closed)
         self._session = requests.Session()
         self._session.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json"})
-        # What is the same for all requests is prepared once: half of what a request costs.
+        # The common parts of all requests are prepared once. That halves the cost of a request.
         self._request = self._session.prepare_request(requests.Request("GET", url))
         self._environment = self._session.merge_environment_settings(url, {}, True, None, None)
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections)
@@ -90,15 +91,15 @@ class NhtsaClient:
         self._session.close()
 
     def models(self, make_id: int) -> dict[int, str]:
-        """The names of a make's models by their ids; empty also for a make that is unknown."""
+        """Return the names of a make's models by id, none for an unknown make."""
         return _checked_models(self._ask(f"GetModelsForMakeId/{make_id}"), make_id)
 
     def makes(self) -> dict[int, str]:
-        """The names of all makes by their ids."""
+        """Return the names of all makes by id."""
         return _checked_names(self._ask("GetAllMakes"), "Make")
 
     def _ask(self, path: str) -> Any:
-        """The parsed answer, tried again while what is wrong may pass."""
+        """Return the parsed answer. Repeat the request as long as it may succeed later."""
         self._pace.wait()
         deadline = time.monotonic() + (self._give_up_after or GIVE_UP_AFTER)
         tries = 1
@@ -153,7 +154,7 @@ def _check_status(response: requests.Response) -> None:
 
 
 def _body(response: requests.Response, deadline: float) -> bytes:
-    """The whole body; a server that drips it is given up at the deadline as one that is silent."""
+    """Return the whole body. A server that sends it too slowly is given up at the deadline."""
     parts: list[bytes] = []
     size = 0
     while chunk := response.raw.read1(_CHUNK, decode_content=True):

@@ -1,21 +1,21 @@
-"""Even spacing of requests: never more than so many in any second."""
+"""Even spacing of requests, below a rate in every second."""
 
 from __future__ import annotations
 
 import threading
 import time
 
-# Requests are spaced a little wider than the rate asks for, so that what the network squeezes
-# together on its way still arrives below it.
+# The network may deliver requests closer together than they were sent. A little more space keeps
+# them below the rate where they arrive.
 MARGIN = 1.03
 
 
 class Stopped(Exception):
-    """The wait was broken off."""
+    """The wait was interrupted."""
 
 
 class Pace:
-    """Lets threads through one by one, `rate` a second; 0 lets all through at once."""
+    """Delays threads so that at most `rate` per second continue. With 0 none is delayed."""
 
     def __init__(self, rate: float, stop: threading.Event) -> None:
         self._interval = MARGIN / rate if rate else 0.0
@@ -24,16 +24,16 @@ class Pace:
         self._next = 0.0
 
     def wait(self) -> None:
-        """Return when it is this thread's turn. Raises `Stopped`."""
+        """Return when this thread may send its request. Raises `Stopped`."""
         if self._stop.is_set():
             raise Stopped
         if not self._interval:
             return
         with self._lock:
             now = time.monotonic()
-            turn = max(now, self._next)
-            self._next = turn + self._interval
-        self.pause(turn - now)
+            slot = max(now, self._next)
+            self._next = slot + self._interval
+        self.pause(slot - now)
 
     def pause(self, seconds: float) -> None:
         """Sleep. Raises `Stopped`."""

@@ -1,64 +1,70 @@
-"""How clients see makes, models and the order for a sync."""
+"""Makes, models and syncs, as the API takes and shows them."""
 
 from __future__ import annotations
 
 from marshmallow import fields, validate
 
 from automart.catalogue.models import LONGEST_NAME
-from automart.web import PageQuery, Schema
+from automart.web import Output, PageQuery, Resource, Schema
 from automart.web.fields import Flag, Id, QueryId, QueryText, Text, UtcTime
 
-MOST_MAKES_OF_A_SYNC = 50_000
+MAX_MAKES_PER_SYNC = 50_000
 
 
-class MakeSchema(Schema):
-    """A make of vehicles, under NHTSA's id."""
+class NewMake(Schema):
+    """A make of vehicles with NHTSA's id."""
 
     id = Id(required=True)
     name = Text(required=True, max_length=LONGEST_NAME)
-    synced_at = UtcTime(dump_only=True, allow_none=True)
 
 
 class MakeChanges(Schema):
+    """The fields to change. The id stays NHTSA's."""
+
     name = Text(max_length=LONGEST_NAME)
 
 
-def name_filter() -> QueryText:
+class Make(NewMake, Output):
+    """A make of vehicles with NHTSA's id."""
+
+    synced_at = UtcTime(
+        allow_none=True,
+        metadata={"description": "When NHTSA's models of this make were last stored."},
+    )
+
+
+def _name_filter() -> QueryText:
     return QueryText(load_default=None, metadata={"description": "The whole name, in any case."})
 
 
 class MakeQuery(PageQuery):
-    name = name_filter()
+    name = _name_filter()
 
 
-class MakeOfModelSchema(Schema):
-    id = fields.Integer(required=True)
-    name = fields.String(required=True)
+class MakeOfModel(Resource):
+    """The make of a model."""
+
+    name = fields.String()
 
 
-class ModelSchema(Schema):
-    """A model of a make, under NHTSA's id."""
+class Model(Resource):
+    """A model of a make with NHTSA's id."""
 
-    id = fields.Integer(required=True)
-    name = fields.String(required=True)
-    make = fields.Nested(MakeOfModelSchema, required=True)
-
-
-class ModelOfMakeQuery(PageQuery):
-    """The models of one make."""
+    name = fields.String()
+    make = fields.Nested(MakeOfModel)
 
 
 class ModelQuery(PageQuery):
     make_id = QueryId(load_default=None)
-    name = name_filter()
+    name = _name_filter()
 
 
-class VehicleSyncRequest(Schema):
-    """Which makes to sync (all, if absent), and whether to let their models be deleted in mass."""
+class NewVehicleSync(Schema):
+    """The makes to sync, by default all, and whether to apply deletions that were held."""
 
     body_may_be_absent = True
 
     make_ids = fields.List(
-        Id(), load_default=None, allow_none=True, validate=validate.Length(1, MOST_MAKES_OF_A_SYNC)
+        Id(), load_default=None, allow_none=True, validate=validate.Length(1, MAX_MAKES_PER_SYNC)
     )
     approve_deletions = Flag(load_default=False)

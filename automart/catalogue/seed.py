@@ -1,4 +1,4 @@
-"""What an empty database begins with when Automart is tried out."""
+"""Sample makes and models for trying Automart out."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ HONDA = 474
 
 
 def add_samples() -> bool:
-    """Add sample makes and models, in the present transaction, if nobody has used the database.
+    """Add sample makes and models, in the current transaction, to a database that was never used.
 
-    Who deleted all makes did not want them back: a job in the database is a trace of use, too.
+    A database with jobs was used: its makes may have been deleted on purpose.
     """
     traces = select(exists().select_from(VehicleMake), exists().select_from(Job))
     if any(db.session.execute(traces).one()):

@@ -1,25 +1,25 @@
-"""Ordering a sync: one at a time, for makes that we have."""
+"""The rules of makes, the lookup of models by name, and the start of a sync."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 
 from automart import background
 from automart.background.service import active_job
-from automart.catalogue.models import VehicleMake
+from automart.catalogue.models import VehicleMake, VehicleModel
 from automart.core.batches import batched
 from automart.core.config import current_settings
 from automart.core.db import db
 from automart.core.errors import FIELDS_ARE_WRONG, Conflict, Invalid
+from automart.core.text import casefold_key
 from automart.web import absolute_url
 
 SINGLETON = "vehicle_sync"
-# A list of ids is checked in parts that any database takes as parameters of one statement.
-MOST_ERRORS_TOLD = 20
-LEAST_TIME_LIMIT = 600
+MAX_ERRORS = 20
+MIN_TIME_LIMIT_SECONDS = 600
 
 
 class SyncRunning(Conflict):
@@ -27,19 +27,70 @@ class SyncRunning(Conflict):
 
     def __init__(self, job: background.Job) -> None:
         super().__init__("Another sync is queued or running. Wait for its end, or cancel it.")
-        # Read now: the transaction is rolled back before anybody is told.
+        # Read now: the transaction is rolled back before the response is made.
         self.job_id = job.id
 
     def as_problem(self) -> dict[str, Any]:
         return super().as_problem() | {"job_url": absolute_url("jobs.JobById", job_id=self.job_id)}
 
 
-def request_sync(
+def create_make(values: Mapping[str, Any]) -> VehicleMake:
+    """Add a make. Raises `IntegrityError` if its id or name exists."""
+    make = VehicleMake(**values)
+    db.session.add(make)
+    return make
+
+
+def update_make(make: VehicleMake, changes: Mapping[str, Any]) -> None:
+    """Update a locked make. Raises `IntegrityError` if another one has the new name."""
+    make.update(changes)
+
+
+def delete_make(make: VehicleMake) -> None:
+    """Delete a make that was locked `before_delete`, and its models.
+
+    Raises `IntegrityError` if cars, purchases or manufacturers refer to it.
+    """
+    db.session.delete(make)
+
+
+def find_model(
+    brand: str,
+    model: str,
+    *,
+    keep: bool = True,
+    brand_field: str = "brand",
+    model_field: str = "model",
+) -> tuple[VehicleMake, str]:
+    """Return a make, and the name of one of its models as the catalogue spells it.
+
+    Case does not matter. The make cannot be deleted until the transaction ends, unless `keep` is
+    false. Raises `Invalid` that points to the field.
+    """
+    with_name = select(VehicleMake).where(VehicleMake.name_folded == casefold_key(brand))
+    if keep:
+        with_name = with_name.with_for_update(read=True, key_share=True)
+    make = db.session.scalar(with_name)
+    if make is None:
+        raise Invalid.field(brand_field, f"There is no make {brand} in the catalogue.")
+    # NHTSA has models whose names differ only in case. An exact match is preferred.
+    name = db.session.scalar(
+        select(VehicleModel.name)
+        .where(VehicleModel.make_id == make.id, VehicleModel.name_folded == casefold_key(model))
+        .order_by(case((VehicleModel.name == model, 0), else_=1), VehicleModel.id)
+        .limit(1)
+    )
+    if name is None:
+        raise Invalid.field(model_field, f"{make.name} has no model {model} in the catalogue.")
+    return make, name
+
+
+def start_sync(
     make_ids: Sequence[int] | None, approve_deletions: bool, *, owner: str | None = None
 ) -> background.Job:
-    """Submit a sync of these makes, or of all. The one that is queued or running, if it is equal.
+    """Submit a sync of these makes, or of all. Return the active one if it has equal arguments.
 
-    Raises `Conflict` if another one is, `Invalid` for makes that we do not have.
+    Raises `SyncRunning` if another one is active, `Invalid` for unknown makes.
     """
     if approve_deletions and make_ids is None:
         raise Invalid.field(
@@ -60,7 +111,7 @@ def request_sync(
         return job
     running = active_job(SINGLETON)
     if running is None:  # it ended between the two statements
-        return request_sync(make_ids, approve_deletions, owner=owner)
+        return start_sync(make_ids, approve_deletions, owner=owner)
     if running.arguments != arguments:
         raise SyncRunning(running)
     return running
@@ -76,11 +127,11 @@ def _check_known(make_ids: Sequence[int]) -> None:
         if make_id not in known
     ]
     if errors:
-        raise Invalid(FIELDS_ARE_WRONG, errors=errors[:MOST_ERRORS_TOLD])
+        raise Invalid(FIELDS_ARE_WRONG, errors=errors[:MAX_ERRORS])
 
 
 def _time_limit(wanted: Sequence[int] | None) -> int:
-    """Three times what the pace alone would take: answers may be slow, and some are asked twice."""
+    """Return three times the seconds that the pace alone takes: some requests are repeated."""
     settings = current_settings()
     count = (
         len(wanted) if wanted is not None else db.session.scalar(select(func.count(VehicleMake.id)))
@@ -88,4 +139,4 @@ def _time_limit(wanted: Sequence[int] | None) -> int:
     seconds_each = (
         1 / settings.nhtsa_requests_per_second if settings.nhtsa_requests_per_second else 1
     )
-    return LEAST_TIME_LIMIT + int(3 * seconds_each * (count or 0))
+    return MIN_TIME_LIMIT_SECONDS + int(3 * seconds_each * (count or 0))

@@ -1,4 +1,4 @@
-"""The rules of a sync: what an answer would change, what is held back, and how it is written."""
+"""The rules of a sync: the changes for one make, when they are held, and how they are stored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from automart.core.db import db, insert, release_connection, rowcount, table_of,
 from automart.core.text import casefold_key
 
 READ_AHEAD = 200
-MOST_DELETED_UNASKED = 3
+MAX_DELETIONS_WITHOUT_APPROVAL = 3
 
 MAKE = table_of(VehicleMake)
 MODEL = table_of(VehicleModel)
@@ -50,7 +50,7 @@ GONE = "The make was deleted while the sync ran."
 
 @dataclass(frozen=True, slots=True)
 class PendingMake:
-    """A make that waits for its turn."""
+    """A make whose models have not been requested yet."""
 
     make_id: int
     name: str
@@ -59,7 +59,7 @@ class PendingMake:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What must be done so that the stored names by model id equal the fetched ones."""
+    """The changes that make the stored names, by model id, equal to the fetched ones."""
 
     created: Mapping[int, str] = field(default_factory=dict)
     renamed: Mapping[int, str] = field(default_factory=dict)
@@ -79,17 +79,20 @@ class Difference:
 
 
 def reason_to_hold(stored: Mapping[int, str], fetched: Mapping[int, str]) -> str | None:
-    """Why an operator should look first: mass deletions are real, and so are faulty answers."""
+    """Return why an operator must approve the changes, None if they can be applied.
+
+    A mass deletion may be true, or a faulty answer.
+    """
     gone = sum(i not in fetched for i in stored)
     if stored and not fetched:
         return EMPTY
-    if gone > MOST_DELETED_UNASKED and gone * 3 > len(stored):
+    if gone > MAX_DELETIONS_WITHOUT_APPROVAL and gone * 3 > len(stored):
         return f"It would delete {gone} of {len(stored)} models"
     return None
 
 
 def enqueue_makes(job_id: uuid.UUID, make_ids: Sequence[int] | None) -> int:
-    """Give each make to sync its place, in the present transaction. Answers how many."""
+    """Add a pending outcome for each make to sync. Return their number."""
     columns = (
         "job_id",
         "make_id",
@@ -116,7 +119,7 @@ def enqueue_makes(job_id: uuid.UUID, make_ids: Sequence[int] | None) -> int:
 
 
 def pending_makes(job_id: uuid.UUID) -> Iterator[PendingMake]:
-    """The makes whose turn is yet to come, by their ids. Leaves no transaction open."""
+    """Yield pending makes in the order of their ids. No transaction is open while they are used."""
     last = 0
     has_models = exists().where(VehicleModel.make_id == SyncOutcome.make_id)
     pending = select(SyncOutcome.make_id, SyncOutcome.make_name, has_models).where(
@@ -134,23 +137,23 @@ def pending_makes(job_id: uuid.UUID) -> Iterator[PendingMake]:
 
 
 def apply(
-    job_id: uuid.UUID, turn: PendingMake, fetched: Mapping[int, str], *, approved: bool
+    job_id: uuid.UUID, make: PendingMake, fetched: Mapping[int, str], *, approved: bool
 ) -> None:
-    """Write the differences for one make and its outcome, in the present transaction."""
-    stored = _lock_and_read(turn.make_id)
+    """Store the changes of one make and its outcome, in the current transaction."""
+    stored = _lock_and_read(make.make_id)
     if stored is None:
-        record_outcome(job_id, turn.make_id, OutcomeState.FAILED, reason=GONE)
+        record_outcome(job_id, make.make_id, OutcomeState.FAILED, reason=GONE)
         return
     reason = None if approved else reason_to_hold(stored, fetched)
     if reason is not None:
         gone = sum(i not in fetched for i in stored)
-        record_outcome(job_id, turn.make_id, OutcomeState.HELD, would_delete=gone, reason=reason)
+        record_outcome(job_id, make.make_id, OutcomeState.HELD, would_delete=gone, reason=reason)
         return
     difference = Difference.between(stored, fetched)
-    _write(turn.make_id, difference)
+    _write(make.make_id, difference)
     record_outcome(
         job_id,
-        turn.make_id,
+        make.make_id,
         OutcomeState.UNCHANGED if difference.is_empty else OutcomeState.UPDATED,
         created=len(difference.created),
         updated=len(difference.renamed),
@@ -159,30 +162,30 @@ def apply(
 
 
 def record_outcome(job_id: uuid.UUID, make_id: int, state: OutcomeState, **values: Any) -> None:
-    """Record what became of a make, in the present transaction."""
+    """Store the outcome of a make, in the current transaction."""
     found = {"of_job": job_id, "of_make": make_id, "state": state}
     db.session.execute(_CONCLUDE, NOTHING | values | found)
 
 
 def fail_remaining(job_id: uuid.UUID, reason: str) -> int:
-    """Fail all makes whose turn is yet to come, in the present transaction. Answers how many."""
+    """Fail all pending makes, in the current transaction. Return their number."""
     pending = (SyncOutcome.job_id == job_id, SyncOutcome.state == OutcomeState.PENDING)
     failed = update(SyncOutcome).where(*pending).values(state=OutcomeState.FAILED, reason=reason)
     return rowcount(failed)
 
 
 def summary(job_id: uuid.UUID) -> dict[str, Any]:
-    """The result of a sync as clients see it."""
+    """Return the result of a sync's job."""
     return {
-        "makes_updated": _told(job_id, OutcomeState.UPDATED, "created", "updated", "deleted"),
+        "makes_updated": _outcomes(job_id, OutcomeState.UPDATED, "created", "updated", "deleted"),
         "makes_unchanged": _count(job_id, OutcomeState.UNCHANGED),
-        "makes_held": _told(job_id, OutcomeState.HELD, "would_delete", "reason"),
-        "makes_failed": _told(job_id, OutcomeState.FAILED, "reason"),
+        "makes_held": _outcomes(job_id, OutcomeState.HELD, "would_delete", "reason"),
+        "makes_failed": _outcomes(job_id, OutcomeState.FAILED, "reason"),
     }
 
 
 def _lock_and_read(make_id: int) -> dict[int, str] | None:
-    """The names of a make's models by id; None if the make is gone. It cannot go meanwhile."""
+    """Lock a make. Return the names of its models by id, None if the make does not exist."""
     rows = db.session.execute(_STORED, {"of_make": make_id}).all()
     if not rows:
         return None
@@ -204,21 +207,21 @@ def _write(make_id: int, difference: Difference) -> None:
 
 @cache
 def _upsert(_dialect: str) -> UpdateBase:
-    """An id that stands already is renamed, or moves here from another make."""
+    """Return an INSERT that renames a model whose id exists, or moves it from another make."""
     models = insert(MODEL)
     new = {name: models.excluded[name] for name in ("make_id", "name", "name_folded")}
     return models.on_conflict_do_update(index_elements=["id"], set_=new)
 
 
 def _count(job_id: uuid.UUID, state: OutcomeState) -> int:
-    mine = (SyncOutcome.job_id == job_id, SyncOutcome.state == state)
-    return db.session.scalar(select(func.count()).select_from(SyncOutcome).where(*mine)) or 0
+    of_state = (SyncOutcome.job_id == job_id, SyncOutcome.state == state)
+    return db.session.scalar(select(func.count()).select_from(SyncOutcome).where(*of_state)) or 0
 
 
-def _told(job_id: uuid.UUID, state: OutcomeState, *columns: str) -> list[dict[str, Any]]:
-    mine = (SyncOutcome.job_id == job_id, SyncOutcome.state == state)
+def _outcomes(job_id: uuid.UUID, state: OutcomeState, *columns: str) -> list[dict[str, Any]]:
+    of_state = (SyncOutcome.job_id == job_id, SyncOutcome.state == state)
     wanted = [getattr(SyncOutcome, name) for name in columns]
-    rows = select(SyncOutcome.make_id, SyncOutcome.make_name, *wanted).where(*mine)
+    rows = select(SyncOutcome.make_id, SyncOutcome.make_name, *wanted).where(*of_state)
     return [
         dict(zip(("id", "name", *columns), row, strict=True))
         for row in db.session.execute(rows.order_by(SyncOutcome.make_id))

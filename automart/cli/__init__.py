@@ -12,13 +12,13 @@ MARKUP: Final = "markdown"
 
 COMMANDS = {
     "up": ("up:up", "Start Automart here: database, Redis, web and worker."),
-    "sync": ("sync:sync", "Bring the models of all makes, or of some, in step with NHTSA."),
+    "sync": ("sync:sync", "Update models to those of NHTSA, and show what changed."),
     "openapi": ("openapi:openapi", "Print the OpenAPI document of this release."),
     "doctor": (
         "doctor:doctor",
         "Check everything that Automart depends on and suggest fixes.",
     ),
-    "makes": ("makes:app", "Which makes the catalogue covers."),
+    "makes": ("makes:app", "The makes of the catalogue."),
     "users": ("accounts:users_app", "Manage the users of Automart."),
     "clients": ("accounts:clients_app", "Manage service clients and applications."),
     "keys": ("accounts:keys_app", "Rotate signing keys and the encryption of secrets."),

@@ -1,4 +1,4 @@
-"""`automart makes`: which makes the catalogue covers."""
+"""`automart makes`: the makes of the catalogue."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from marshmallow import ValidationError
 from automart.catalogue.make_import import Imported, add_missing
 from automart.catalogue.models import VehicleMake
 from automart.catalogue.nhtsa import NhtsaClient
-from automart.catalogue.schemas import MakeSchema
+from automart.catalogue.schemas import NewMake
 from automart.cli.application import check_schema, opened
 from automart.cli.arguments import make_id as read_make_id
 from automart.core.batches import batched
@@ -20,9 +20,9 @@ from automart.core.db import db, transaction
 from automart.core.errors import Conflict, Invalid
 
 IN_PART = 3
-MOST_TOLD = 20
+MAX_REASONS = 20
 
-app = typer.Typer(no_args_is_help=True, help="Which makes the catalogue covers.")
+app = typer.Typer(no_args_is_help=True, help="The makes of the catalogue.")
 
 MakeId = Annotated[int, typer.Argument(parser=read_make_id, metavar="ID", help="NHTSA's id.")]
 
@@ -62,20 +62,20 @@ def import_makes(
         names = _known_to_nhtsa(application)
         wanted = list(names) if everything else list(dict.fromkeys(make_ids or ()))
         imported = _import(names, wanted)
-    _tell(imported)
+    _print_result(imported)
     raise typer.Exit(IN_PART if imported.refused else 0)
 
 
 def _checked(make_id: int, name: str) -> dict[str, object]:
     try:
-        values: dict[str, object] = MakeSchema().load({"id": make_id, "name": name})
+        values: dict[str, object] = NewMake().load({"id": make_id, "name": name})
     except ValidationError as error:
-        told = [
+        errors = [
             {"detail": f"{field}: {message}"}
             for field, messages in error.messages_dict.items()
             for message in messages
         ]
-        raise Invalid("The make is not acceptable.", errors=told) from None
+        raise Invalid("The make is not acceptable.", errors=errors) from None
     return values
 
 
@@ -98,11 +98,11 @@ def _import(names: dict[int, str], wanted: list[int]) -> Imported:
     return imported
 
 
-def _tell(imported: Imported) -> None:
-    for ident, reason in list(imported.refused.items())[:MOST_TOLD]:
+def _print_result(imported: Imported) -> None:
+    for ident, reason in list(imported.refused.items())[:MAX_REASONS]:
         typer.echo(f"  {ident}: {reason}", err=True)
-    if len(imported.refused) > MOST_TOLD:
-        typer.echo(f"  … and {len(imported.refused) - MOST_TOLD} more", err=True)
+    if len(imported.refused) > MAX_REASONS:
+        typer.echo(f"  … and {len(imported.refused) - MAX_REASONS} more", err=True)
     typer.echo(
         f"{imported.added} added, {imported.present} were there already, "
         f"{len(imported.refused)} refused."

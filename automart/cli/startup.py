@@ -12,8 +12,8 @@ from automart.cli.application import close
 from automart.cli.console import Screen
 from automart.cli.errors import REPORTED, explain
 from automart.cli.job_progress import watch
-from automart.cli.sync import STEPS, order_sync
-from automart.cli.sync_report import tell_outcome
+from automart.cli.sync import STEPS, submit_sync
+from automart.cli.sync_report import print_outcome
 from automart.core.config import Settings
 
 WEB_CHECK_INTERVAL = 0.1
@@ -67,7 +67,7 @@ class Presenter(threading.Thread):
     def _sync(self) -> None:
         try:
             with self._app.app_context():
-                job = order_sync(self._screen)
+                job = submit_sync(self._screen)
                 job = watch(
                     job.id,
                     self._screen,
@@ -81,5 +81,5 @@ class Presenter(threading.Thread):
         finally:
             close(self._app)
         if job.state.has_ended:
-            tell_outcome(self._screen, job)
+            print_outcome(self._screen, job)
             self._screen.message("Automart keeps running. Press Ctrl-C to stop it.")

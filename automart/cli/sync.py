@@ -1,4 +1,4 @@
-"""`automart sync`: orders a sync and watches it."""
+"""`automart sync`: start a sync and show its progress."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import typer
 from rich.console import Console
 
 from automart.background import Job
-from automart.catalogue.schemas import MOST_MAKES_OF_A_SYNC
-from automart.catalogue.service import SyncRunning, request_sync
+from automart.catalogue.schemas import MAX_MAKES_PER_SYNC
+from automart.catalogue.service import SyncRunning, start_sync
 from automart.cli.application import check_schema, opened
 from automart.cli.arguments import make_id
 from automart.cli.errors import CommandError
 from automart.cli.job_progress import watch
-from automart.cli.sync_report import tell_outcome
+from automart.cli.sync_report import print_outcome
 from automart.core.db import transaction, utcnow
 from automart.core.interrupts import Endings
 
@@ -32,48 +32,48 @@ def sync(
         bool, typer.Option("--approve-deletions", help="Apply what was held for these makes.")
     ] = False,
 ) -> None:
-    """Bring the models of all makes, or of some, in step with NHTSA, and show what changes.
+    """Update models to those of NHTSA, and show what changed.
 
-    A worker does the work. Ctrl-C stops watching, and the sync goes on. An equal sync that runs
-    already is watched instead of a new one.
+    A worker runs the sync. Ctrl-C ends this command, but not the sync. If an equal sync is active,
+    its progress is shown and no new one is started.
 
-    Exit status: 0 all is well · 1 it failed, or could not be ordered · 2 wrong usage · 3 it
-    succeeded, but some makes failed or were held · 4 it was cancelled · 130 Ctrl-C.
+    Exit status: 0 success · 1 the sync failed, or could not be started · 2 wrong usage · 3 success,
+    but some makes failed or were held · 4 the sync was cancelled · 130 Ctrl-C.
     """
     if approve_deletions and not make:
         raise typer.BadParameter("--approve-deletions needs --make: approve make by make.")
-    if make and len(make) > MOST_MAKES_OF_A_SYNC:
-        raise typer.BadParameter(f"At most {MOST_MAKES_OF_A_SYNC} makes can be named.")
+    if make and len(make) > MAX_MAKES_PER_SYNC:
+        raise typer.BadParameter(f"At most {MAX_MAKES_PER_SYNC} makes can be named.")
     console = Console()
     with opened():
         check_schema()
-        job = order_sync(console, make, approve_deletions=approve_deletions)
+        job = submit_sync(console, make, approve_deletions=approve_deletions)
         with Endings() as stop:
             job = watch(job.id, console, STEPS, stop=stop)
         if not job.state.has_ended:
-            console.print(_goes_on(job), highlight=False, soft_wrap=True)
+            console.print(_continues(job), highlight=False, soft_wrap=True)
             raise typer.Exit(STOPPED_WATCHING)
-        status = tell_outcome(console, job)
+        status = print_outcome(console, job)
     raise typer.Exit(status)
 
 
-def order_sync(
+def submit_sync(
     console: Console, make_ids: list[int] | None = None, *, approve_deletions: bool = False
 ) -> Job:
-    """Order a sync, or find the equal one that runs. Raises `CommandError` if another one does."""
+    """Submit a sync, or return the equal active one. Raises `CommandError` for another one."""
     now = utcnow()
     try:
         with transaction():
-            job = request_sync(make_ids or None, approve_deletions, owner=OWNER)
+            job = start_sync(make_ids or None, approve_deletions, owner=OWNER)
     except SyncRunning as error:
         message = f"{error.detail} It is job {error.job_id}: POST /jobs/{error.job_id}/cancel"
         raise CommandError(message) from None
     if job.created_at < now:
-        console.print(f"The same sync is under way already: job {job.id}", highlight=False)
+        console.print(f"The same sync is running already: job {job.id}", highlight=False)
     else:
-        console.print(f"Sync ordered: job {job.id}", highlight=False)
+        console.print(f"Sync submitted: job {job.id}", highlight=False)
     return job
 
 
-def _goes_on(job: Job) -> str:
-    return f"The sync goes on. To cancel it: POST /jobs/{job.id}/cancel"
+def _continues(job: Job) -> str:
+    return f"The sync continues. To cancel it: POST /jobs/{job.id}/cancel"

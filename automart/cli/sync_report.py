@@ -1,4 +1,4 @@
-"""What a sync did, as a person reads it, and the exit status that a script reads."""
+"""The outcome of a sync on the terminal, and its exit status."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ class SyncExit(enum.IntEnum):
     CANCELLED = 4
 
 
-def tell_outcome(console: Console, job: Job) -> SyncExit:
-    """Print what the sync did. Answers the exit status."""
+def print_outcome(console: Console, job: Job) -> SyncExit:
+    """Print the outcome of a sync. Return the exit status."""
     result = job.result
     if result is not None:
-        _tell_updated(console, result["makes_updated"])
-        _tell_held(console, result["makes_held"])
-        _tell_failed(console, result["makes_failed"])
-        _say(console, _counts(result))
+        _print_updated(console, result["makes_updated"])
+        _print_held(console, result["makes_held"])
+        _print_failed(console, result["makes_failed"])
+        _line(console, _counts(result))
     if job.state is JobState.CANCELLED:
-        _say(console, "It was cancelled. What it had written stays.")
+        _line(console, "It was cancelled. Changes that it had stored are kept.")
         return SyncExit.CANCELLED
     if job.state is JobState.FAILED:
-        _say(console, f"It failed. {(job.error or {}).get('detail', '')}".strip())
+        _line(console, f"It failed. {(job.error or {}).get('detail', '')}".strip())
         return SyncExit.FAILED
     in_part = result is not None and (result["makes_held"] or result["makes_failed"])
     return SyncExit.IN_PART if in_part else SyncExit.SUCCEEDED
 
 
-def _tell_updated(console: Console, makes: Sequence[Make]) -> None:
+def _print_updated(console: Console, makes: Sequence[Make]) -> None:
     if not makes:
         return
     table = Table("Id", "Make that changed", box=SIMPLE)
@@ -56,30 +56,30 @@ def _tell_updated(console: Console, makes: Sequence[Make]) -> None:
         table.add_row(str(make["id"]), make["name"], *numbers)
     console.print(table, markup=False)
     if len(makes) > MOST_ROWS:
-        _say(console, f"… and {len(makes) - MOST_ROWS} more, all of them in the job's result.")
+        _line(console, f"… and {len(makes) - MOST_ROWS} more, all of them in the job's result.")
 
 
-def _tell_held(console: Console, makes: Sequence[Make]) -> None:
+def _print_held(console: Console, makes: Sequence[Make]) -> None:
     if not makes:
         return
-    _say(console, "Held, nothing of them was changed:")
+    _line(console, "Held, without any change:")
     for make in makes[:MOST_ROWS]:
         would = f"would delete {make['would_delete']} models"
-        _say(console, f"  {make['id']} {make['name']}: {would}. {make['reason']}.")
+        _line(console, f"  {make['id']} {make['name']}: {would}. {make['reason']}.")
     options = " ".join(f"--make {make['id']}" for make in makes[:MOST_ROWS])
-    _say(console, f"If that is right, approve: automart sync {options} --approve-deletions")
+    _line(console, f"If that is correct, approve it: automart sync {options} --approve-deletions")
 
 
-def _tell_failed(console: Console, makes: Sequence[Make]) -> None:
+def _print_failed(console: Console, makes: Sequence[Make]) -> None:
     by_reason: dict[str, list[Make]] = {}
     for make in makes:
         by_reason.setdefault(make["reason"], []).append(make)
     if by_reason:
-        _say(console, "Failed:")
+        _line(console, "Failed:")
     for reason, those in by_reason.items():
         names = ", ".join(f"{make['id']} {make['name']}" for make in those[:MOST_NAMES])
         more = f" and {len(those) - MOST_NAMES} more" if len(those) > MOST_NAMES else ""
-        _say(console, f"  {names}{more}: {reason}")
+        _line(console, f"  {names}{more}: {reason}")
 
 
 def _counts(result: Mapping[str, Any]) -> str:
@@ -90,5 +90,5 @@ def _counts(result: Mapping[str, Any]) -> str:
     return f"{makes}: {updated} updated, {unchanged} unchanged, {held} held, {failed} failed."
 
 
-def _say(console: Console, line: str) -> None:
+def _line(console: Console, line: str) -> None:
     console.print(line, markup=False, highlight=False, soft_wrap=True)

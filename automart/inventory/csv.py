@@ -11,7 +11,7 @@ import sqlalchemy
 from marshmallow import ValidationError
 from sqlalchemy import exists, select
 
-from automart.catalogue.lookup import find_model
+from automart.catalogue.service import find_model
 from automart.core.csv_import import Columns, Line, read_lines
 from automart.core.db import db
 from automart.core.errors import Invalid

@@ -13,8 +13,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, exists, func, literal_column, select
 
-from automart.catalogue.lookup import find_model
 from automart.catalogue.models import VehicleMake
+from automart.catalogue.service import find_model
 from automart.core.db import db, get_or_404, utcnow
 from automart.core.errors import FIELDS_ARE_WRONG, Conflict, Invalid, NotFound
 from automart.core.text import casefold_key

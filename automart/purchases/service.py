@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, false, or_, select, true, union_all
 
 from automart import background
-from automart.catalogue.lookup import find_model
 from automart.catalogue.models import VehicleMake
+from automart.catalogue.service import find_model
 from automart.core.db import db, for_update, insert, table_of, utcnow
 from automart.core.errors import Conflict, Forbidden, NotFound
 from automart.core.text import casefold_key

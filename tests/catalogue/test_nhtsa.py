@@ -159,9 +159,9 @@ class TestPassingTroubles:
 
         assert requests_mock.call_count == 1
 
-    @pytest.mark.parametrize("told", ["0", "Thu, 01 Jan 1970 00:00:00 GMT", "soon", "-5"])
-    def test_any_retry_after_can_be_read(self, client, requests_mock, impatient, told):
-        refusal = {"status_code": 429, "headers": {"Retry-After": told}}
+    @pytest.mark.parametrize("header", ["0", "Thu, 01 Jan 1970 00:00:00 GMT", "soon", "-5"])
+    def test_any_retry_after_can_be_read(self, client, requests_mock, impatient, header):
+        refusal = {"status_code": 429, "headers": {"Retry-After": header}}
         requests_mock.get(MODELS, [refusal, {"json": envelope(TESLA)}])
 
         assert client.models(441) == {1685: "Model S"}

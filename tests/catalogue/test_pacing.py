@@ -71,7 +71,7 @@ def test_a_rate_of_zero_does_not_wait(monkeypatch):
 
 
 @pytest.mark.parametrize("rate", [0, 0.001])
-def test_a_stop_wakes_whoever_waits(rate):
+def test_a_stop_ends_the_wait(rate):
     stop = threading.Event()
     paced = Pace(rate, stop)
     paced.wait()

@@ -101,7 +101,7 @@ class TestOrder:
 
         assert second.json["id"] == first.json["id"]
 
-    def test_that_differs_from_the_queued_one_is_told_which_that_is(self, client):
+    def test_a_sync_that_differs_from_the_queued_one_is_refused_with_its_url(self, client):
         add_makes(Catalogue.sample())
         first = client.post(SYNCS, json={"make_ids": [HONDA]})
 
@@ -184,7 +184,7 @@ class TestResult:
         }
         assert not [q for q in queries.statements if is_write_to("vehicle_model", q)]
 
-    def test_tells_creations_renamings_and_deletions_of_a_make(self, client, run_jobs, vpic):
+    def test_the_result_counts_created_updated_and_deleted_models(self, client, run_jobs, vpic):
         add_models({7: {1: "One", 2: "Two", 3: "Three"}})
         vpic.serve(catalogue_of({7: {1: "One", 2: "TWO", 4: "Four", 5: "Fünf"}}))
 
@@ -357,7 +357,7 @@ class TestWhileASyncRuns:
         assert [make["id"] for make in job["result"]["makes_updated"]] == [7, 9]
         assert client.get("/v1/makes/8").json["synced_at"] is None
 
-    def test_a_make_that_is_deleted_is_told_as_failed(self, client, run_jobs, vpic, when_asked):
+    def test_a_make_that_is_deleted_is_reported_as_failed(self, client, run_jobs, vpic, when_asked):
         add_models({7: {}, 8: {}})
         vpic.serve(catalogue_of({7: {1: "One"}, 8: {2: "Two"}}))
         when_asked(8, lambda: client.delete("/v1/makes/8"))

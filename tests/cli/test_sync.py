@@ -17,10 +17,10 @@ from sqlalchemy import func, select
 from automart.background import Job, JobState
 from automart.background.service import cancel_job
 from automart.catalogue.models import VehicleMake, VehicleModel
-from automart.catalogue.service import request_sync
+from automart.catalogue.service import start_sync
 from automart.cli.job_progress import NO_REDIS, NO_WORKER, Bar, Lines, watch
-from automart.cli.sync import order_sync
-from automart.cli.sync_report import SyncExit, tell_outcome
+from automart.cli.sync import submit_sync
+from automart.cli.sync_report import SyncExit, print_outcome
 from automart.core.config import Settings
 from automart.core.db import db, get_or_404, transaction
 from sandbox import Fault, Vpic
@@ -46,7 +46,7 @@ def count_models(make_id: int) -> int:
 
 def order(make_ids: list[int] | None = None) -> Job:
     with transaction():
-        return request_sync(make_ids, approve_deletions=False)
+        return start_sync(make_ids, approve_deletions=False)
 
 
 def job(state: JobState = JobState.SUCCEEDED, **values: Any) -> Job:
@@ -113,8 +113,8 @@ class TestOrder:
     def test_an_equal_sync_that_is_running_is_joined(self) -> None:
         running = order()
         console = Console(file=io.StringIO(), width=200)
-        assert order_sync(console).id == running.id
-        assert f"under way already: job {running.id}" in console.file.getvalue()
+        assert submit_sync(console).id == running.id
+        assert f"running already: job {running.id}" in console.file.getvalue()
         assert db.session.scalar(select(func.count(Job.id))) == 1
 
     def test_a_cancelled_sync_has_its_own_exit_status(self, app: Flask, run: Run) -> None:
@@ -198,7 +198,7 @@ class TestWaiting:
             assert program.end(signal.SIGINT) == 130
         job = db.session.scalars(select(Job)).one()
         assert job.state is JobState.QUEUED
-        assert f"The sync goes on. To cancel it: POST /jobs/{job.id}/cancel" in program.output
+        assert f"The sync continues. To cancel it: POST /jobs/{job.id}/cancel" in program.output
 
 
 class TestDisplay:
@@ -228,7 +228,7 @@ class TestOutcome:
             {"id": i, "name": f"M{i}", "created": 1, "updated": 0, "deleted": 0}
             for i in range(1, 151)
         ]
-        status = tell_outcome(console, job(result=result(makes_updated=makes)))
+        status = print_outcome(console, job(result=result(makes_updated=makes)))
         printed = console.file.getvalue()
         assert status is SyncExit.SUCCEEDED
         assert "M100" in printed
@@ -238,7 +238,7 @@ class TestOutcome:
     def test_makes_that_failed_for_the_same_reason_are_shown_together(self) -> None:
         console = Console(file=io.StringIO())
         makes = [{"id": i, "name": f"M{i}", "reason": "No answer."} for i in range(1, 8)]
-        status = tell_outcome(console, job(result=result(makes_failed=makes, makes_unchanged=1)))
+        status = print_outcome(console, job(result=result(makes_failed=makes, makes_unchanged=1)))
         assert status is SyncExit.IN_PART
         line = "1 M1, 2 M2, 3 M3, 4 M4, 5 M5 and 2 more: No answer."
         assert line in console.file.getvalue()
@@ -246,12 +246,12 @@ class TestOutcome:
     def test_brackets_in_names_are_printed_as_they_are(self) -> None:
         console = Console(file=io.StringIO())
         make = {"id": 1, "name": "[bold]", "created": 1, "updated": 0, "deleted": 0}
-        tell_outcome(console, job(result=result(makes_updated=[make])))
+        print_outcome(console, job(result=result(makes_updated=[make])))
         assert "[bold]" in console.file.getvalue()
 
     def test_a_sync_that_failed_without_a_result_shows_its_error(self) -> None:
         console = Console(file=io.StringIO())
         error = {"detail": "The worker died 3 times."}
-        status = tell_outcome(console, job(JobState.FAILED, id=uuid.uuid4(), error=error))
+        status = print_outcome(console, job(JobState.FAILED, id=uuid.uuid4(), error=error))
         assert status is SyncExit.FAILED
         assert "It failed. The worker died 3 times." in console.file.getvalue()
