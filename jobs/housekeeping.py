@@ -17,6 +17,7 @@ from sqlalchemy import exists, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from automart import create_app
+from automart.accounts import maintenance as accounts
 from automart.background import Job
 from automart.background.kinds import VEHICLE_SYNC
 from automart.background.maintenance import (
@@ -32,7 +33,7 @@ from automart.core.config import Settings
 from automart.core.db import db, transaction, utcnow
 from automart.core.interrupts import Endings, Stop
 from automart.customers import photos
-from automart.oauth.maintenance import forget_old_accounts_data
+from automart.oauth import maintenance as oauth
 from automart.web import expire_idempotency_keys
 from automart.webhooks import maintenance as webhooks
 from jobs.pulse import Pulse
@@ -71,7 +72,11 @@ def all_tasks(settings: Settings) -> list[Task]:
         Task(20, lambda: start_nightly_sync(settings, utcnow())),
         Task(3600, expire_jobs),
         Task(3600, expire_idempotency_keys),
-        Task(3600, forget_old_accounts_data),
+        Task(3600, oauth.expire_authorization_codes),
+        Task(3600, oauth.expire_signing_keys),
+        Task(3600, accounts.expire_logins),
+        Task(3600, accounts.expire_login_throttles),
+        Task(3600, accounts.expire_audit_events),
         Task(30, photos.delete_loose),
         Task(10, webhooks.resume_stalled_endpoints),
         Task(3600, webhooks.expire_deliveries),

@@ -1,1 +1,1 @@
-"""Accounts: people, machines, and how they prove who they are."""
+"""Accounts: users, clients, their credentials and logins, and the audit trail."""

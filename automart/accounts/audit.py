@@ -1,25 +1,24 @@
-"""The audit trail: who logged in or failed, who changed rights, clients, secrets or keys."""
+"""The audit trail: logins, failed logins, and changes of users, clients, secrets and keys."""
 
 from __future__ import annotations
 
 import enum
-from datetime import timedelta
 from typing import Any
 
 import structlog
 from flask import has_request_context, request
 
 from automart.accounts.models import AuditEvent
-from automart.core.db import db, delete_in_batches, utcnow
+from automart.core.db import db
 from automart.web.authorization import current_caller_id
 
 log = structlog.get_logger(__name__)
 
-KEPT_FOR = timedelta(days=365)
+COMMAND_LINE = "command line"
 
 
 class Event(enum.StrEnum):
-    """What is worth remembering."""
+    """The kinds of events in the audit trail."""
 
     LOGIN_SUCCEEDED = "login_succeeded"
     LOGIN_FAILED = "login_failed"
@@ -41,23 +40,18 @@ class Event(enum.StrEnum):
 def record(
     kind: Event, *, subject: str | None = None, actor: str | None = None, **detail: Any
 ) -> None:
-    """Add an event to the present transaction: it is remembered if what it tells of is stored.
+    """Add an event to the current transaction, and log it.
 
-    `actor` is the present caller unless named, or the command line where there is no request.
-    Never put a secret, nor what might be one, into `detail`.
+    The default `actor` is the current caller, or the command line outside of requests. `detail`
+    must not contain secrets, or user input that could be a secret.
     """
     in_request = has_request_context()
     event = AuditEvent(
         kind=kind,
-        actor=actor or (current_caller_id() if in_request else "command line"),
+        actor=actor or (current_caller_id() if in_request else COMMAND_LINE),
         subject=subject,
         address=request.remote_addr if in_request else None,
         detail=detail or None,
     )
     db.session.add(event)
     log.info("audit", audit=str(kind), actor=event.actor, subject=subject, **detail)
-
-
-def forget_old_events() -> int:
-    """Delete the events that are no longer kept. Answers how many."""
-    return delete_in_batches(AuditEvent, AuditEvent.at < utcnow() - KEPT_FOR)

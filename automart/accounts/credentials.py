@@ -1,6 +1,7 @@
-"""Proving who one is: with a password, or with a client's secret.
+"""Authentication with a password or a client secret.
 
-Nothing tells whether the account exists: the words, the status and the work are the same.
+Responses and their timing do not reveal whether an account exists: the text, the status and the
+work are the same.
 """
 
 from __future__ import annotations
@@ -16,101 +17,102 @@ from sqlalchemy import select
 
 from automart.accounts import audit, login_throttle
 from automart.accounts.models import LONGEST_CLIENT_ID, Client, User
-from automart.accounts.passwords import hash_password, is_right, needs_rehash
-from automart.accounts.sessions import hash_of
+from automart.accounts.passwords import hash_password, needs_rehash, verify_password
+from automart.accounts.sessions import hash_token
 from automart.core.db import db, release_connection, transaction
 from automart.core.errors import Unauthenticated
 from automart.core.text import casefold_key
 from automart.web.fields import LONGEST_EMAIL
 
 _CLIENT_ID = re.compile(rf"[A-Za-z0-9_.-]{{1,{LONGEST_CLIENT_ID}}}", re.ASCII)
-_NOBODYS_SECRET = hash_of("nobody has this secret")
+# Compared if there is no secret, so that an unknown client takes the same time as a known one.
+_DUMMY_HASH = hash_token("a secret that no client has")
 
 
 class WrongCredentials(Unauthenticated):
-    """No such account, or not its password: the caller is not told which."""
+    """The account does not exist, is not active, or has another password or secret."""
 
     def __init__(self) -> None:
-        super().__init__("The account or its password or secret is wrong.")
+        super().__init__("The credentials are wrong.")
 
 
 @contextmanager
-def proven_user(email: str, password: str) -> Iterator[User]:
-    """The active user whose e-mail address and password these are, in a transaction.
+def authenticated_user(email: str, password: str) -> Iterator[User]:
+    """Open a transaction and yield the active user with this e-mail address and password.
 
     Raises `WrongCredentials` or `TooManyRequests`. No transaction is open while the password is
-    hashed, which takes long on purpose.
+    hashed, which is slow on purpose.
     """
-    account = _account_of(email)
+    account = _account_key(email)
     with transaction():
         attempt = login_throttle.begin_attempt(account, request.remote_addr)
     user = db.session.scalars(select(User).where(User.email_folded == account)).one_or_none()
     release_connection()
     stored = user.password_hash if user else None
-    right = is_right(password, stored)
-    if user is None or not right or not user.is_active:
-        _fail(user.caller_id if user else None)
-    fresh = hash_password(password) if needs_rehash(user.password_hash) else None
+    is_right = verify_password(password, stored)
+    if user is None or not is_right or not user.is_active:
+        _reject_login(user.caller_id if user else None)
+    rehashed = hash_password(password) if needs_rehash(user.password_hash) else None
     with transaction():
         user = db.session.get(User, user.id, populate_existing=True, with_for_update=True)
         if user is None or user.password_hash != stored or not user.is_active:
-            raise WrongCredentials  # it was changed in this very moment
+            raise WrongCredentials  # changed since it was read above
         attempt.succeed()
-        if fresh is not None:
-            user.password_hash = fresh
+        if rehashed is not None:
+            user.password_hash = rehashed
         audit.record(audit.Event.LOGIN_SUCCEEDED, subject=user.caller_id, actor=user.caller_id)
         yield user
 
 
 @contextmanager
-def proven_client(client_id: str, secret: str) -> Iterator[Client]:
-    """The active service client whose id and secret these are, in a transaction.
+def authenticated_client(client_id: str, secret: str) -> Iterator[Client]:
+    """Open a transaction and yield the active service client with this id and secret.
 
     Raises `WrongCredentials` or `TooManyRequests`.
     """
     with transaction():
         login_throttle.check_address(request.remote_addr)
-        client = client_with_secret(client_id, secret)
+        client = find_client_by_secret(client_id, secret)
         if client is not None:
             audit.record(
                 audit.Event.LOGIN_SUCCEEDED, subject=client.caller_id, actor=client.caller_id
             )
             yield client
             return
-    count_failed_client(client_id)
+    record_failed_client(client_id)
     raise WrongCredentials
 
 
 def find_client(client_id: str) -> Client | None:
-    """The client with this id, whatever text was sent for it."""
+    """Return the client with this id. Text that cannot be an id is not sent to the database."""
     return db.session.get(Client, client_id) if _CLIENT_ID.fullmatch(client_id) else None
 
 
-def client_with_secret(client_id: str, secret: str) -> Client | None:
-    """The active client whose id and secret these are. A secret cannot be guessed: it is random."""
+def find_client_by_secret(client_id: str, secret: str) -> Client | None:
+    """Return the active client with this id and secret."""
     client = find_client(client_id)
-    stored = (client.secret_hash if client else None) or _NOBODYS_SECRET
-    if hmac.compare_digest(stored, hash_of(secret)) and client is not None and client.is_active:
+    stored = (client.secret_hash if client else None) or _DUMMY_HASH
+    if hmac.compare_digest(stored, hash_token(secret)) and client is not None and client.is_active:
         return client
     return None
 
 
-def count_failed_client(client_id: str) -> None:
-    """Remember that somebody failed to be this client."""
+def record_failed_client(client_id: str) -> None:
+    """Record a failed login of a client, and count it against the address of the request."""
     with transaction():
         login_throttle.charge_address(request.remote_addr)
         client = find_client(client_id)
         audit.record(audit.Event.LOGIN_FAILED, subject=client.caller_id if client else None)
 
 
-def _account_of(email: str) -> str:
-    """The form in which addresses are compared. What cannot be one is nobody's."""
+def _account_key(email: str) -> str:
+    """Return the form in which addresses are compared. It is empty for an impossible address."""
     email = email.strip()
     return casefold_key(email) if email.isprintable() and len(email) <= LONGEST_EMAIL else ""
 
 
-def _fail(subject: str | None) -> NoReturn:
+def _reject_login(subject: str | None) -> NoReturn:
     with transaction():
-        # What was typed for an unknown account is not kept: it may well be a password.
+        # The input for an unknown account is not stored: people type passwords into this field.
         audit.record(audit.Event.LOGIN_FAILED, subject=subject)
     raise WrongCredentials

@@ -1,4 +1,4 @@
-"""Who there is (users, clients), and what proves it (logins, and the tokens given out on them)."""
+"""Users, clients, their logins, rate limits of failed logins, and the audit trail."""
 
 from __future__ import annotations
 
@@ -28,15 +28,18 @@ from automart.web.fields import LONGEST_EMAIL
 LONGEST_NAME = 100
 LONGEST_CLIENT_ID = 50
 
+GRANTABLE_SCOPES = ("catalogue", "metrics")
+"""The scopes that administrators can grant. Clients of partners have others."""
+
 DOCS_CLIENT = "docs"
 """The application that serves `/docs`."""
 LOGIN_CLIENT = "login"
-"""The application that whoever uses `/login` without naming one is taken to use."""
+"""The application of logins by `/login`, which name none."""
 BUILT_IN_CLIENTS = frozenset({DOCS_CLIENT, LOGIN_CLIENT})
 
 
 class User(Timestamped, Model):
-    """A person. The database itself keeps the last active admin (see the migration)."""
+    """A person. A trigger keeps the last active administrator (see the migration)."""
 
     __tablename__ = "user_account"
     __table_args__ = (
@@ -48,7 +51,7 @@ class User(Timestamped, Model):
             info={"problem": "There is a user with this e-mail address already."},
         ),
         {
-            # The id of a deleted user is never given to another, on SQLite either.
+            # SQLite, too, must never reuse the id of a deleted user.
             "sqlite_autoincrement": True,
             "info": {"triggers": {"last_active_admin": "This is the last active administrator."}},
         },
@@ -75,13 +78,13 @@ class User(Timestamped, Model):
 
 class ClientKind(enum.StrEnum):
     SERVICE = "service"
-    """A machine that acts for itself: it has a secret and scopes."""
+    """Acts for itself. Has a secret and scopes."""
     APPLICATION = "application"
-    """A program by which people act: it has no secret, and redirect addresses."""
+    """Acts for its users. Has redirect URIs and no secret."""
 
 
 class Client(Timestamped, Model):
-    """A machine, or an application that people use."""
+    """An OAuth client: a service client or an application."""
 
     __tablename__ = "client"
     __table_args__ = (
@@ -109,10 +112,10 @@ class Client(Timestamped, Model):
 
 
 class Login(Model):
-    """One time that somebody proved who they are, and everything that was given out on it.
+    """A successful authentication, and the common parent of the tokens issued for it.
 
-    Access tokens name it and are good while it is: ended, it takes them along, and the refresh
-    tokens and the browser session too. `user_id` is null where a machine acts for itself.
+    When it ends, its access tokens, refresh tokens and browser session become invalid. `user_id` is
+    null for service clients, which act for themselves.
     """
 
     __tablename__ = "login"
@@ -131,60 +134,10 @@ class Login(Model):
     ended_at: Mapped[datetime | None]
 
 
-class RefreshToken(Model):
-    """A refresh token, as its hash. Good for one use; a second use ends its login."""
-
-    __tablename__ = "refresh_token"
-    __table_args__ = (Index(None, "login_id"),)
-    noun = "refresh token"
-
-    token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
-    login_id: Mapped[uuid.UUID] = mapped_column(Uuid, ForeignKey("login.id", ondelete="CASCADE"))
-    created_at: Mapped[datetime] = mapped_column(default=utcnow)
-    used_at: Mapped[datetime | None]
-
-
-class AuthorizationCode(Model):
-    """An authorization code, as its hash. Good for one use; a second use ends `login_id`."""
-
-    __tablename__ = "authorization_code"
-    __table_args__ = (
-        Index(None, "client_id"),
-        Index(None, "user_id"),
-        Index(None, "login_id"),
-        Index(None, "expires_at"),
-    )
-    noun = "authorization code"
-
-    code_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
-    client_id: Mapped[str] = mapped_column(ForeignKey("client.id", ondelete="CASCADE"))
-    user_id: Mapped[int] = mapped_column(ForeignKey("user_account.id", ondelete="CASCADE"))
-    redirect_uri: Mapped[str | None]
-    code_challenge: Mapped[str] = mapped_column(String(128))
-    expires_at: Mapped[datetime]
-    used_at: Mapped[datetime | None]
-    login_id: Mapped[uuid.UUID | None] = mapped_column(
-        Uuid, ForeignKey("login.id", ondelete="CASCADE")
-    )
-
-
-class SigningKey(Model):
-    """A key that signs access tokens; after `retired_at` it only verifies, and not for long."""
-
-    __tablename__ = "signing_key"
-    noun = "signing key"
-
-    kid: Mapped[str] = mapped_column(String(50), primary_key=True)
-    public_jwk: Mapped[dict[str, Any]]
-    sealed_private_key: Mapped[str] = mapped_column(String(1000))
-    created_at: Mapped[datetime] = mapped_column(default=utcnow)
-    retired_at: Mapped[datetime | None]
-
-
 class LoginThrottle(Model):
-    """How much patience is used up with an account or an address: see `throttle`.
+    """How much of the limit of an account or an address is used up (see `login_throttle`).
 
-    `charged_until` is in milliseconds of the epoch, which both databases reckon with alike.
+    `charged_until` is in milliseconds since 1970. Both databases compute with integers alike.
     """
 
     __tablename__ = "login_throttle"
@@ -207,7 +160,7 @@ class FamiliarAddress(Model):
 
 
 class AuditEvent(Model):
-    """Something that concerns rights: who did what to whom, when, from where."""
+    """A login, or a change of rights: what `actor` did to `subject`, when and from where."""
 
     __tablename__ = "audit_event"
     __table_args__ = (

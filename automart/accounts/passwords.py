@@ -1,4 +1,4 @@
-"""Passwords: kept as argon2id, checked in the same time whether or not there is an account."""
+"""Passwords: the rules for new ones, hashing (argon2id) and verification in constant time."""
 
 from __future__ import annotations
 
@@ -11,59 +11,62 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from automart.core.db import refuse_in_transaction
 
-SHORTEST = 12
-LONGEST = 128
-# The 3,000 commonest of at least 12 characters, case folded, out of SecLists' million by frequency
+SHORTEST_PASSWORD = 12
+LONGEST_PASSWORD = 128
+# The 3,000 most common of at least 12 characters, case-folded, from SecLists' million by frequency
 # (10-million-password-list-top-1000000.txt, MIT; from Mark Burnett's ten million, public domain).
-COMMON = Path(__file__).with_name("common_passwords.txt")
+COMMON_PASSWORDS = Path(__file__).with_name("common_passwords.txt")
 
-# OWASP's recommendation for argon2id, and what all timings in docs/security.md were taken with.
+# OWASP's recommendation for argon2id. The timings in docs/security.md were measured with it.
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 
 
 def hash_password(password: str) -> str:
-    """Return the hash to store. Takes some 20 ms on purpose."""
+    """Return the hash to store. Takes about 20 ms on purpose."""
     refuse_in_transaction("hashing a password")
     return _hasher.hash(_encoded(password))
 
 
-def is_right(password: str, stored: str | None) -> bool:
-    """Return whether `stored` is its hash. Without an account (None) it takes as long."""
+def verify_password(password: str, stored: str | None) -> bool:
+    """Return whether `stored` is the hash of `password`.
+
+    Takes the same time if there is no account (None).
+    """
     refuse_in_transaction("hashing a password")
     try:
-        right = _hasher.verify(stored or _nobodys_hash(), _encoded(password))
+        is_right = _hasher.verify(stored or _dummy_hash(), _encoded(password))
     except (VerificationError, InvalidHashError):
         return False
-    return right and stored is not None
+    return is_right and stored is not None
 
 
 def needs_rehash(stored: str) -> bool:
-    """Whether `stored` was made with other parameters than today's."""
+    """Return whether `stored` was made with other parameters than the current ones."""
     return _hasher.check_needs_rehash(stored)
 
 
-def what_is_wrong(password: str) -> str | None:
-    """Why `password` cannot be set, if it cannot. There are no rules of composition."""
-    if not SHORTEST <= len(password) <= LONGEST:
-        return f"Must have {SHORTEST} to {LONGEST} characters."
+def password_problem(password: str) -> str | None:
+    """Return why `password` cannot be set, or None. There are no composition rules."""
+    if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
+        return f"Must have {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters."
     if not password.strip() or any(unicodedata.category(c) in ("Cc", "Cs") for c in password):
-        return "Must not be blank, nor contain control characters."
+        return "Must not be blank or contain control characters."
     if password.casefold() in common_passwords():
-        return "This is one of the commonest passwords, which are tried first."
+        return "This is one of the most common passwords, which attackers try first."
     return None
 
 
 @cache
 def common_passwords() -> frozenset[str]:
-    """The commonest passwords, case folded."""
-    return frozenset(COMMON.read_text().splitlines())
+    """Return the most common passwords, case-folded."""
+    return frozenset(COMMON_PASSWORDS.read_text().splitlines())
 
 
 def _encoded(password: str) -> bytes:
-    # Exactly as received: not trimmed, not normalized. JSON can carry lone surrogates.
+    # Exactly as received: not trimmed, not normalized. JSON can contain lone surrogates.
     return password.encode("utf-8", "surrogatepass")
 
 
 @cache
-def _nobodys_hash() -> str:
-    return hash_password("nobody has this password")
+def _dummy_hash() -> str:
+    return hash_password("a password that no user has")

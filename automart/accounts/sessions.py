@@ -1,29 +1,28 @@
-"""Logins: begun by proving who one is, ended by oneself, by an admin, or by a thief's mistake."""
+"""Logins: created on authentication; ended by logout, an administrator, or detected token reuse."""
 
 from __future__ import annotations
 
 import hashlib
-import secrets
 import uuid
 from datetime import timedelta
 
 from sqlalchemy import update
 
-from automart.accounts.models import LOGIN_CLIENT, Client, Login, RefreshToken, User
+from automart.accounts.models import LOGIN_CLIENT, Client, Login, User
 from automart.core.db import db, rowcount, utcnow
 
 TOKEN_LIFETIME = timedelta(minutes=15)
-"""How long an access token is valid."""
+"""The lifetime of an access token."""
 
-# However often it is refreshed, a login ends then, and the person proves anew who they are.
+# A login ends after this time, however often it is refreshed. Then the user has to log in again.
 LOGIN_LIFETIME = timedelta(days=30)
-SESSION_LIFETIME = timedelta(hours=12)
+BROWSER_SESSION_LIFETIME = timedelta(hours=12)
 
 
-def begin_login(
+def create_login(
     user: User | None, client_id: str = LOGIN_CLIENT, *, lifetime: timedelta = LOGIN_LIFETIME
 ) -> Login:
-    """A login of `user` by means of an application, in the present transaction."""
+    """Add a login of `user` with an application."""
     now = utcnow()
     login = Login(
         id=uuid.uuid4(),
@@ -37,38 +36,34 @@ def begin_login(
     return login
 
 
-def begin_machine_login(client: Client) -> Login:
-    """A login of a machine, which gets one access token and no refresh token."""
-    return begin_login(None, client.id, lifetime=TOKEN_LIFETIME)
+def create_service_login(client: Client) -> Login:
+    """Add a login of a service client. It lives as long as its only access token."""
+    return create_login(None, client.id, lifetime=TOKEN_LIFETIME)
 
 
 def end_login(login_id: uuid.UUID) -> bool:
-    """End a login, and everything given out on it. False if it has ended before."""
-    mine = update(Login).where(Login.id == login_id, Login.ended_at.is_(None))
-    return bool(rowcount(mine.values(ended_at=utcnow())))
+    """End a login, and with it its tokens. Return False if it has already ended."""
+    login = update(Login).where(Login.id == login_id, Login.ended_at.is_(None))
+    return bool(rowcount(login.values(ended_at=utcnow())))
 
 
-def end_logins_of_user(user_id: int, *, but: uuid.UUID | None = None) -> int:
-    """End all logins of a user, or all but the present one. Answers how many."""
-    theirs = update(Login).where(Login.user_id == user_id, Login.ended_at.is_(None))
-    if but is not None:
-        theirs = theirs.where(Login.id != but)
-    return rowcount(theirs.values(ended_at=utcnow()))
+def end_logins_of_user(user_id: int, *, except_id: uuid.UUID | None = None) -> int:
+    """End all logins of a user, except one. Return their number."""
+    logins = update(Login).where(Login.user_id == user_id, Login.ended_at.is_(None))
+    if except_id is not None:
+        logins = logins.where(Login.id != except_id)
+    return rowcount(logins.values(ended_at=utcnow()))
 
 
 def end_logins_of_client(client_id: str) -> int:
-    """End all logins by means of a client. Answers how many."""
-    theirs = update(Login).where(Login.client_id == client_id, Login.ended_at.is_(None))
-    return rowcount(theirs.values(ended_at=utcnow()))
+    """End all logins with a client. Return their number."""
+    logins = update(Login).where(Login.client_id == client_id, Login.ended_at.is_(None))
+    return rowcount(logins.values(ended_at=utcnow()))
 
 
-def issue_refresh_token(login: Login) -> str:
-    """A refresh token of `login`. Stored as its hash alone."""
-    token = secrets.token_urlsafe(32)
-    db.session.add(RefreshToken(token_hash=hash_of(token), login_id=login.id))
-    return token
+def hash_token(token: str) -> str:
+    """Return the hash under which a random token is stored.
 
-
-def hash_of(token: str) -> str:
-    """How a random token is stored. It has 256 bits of its own, so a plain hash is enough."""
+    A plain hash is enough, because tokens have 256 random bits.
+    """
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()

@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from automart.accounts import audit, service
 from automart.accounts.models import Client, ClientKind, User
-from automart.accounts.schemas import NewClientSchema, NewUserSchema
+from automart.accounts.schemas import NewClient, NewUser
 from automart.cli.application import check_schema, opened
 from automart.cli.errors import IN_PART
 from automart.core.db import db, transaction
@@ -48,7 +48,7 @@ def create_admin(
     with opened():
         check_schema()
         values = {"email": email, "name": name or email, "is_admin": True, "password": _password()}
-        values = service.with_hashed_password(_checked(NewUserSchema(), values))
+        values = service.replace_password_with_hash(_checked(NewUser(), values))
         with transaction():
             user = service.create_user(values)
     typer.echo(f"Added the administrator {user.email}, user {user.id}.")
@@ -85,7 +85,7 @@ def add_client(
     values = {"name": name, "kind": kind.value} | {k: v for k, v in asked.items() if v}
     with opened():
         check_schema()
-        checked = _checked(NewClientSchema(), values)
+        checked = _checked(NewClient(), values)
         with transaction():
             client, secret = service.create_client(checked)
     typer.echo(f"client_id      {client.id}")
@@ -118,7 +118,7 @@ def rotate_keys(
     with opened():
         check_schema()
         with transaction():
-            kid = signing_keys.rotate(at_once=at_once)
+            kid = signing_keys.rotate_signing_key(at_once=at_once)
             audit.record(audit.Event.KEYS_ROTATED, subject=f"key:{kid}", at_once=at_once)
     typer.echo(f"New tokens are signed with the key {kid}.")
 
@@ -128,7 +128,7 @@ def encrypt_anew() -> None:
     """Encrypt stored secrets under a new SECRET_KEY. Exit status 3: some could not be decrypted."""
     with opened():
         check_schema()
-        keys = signing_keys.rotate_encryption()
+        keys = signing_keys.reencrypt_signing_keys()
         webhook_secrets = signing.rotate_encryption()
     typer.echo(
         f"{keys.rotated} signing keys and {webhook_secrets.rotated} webhook secrets are"

@@ -17,18 +17,23 @@ from flask import Response, make_response, redirect, render_template, request, s
 from flask.views import MethodView
 
 from automart.accounts import audit
-from automart.accounts.credentials import WrongCredentials, find_client, proven_client, proven_user
+from automart.accounts.credentials import (
+    WrongCredentials,
+    authenticated_client,
+    authenticated_user,
+    find_client,
+)
 from automart.accounts.models import User
-from automart.accounts.schemas import ClientLogin, PersonLogin, TokenSchema
 from automart.accounts.sessions import (
-    SESSION_LIFETIME,
-    begin_login,
-    begin_machine_login,
+    BROWSER_SESSION_LIFETIME,
+    create_login,
+    create_service_login,
     end_login,
 )
 from automart.core.db import db, transaction
 from automart.core.errors import DomainError, TooManyRequests
 from automart.oauth.authentication import SESSION_LOGIN, session_caller
+from automart.oauth.schemas import ClientLogin, PersonLogin, Token
 from automart.oauth.server import tokens_of
 from automart.oauth.signing_keys import key_ring
 from automart.web import Blueprint, public
@@ -61,7 +66,7 @@ class LoginPage(MethodView):
 
     @public
     @blp.doc(requestBody=_LOGIN_BODY, responses={"303": {"description": "Logged in by the page"}})
-    @blp.alt_response(200, schema=TokenSchema, description="Tokens", success=True)
+    @blp.alt_response(200, schema=Token, description="Tokens", success=True)
     @blp.alt_response(400, "BAD_REQUEST")
     @blp.alt_response(401, "UNAUTHORIZED")
     @blp.alt_response(415, "UNSUPPORTED_MEDIA_TYPE")
@@ -94,11 +99,11 @@ class Logout(MethodView):
 def _by_json() -> dict[str, Any]:
     sent = blp.ARGUMENTS_PARSER.parse(_login_schema(), request, location="json")
     if "client_id" in sent:
-        with proven_client(sent["client_id"], sent["client_secret"]) as client:
-            login = begin_machine_login(client)
+        with authenticated_client(sent["client_id"], sent["client_secret"]) as client:
+            login = create_service_login(client)
             return _told(tokens_of(login, scopes=client.scopes))
-    with proven_user(sent["email"], sent["password"]) as user:
-        return _told(tokens_of(begin_login(user), with_refresh_token=True))
+    with authenticated_user(sent["email"], sent["password"]) as user:
+        return _told(tokens_of(create_login(user), with_refresh_token=True))
 
 
 def _login_schema() -> PersonLogin | ClientLogin:
@@ -109,7 +114,7 @@ def _login_schema() -> PersonLogin | ClientLogin:
 
 
 def _told(tokens: dict[str, Any]) -> dict[str, Any]:
-    told: dict[str, Any] = TokenSchema().dump(tokens)
+    told: dict[str, Any] = Token().dump(tokens)
     return told
 
 
@@ -119,8 +124,8 @@ def _by_page() -> Response:
     if not _is_our_form():
         return _page(where, "The page was open for too long. Please try again.", 400, email=email)
     try:
-        with proven_user(email, request.form.get("password", "")) as user:
-            login = begin_login(user, lifetime=SESSION_LIFETIME)
+        with authenticated_user(email, request.form.get("password", "")) as user:
+            login = create_login(user, lifetime=BROWSER_SESSION_LIFETIME)
     except (WrongCredentials, TooManyRequests) as error:
         return _refused(error, where, email)
     _end_session()
@@ -131,7 +136,7 @@ def _by_page() -> Response:
 
 def _refused(error: DomainError, where: str, email: str) -> Response:
     if isinstance(error, TooManyRequests):
-        words = f"{error.detail} Try again in {error.headers['Retry-After']} seconds."
+        words = error.detail
     else:
         words = "The e-mail address or the password is wrong."
     response = _page(where, words, error.status, email=email)

@@ -29,29 +29,28 @@ from flask import Response, g, request
 from sqlalchemy import select, update
 
 from automart.accounts import audit, login_throttle
-from automart.accounts.credentials import client_with_secret, find_client
+from automart.accounts.credentials import find_client, find_client_by_secret
 from automart.accounts.models import (
     DOCS_CLIENT,
     LOGIN_CLIENT,
-    AuthorizationCode,
     Client,
     ClientKind,
     Login,
-    RefreshToken,
     User,
 )
 from automart.accounts.sessions import (
-    begin_login,
-    begin_machine_login,
+    create_login,
+    create_service_login,
     end_login,
-    hash_of,
-    issue_refresh_token,
+    hash_token,
 )
 from automart.core.db import db, rowcount, utcnow
 from automart.core.errors import Unauthenticated
+from automart.oauth.models import AuthorizationCode, RefreshToken
 from automart.oauth.tokens import (
     LIFETIME_SECONDS,
     issue_access_token,
+    issue_refresh_token,
     issuer,
     verify_access_token,
 )
@@ -167,7 +166,7 @@ class _CodeGrant(grants.AuthorizationCodeGrant):
 
     def save_authorization_code(self, code: str, oauth_request: _Request) -> None:
         row = AuthorizationCode(
-            code_hash=hash_of(code),
+            code_hash=hash_token(code),
             client_id=self.client.client.id,
             user_id=oauth_request.user.id,
             redirect_uri=oauth_request.payload.redirect_uri,
@@ -177,7 +176,7 @@ class _CodeGrant(grants.AuthorizationCodeGrant):
         db.session.add(row)
 
     def query_authorization_code(self, code: str, client: OAuthClient) -> IssuedCode | None:
-        row = db.session.get(AuthorizationCode, hash_of(code), populate_existing=True)
+        row = db.session.get(AuthorizationCode, hash_token(code), populate_existing=True)
         if row is None or row.client_id != client.client.id or row.expires_at <= utcnow():
             return None
         if row.used_at is not None:
@@ -197,7 +196,7 @@ class _CodeGrant(grants.AuthorizationCodeGrant):
         return _active_user(code.row.user_id)
 
     def generate_token(self, user: User, **_unused: Any) -> dict[str, Any]:
-        login = begin_login(user, self.client.client.id)
+        login = create_login(user, self.client.client.id)
         self.request.authorization_code.row.login_id = login.id
         audit.record(
             audit.Event.LOGIN_SUCCEEDED,
@@ -222,7 +221,7 @@ class _ClientCredentialsGrant(grants.ClientCredentialsGrant):
         allowed = self.client.get_allowed_scope(scope)
         if allowed is None:
             raise OAuth2Error("The scope is not this client's.", error="invalid_scope")
-        login = begin_machine_login(client)
+        login = create_service_login(client)
         audit.record(audit.Event.LOGIN_SUCCEEDED, subject=client.caller_id, actor=client.caller_id)
         return tokens_of(login, scopes=allowed.split())
 
@@ -234,7 +233,7 @@ class _RefreshTokenGrant(grants.RefreshTokenGrant):
     TOKEN_ENDPOINT_AUTH_METHODS = ALL_METHODS
 
     def authenticate_refresh_token(self, refresh_token: str) -> IssuedToken | None:
-        token_hash = hash_of(refresh_token)
+        token_hash = hash_token(refresh_token)
         row = db.session.get(RefreshToken, token_hash, populate_existing=True)
         login = db.session.get(Login, row.login_id) if row else None
         if row is None or login is None or login.client_id != self.request.client.client.id:
@@ -285,7 +284,7 @@ class _Revocation(RevocationEndpoint):
     CLIENT_AUTH_METHODS = ALL_METHODS
 
     def query_token(self, text: str, _hint: str | None) -> IssuedToken | None:
-        row = db.session.get(RefreshToken, hash_of(text))
+        row = db.session.get(RefreshToken, hash_token(text))
         try:
             login_id = row.login_id if row else verify_access_token(text).login_id
         except Unauthenticated:
@@ -334,7 +333,7 @@ def _by_secret(client_id: str | None, secret: str | None) -> OAuthClient | None:
     if not client_id or not secret:
         return None
     login_throttle.check_address(request.remote_addr)
-    client = client_with_secret(client_id, secret)
+    client = find_client_by_secret(client_id, secret)
     if client is None:
         g.failed_client = client_id
         return None

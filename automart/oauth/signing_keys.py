@@ -13,10 +13,10 @@ from flask import current_app
 from joserfc.jwk import ECKey, KeyParameters
 from sqlalchemy import delete, or_, select, update
 
-from automart.accounts.models import SigningKey
 from automart.accounts.sessions import TOKEN_LIFETIME
-from automart.core.db import db, delete_in_batches, transaction, utcnow
+from automart.core.db import db, transaction, utcnow
 from automart.core.encryption import CannotDecrypt, Rotation, decrypt, encrypt, rotate_rows
+from automart.oauth.models import SigningKey
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +24,7 @@ ALGORITHM = "ES256"
 # Other processes learn of a new key, and of one withdrawn, within this time.
 READ_EVERY_SECONDS = 30.0
 # A retired key verifies until the last token that it signed has expired, in any process.
-KEPT_AFTER_RETIREMENT = TOKEN_LIFETIME + timedelta(minutes=5)
+VERIFIES_AFTER_RETIREMENT = TOKEN_LIFETIME + timedelta(minutes=5)
 
 
 class KeyRing:
@@ -70,7 +70,7 @@ class KeyRing:
         with self._lock:
             still_good = or_(
                 SigningKey.retired_at.is_(None),
-                SigningKey.retired_at > utcnow() - KEPT_AFTER_RETIREMENT,
+                SigningKey.retired_at > utcnow() - VERIFIES_AFTER_RETIREMENT,
             )
             found = select(SigningKey).where(still_good).order_by(SigningKey.created_at.desc())
             keys = list(db.session.scalars(found))
@@ -84,7 +84,7 @@ def key_ring() -> KeyRing:
     return ring
 
 
-def rotate(*, at_once: bool = False) -> str:
+def rotate_signing_key(*, at_once: bool = False) -> str:
     """Sign with a new key from now on. Answers its name.
 
     Tokens of the old keys stay good until they expire; `at_once`, for keys that have leaked, makes
@@ -101,18 +101,12 @@ def rotate(*, at_once: bool = False) -> str:
     return kid
 
 
-def rotate_encryption() -> Rotation:
+def reencrypt_signing_keys() -> Rotation:
     """Encrypt all private keys under the current `SECRET_KEY`."""
     with transaction():
         keys = db.session.scalars(select(SigningKey).order_by(SigningKey.kid).with_for_update())
         named = ((f"signing key {key.kid}", key) for key in keys)
-        return rotate_rows(named, "sealed_private_key")
-
-
-def forget_old_keys() -> int:
-    """Delete the keys that verify nothing any more. Answers how many."""
-    old = SigningKey.retired_at < utcnow() - KEPT_AFTER_RETIREMENT
-    return delete_in_batches(SigningKey, old)
+        return rotate_rows(named, "encrypted_private_key")
 
 
 def _add_key() -> str:
@@ -121,7 +115,7 @@ def _add_key() -> str:
     key = ECKey.generate_key("P-256", parameters=parameters, private=True)
     public = dict(key.as_dict(private=False))
     encrypted = encrypt(key.as_pem(private=True))
-    db.session.add(SigningKey(kid=kid, public_jwk=public, sealed_private_key=encrypted))
+    db.session.add(SigningKey(kid=kid, public_jwk=public, encrypted_private_key=encrypted))
     return kid
 
 
@@ -129,7 +123,7 @@ def _private_key(row: SigningKey) -> ECKey | None:
     if row.retired_at is not None:
         return None
     try:
-        pem = decrypt(row.sealed_private_key)
+        pem = decrypt(row.encrypted_private_key)
     except CannotDecrypt as error:
         # Its tokens are still verified, and a new key is made: nobody is locked out.
         log.warning("signing_key_encrypted_under_another_secret", kid=row.kid, error=str(error))

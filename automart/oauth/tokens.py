@@ -17,9 +17,11 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, GuestProtocol
 
 from automart.accounts.models import Login
-from automart.accounts.sessions import TOKEN_LIFETIME
+from automart.accounts.sessions import TOKEN_LIFETIME, hash_token
 from automart.core.config import current_settings
+from automart.core.db import db
 from automart.core.errors import Unauthenticated
+from automart.oauth.models import RefreshToken
 from automart.oauth.signing_keys import ALGORITHM, key_ring
 from automart.web.urls import url_root
 
@@ -90,6 +92,13 @@ def issue_access_token(login: Login, scopes: Iterable[str]) -> str:
         claims["scope"] = scope
     header = {"alg": ALGORITHM, "typ": TOKEN_TYPES[0], "kid": key.kid}
     return jwt.encode(header, claims, key, algorithms=[ALGORITHM])
+
+
+def issue_refresh_token(login: Login) -> str:
+    """Return a new refresh token of `login`. Only its hash is stored."""
+    token = secrets.token_urlsafe(32)
+    db.session.add(RefreshToken(token_hash=hash_token(token), login_id=login.id))
+    return token
 
 
 def verify_access_token(text: str) -> AccessToken:

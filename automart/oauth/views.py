@@ -9,20 +9,13 @@ from authlib.oauth2.rfc6749.errors import InvalidRequestError, OAuth2Error
 from flask import Response, g, make_response, redirect, request, url_for
 from flask.views import MethodView
 
-from automart.accounts.credentials import count_failed_client
-from automart.accounts.models import User
-from automart.accounts.schemas import (
-    GRANTABLE_SCOPES,
-    JwksSchema,
-    OAuthErrorSchema,
-    RevocationRequest,
-    ServerMetadataSchema,
-    TokenRequest,
-    TokenSchema,
-)
+from automart.accounts.credentials import record_failed_client
+from automart.accounts.models import GRANTABLE_SCOPES, User
 from automart.core.config import current_settings
 from automart.core.db import get_or_404, transaction
+from automart.oauth import schemas
 from automart.oauth.authentication import session_caller
+from automart.oauth.schemas import RevocationRequest, TokenRequest
 from automart.oauth.server import ALL_METHODS, refusal, server, what_is_malformed
 from automart.oauth.signing_keys import key_ring
 from automart.oauth.tokens import issuer
@@ -59,7 +52,7 @@ def _form(schema: type[Any]) -> dict[str, Any]:
 def _error(description: str) -> dict[str, Any]:
     return {
         "description": description,
-        "content": {JSON: {"schema": OAuthErrorSchema}},
+        "content": {JSON: {"schema": schemas.OAuthError}},
     }
 
 
@@ -91,7 +84,7 @@ class Authorize(MethodView):
 class Token(MethodView):
     @public
     @blp.doc(requestBody=_form(TokenRequest), responses=_ERRORS)
-    @blp.alt_response(200, schema=TokenSchema, description="Tokens", success=True)
+    @blp.alt_response(200, schema=schemas.Token, description="Tokens", success=True)
     def post(self) -> Response:
         """Get tokens: for a code, with a client's secret, or for a refresh token."""
         if "grant_type" not in request.form:
@@ -115,7 +108,7 @@ class Revocation(MethodView):
 @blp.route("/.well-known/oauth-authorization-server")
 class ServerMetadata(MethodView):
     @public
-    @blp.response(200, ServerMetadataSchema)
+    @blp.response(200, schemas.ServerMetadata)
     def get(self) -> tuple[dict[str, Any], int, dict[str, str]]:
         """Where what is (RFC 8414)."""
         metadata = {
@@ -140,7 +133,7 @@ class ServerMetadata(MethodView):
 @blp.route("/.well-known/jwks.json")
 class Jwks(MethodView):
     @public
-    @blp.response(200, JwksSchema)
+    @blp.response(200, schemas.Jwks)
     def get(self) -> tuple[dict[str, Any], int, dict[str, str]]:
         """The public keys that verify access tokens (RFC 7517)."""
         return {"keys": key_ring().published()}, 200, CACHED
@@ -181,6 +174,6 @@ def _answer(create: Any) -> Response:
         response: Response = create()
     failed_client = g.pop("failed_client", None)
     if failed_client is not None:
-        count_failed_client(failed_client)
+        record_failed_client(failed_client)
     response.headers["Cache-Control"] = "no-store"
     return response

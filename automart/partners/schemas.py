@@ -5,7 +5,7 @@ from __future__ import annotations
 from marshmallow import fields, validate
 
 from automart.accounts.models import LONGEST_NAME as LONGEST_CLIENT_NAME
-from automart.accounts.schemas import ClientWithSecretSchema
+from automart.accounts.schemas import ClientWithSecret
 from automart.partners.models import LONGEST_NAME
 from automart.web import Resource, Schema, changes_of
 from automart.web.fields import Flag, Id, Text
@@ -60,7 +60,7 @@ class NewPartnerClient(Schema):
     name = Text(required=True, max_length=LONGEST_CLIENT_NAME)
 
 
-class PartnerClientWithSecret(ClientWithSecretSchema):
+class PartnerClientWithSecret(ClientWithSecret):
     """A client of a partner with its secret, which is shown only once."""
 
-    client_secret = fields.String(dump_only=True)
+    client_secret = fields.String()

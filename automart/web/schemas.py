@@ -102,16 +102,19 @@ def page_of(item: type[Schema]) -> type[Schema]:
 
 
 @cache
-def changes_of(schema: type[Schema]) -> type[Schema]:
+def changes_of(
+    schema: type[Schema], *, exclude: tuple[str, ...] = (), **more: fields.Field[Any]
+) -> type[Schema]:
     """Return the schema of a PATCH: the writable fields of `schema`, all optional.
 
+    `exclude` are fields that only a POST takes, `more` are fields that only a PATCH takes.
     Validators of several fields are not copied. They belong in the service.
     """
     noun = schema.__name__.removeprefix("New").removesuffix("Schema")
     changes: dict[str, Any] = {
         "__doc__": "The fields to change. Fields that are not sent keep their value."
     }
-    for name, field in schema().load_fields.items():
+    for name, field in (schema(exclude=exclude).load_fields | more).items():
         changes[name] = copy.copy(field)
         changes[name].required = False
         changes[name].load_default = missing

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,17 +10,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from automart.accounts import service
-from automart.accounts.models import (
-    AuditEvent,
-    AuthorizationCode,
-    Client,
-    FamiliarAddress,
-    Login,
-    LoginThrottle,
-    User,
-)
-from automart.core.db import db, transaction
-from automart.oauth.maintenance import forget_old_accounts_data
+from automart.accounts.models import AuditEvent, Client, User
+from automart.core.db import db
 from tests.support.http import assert_problem, pointers
 from tests.support.people import PASSWORD, make_client, signed_in
 
@@ -243,24 +233,3 @@ class TestFirstAdmin:
 
     def test_there_is_no_default_account(self, app: Flask) -> None:
         assert db.session.query(User).count() == 0
-
-
-def test_housekeeping_forgets_what_nothing_depends_on(
-    app: Flask, client: FlaskClient, make_user: Callable[..., User]
-) -> None:
-    user = make_user()
-    client.post("/login", json={"email": user.email, "password": PASSWORD})
-    client.post("/login", json={"email": user.email, "password": "wrong"})
-    with transaction():
-        forget_old_accounts_data()
-    assert db.session.query(Login).count() == 1
-    long_ago = user.created_at - timedelta(days=400)
-    with transaction():
-        db.session.query(Login).update({Login.expires_at: long_ago})
-        db.session.query(AuditEvent).update({AuditEvent.at: long_ago})
-        db.session.query(FamiliarAddress).update({FamiliarAddress.seen_at: long_ago})
-        db.session.query(LoginThrottle).update({LoginThrottle.charged_until: 0})
-    with transaction():
-        assert forget_old_accounts_data() >= 5
-    for model in (Login, AuditEvent, FamiliarAddress, LoginThrottle, AuthorizationCode):
-        assert db.session.query(model).count() == 0

@@ -11,7 +11,12 @@ from flask.testing import FlaskClient
 
 from automart.accounts.login_throttle import ACCOUNT
 from automart.accounts.models import User
-from automart.accounts.passwords import LONGEST, SHORTEST, common_passwords, what_is_wrong
+from automart.accounts.passwords import (
+    LONGEST_PASSWORD,
+    SHORTEST_PASSWORD,
+    common_passwords,
+    password_problem,
+)
 from automart.core.db import db
 from tests.support.http import assert_problem, pointers
 from tests.support.people import PASSWORD, signed_in, token_of, with_token
@@ -85,8 +90,8 @@ class TestPasswords:
     @pytest.mark.parametrize(
         "password",
         [
-            "a" * (SHORTEST - 1),
-            "a" * (LONGEST + 1),
+            "a" * (SHORTEST_PASSWORD - 1),
+            "a" * (LONGEST_PASSWORD + 1),
             " " * 20,
             "with a\x00 NUL in it",
             "with a lone \ud800",
@@ -102,8 +107,8 @@ class TestPasswords:
         "password",
         [
             "aaaaaaaaaaab",
-            "b" * LONGEST,
-            "ö" * LONGEST,
+            "b" * LONGEST_PASSWORD,
+            "ö" * LONGEST_PASSWORD,
             "只是十二个字的密码而已啊",
             " spaces count ",
             "🐎🔋📎🐎🔋📎🐎🔋📎🐎🔋📎",
@@ -120,8 +125,8 @@ class TestPasswords:
     def test_the_commonest_three_thousand_are_known(self) -> None:
         common = common_passwords()
         assert len(common) == 3000
-        assert all(SHORTEST <= len(password) <= LONGEST for password in common)
-        assert all(what_is_wrong(password) for password in common)
+        assert all(SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD for password in common)
+        assert all(password_problem(password) for password in common)
 
 
 class TestReadAndChange:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from typer.testing import CliRunner, Result
 
-from automart.accounts.models import AuditEvent, Client, SigningKey, User
+from automart.accounts.models import AuditEvent, Client, User
 from automart.cli import app as command_line
 from automart.core.db import db
+from automart.oauth.models import SigningKey
 from tests.cli.conftest import Run
 from tests.support.people import PASSWORD
 from tests.support.purchases import make_signing_office

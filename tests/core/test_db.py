@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import event, select, text, update
 from sqlalchemy.engine import Connection
 
-from automart.accounts.passwords import hash_password, is_right
+from automart.accounts.passwords import hash_password, verify_password
 from automart.catalogue.models import VehicleMake
 from automart.core.config import Settings
 from automart.core.db import (
@@ -138,7 +138,7 @@ class TestSlowWork:
     @pytest.fixture(
         params=[
             lambda: hash_password("a quite long password"),
-            lambda: is_right("a quite long password", None),
+            lambda: verify_password("a quite long password", None),
             lambda: photos.made_fit(io.BytesIO(b"no picture")),
             lambda: current_storage().get("ab/cd.webp"),
             lambda: client.post("http://localhost", body=b"", headers={}, allow_private=True),

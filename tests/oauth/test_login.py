@@ -12,9 +12,10 @@ from flask.testing import FlaskClient
 from sqlalchemy import event
 
 from automart.accounts.login_throttle import ACCOUNT, ADDRESS, LoginThrottle
-from automart.accounts.models import Client, Login, RefreshToken, User
+from automart.accounts.models import Client, Login, User
 from automart.accounts.passwords import hash_password, needs_rehash
 from automart.core.db import db, transaction
+from automart.oauth.models import RefreshToken
 from tests.oauth.pages import authorize_url, hidden_fields, log_in, me
 from tests.support.people import PASSWORD, token_of, with_token
 
@@ -130,7 +131,7 @@ class TestNoEnumeration:
         ]
         answers = [client.post("/login", json=body) for body in bodies]
         assert {(a.status_code, a.get_json()["detail"]) for a in answers} == {
-            (401, "The account or its password or secret is wrong.")
+            (401, "The credentials are wrong.")
         }
 
     def test_an_unknown_account_costs_the_same_work(
@@ -166,7 +167,7 @@ class TestThrottling:
             assert post_login(client, ann.email, "wrong").status_code == 401
         response = post_login(client, ann.email)
         assert response.status_code == 429
-        assert 0 < int(response.headers["Retry-After"]) <= ACCOUNT.every / 1000
+        assert 0 < int(response.headers["Retry-After"]) <= ACCOUNT.interval_ms / 1000
         assert response.headers["RateLimit-Policy"] == '"login-account";q=10'
         assert response.headers["RateLimit"].startswith('"login-account";r=0;t=')
 
@@ -180,7 +181,7 @@ class TestThrottling:
         assert post_login(client, ann.email).status_code == 429
         with transaction():  # a minute passes
             db.session.query(LoginThrottle).update(
-                {LoginThrottle.charged_until: LoginThrottle.charged_until - ACCOUNT.every}
+                {LoginThrottle.charged_until: LoginThrottle.charged_until - ACCOUNT.interval_ms}
             )
         assert post_login(client, ann.email).status_code == 200
 
@@ -210,7 +211,7 @@ class TestThrottling:
         client.post("/login", json={"client_id": "a", "client_secret": "b"}, **bad)
         with transaction():  # as if it had failed often
             db.session.query(LoginThrottle).update(
-                {LoginThrottle.charged_until: LoginThrottle.charged_until + ADDRESS.tolerance}
+                {LoginThrottle.charged_until: LoginThrottle.charged_until + ADDRESS.tolerance_ms}
             )
         neighbour: dict[str, Any] = {"environ_base": {"REMOTE_ADDR": "2001:db8::ffff"}}
         assert post_login(client, ann.email, **neighbour).status_code == 429

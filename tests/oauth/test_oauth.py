@@ -11,10 +11,11 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from automart.accounts.models import AuditEvent, AuthorizationCode, Client, ClientKind, Login, User
+from automart.accounts.models import AuditEvent, Client, ClientKind, Login, User
 from automart.accounts.service import create_application
 from automart.core.config import Settings
 from automart.core.db import db, transaction
+from automart.oauth.models import AuthorizationCode
 from tests.oauth.pages import (
     CALLBACK,
     VERIFIER,

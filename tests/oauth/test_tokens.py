@@ -17,12 +17,14 @@ from flask.testing import FlaskClient
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from automart.accounts.models import Client, Login, SigningKey, User
+from automart.accounts.models import Client, Login, User
 from automart.core.config import Settings
 from automart.core.db import db, transaction, utcnow
 from automart.core.encryption import Rotation
 from automart.oauth import signing_keys
-from automart.oauth.signing_keys import KEPT_AFTER_RETIREMENT, key_ring
+from automart.oauth.maintenance import expire_signing_keys
+from automart.oauth.models import SigningKey
+from automart.oauth.signing_keys import VERIFIES_AFTER_RETIREMENT, key_ring
 from automart.oauth.tokens import VerifiedTokens, issue_access_token
 from tests.support.people import make_user, signed_in, token_of, with_token
 from tests.support.setup import application
@@ -236,7 +238,7 @@ class TestAtTheNextRequest:
 class TestKeys:
     def test_rotation_logs_nobody_out(self, app: Flask, ann: User, token: str) -> None:
         old = parts_of(token)[0]["kid"]
-        new = signing_keys.rotate()
+        new = signing_keys.rotate_signing_key()
         assert {key["kid"] for key in key_ring().published()} == {old, new}
         assert status_of(app, token) == 200
         fresh = token_of(app, ann)
@@ -248,7 +250,7 @@ class TestKeys:
     ) -> None:
         with application(settings) as other, other.app_context():
             assert status_of(other, token) == 200
-            signing_keys.rotate()
+            signing_keys.rotate_signing_key()
             fresh = token_of(other, ann)
         with app.app_context():
             # An unknown key makes it look again, but not each time that a stranger invents one.
@@ -257,25 +259,25 @@ class TestKeys:
 
     def test_leaked_keys_are_withdrawn_at_once(self, app: Flask, token: str) -> None:
         assert status_of(app, token) == 200
-        signing_keys.rotate(at_once=True)
+        signing_keys.rotate_signing_key(at_once=True)
         assert status_of(app, token) == 401
 
     def test_retired_keys_are_forgotten_when_their_tokens_have_expired(
         self, app: Flask, token: str
     ) -> None:
-        signing_keys.rotate()
+        signing_keys.rotate_signing_key()
         with transaction():
-            assert signing_keys.forget_old_keys() == 0
+            assert expire_signing_keys() == 0
             old = db.session.query(SigningKey).filter(SigningKey.retired_at.is_not(None)).one()
-            old.retired_at = utcnow() - KEPT_AFTER_RETIREMENT
+            old.retired_at = utcnow() - VERIFIES_AFTER_RETIREMENT
             db.session.flush()
-            assert signing_keys.forget_old_keys() == 1
+            assert expire_signing_keys() == 1
         key_ring().forget()
         assert status_of(app, token) == 401
 
     def test_private_keys_are_not_stored_in_clear(self, app: Flask, token: str) -> None:
         (row,) = db.session.query(SigningKey)
-        assert "PRIVATE" not in row.sealed_private_key
+        assert "PRIVATE" not in row.encrypted_private_key
         assert "d" not in row.public_jwk
 
     def test_a_new_secret_key_reads_what_was_encrypted_under_the_old_one(
@@ -288,7 +290,7 @@ class TestKeys:
             assert status_of(renewed, token) == 200
             kid = key_ring().signing_key().kid
             assert kid == parts_of(token)[0]["kid"]
-            assert signing_keys.rotate_encryption() == Rotation(1, [])
+            assert signing_keys.reencrypt_signing_keys() == Rotation(1, [])
         with application(replace(new, secret_key_fallbacks=())) as alone, alone.app_context():
             assert key_ring().signing_key().kid == kid
 
@@ -298,7 +300,7 @@ class TestKeys:
         with application(replace(settings, secret_key="another")) as other, other.app_context():
             assert status_of(other, token) == 200
             assert status_of(other, token_of(other, ann)) == 200
-            rotation = signing_keys.rotate_encryption()
+            rotation = signing_keys.reencrypt_signing_keys()
         (lost,) = rotation.undecryptable
         assert rotation.rotated == 1  # the key that was made since
         assert lost == f"signing key {parts_of(token)[0]['kid']}"

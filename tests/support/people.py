@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 
 from automart.accounts.models import Client, ClientKind, Login, User
 from automart.accounts.passwords import hash_password
-from automart.accounts.sessions import begin_login, begin_machine_login, hash_of
+from automart.accounts.sessions import create_login, create_service_login, hash_token
 from automart.core.db import db, transaction
 from automart.oauth.tokens import issue_access_token
 
@@ -37,7 +37,7 @@ def make_client(*scopes: str, secret: str | None = None, **values: Any) -> Clien
     """Store a service client with `scopes`."""
     secret = secret or secrets.token_urlsafe(8)
     defaults = {"name": f"Machine {next(_numbers)}", "kind": ClientKind.SERVICE}
-    client = Client(secret_hash=hash_of(secret), scopes=list(scopes), **defaults | values)
+    client = Client(secret_hash=hash_token(secret), scopes=list(scopes), **defaults | values)
     with transaction():
         db.session.add(client)
     return client
@@ -63,4 +63,4 @@ def with_token(app: Flask, token: str) -> FlaskClient:
 
 
 def _login_of(who: User | Client) -> Login:
-    return begin_login(who) if isinstance(who, User) else begin_machine_login(who)
+    return create_login(who) if isinstance(who, User) else create_service_login(who)

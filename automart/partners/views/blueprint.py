@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from automart.accounts.models import Client
-from automart.accounts.schemas import ClientSchema, with_secret
+from automart.accounts import models
+from automart.accounts.schemas import Client, values_with_secret
 from automart.web import Answer, Blueprint, created, secret_headers
 
 blp = Blueprint(
@@ -11,8 +11,8 @@ blp = Blueprint(
 )
 
 
-def created_client(client: Client, secret: str) -> Answer:
+def created_client(client: models.Client, secret: str) -> Answer:
     """Return a 201 with a client and its secret, which is shown only once."""
-    body = with_secret(client, secret)
+    body = values_with_secret(client, secret)
     shown, status, headers = created(body, "accounts.ClientById", client_id=client.id)
-    return shown, status, headers | secret_headers(client, ClientSchema)
+    return shown, status, headers | secret_headers(client, Client)

@@ -1,0 +1,66 @@
+"""Fields for passwords, secrets and redirect URIs."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+from urllib.parse import urlsplit
+
+from marshmallow import ValidationError, fields, validate
+
+from automart.accounts.passwords import LONGEST_PASSWORD, SHORTEST_PASSWORD, password_problem
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+LONGEST_URI = 2000
+
+
+class NewPassword(fields.String):
+    """A password to set, exactly as it was sent: neither trimmed nor normalized."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        # For the OpenAPI document. `password_problem` checks the length.
+        lengths = {"minLength": SHORTEST_PASSWORD, "maxLength": LONGEST_PASSWORD}
+        super().__init__(load_only=True, metadata={"format": "password", **lengths}, **kwargs)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        password: str = super()._deserialize(value, *args, **kwargs)
+        problem = password_problem(password)
+        if problem is not None:
+            raise ValidationError(problem)
+        return password
+
+
+class Secret(fields.String):
+    """A password or secret to compare, exactly as it was sent."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(load_only=True, metadata={"format": "password"}, **kwargs)
+
+
+class RedirectUri(fields.String):
+    """The URL at which an application receives codes: https, or http on a loopback address."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            validate=validate.Length(max=LONGEST_URI), metadata={"format": "uri"}, **kwargs
+        )
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        uri: str = super()._deserialize(value, *args, **kwargs)
+        if not _is_safe_redirect_uri(uri):
+            raise ValidationError(
+                "Must be an absolute https URL without a fragment, or http on a loopback address."
+            )
+        return uri
+
+
+def _is_safe_redirect_uri(uri: str) -> bool:
+    try:
+        parts = urlsplit(uri)
+        hostname, _port = parts.hostname, parts.port
+    except ValueError:
+        return False
+    clean = uri.isascii() and not any(c.isspace() or c in '"\\<>#' for c in uri)
+    printable = not any(unicodedata.category(c) == "Cc" for c in uri)
+    secure = parts.scheme == "https" or (parts.scheme == "http" and hostname in LOOPBACK)
+    return bool(clean and printable and secure and hostname and "@" not in parts.netloc)
