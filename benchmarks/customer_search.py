@@ -20,7 +20,7 @@ from sqlalchemy.engine import URL
 from automart import create_app
 from automart.core.db import db, utcnow
 from automart.customers import search
-from automart.customers.folding import search_text, unaccented
+from automart.customers.search_text import normalize, search_text
 from tests.conftest import make_settings
 from tests.support import postgresql
 
@@ -106,7 +106,7 @@ def people(size: int) -> Iterator[tuple[str, str, str]]:
             first, last = "Zoë", "Quinn-Ångström"
         if number > size * 9 // 10:
             last = f"{last} (imported)"
-        yield first, last, f"{unaccented(first)}.{number}@example.com"
+        yield first, last, f"{normalize(first)}.{number}@example.com"
 
 
 def timed(query: str) -> tuple[float, str]:
@@ -123,7 +123,7 @@ def timed(query: str) -> tuple[float, str]:
 
 
 def how(query: str, found: int) -> str:
-    folded = unaccented(query)
+    folded = normalize(query)
     if len(db.session.scalars(search.near(folded, 0, PAGE)).all()) == PAGE:
         return "near"
     statement = search.by_index(folded, 0, PAGE).compile(

@@ -32,7 +32,7 @@ from automart.catalogue.service import SyncRunning, start_sync
 from automart.core.config import Settings
 from automart.core.db import db, transaction, utcnow
 from automart.core.interrupts import Endings, Stop
-from automart.customers import photos
+from automart.customers.maintenance import delete_orphaned_photos
 from automart.oauth import maintenance as oauth
 from automart.web import expire_idempotency_keys
 from automart.webhooks import maintenance as webhooks
@@ -77,7 +77,7 @@ def all_tasks(settings: Settings) -> list[Task]:
         Task(3600, accounts.expire_logins),
         Task(3600, accounts.expire_login_throttles),
         Task(3600, accounts.expire_audit_events),
-        Task(30, photos.delete_loose),
+        Task(30, delete_orphaned_photos),
         Task(10, webhooks.resume_stalled_endpoints),
         Task(3600, webhooks.expire_deliveries),
         Task(3600, webhooks.expire_secrets),

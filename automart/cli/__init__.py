@@ -22,7 +22,7 @@ COMMANDS = {
     "users": ("accounts:users_app", "Manage the users of Automart."),
     "clients": ("accounts:clients_app", "Manage service clients and applications."),
     "keys": ("accounts:keys_app", "Rotate signing keys and the encryption of secrets."),
-    "customers": ("customers:customers_app", "Customers, as CSV in and out."),
+    "customers": ("customers:customers_app", "Import and export customers as CSV."),
     "cars": ("cars:cars_app", "Cars, as CSV in."),
     "webhooks": ("webhooks:webhooks_app", "List and redeliver webhook deliveries."),
 }

@@ -1,4 +1,4 @@
-"""Importing a CSV file by a command: all of it or nothing; or, if asked for, what is good of it."""
+"""Commands that import a CSV file: all lines or none, or on request only the valid ones."""
 
 from __future__ import annotations
 
@@ -15,24 +15,23 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from sqlalchemy.exc import IntegrityError
 
+from automart.cli.errors import FAILED, IN_PART
 from automart.core.batches import BATCH_SIZE, batched
 from automart.core.csv_import import Line, NotReadable, text_of
 from automart.core.db import transaction
 from automart.core.interrupts import interrupts_raised
 
-FAILED = 1
-IN_PART = 3
-
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE.csv", exists=True, dir_okay=False)]
 KeepGood = Annotated[
-    bool, typer.Option("--keep-good", help="Import the good lines even if some are refused.")
+    bool, typer.Option("--keep-good", help="Import the valid lines even if others are refused.")
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Importer:
-    """What the lines of a file are: `read` checks them, `add` stores good ones in the present
-    transaction and answers how many. What is between may have been JSON, with other values as text.
+    """How to import a kind of file: `read` yields checked lines, `add` stores valid ones in the
+    current transaction and returns their number. In between, values may be converted to JSON, those
+    of other types to text.
     """
 
     read: Callable[[TextIO], Iterator[Line]]
@@ -40,7 +39,7 @@ class Importer:
 
 
 def import_file(path: Path, importer: Importer, *, keep_good: bool) -> None:
-    """Import a file in an application context, tell how it went, and exit if it did not go well."""
+    """Import a file in an application context and print the result. Exit if lines were refused."""
     reader = _Reader(path, importer.read, Console(stderr=True))
     try:
         added = _good_lines(reader, importer) if keep_good else _all_or_nothing(reader, importer)
@@ -54,7 +53,7 @@ def import_file(path: Path, importer: Importer, *, keep_good: bool) -> None:
 
 @contextmanager
 def progress_bar(console: Console) -> Iterator[Progress]:
-    """A progress bar on a terminal; nothing elsewhere."""
+    """Yield a progress bar, which is shown only on a terminal."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -67,7 +66,7 @@ def progress_bar(console: Console) -> Iterator[Progress]:
 
 
 class _Reader:
-    """Reads the good lines of a file, with a progress bar, and tells of the others."""
+    """Reads a file with a progress bar. Yields the valid lines and prints the others."""
 
     def __init__(
         self, path: Path, read: Callable[[TextIO], Iterator[Line]], console: Console
@@ -78,7 +77,7 @@ class _Reader:
         self.good = self.refused = 0
 
     def lines(self, doing: str) -> Iterator[Line]:
-        """The good lines. Afterwards `good` is their number, `refused` that of the others."""
+        """Yield the valid lines. Then `good` is their number, and `refused` that of the others."""
         self.good = self.refused = 0
         size = self._path.stat().st_size
         with (
@@ -89,25 +88,25 @@ class _Reader:
             task = progress.add_task(doing, total=size)
             for line in self._read(text):
                 if line.reasons:
-                    self._tell(line)
+                    self._print_refusal(line)
                 else:
                     self.good += 1
                     yield line
-                progress.update(task, completed=file.tell())
+                progress.update(task, completed=file.tell())  # codespell:ignore
             progress.update(task, completed=size)
 
-    def _tell(self, line: Line) -> None:
+    def _print_refusal(self, line: Line) -> None:
         self.refused += 1
-        told = f"line {line.number}: {'; '.join(line.reasons)}"
-        self.console.print(told, markup=False, highlight=False, soft_wrap=True)
+        text = f"line {line.number}: {'; '.join(line.reasons)}"
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _all_or_nothing(reader: _Reader, importer: Importer) -> int:
-    """Check all lines before the first is written, so that no other writer waits for the check."""
+    """Check all lines before the first is stored, so that no other writer waits for the check."""
     try:
         return _checked_and_added(reader, importer)
     except IntegrityError:
-        # Someone has written what some lines conflict with: checked again, these are told.
+        # Lines conflict with rows that were stored after the check. A second check reports them.
         return _checked_and_added(reader, importer)
 
 

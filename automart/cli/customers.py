@@ -1,4 +1,4 @@
-"""`automart customers`: CSV in and out."""
+"""`automart customers`: import and export as CSV."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from automart.core.db import db
 from automart.customers import csv
 from automart.customers.models import Customer
 
-customers_app = typer.Typer(help="Customers, as CSV in and out.", no_args_is_help=True)
+customers_app = typer.Typer(help="Import and export customers as CSV.", no_args_is_help=True)
 
 
 @customers_app.command("import")
 def import_customers(file: FileArgument, keep_good: KeepGood = False) -> None:
-    """Add the customers of a CSV file in UTF-8, whose first line names its columns: first_name,
-    last_name, and if you like email and phone.
+    """Import the customers of a CSV file in UTF-8. Its first line names the columns: first_name,
+    last_name, and optionally email and phone.
 
-    A line that is refused is told with its number and the reason. Then nothing at all is imported,
-    unless you say --keep-good.
+    Refused lines are printed with their numbers and reasons. If there are any, nothing is imported,
+    unless --keep-good is given.
 
-    Exit status: 0 all are imported · 1 nothing is · 2 wrong usage · 3 some lines were refused.
+    Exit status: 0 all imported · 1 nothing imported · 2 wrong usage · 3 some lines were refused.
     """
     with opened():
         check_schema()
@@ -45,17 +45,19 @@ def import_customers(file: FileArgument, keep_good: KeepGood = False) -> None:
 def export_customers(
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", dir_okay=False, help="Write here instead of printing."),
+        typer.Option(
+            "--output", "-o", dir_okay=False, help="Write to this file instead of standard output."
+        ),
     ] = None,
 ) -> None:
-    """Write all customers as CSV. What a spreadsheet would take for a formula gets an apostrophe in
-    front, which an import takes away again."""
+    """Export all customers as CSV. Cells that a spreadsheet would take for formulas begin with an
+    apostrophe. An import removes it."""
     with opened():
         check_schema()
         if output is None:
             _export(sys.stdout)
             return
-        # With the mark by which spreadsheets know UTF-8.
+        # With a byte order mark, by which spreadsheets recognize UTF-8.
         with output.open("w", encoding="utf-8-sig", newline="") as file:
             _export(file)
 

@@ -1,4 +1,4 @@
-"""Customers as CSV, in and out: streamed, and safe to open in a spreadsheet."""
+"""Import and export of customers as CSV. Both are streamed. Exports are safe in spreadsheets."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from automart.core import csv_import
 from automart.core.batches import BATCH_SIZE
 from automart.core.csv_import import Columns, Line, escape_formula
 from automart.core.db import db, disable_idle_timeout, utcnow
-from automart.customers.folding import search_text
 from automart.customers.models import Customer
-from automart.customers.schemas import CustomerSchema
+from automart.customers.schemas import NewCustomer
+from automart.customers.search_text import search_text
 from automart.web.fields import rfc3339
 
 READ = ("first_name", "last_name", "email", "phone")
-TOLD = ("id", "created_at", "updated_at")
-"""Columns that are exported for information. An import leaves them alone."""
+INFORMATIVE = ("id", "created_at", "updated_at")
+"""Columns that are exported for information. An import ignores them."""
 EXPORTED = ("id", *READ, "created_at", "updated_at")
-COLUMNS = Columns(required=READ[:2], optional=READ[2:], ignored=TOLD)
+COLUMNS = Columns(required=READ[:2], optional=READ[2:], ignored=INFORMATIVE)
 
 
 def read(file: TextIO) -> Iterator[Line]:
-    """The customers of a CSV file that `text_of` opened. Raises `NotReadable`."""
-    schema = CustomerSchema()
+    """Yield the customers of a CSV file that `text_of` opened. Raises `NotReadable`."""
+    schema = NewCustomer()
     return csv_import.read_lines(
         file, COLUMNS, lambda cells: dict.fromkeys(READ) | schema.load(cells)
     )
 
 
 def add(lines: Iterable[Line]) -> int:
-    """Add the customers of `lines` in the present transaction. Answers how many."""
+    """Add the customers of `lines` in the current transaction. Return their number."""
     now = utcnow()
     rows = [
         {
@@ -52,15 +52,15 @@ def add(lines: Iterable[Line]) -> int:
 
 
 def write(file: TextIO) -> Iterator[int]:
-    """Write all customers as CSV, as they are at this moment. Counts them as it goes."""
+    """Write a snapshot of all customers as CSV. Yield the number of customers written so far."""
     writer = csv.writer(file, quoting=csv.QUOTE_ALL)
     writer.writerow(EXPORTED)
-    disable_idle_timeout()  # somebody may be turning pages
+    disable_idle_timeout()  # the output may be a pager
     columns = [getattr(Customer, name) for name in EXPORTED]
     rows = db.session.execute(
         select(*columns).order_by(Customer.id), execution_options={"yield_per": BATCH_SIZE}
     )
     for count, (ident, *cells, created_at, updated_at) in enumerate(rows, 1):
-        told = [escape_formula(cell or "") for cell in cells]
-        writer.writerow([ident, *told, rfc3339(created_at), rfc3339(updated_at)])
+        texts = [escape_formula(cell or "") for cell in cells]
+        writer.writerow([ident, *texts, rfc3339(created_at), rfc3339(updated_at)])
         yield count

@@ -1,4 +1,4 @@
-"""Customers, and the photo files that no customer has."""
+"""Customers, and photo files that belong to no customer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column, validates
 
 from automart.core.db import Model, Timestamped, utcnow
 from automart.core.db_types import BigId
-from automart.customers.folding import search_text
+from automart.customers.search_text import search_text
 from automart.web.fields import LONGEST_EMAIL
 
 LONGEST_NAME = 50
@@ -20,7 +20,7 @@ TOKEN_LENGTH = 2 * TOKEN_BYTES
 
 
 class Customer(Timestamped, Model):
-    """A person who buys or rents. `search_text` is kept in step by the row itself."""
+    """A person who buys or rents. `search_text` follows the fields that are searched."""
 
     __tablename__ = "customer"
     __table_args__ = (
@@ -42,7 +42,7 @@ class Customer(Timestamped, Model):
             postgresql_using="gin",
             info={"only_on": "postgresql"},
         ),
-        # The id of a deleted customer is never given to another, on SQLite either.
+        # SQLite, too, never uses the id of a deleted customer again.
         {"sqlite_autoincrement": True},
     )
     noun = "customer"
@@ -62,22 +62,22 @@ class Customer(Timestamped, Model):
     )
 
     @validates("first_name", "last_name", "email")
-    def _fold(self, changed: str, value: str | None) -> str | None:
-        found: dict[str, Any] = {
+    def _update_search_text(self, changed: str, value: str | None) -> str | None:
+        values: dict[str, Any] = {
             name: getattr(self, name) for name in ("first_name", "last_name", "email")
         }
-        found[changed] = value
+        values[changed] = value
         self.search_text = search_text(
-            found["first_name"] or "", found["last_name"] or "", found["email"]
+            values["first_name"] or "", values["last_name"] or "", values["email"]
         )
         return value
 
 
 class OrphanedPhoto(Model):
-    """A photo file that no customer has: on its way in, or, `is_doomed`, on its way out.
+    """A photo file that belongs to no customer: it is being uploaded, or is pending deletion.
 
-    The row is there before the file is, and goes after it: a file without a customer is found here,
-    and no list of all files is ever needed. Once doomed, no customer can be given it.
+    The row is written before the file and deleted after it. So files without a customer are found
+    without listing the storage. A file that is pending deletion cannot be attached any more.
     """
 
     __tablename__ = "loose_photo"
@@ -85,5 +85,9 @@ class OrphanedPhoto(Model):
     noun = "photo"
 
     token: Mapped[str] = mapped_column(String(TOKEN_LENGTH), primary_key=True)
-    is_doomed: Mapped[bool] = mapped_column(Boolean, default=False)
+    pending_deletion: Mapped[bool] = mapped_column(
+        "is_doomed",  # codespell:ignore
+        Boolean,
+        default=False,
+    )
     created_at: Mapped[datetime] = mapped_column(default=utcnow)

@@ -1,4 +1,4 @@
-"""How clients see customers."""
+"""Customers and uploads of photos, as the API takes and shows them."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate
 
 from automart.core.text import clean
-from automart.customers.models import LONGEST_NAME, LONGEST_PHONE, Customer
-from automart.customers.photos import LARGEST_UPLOAD
-from automart.web import PageQuery, Schema, absolute_url
+from automart.customers import models
+from automart.customers.models import LONGEST_NAME, LONGEST_PHONE
+from automart.customers.photos import MAX_UPLOAD_BYTES
+from automart.web import PageQuery, Resource, Schema, absolute_url, changes_of
 from automart.web.fields import LONGEST_EMAIL, EmailAddress, Text, UtcTime
 
-# A form has boundaries and headers around its file.
-LARGEST_FORM = LARGEST_UPLOAD + 100_000
-# Of these alone nothing can be seen: marks, spaces, controls. Not of what Python does not know yet
-# (Cn) or people have agreed on (Co): these may be the letters of a name.
+# The form adds boundaries and headers to the file.
+MAX_FORM_BYTES = MAX_UPLOAD_BYTES + 100_000
+# Categories of invisible characters: marks, spaces, controls. Unassigned (Cn) and private (Co)
+# characters are not among them, because they may be the letters of a name.
 _INVISIBLE = ("M", "Z", "Cc", "Cf", "Cs")
 
 
 class PersonName(Text):
-    """A name in any script; something of it can be seen."""
+    """A name in any script, with at least one visible character."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(max_length=LONGEST_NAME, **kwargs)
@@ -34,7 +35,7 @@ class PersonName(Text):
 
 
 class SearchText(fields.String):
-    """What to look for, cleaned as what it is looked for in. Blank, it is a part of everything."""
+    """The text to search for. It is normalized like the fields that are searched."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         try:
@@ -43,40 +44,40 @@ class SearchText(fields.String):
             raise ValidationError(str(error)) from None
 
 
-def photo_url(customer: Customer) -> str | None:
-    """The absolute URL of the customer's photo."""
+def photo_url(customer: models.Customer) -> str | None:
+    """Return the absolute URL of the customer's photo."""
     if customer.photo_token is None:
         return None
     return absolute_url("photos.photo", token=customer.photo_token)
 
 
-class CustomerSchema(Schema):
+class NewCustomer(Schema):
     """A person who buys or rents."""
 
-    id = fields.Integer(dump_only=True)
     first_name = PersonName(required=True)
     last_name = PersonName(required=True)
     email = EmailAddress(allow_none=True)
     phone = Text(allow_none=True, max_length=LONGEST_PHONE)
+
+
+CustomerChanges = changes_of(NewCustomer)
+
+
+class Customer(NewCustomer, Resource):
+    """A person who buys or rents."""
+
     photo_url = fields.Function(
         serialize=photo_url,
         metadata={
             "type": ["string", "null"],
             "format": "uri",
-            "description": "Where the photo can be loaded from without a token.",
+            "description": "Where the photo can be loaded without a token.",
         },
     )
-    created_by = fields.Integer(dump_only=True, allow_none=True)
-    updated_by = fields.Integer(dump_only=True, allow_none=True)
-    created_at = UtcTime(dump_only=True)
-    updated_at = UtcTime(dump_only=True)
-
-
-class CustomerChanges(Schema):
-    first_name = PersonName()
-    last_name = PersonName()
-    email = EmailAddress(allow_none=True)
-    phone = Text(allow_none=True, max_length=LONGEST_PHONE)
+    created_by = fields.Integer(allow_none=True)
+    updated_by = fields.Integer(allow_none=True)
+    created_at = UtcTime()
+    updated_at = UtcTime()
 
 
 class CustomerQuery(PageQuery):
@@ -84,7 +85,7 @@ class CustomerQuery(PageQuery):
         load_default=None,
         validate=validate.Length(max=LONGEST_EMAIL),
         metadata={
-            "description": "A part of the name or e-mail address, whatever the case and accents."
+            "description": "A part of the name or e-mail address. Case and accents do not matter."
         },
     )
 
@@ -92,6 +93,6 @@ class CustomerQuery(PageQuery):
 class PhotoUpload(Schema):
     """JPEG, PNG or WebP, at most 5,000,000 bytes and 40 megapixels."""
 
-    largest_body = LARGEST_FORM
+    largest_body = MAX_FORM_BYTES
 
     photo = fields.Raw(required=True, metadata={"type": "string", "format": "binary"})

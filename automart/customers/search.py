@@ -1,4 +1,4 @@
-"""Finding customers by parts of their names and addresses, in order of id."""
+"""Searching customers by a part of the name or e-mail address, in the order of their ids."""
 
 from __future__ import annotations
 
@@ -9,57 +9,59 @@ from sqlalchemy.dialects.postgresql import ARRAY, array
 from sqlalchemy.orm import aliased
 
 from automart.core.db import db
-from automart.customers.folding import unaccented
 from automart.customers.models import Customer
+from automart.customers.search_text import normalize
 
-# So many rows are looked through in less time than an index needs for a common query.
+# Reading this many rows takes less time than a common query takes with an index.
 NEAR = 2_000
 LONGEST_SHORT_PART = 2
 
 
 def find(query: str, last_id: int | None, count: int) -> Sequence[Customer]:
-    """The first `count` customers after `last_id` that `query` is a part of."""
-    folded = unaccented(query)
+    """Return the first `count` customers after `last_id` that contain `query`."""
+    part = normalize(query)
     after = last_id or 0
     if db.engine.dialect.name != "postgresql":
-        return _all(in_order(folded, after, count))
-    # A common query has its page among the next few rows, where by an index all of the many rows
-    # that it finds would be fetched and sorted. For a rare one it is the other way round. Left to
-    # itself, PostgreSQL guesses which it is, and a wrong guess costs a walk through the table.
-    found = _all(near(folded, after, count))
-    return found if len(found) == count else _all(by_index(folded, after, count))
+        return _all(in_order(part, after, count))
+    # A common query fills its page from the next few rows, while an index would fetch and sort all
+    # matches. For a rare query the index is better. PostgreSQL would have to guess, and a wrong
+    # guess costs a scan of the table.
+    customers = _all(near(part, after, count))
+    return customers if len(customers) == count else _all(by_index(part, after, count))
 
 
-def in_order(folded: str, after: int, count: int) -> Select[Customer]:
-    """Through the table until enough are found."""
-    rows = select(Customer).where(Customer.id > after, _has(folded))
+def in_order(part: str, after: int, count: int) -> Select[Customer]:
+    """Return a query that scans the table until enough rows match."""
+    rows = select(Customer).where(Customer.id > after, _contains(part))
     return rows.order_by(Customer.id).limit(count)
 
 
-def near(folded: str, after: int, count: int) -> Select[Customer]:
-    """Those among the next few rows."""
+def near(part: str, after: int, count: int) -> Select[Customer]:
+    """Return a query of the matches among the next few rows."""
     rows = select(Customer).where(Customer.id > after).order_by(Customer.id).limit(NEAR)
     row = aliased(Customer, rows.subquery())
-    matches = row.search_text.contains(folded, autoescape=True)
+    matches = row.search_text.contains(part, autoescape=True)
     return select(row).where(matches).order_by(row.id).limit(count)
 
 
-def by_index(folded: str, after: int, count: int) -> Select[Customer]:
-    """By the trigram index, or by that of short parts. The sum keeps PostgreSQL from going through
-    the table in the order of the primary key."""
-    is_short = 1 <= len(folded) <= LONGEST_SHORT_PART
-    matches = _has_short_part(folded) if is_short else _has(folded)
+def by_index(part: str, after: int, count: int) -> Select[Customer]:
+    """Return a query that uses the trigram index, or the index of short parts.
+
+    Sorting by a sum keeps PostgreSQL from scanning the table in the order of the primary key.
+    """
+    is_short = 1 <= len(part) <= LONGEST_SHORT_PART
+    matches = _contains_short_part(part) if is_short else _contains(part)
     rows = select(Customer).where(Customer.id > after, matches)
     return rows.order_by(Customer.id + 0).limit(count)
 
 
-def _has(folded: str) -> ColumnElement[bool]:
-    return Customer.search_text.contains(folded, autoescape=True)
+def _contains(part: str) -> ColumnElement[bool]:
+    return Customer.search_text.contains(part, autoescape=True)
 
 
-def _has_short_part(folded: str) -> ColumnElement[bool]:
+def _contains_short_part(part: str) -> ColumnElement[bool]:
     short_parts = func.short_parts(Customer.search_text, type_=ARRAY(Text))
-    return short_parts.contains(cast(array([folded]), ARRAY(Text)))
+    return short_parts.contains(cast(array([part]), ARRAY(Text)))
 
 
 def _all(statement: Select[Customer]) -> Sequence[Customer]:

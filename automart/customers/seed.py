@@ -1,4 +1,4 @@
-"""What an empty database begins with."""
+"""The sample customer of a new database."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from automart.customers.models import Customer
 
 
 def add_sample_customer() -> Customer | None:
-    """Add John Doe, as customer 1 of a new database, unless there is a customer already.
+    """Add John Doe to a database without customers, in the current transaction.
 
-    Call it in a transaction. Answers what was added.
+    Return the customer, None if there were others.
     """
     if db.session.scalar(select(exists().where(Customer.id.is_not(None)))):
         return None

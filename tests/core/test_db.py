@@ -139,7 +139,7 @@ class TestSlowWork:
         params=[
             lambda: hash_password("a quite long password"),
             lambda: verify_password("a quite long password", None),
-            lambda: photos.made_fit(io.BytesIO(b"no picture")),
+            lambda: photos.transcode(io.BytesIO(b"no picture")),
             lambda: current_storage().get("ab/cd.webp"),
             lambda: client.post("http://localhost", body=b"", headers={}, allow_private=True),
         ]

@@ -26,14 +26,14 @@ def die(*_: Any) -> NoReturn:
 
 def die_at(point: str) -> None:
     """Have this process die at one of the `POINTS` of an upload."""
-    put, give = Storage.put, photos.give
+    put, attach = Storage.put, photos.attach
 
     def put_and_die(*arguments: Any) -> None:
         put(*arguments)
         die()
 
-    def give_and_die(*arguments: Any) -> None:
-        give(*arguments)
+    def attach_and_die(*arguments: Any) -> None:
+        attach(*arguments)
         die()
 
     if point == "before the file":
@@ -41,7 +41,7 @@ def die_at(point: str) -> None:
     elif point == "after the file":
         Storage.put = put_and_die  # type: ignore[method-assign] # a fault is put in here
     elif point == "before the commit":
-        photos.give = give_and_die
+        photos.attach = attach_and_die
     elif point == "after the commit":
         Storage.delete = die  # type: ignore[method-assign] # a fault is put in here
     else:

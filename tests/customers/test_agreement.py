@@ -25,8 +25,8 @@ from hypothesis.stateful import (
 )
 
 from automart.core.db import db
-from automart.customers.folding import unaccented
 from automart.customers.models import OrphanedPhoto
+from automart.customers.search_text import normalize
 from tests.customers.pictures import files_in, jpeg, upload
 from tests.support.people import make_user, signed_in
 
@@ -174,7 +174,7 @@ class Requests(RuleBasedStateMachine):
     @rule(q=QUERIES)
     def find(self, q: str) -> None:
         assert self._list(q) == [
-            customer for customer in self.known.values() if _matches(customer, unaccented(q))
+            customer for customer in self.known.values() if _matches(customer, normalize(q))
         ]
 
     @invariant()
@@ -221,8 +221,8 @@ class Requests(RuleBasedStateMachine):
 
 
 def _matches(customer: dict[str, Any], folded: str) -> bool:
-    name = unaccented(f"{customer['first_name']} {customer['last_name']}")
-    return folded in name or folded in unaccented(customer["email"] or "")
+    name = normalize(f"{customer['first_name']} {customer['last_name']}")
+    return folded in name or folded in normalize(customer["email"] or "")
 
 
 def test_sequences_of_requests_agree_with_the_model(app: Flask, photos: Path) -> None:

@@ -130,7 +130,7 @@ O\tD'Arcy\t\t\t8"""
         assert [first for first, *_ in names()] == ["Ada", "Alan"]
 
     @pytest.mark.parametrize(
-        ("content", "told"),
+        ("content", "message"),
         [
             ("", "The file is empty."),
             ("first_name,last_name,nickname\nA,B,C\n", "unknown columns: 'nickname'"),
@@ -140,11 +140,11 @@ O\tD'Arcy\t\t\t8"""
         ],
     )
     def test_files_that_are_no_customers(
-        self, run: Run, tmp_path: Path, content: str | bytes, told: str
+        self, run: Run, tmp_path: Path, content: str | bytes, message: str
     ) -> None:
         result = run("import", written(tmp_path, content))
         assert result.exit_code == 1
-        assert told in result.stderr
+        assert message in result.stderr
         assert "Traceback" not in result.stderr
 
     def test_a_file_that_is_not_there(self, run: Run) -> None:

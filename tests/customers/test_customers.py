@@ -16,9 +16,9 @@ from sqlalchemy import delete
 
 from automart.accounts.models import User
 from automart.core.db import db, transaction
-from automart.customers import views
 from automart.customers.models import Customer
 from automart.customers.seed import add_sample_customer
+from automart.customers.views import customers as customer_views
 from tests.customers.pictures import files_in, jpeg, upload
 
 MEMBERS = {
@@ -175,7 +175,7 @@ class TestChanging:
             assert response.get_json()["errors"][0]["pointer"] == f"#/{next(iter(changes))}"
         assert as_user.get(url).get_json() == ada
 
-    def test_the_second_of_two_editors_is_told(
+    def test_the_second_of_two_editors_gets_412(
         self, as_user: FlaskClient, as_admin: FlaskClient, ada: dict[str, Any]
     ) -> None:
         url = f"/v1/customers/{ada['id']}"
@@ -228,7 +228,7 @@ class TestOthers:
         assert (answer["created_by"], answer["updated_by"]) == (None, None)
         assert answer["first_name"] == "Ada"
 
-    def test_who_is_deleted_while_writing_is_nobody(
+    def test_a_user_who_is_deleted_during_the_request_is_refused(
         self,
         make_user: Callable[..., User],
         signed_in: Callable[[User], FlaskClient],
@@ -249,7 +249,7 @@ class TestOthers:
             with transaction():
                 yield
 
-        monkeypatch.setattr(views, "transaction", transaction_too_late)
+        monkeypatch.setattr(customer_views, "transaction", transaction_too_late)
         values = {"first_name": "Grace", "last_name": "Hopper"}
         for answer in (
             clients[0].post("/v1/customers", json=values),

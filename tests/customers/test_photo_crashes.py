@@ -22,8 +22,9 @@ from automart.core.config import Settings
 from automart.core.db import db, transaction, utcnow
 from automart.core.errors import Unavailable
 from automart.core.storage import Storage
+from automart.customers.maintenance import delete_orphaned_photos
 from automart.customers.models import TOKEN_LENGTH, Customer, OrphanedPhoto
-from automart.customers.photos import GRACE, MOST_FAILURES, delete_loose, give, stored
+from automart.customers.photos import MAX_FAILURES, UPLOAD_TIME_LIMIT, attach, stored
 from jobs.housekeeping import all_tasks
 from tests.customers.killed_upload import POINTS
 from tests.customers.pictures import files_in, jpeg, upload
@@ -38,7 +39,7 @@ def let_grace_pass() -> None:
     """Make all loose photos older than an upload can take."""
     with transaction():
         for photo in db.session.query(OrphanedPhoto):
-            photo.created_at -= 2 * GRACE
+            photo.created_at -= 2 * UPLOAD_TIME_LIMIT
 
 
 def tokens() -> list[str]:
@@ -73,14 +74,14 @@ def test_a_process_that_is_killed_leaves_nothing(
     assert (after == before) == (point != "after the commit")
     assert client.get(after).status_code == 200
     if point != "after the commit":  # an upload that may still go on is left alone
-        assert delete_loose() == 0
+        assert delete_orphaned_photos() == 0
     let_grace_pass()
-    assert delete_loose() == 1
+    assert delete_orphaned_photos() == 1
     assert files_in(photos) == tokens()
     assert client.get(after).status_code == 200
     assert (before == after) or client.get(before).status_code == 404
     assert db.session.query(OrphanedPhoto).count() == 0
-    assert delete_loose() == 0
+    assert delete_orphaned_photos() == 0
 
 
 def test_what_a_killed_writer_left_half_written_goes_too(
@@ -92,7 +93,7 @@ def test_what_a_killed_writer_left_half_written_goes_too(
     (photos / "ab").mkdir(parents=True)
     (photos / "ab" / f"{token}.webp#1").write_bytes(b"RIFF")
     let_grace_pass()
-    assert delete_loose() == 1
+    assert delete_orphaned_photos() == 1
     assert files_in(photos) == []
 
 
@@ -102,9 +103,9 @@ def test_an_upload_that_took_too_long_is_refused(
     def upload_slowly() -> None:
         with stored(b"RIFF") as token:
             let_grace_pass()
-            assert delete_loose() == 1
+            assert delete_orphaned_photos() == 1
             with transaction():
-                give(db.session.get_one(Customer, ada["id"]), token)
+                attach(db.session.get_one(Customer, ada["id"]), token)
 
     with pytest.raises(Unavailable):
         upload_slowly()
@@ -118,7 +119,7 @@ def test_a_file_that_arrives_when_its_row_is_gone_goes_too(
 
     def put_late(storage: Storage, key: str, content: bytes) -> None:
         let_grace_pass()
-        assert delete_loose() == 1
+        assert delete_orphaned_photos() == 1
         put(storage, key, content)
         monkeypatch.setattr(Storage, "delete", out_of_order)
 
@@ -126,7 +127,7 @@ def test_a_file_that_arrives_when_its_row_is_gone_goes_too(
     assert upload(as_user, ada["id"], jpeg()).status_code == 503
     assert len(files_in(photos)) == 1
     monkeypatch.undo()
-    assert delete_loose() == 1
+    assert delete_orphaned_photos() == 1
     assert tokens() == files_in(photos) == []
 
 
@@ -138,7 +139,7 @@ def make_loose_files(photos: Path, *names: str) -> None:
     """Files that no customer has, under tokens that are this one letter."""
     with transaction():
         db.session.add_all(
-            OrphanedPhoto(token=name * TOKEN_LENGTH, is_doomed=True) for name in names
+            OrphanedPhoto(token=name * TOKEN_LENGTH, pending_deletion=True) for name in names
         )
     for name in names:
         (photos / (2 * name)).mkdir(parents=True)
@@ -150,8 +151,12 @@ def test_a_file_that_cannot_be_deleted_does_not_keep_the_others(app: Flask, phot
     stuck = "a" * TOKEN_LENGTH
     (photos / "aa" / f"{stuck}.webp").mkdir(parents=True)
     with transaction():
-        db.session.add(OrphanedPhoto(token=stuck, is_doomed=True, created_at=utcnow() - GRACE))
-    assert delete_loose() == 3
+        db.session.add(
+            OrphanedPhoto(
+                token=stuck, pending_deletion=True, created_at=utcnow() - UPLOAD_TIME_LIMIT
+            )
+        )
+    assert delete_orphaned_photos() == 3
     assert files_in(photos) == []
     assert [photo.token for photo in db.session.query(OrphanedPhoto)] == [stuck]
 
@@ -167,10 +172,10 @@ def test_storage_that_is_down_is_not_asked_for_each_file(
         out_of_order()
 
     monkeypatch.setattr(Storage, "delete", delete)
-    assert delete_loose() == 0
-    assert len(set(asked)) == len(asked) == MOST_FAILURES
+    assert delete_orphaned_photos() == 0
+    assert len(set(asked)) == len(asked) == MAX_FAILURES
     monkeypatch.undo()
-    assert delete_loose() == 6
+    assert delete_orphaned_photos() == 6
     assert files_in(photos) == []
 
 
@@ -178,15 +183,15 @@ def test_what_takes_longer_goes_in_several_rounds(
     app: Flask, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_loose_files(photos, "a", "b", "c")
-    monkeypatch.setattr("automart.customers.photos.DELETES_FOR", 0.0)
+    monkeypatch.setattr("automart.customers.photos.DELETING_SECONDS", 0.0)
     for left in (2, 1, 0):
-        assert delete_loose() == 1
+        assert delete_orphaned_photos() == 1
         assert len(files_in(photos)) == left
-    assert delete_loose() == 0
+    assert delete_orphaned_photos() == 0
 
 
 def test_housekeeping_does_it(settings: Settings) -> None:
-    assert delete_loose in [task.function for task in all_tasks(settings)]
+    assert delete_orphaned_photos in [task.function for task in all_tasks(settings)]
 
 
 def test_replacing_under_load(
@@ -243,11 +248,11 @@ def test_storage_that_is_down_is_a_503_and_loses_nothing(
             assert "below" not in response.text
         assert client.delete(f"/v1/customers/{ada['id']}/photo").status_code == 204
         assert db.session.query(OrphanedPhoto).count() == 2
-        assert delete_loose() == 0
+        assert delete_orphaned_photos() == 0
         db.session.remove()
         db.engine.dispose()
     elsewhere.extensions["redis"].close()
     let_grace_pass()
-    assert delete_loose() == 2
+    assert delete_orphaned_photos() == 2
     assert files_in(photos) == []
     assert db.session.query(OrphanedPhoto).count() == 0

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from automart.customers.photo_decoder import RefusedError, photo_of
-from automart.customers.photos import PROGRAM
+from automart.customers.photos import DECODER
 from tests.customers.pictures import (
     BLUE,
     RED,
@@ -258,7 +258,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 
 def test_where_less_is_allowed_already_that_stays() -> None:
-    program = [sys.executable, "-I", str(PROGRAM)]
+    program = [sys.executable, "-I", str(DECODER)]
     limited = [sys.executable, "-I", "-c", LIMITED, *program]
     done = subprocess.run(limited, input=jpeg(), capture_output=True)
     assert (done.returncode, done.stderr) == (0, b"")
@@ -275,7 +275,7 @@ print(done.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 
 def _peak_megabytes(upload: bytes) -> float:
     """The most memory that the program ever had for `upload`."""
-    command = [sys.executable, "-I", "-c", LAUNCHER, sys.executable, "-I", str(PROGRAM)]
-    told = subprocess.run(command, input=upload, capture_output=True, check=True).stdout.split()
-    assert told[0] in (b"0", b"3")
-    return int(told[1]) / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+    command = [sys.executable, "-I", "-c", LAUNCHER, sys.executable, "-I", str(DECODER)]
+    printed = subprocess.run(command, input=upload, capture_output=True, check=True).stdout.split()
+    assert printed[0] in (b"0", b"3")
+    return int(printed[1]) / (1 << 20 if sys.platform == "darwin" else 1 << 10)

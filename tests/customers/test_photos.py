@@ -17,7 +17,7 @@ from automart.core.db import db
 from automart.core.errors import Unavailable
 from automart.customers import photos as making
 from automart.customers.models import Customer, OrphanedPhoto
-from automart.customers.photos import LARGEST_UPLOAD
+from automart.customers.photos import MAX_UPLOAD_BYTES
 from tests.customers.pictures import (
     RED,
     encoded,
@@ -53,7 +53,7 @@ class TestWhatIsTaken:
 
     def test_five_million_bytes(self, as_user: FlaskClient, ada: dict[str, Any]) -> None:
         content = jpeg()
-        put(as_user, ada, content + bytes(LARGEST_UPLOAD - len(content)))
+        put(as_user, ada, content + bytes(MAX_UPLOAD_BYTES - len(content)))
 
 
 REFUSED: dict[str, tuple[int, bytes]] = {
@@ -61,13 +61,13 @@ REFUSED: dict[str, tuple[int, bytes]] = {
     "a text": (415, b"I am no picture."),
     "a file cut in the middle": (422, jpeg()[:1500]),
     "a bomb": (422, hollow_png(8001, 5000)),
-    "one byte too many": (413, jpeg() + bytes(LARGEST_UPLOAD + 1 - len(jpeg()))),
-    "far too many bytes": (413, bytes(LARGEST_UPLOAD + 1_000_000)),
+    "one byte too many": (413, jpeg() + bytes(MAX_UPLOAD_BYTES + 1 - len(jpeg()))),
+    "far too many bytes": (413, bytes(MAX_UPLOAD_BYTES + 1_000_000)),
 }
 
 
 class TestWhatIsRefused:
-    def test_it_is_told_clearly_and_leaves_nothing(
+    def test_the_refusal_is_clear_and_leaves_nothing(
         self, as_user: FlaskClient, ada: dict[str, Any], photos: Path
     ) -> None:
         url = put(as_user, ada, jpeg())
@@ -139,22 +139,22 @@ class TestWhatIsRefused:
     ) -> None:
         program = tmp_path / "program.py"
         program.write_text(mistake)
-        monkeypatch.setattr("automart.customers.photos.PROGRAM", program)
+        monkeypatch.setattr("automart.customers.photos.DECODER", program)
         response = upload(as_user, ada["id"], jpeg())
         assert response.status_code == 503
         assert int(response.headers["Retry-After"]) > 0
-        assert "photo_program_failed" in caplog.text
+        assert "photo_decoder_failed" in caplog.text
 
     def test_a_host_that_is_too_busy_to_decode_is_not_the_photos_fault(
         self, as_user: FlaskClient, ada: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(making, "DECODED_WITHIN", 0)
+        monkeypatch.setattr(making, "DECODING_SECONDS", 0)
         response = upload(as_user, ada["id"], jpeg())
         assert response.status_code == 503
         assert int(response.headers["Retry-After"]) > 0
         assert upload(as_user, ada["id"], b"").status_code == 422
 
-    @pytest.mark.parametrize("taken", ["_line", "_program"])
+    @pytest.mark.parametrize("taken", ["_uploads", "_decoder"])
     def test_an_upload_is_not_in_memory_before_its_turn(
         self, app: Flask, monkeypatch: pytest.MonkeyPatch, taken: str
     ) -> None:
@@ -162,12 +162,12 @@ class TestWhatIsRefused:
             def read(self, *_: Any) -> NoReturn:
                 raise AssertionError("It is read.")
 
-        monkeypatch.setattr(making, "_line", BoundedSemaphore(1))
-        monkeypatch.setattr(making, "A_PLACE_WITHIN", 0)
+        monkeypatch.setattr(making, "_uploads", BoundedSemaphore(1))
+        monkeypatch.setattr(making, "WAITING_SECONDS", 0)
         with getattr(making, taken), pytest.raises(Unavailable) as refused:
-            making.made_fit(Upload(jpeg()))
+            making.transcode(Upload(jpeg()))
         assert int(refused.value.headers["Retry-After"]) > 0
-        assert making.made_fit(BytesIO(jpeg())).startswith(b"RIFF")
+        assert making.transcode(BytesIO(jpeg())).startswith(b"RIFF")
 
 
 class TestDelivery:
@@ -240,7 +240,7 @@ class TestDelivery:
         assert client.get(url).status_code == 404
         put(as_user, ada, jpeg())
 
-    def test_the_log_does_not_tell_the_url(
+    def test_the_log_does_not_contain_the_url(
         self,
         as_user: FlaskClient,
         client: FlaskClient,

@@ -43,8 +43,8 @@ def s3() -> Iterator[str]:
         text=True,
     ) as server:
         assert server.stdout is not None
-        told = next(line for line in server.stdout if line.startswith("port "))
-        url = f"http://127.0.0.1:{told.split()[1]}"
+        line = next(text for text in server.stdout if text.startswith("port "))
+        url = f"http://127.0.0.1:{line.split()[1]}"
         with urlopen(Request(f"{url}/photos", method="PUT")) as response:  # noqa: S310 - our own
             assert response.status == 200
         yield url

@@ -1,0 +1,67 @@
+"""The rules of customers: who created and last changed them, and what becomes of their photos."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import select
+
+from automart.accounts.models import User
+from automart.core.db import db, lock_or_404
+from automart.core.errors import NotFound, Unauthenticated
+from automart.customers import photos
+from automart.customers.models import Customer
+from automart.web import current_caller
+
+
+def create_customer(values: Mapping[str, Any]) -> Customer:
+    """Add a customer, created by the caller."""
+    user_id = _keep_user()
+    customer = Customer(**values, created_by=user_id, updated_by=user_id)
+    db.session.add(customer)
+    return customer
+
+
+def lock_customer(customer_id: int) -> Customer:
+    """Return a customer, freshly read and locked. Raises `NotFound`."""
+    return lock_or_404(Customer, customer_id)
+
+
+def update_customer(customer: Customer, changes: Mapping[str, Any]) -> None:
+    """Update a locked customer. The caller has changed it if any value differs."""
+    customer.update(changes)
+    if db.session.is_modified(customer):
+        customer.updated_by = _keep_user()
+
+
+def delete_customer(customer: Customer) -> None:
+    """Delete a locked customer and the photo."""
+    photos.detach(customer)
+    db.session.delete(customer)
+
+
+def set_photo(customer: Customer, token: str) -> None:
+    """Give a locked customer the stored photo with this token. Raises `Unavailable`."""
+    photos.attach(customer, token)
+    customer.updated_by = _keep_user()
+
+
+def delete_photo(customer: Customer) -> None:
+    """Delete the photo of a locked customer. Raises `NotFound` if there is none."""
+    if customer.photo_token is None:
+        raise NotFound(f"Customer {customer.id} has no photo.")
+    photos.detach(customer)
+    customer.updated_by = _keep_user()
+
+
+def _keep_user() -> int | None:
+    """Return the id of the calling user, who cannot be deleted until the transaction ends.
+
+    Raises `Unauthenticated` if the user has been deleted since the request began.
+    """
+    user_id = current_caller().user_id
+    user = select(User.id).where(User.id == user_id)
+    if db.session.scalar(user.with_for_update(read=True, key_share=True)) is None:
+        raise Unauthenticated("The user has been deleted.", error="invalid_token")
+    return user_id

@@ -1,0 +1,37 @@
+"""The photos of customers, which need no token: their URLs cannot be guessed."""
+
+from __future__ import annotations
+
+from flask import Response, g, request
+
+from automart.customers import photos
+from automart.customers.models import TOKEN_LENGTH
+from automart.web import Blueprint, public
+
+photo_blp = Blueprint("photos", __name__, url_prefix="/v1/photos", description="Photos")
+
+WEBP = "image/webp"
+PHOTO_HEADERS = {
+    "Content-Disposition": 'inline; filename="photo.webp"',
+    "Cache-Control": "public, max-age=31536000, immutable",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+@photo_blp.route(f"/<string(length={TOKEN_LENGTH}):token>")
+@public
+@photo_blp.response(200, {"type": "string", "format": "binary"}, content_type=WEBP)
+def photo(token: str) -> Response:
+    """Get a photo. Its URL is the `photo_url` of a customer, and works as long as it is."""
+    response = Response(photos.read(token), mimetype=WEBP, headers=PHOTO_HEADERS)
+    response.set_etag(token)
+    response.make_conditional(request)
+    return response
+
+
+@photo_blp.before_request
+def keep_out_of_the_log() -> None:
+    """Hide the token from the log: with the path of a photo, anyone can see it."""
+    g.logged_path = f"{photo_blp.url_prefix}/…"
