@@ -24,7 +24,7 @@ from sqlalchemy.engine import Connection
 from automart import create_app
 from automart.core.config import Settings
 from automart.core.db import db
-from automart.inventory import service
+from automart.inventory.availability import available_cars
 from automart.inventory.models import Booking, BookingStatus, Car, CarStatus
 from tests.support import postgresql
 
@@ -126,7 +126,7 @@ def costs(database_url: str, instance: Path, cars: int) -> Costs:
         stored = db.session.scalar(select(func.count(Booking.id)))
         if stored != cars * BOOKINGS_OF_A_CAR:
             raise SystemExit(f"There are {stored} bookings, and not as many as there should be.")
-        ours = service.available_cars(START, END)
+        ours = available_cars(START, END)
         found = ids_of(ours)
         cost = median_of(lambda: first_page(ours))
         drop_indexes()

@@ -1,4 +1,4 @@
-"""`automart cars`: CSV in."""
+"""`automart cars`: import as CSV."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from automart.cli.application import check_schema, opened
 from automart.cli.csv_imports import FileArgument, Importer, KeepGood, import_file
 from automart.inventory.csv import add_cars, read_cars
 
-cars_app = typer.Typer(help="Cars, as CSV in.", no_args_is_help=True)
+cars_app = typer.Typer(help="Import cars as CSV.", no_args_is_help=True)
 
 
 @cars_app.callback()
 def cars() -> None:
-    """Cars, as CSV in."""
+    """Import cars as CSV."""
 
 
 @cars_app.command("import")
 def import_cars(file: FileArgument, keep_good: KeepGood = False) -> None:
-    """Add the cars of a CSV file in UTF-8, whose first line names its columns: brand, model, year,
-    color, daily_price, vin, dealer_id, and if you like status.
+    """Import the cars of a CSV file in UTF-8. Its first line names the columns: brand, model, year,
+    color, daily_price, vin, dealer_id, and optionally status.
 
-    A line that is refused is told with its number and the reason. Then nothing at all is imported,
-    unless you say --keep-good.
+    Refused lines are printed with their numbers and reasons. If there are any, nothing is imported,
+    unless --keep-good is given.
 
-    Exit status: 0 all are imported · 1 nothing is · 2 wrong usage · 3 some lines were refused.
+    Exit status: 0 all imported · 1 nothing imported · 2 wrong usage · 3 some lines were refused.
     """
     with opened():
         check_schema()

@@ -32,7 +32,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, regi
 
 from automart.core.db_engine import one_writer_at_a_time
 from automart.core.db_types import UtcDateTime
-from automart.core.errors import NotFound
+from automart.core.errors import Invalid, NotFound
 
 log = structlog.get_logger(__name__)
 
@@ -123,6 +123,22 @@ def lock_or_404(model: type[ModelT], ident: Any, *, before_delete: bool = False)
     row: ModelT | None = db.session.scalar(statement)
     if row is None:
         raise NotFound(f"There is no {model.noun} {ident}.")
+    return row
+
+
+def get_referenced(model: type[ModelT], field: str, ident: int) -> ModelT:
+    """Return the row that `field` of a body refers to, freshly read. Raises `Invalid`.
+
+    The row cannot be deleted until the transaction ends.
+    """
+    row = db.session.get(
+        model,
+        ident,
+        populate_existing=True,
+        with_for_update={"read": True, "key_share": True, "of": model},
+    )
+    if row is None:
+        raise Invalid.field(field, f"There is no {model.noun} {ident}.")
     return row
 
 

@@ -1,1 +1,1 @@
-"""Dealers, their cars, and who has booked which car for when."""
+"""Dealers, their cars, and the bookings of cars."""

@@ -1,4 +1,4 @@
-"""When a car is busy and when it is free; its bookings as an iCalendar object (RFC 5545)."""
+"""When a car is booked and when it is free; its bookings as an iCalendar object (RFC 5545)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from icalendar import Calendar, Event
+import icalendar
 from sqlalchemy import select
 
 from automart.core.db import db
+from automart.inventory.availability import IS_CONFIRMED, bookings_within, check_query_range
 from automart.inventory.models import DAY, Booking, Car
-from automart.inventory.service import IS_CONFIRMED, check_query_order
 
 PRODUCT = "-//Automart//Cars//EN"
 DEFAULT_SPAN = 365 * DAY
@@ -19,23 +19,22 @@ SECOND = timedelta(seconds=1)
 
 
 def bookings_of(
-    car: Car, start: datetime, end: datetime, *, cancelled_too: bool = False
+    car: Car, start: datetime, end: datetime, *, include_cancelled: bool = False
 ) -> Sequence[Booking]:
-    """The confirmed bookings of a car that overlap the range, in their order."""
-    check_query_order(start, end, end_parameter="to")
-    within = (
-        select(Booking)
-        .where(Booking.car_id == car.id)
-        .where(Booking.start_datetime < end, Booking.end_datetime > start)
-        .order_by(Booking.start_datetime, Booking.id)
-    )
-    if not cancelled_too:
-        within = within.where(IS_CONFIRMED)
-    return db.session.scalars(within).all()
+    """Return the bookings of a car that overlap the range, ordered by their start.
+
+    Raises `Invalid` if the range does not end after it starts.
+    """
+    check_query_range(start, end, end_parameter="to")
+    of_car = select(Booking).where(Booking.car_id == car.id)
+    if not include_cancelled:
+        of_car = of_car.where(IS_CONFIRMED)
+    within = bookings_within(of_car, start, end)
+    return db.session.scalars(within.order_by(Booking.start_datetime, Booking.id)).all()
 
 
 def busy_and_free(bookings: Sequence[Booking], start: datetime, end: datetime) -> dict[str, Any]:
-    """The range in parts: each is of one booking or free, and together they are all of it."""
+    """Return the range divided into `busy` parts, one for each booking, and `free` parts."""
     busy = [
         {
             "start": max(booking.start_datetime, start),
@@ -44,13 +43,15 @@ def busy_and_free(bookings: Sequence[Booking], start: datetime, end: datetime) -
         }
         for booking in bookings
     ]
-    return {"busy": busy, "free": list(_between(busy, start, end))}
+    return {"busy": busy, "free": list(_gaps(busy, start, end))}
 
 
 def as_icalendar(car: Car, bookings: Sequence[Booking]) -> bytes:
-    """The bookings as events. Imported again, each updates itself; for that, cancelled ones are
-    told too."""
-    calendar = Calendar()
+    """Return an iCalendar object with an event for each booking.
+
+    A program that imports the object again updates the events that it has.
+    """
+    calendar = icalendar.Calendar()
     calendar.add("prodid", PRODUCT)
     calendar.add("version", "2.0")
     calendar.add("name", f"{car.brand} {car.model} {car.vin}")
@@ -59,34 +60,34 @@ def as_icalendar(car: Car, bookings: Sequence[Booking]) -> bytes:
     return bytes(calendar.to_ical())
 
 
-def _between(
+def _gaps(
     busy: Sequence[dict[str, Any]], start: datetime, end: datetime
 ) -> Iterator[dict[str, datetime]]:
-    for each in busy:
-        if start < each["start"]:
-            yield {"start": start, "end": each["start"]}
-        start = each["end"]
+    for part in busy:
+        if start < part["start"]:
+            yield {"start": start, "end": part["start"]}
+        start = part["end"]
     if start < end:
         yield {"start": start, "end": end}
 
 
-def _event(car: Car, booking: Booking) -> Event:
-    event = Event()
+def _event(car: Car, booking: Booking) -> icalendar.Event:
+    event = icalendar.Event()
     event.add("uid", booking.uid.urn)
     event.add("sequence", booking.revision)
-    # Of an object that is no invitation, this is when it was last changed (§3.8.7.2).
+    # In an object without METHOD, DTSTAMP is the time of the last change (§3.8.7.2).
     event.add("dtstamp", booking.updated_at)
     event.add("last-modified", booking.updated_at)
     event.add("created", booking.created_at)
-    # iCalendar knows whole seconds; what is busy for a part of one is busy.
+    # iCalendar has whole seconds. A second that is booked in part counts as booked.
     event.add("dtstart", booking.start_datetime.replace(microsecond=0))
-    event.add("dtend", _next_second(booking.end_datetime))
+    event.add("dtend", _round_up(booking.end_datetime))
     event.add("summary", f"{car.brand} {car.model}: {booking.customer_name}")
     event.add("status", "CANCELLED" if booking.is_cancelled else "CONFIRMED")
     event.add("transp", "TRANSPARENT" if booking.is_cancelled else "OPAQUE")
     return event
 
 
-def _next_second(instant: datetime) -> datetime:
+def _round_up(instant: datetime) -> datetime:
     whole = instant.replace(microsecond=0)
     return whole if whole == instant else whole + SECOND

@@ -1,4 +1,4 @@
-"""Fields of what is sold and rented: amounts of money, VINs, and instants that databases hold."""
+"""Fields for amounts of money, VINs, and times that the database can store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from marshmallow import ValidationError, fields
 from automart.inventory.models import PRICE_LIMIT
 from automart.web.fields import Text, UtcTime
 
-# A day within what Python can hold: a database may answer in any offset.
+# One day less than Python's range: the driver may return a time with any offset.
 FIRST_INSTANT = datetime.min.replace(tzinfo=UTC) + timedelta(days=1)
 LAST_INSTANT = datetime.max.replace(tzinfo=UTC) - timedelta(days=1)
 
@@ -22,8 +22,8 @@ _VIN_PATTERN = rf"^[A-HJ-NPR-Za-hj-npr-z0-9]{{{VIN_LENGTH}}}$"
 _VIN = re.compile(_VIN_PATTERN, re.ASCII)
 _VIN_METADATA = {
     "pattern": _VIN_PATTERN,
-    "description": "ISO 3779, in any case; with a right check digit (the ninth character) where"
-    " the first is 1 to 5.",
+    "description": "ISO 3779, in any case. If the first character is 1 to 5, the ninth must be the"
+    " right check digit.",
 }
 _VIN_VALUES = dict(zip("ABCDEFGHJKLMNPRSTUVWXYZ", "12345678123457923456789", strict=True))
 _VIN_WEIGHTS = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
@@ -35,7 +35,7 @@ _AMOUNT = re.compile(r"\d{1,20}(\.\d{1,2})?", re.ASCII)
 class Money(fields.Decimal):
     """An amount of money: a JSON number with at most two decimals, and a `Decimal` in Python.
 
-    Below `PRICE_LIMIT`, and for what follows from it, a float tells every cent exactly.
+    A float is exact to the cent for prices below `PRICE_LIMIT` and for totals of them.
     """
 
     def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Decimal:
@@ -43,7 +43,7 @@ class Money(fields.Decimal):
             raise ValidationError("Not a valid number.")
         if isinstance(value, float) and not math.isfinite(value):
             raise ValidationError("Not a valid number.")
-        # The shortest decimal that is this float is what was written.
+        # `repr` returns the shortest decimal for this float, which is what the client wrote.
         amount = Decimal(value) if isinstance(value, int) else Decimal(repr(value))
         if amount != 0 and amount.normalize().as_tuple().exponent < -2:  # type: ignore[operator] # finite
             raise ValidationError("Must have at most two decimals.")
@@ -54,7 +54,7 @@ class Money(fields.Decimal):
 
 
 class Price(Money):
-    """What something costs a day: above 0."""
+    """A price above 0."""
 
     def __init__(self, **kwargs: Any) -> None:
         limits = {"exclusiveMinimum": 0, "exclusiveMaximum": PRICE_LIMIT}
@@ -72,9 +72,9 @@ class QueryPrice(Price):
 
 
 class Vin(Text):
-    """A vehicle identification number (ISO 3779), in capitals.
+    """A vehicle identification number (ISO 3779), converted to capitals.
 
-    North American ones, which begin with 1 to 5, must have a right check digit (49 CFR 565.15).
+    In North America (the first character is 1 to 5) the check digit must be right (49 CFR 565.15).
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -91,7 +91,7 @@ class Vin(Text):
 
 
 class Instant(UtcTime):
-    """A time that every database holds, whichever offset it tells it in."""
+    """A time that every database can store and return."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> datetime:
         instant = super()._deserialize(value, *args, **kwargs)
@@ -106,7 +106,7 @@ def _in_range(price: Decimal) -> None:
 
 
 def check_digit(vin: str) -> str:
-    """The check digit of a VIN in capitals, whatever stands in its place."""
+    """Return the right check digit for a VIN in capitals. The ninth character does not matter."""
     values = (int(_VIN_VALUES.get(character, character)) for character in vin)
     remainder = sum(v * w for v, w in zip(values, _VIN_WEIGHTS, strict=True)) % 11
     return "X" if remainder == 10 else str(remainder)

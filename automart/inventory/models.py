@@ -1,7 +1,7 @@
-"""Dealers, cars and bookings, and the rules that a single row can check.
+"""Tables of dealers, cars and bookings.
 
-That two confirmed bookings of a car never overlap is kept by the database itself (an exclusion
-constraint on PostgreSQL, triggers on SQLite; see the migration), whoever writes to it.
+The database itself rejects confirmed bookings of a car that overlap (an exclusion constraint on
+PostgreSQL, triggers on SQLite; see the migration).
 """
 
 from __future__ import annotations
@@ -31,20 +31,22 @@ from automart.web.fields import LONGEST_EMAIL
 LONGEST_TEXT = 200
 FIRST_YEAR = 1901
 PRICE_LIMIT = 10_000_000
-"""Prices are below it, so that no total is beyond what a JSON number tells to the cent."""
+"""Prices are less than this, so that JSON numbers are exact for every total."""
 DAY = timedelta(days=1)
+
+# SQLite would otherwise give the id of a deleted row to a new one.
+_IDS_ARE_NOT_REUSED = {"sqlite_autoincrement": True}
 
 _CONFIRMED = text("status = 'confirmed'")
 
 
 class Dealer(Model):
-    """A place that has cars."""
+    """A dealer, who has cars."""
 
     __tablename__ = "dealer"
     __table_args__ = (
         CheckConstraint("name <> ''", name="name"),
-        # The id of a deleted one is never given to another, on SQLite either.
-        {"sqlite_autoincrement": True},
+        _IDS_ARE_NOT_REUSED,
     )
     noun = "dealer"
 
@@ -59,7 +61,10 @@ class CarStatus(enum.StrEnum):
 
 
 class Car(Model):
-    """A car of a dealer. Its make stands in the catalogue; the model's name is kept as it was."""
+    """A car of a dealer. It refers to a make of the catalogue, but keeps the name of its model.
+
+    Filters compare `model_folded`.
+    """
 
     __tablename__ = "car"
     __table_args__ = (
@@ -78,7 +83,7 @@ class Car(Model):
         Index(None, "dealer_id", "id"),
         Index(None, "status", "id"),
         Index(None, "daily_price"),
-        {"sqlite_autoincrement": True},
+        _IDS_ARE_NOT_REUSED,
     )
     noun = "car"
 
@@ -94,7 +99,7 @@ class Car(Model):
         enum_column(CarStatus, name="status"), default=CarStatus.AVAILABLE
     )
     dealer_id: Mapped[int] = mapped_column(ForeignKey("dealer.id", ondelete="RESTRICT"))
-    # Null only of what the release before these columns adds while both run.
+    # Null only if the release before these columns adds a row while both releases run.
     created_at: Mapped[datetime] = mapped_column(default=utcnow, nullable=True, sort_order=1)
     updated_at: Mapped[datetime] = mapped_column(
         default=time_of_creation, onupdate=utcnow, nullable=True, sort_order=2
@@ -118,10 +123,11 @@ class BookingStatus(enum.StrEnum):
 
 
 class Booking(Timestamped, Model):
-    """A car for a customer, from `start_datetime` up to and without `end_datetime`.
+    """A car for a customer, from `start_datetime` up to but not including `end_datetime`.
 
-    `daily_price` is the car's, as it was at booking. `car_id` and `customer_id` are null once the
-    car or the customer is gone. `uid` and `revision` are the booking's in calendars (RFC 5545).
+    `daily_price` is the price of the car at the time of booking. `car_id` and `customer_id` become
+    null when the car or the customer is deleted. `uid` and `revision` identify the booking and its
+    version in calendars (RFC 5545).
     """
 
     __tablename__ = "booking"
@@ -129,7 +135,7 @@ class Booking(Timestamped, Model):
         CheckConstraint("start_datetime < end_datetime", name="period"),
         CheckConstraint("daily_price > 0", name="daily_price"),
         CheckConstraint("total_price > 0", name="total_price"),
-        # The confirmed bookings of a car in their order: what is free is read from it.
+        # For `availability`: the confirmed bookings of a car, ordered by time.
         Index(
             "ix_booking_confirmed",
             "car_id",
@@ -144,10 +150,8 @@ class Booking(Timestamped, Model):
         Index(None, "status", "id"),
         Index(None, "start_datetime"),
         Index(None, "end_datetime"),
-        {
-            "sqlite_autoincrement": True,
-            "info": {"triggers": {"no_double_booking": "The car is booked within these dates."}},
-        },
+        _IDS_ARE_NOT_REUSED
+        | {"info": {"triggers": {"no_double_booking": "The car is booked within these dates."}}},
     )
     noun = "booking"
 
@@ -177,10 +181,13 @@ class Booking(Timestamped, Model):
         return self.status is BookingStatus.CANCELLED
 
     def set_price(self) -> None:
-        """Charge the price as it was at booking for every started 24 hours."""
+        """Charge `daily_price` for each started period of 24 hours."""
         self.total_price = self.daily_price * started_days(self.start_datetime, self.end_datetime)
 
 
 def started_days(start: datetime, end: datetime) -> int:
-    """How many times 24 hours have begun from `start` up to `end`, whatever clocks show."""
+    """Return the number of 24-hour periods that start between `start` and `end`.
+
+    A day of a clock change counts like any other: as 24 hours.
+    """
     return -((start - end) // DAY)

@@ -1,4 +1,4 @@
-"""How clients see dealers, cars and bookings."""
+"""Dealers, cars, bookings and calendars, as the API takes and shows them."""
 
 from __future__ import annotations
 
@@ -7,56 +7,47 @@ from marshmallow import ValidationError, fields, validate
 from automart.catalogue.models import LONGEST_NAME
 from automart.core.db import utcnow
 from automart.inventory.fields import Instant, Money, Price, QueryPrice, Vin
-from automart.inventory.models import (
-    FIRST_YEAR,
-    LONGEST_TEXT,
-    BookingStatus,
-    CarStatus,
-)
-from automart.web import PageQuery, Query, Schema
+from automart.inventory.models import FIRST_YEAR, LONGEST_TEXT, BookingStatus, CarStatus
+from automart.web import Output, PageQuery, Query, Resource, Schema, changes_of
 from automart.web.fields import EmailAddress, Id, QueryId, QueryInteger, QueryText, Text, UtcTime
 
 LAST_YEAR = 9999
 
 
-def not_after_next_year(year: int) -> None:
-    """Refuse cars of a year that is further away than makers announce."""
+def _check_year(year: int) -> None:
+    # Manufacturers announce the models of the next year, but not of later ones.
     next_year = utcnow().year + 1
     if year > next_year:
         raise ValidationError(f"Must not be after {next_year}.")
 
 
-def whole_name() -> QueryText:
+def _name_filter() -> QueryText:
     return QueryText(load_default=None, metadata={"description": "The whole name, in any case."})
 
 
-class DealerSchema(Schema):
-    """A place that has cars."""
+class NewDealer(Schema):
+    """A dealer, who has cars."""
 
-    id = fields.Integer(dump_only=True)
     name = Text(required=True, max_length=LONGEST_TEXT)
     location = Text(required=True, max_length=LONGEST_TEXT)
 
 
-class DealerChanges(DealerSchema):
-    """To be used `partial`."""
+DealerChanges = changes_of(NewDealer)
 
 
-class DealerQuery(PageQuery):
-    """All dealers."""
+class Dealer(NewDealer, Resource):
+    """A dealer, who has cars."""
 
 
-class CarSchema(Schema):
-    """A car of a dealer. Brand and model are found in the catalogue whatever the case, and told as
-    the catalogue spells them."""
+class NewCar(Schema):
+    """A car of a dealer. Brand and model are looked up in the catalogue; case does not matter."""
 
-    id = fields.Integer(dump_only=True)
     brand = Text(required=True, max_length=LONGEST_NAME)
     model = Text(required=True, max_length=LONGEST_NAME)
     year = fields.Integer(
         required=True,
         strict=True,
-        validate=[validate.Range(min=FIRST_YEAR), not_after_next_year],
+        validate=[validate.Range(min=FIRST_YEAR), _check_year],
         metadata={"description": "Next year at the latest."},
     )
     color = Text(required=True, max_length=LONGEST_TEXT)
@@ -64,31 +55,33 @@ class CarSchema(Schema):
     vin = Vin(required=True)
     status = fields.Enum(CarStatus, by_value=True, load_default=CarStatus.AVAILABLE)
     dealer_id = Id(required=True)
-    created_at = UtcTime(dump_only=True)
-    updated_at = UtcTime(dump_only=True)
 
 
-class CarChanges(CarSchema):
-    """To be used `partial`."""
+CarChanges = changes_of(NewCar)
 
-    status = fields.Enum(CarStatus, by_value=True)
+
+class Car(NewCar, Resource):
+    """A car of a dealer. Brand and model are spelled as in the catalogue."""
+
+    created_at = UtcTime()
+    updated_at = UtcTime()
 
 
 class CarQuery(PageQuery):
-    brand = whole_name()
-    model = whole_name()
+    brand = _name_filter()
+    model = _name_filter()
     year = QueryInteger(load_default=None, validate=validate.Range(min=1, max=LAST_YEAR))
     dealer_id = QueryId(load_default=None)
     status = fields.Enum(CarStatus, by_value=True, load_default=None)
 
 
-class BookingValues(Schema):
-    """What is booked, by whom. Name and e-mail are required without `customer_id`."""
+class NewBooking(Schema):
+    """A booking of a car. Name and e-mail are required unless there is a `customer_id`."""
 
     car_id = Id(required=True)
     customer_id = Id(
         allow_none=True,
-        metadata={"description": "Whose name and e-mail are filled in, unless they are sent."},
+        metadata={"description": "Name and e-mail are this customer's unless they are sent."},
     )
     customer_name = Text(max_length=LONGEST_TEXT)
     customer_email = EmailAddress()
@@ -96,35 +89,32 @@ class BookingValues(Schema):
     end_datetime = Instant(required=True, metadata={"description": "After the start."})
 
 
-class BookingChanges(BookingValues):
-    """To be used `partial`."""
+BookingChanges = changes_of(NewBooking)
 
 
-class BookingSchema(Schema):
-    """A car for a customer, from `start_datetime` up to and without `end_datetime`."""
+class Booking(Resource):
+    """A car for a customer, from `start_datetime` up to but not including `end_datetime`."""
 
-    id = fields.Integer(required=True)
     car_id = fields.Integer(
-        required=True, allow_none=True, metadata={"description": "Null once the car is deleted."}
+        allow_none=True, metadata={"description": "Null if the car was deleted."}
     )
     customer_id = fields.Integer(
-        required=True,
-        allow_none=True,
-        metadata={"description": "Null once the customer is deleted."},
+        allow_none=True, metadata={"description": "Null without a customer, or if it was deleted."}
     )
-    customer_name = fields.String(required=True)
+    customer_name = fields.String()
     customer_email = fields.String(
-        required=True, allow_none=True, metadata={"description": "Null if the customer has none."}
+        allow_none=True, metadata={"description": "Null if the customer has none."}
     )
-    start_datetime = Instant(required=True)
-    end_datetime = Instant(required=True)
-    status = fields.Enum(BookingStatus, by_value=True, required=True)
+    start_datetime = Instant()
+    end_datetime = Instant()
+    status = fields.Enum(BookingStatus, by_value=True)
     total_price = Money(
-        required=True,
-        metadata={"description": "The car's price as it was at booking, for every started 24 h."},
+        metadata={
+            "description": "The daily price at the time of booking, for each 24 hours or part."
+        }
     )
-    created_at = UtcTime(required=True)
-    updated_at = UtcTime(required=True)
+    created_at = UtcTime()
+    updated_at = UtcTime()
 
 
 class BookingQuery(PageQuery):
@@ -138,40 +128,44 @@ class BookingQuery(PageQuery):
 class AvailableCarsQuery(PageQuery):
     start_datetime = Instant(required=True)
     end_datetime = Instant(required=True)
-    brand = whole_name()
-    model = whole_name()
+    brand = _name_filter()
+    model = _name_filter()
     dealer_id = QueryId(load_default=None)
     max_daily_price = QueryPrice(load_default=None)
 
 
 class CalendarQuery(Query):
-    # `from` is a word of Python.
+    # `from` is a keyword of Python.
     start = Instant(
         data_key="from",
         load_default=None,
-        metadata={"description": "The beginning of this day (UTC), if it is absent."},
+        metadata={"description": "By default the start of this day in UTC."},
     )
     end = Instant(
         data_key="to",
         load_default=None,
-        metadata={"description": "365 days after `from`, if it is absent."},
+        metadata={"description": "By default 365 days after `from`."},
     )
 
 
-class BusySchema(Schema):
-    start = Instant(required=True)
-    end = Instant(required=True)
-    booking_id = fields.Integer(required=True)
+class Free(Output):
+    """A part of the range in which the car is free."""
+
+    start = Instant()
+    end = Instant()
 
 
-class FreeSchema(Schema):
-    start = Instant(required=True)
-    end = Instant(required=True)
+class Busy(Free):
+    """A part of the range in which the car is booked."""
+
+    booking_id = fields.Integer()
 
 
-class CalendarSchema(Schema):
-    """The asked range in parts, each of them of one booking or free. Bookings that reach beyond
-    the range are cut off at its ends."""
+class Calendar(Output):
+    """The range, divided into parts that are booked and parts that are free.
 
-    busy = fields.List(fields.Nested(BusySchema), required=True)
-    free = fields.List(fields.Nested(FreeSchema), required=True)
+    Bookings are cut off at the ends of the range.
+    """
+
+    busy = fields.List(fields.Nested(Busy))
+    free = fields.List(fields.Nested(Free))

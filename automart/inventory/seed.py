@@ -1,4 +1,4 @@
-"""What an empty inventory begins with when Automart is tried out."""
+"""A sample dealer with cars for trying Automart out."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from sqlalchemy import exists, select
 from automart.catalogue.models import VehicleMake
 from automart.core.db import db
 from automart.core.text import casefold_key
-from automart.inventory.models import Car, Dealer
+from automart.inventory import service
+from automart.inventory.models import Dealer
 
 NAME = "Oscar Mobility Main"
 LOCATION = "Munich"
 
-# brand, model, year, color, price of a day, VIN
+# brand, model, year, color, daily price, VIN
 CARS = (
     ("Honda", "Accord", 2024, "silver", "59.00", "1HGCV1F35RA000011"),
     ("Honda", "Civic", 2023, "blue", "45.50", "2HGFE2F58PH000023"),
@@ -22,24 +23,26 @@ CARS = (
     ("Toyota", "Corolla", 2022, "white", "42.00", "JTDBR32E720000041"),
     ("Mazda", "CX-5", 2024, "red", "64.00", "JM3KFBCM0R0000053"),
 )
+COLUMNS = ("model", "year", "color", "daily_price", "vin")
 
 
 def add_sample_dealer() -> Dealer | None:
-    """Add a dealer with a handful of cars, in the present transaction, if there is no dealer.
+    """Add a dealer with cars of the makes that are in the catalogue.
 
-    Only cars whose make is in the catalogue are added.
+    Return None and add nothing if there is a dealer already.
     """
     if db.session.scalar(select(exists().select_from(Dealer))):
         return None
-    dealer = Dealer(name=NAME, location=LOCATION)
-    db.session.add(dealer)
+    dealer = service.create_dealer({"name": NAME, "location": LOCATION})
     db.session.flush()  # gives dealer.id
+    rows = []
     for brand, model, year, color, price, vin in CARS:
-        make = db.session.scalar(
-            select(VehicleMake).where(VehicleMake.name_folded == casefold_key(brand))
-        )
-        if make is not None:
-            car = Car(make=make, model=model, year=year, color=color, vin=vin)
-            car.update({"daily_price": Decimal(price), "dealer_id": dealer.id})
-            db.session.add(car)
+        make = select(VehicleMake.id).where(VehicleMake.name_folded == casefold_key(brand))
+        make_id = db.session.scalar(make)
+        if make_id is not None:
+            car = (model, year, color, Decimal(price), vin)
+            row = dict(zip(COLUMNS, car, strict=True))
+            rows.append(row | {"make_id": make_id, "dealer_id": dealer.id})
+    if rows:
+        service.create_cars(rows)
     return dealer

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import exists, select
 from sqlalchemy.orm import InstrumentedAttribute
 
-from automart.core.db import ModelT, db, for_update
+from automart.core.db import db, for_update, get_referenced
 from automart.core.errors import Conflict, Invalid
 from automart.production.charts import series
 from automart.production.models import Factory, Location, Sprocket, SprocketType
@@ -66,7 +66,7 @@ def create_factory(values: Mapping[str, Any], *, at: int | None = None) -> Facto
     """Add a factory and the first point of its chart. Raises `Invalid` for an unknown location."""
     factory = Factory(
         name=values["name"],
-        location=_referenced(Location, "location_id", values["location_id"]),
+        location=get_referenced(Location, "location_id", values["location_id"]),
         sprocket_production_goal=values["sprocket_production_goal"],
         sprocket_production_actual=0,
         chart_length=0,
@@ -85,7 +85,7 @@ def update_factory(factory: Factory, changes: Mapping[str, Any], *, at: int | No
     goal = factory.sprocket_production_goal
     others = dict(changes)
     if "location_id" in others:
-        factory.location = _referenced(Location, "location_id", others.pop("location_id"))
+        factory.location = get_referenced(Location, "location_id", others.pop("location_id"))
     factory.update(others)
     if factory.sprocket_production_goal != goal:
         series.add_point(factory, at=at)
@@ -102,7 +102,7 @@ def delete_factory(factory: Factory) -> None:
 def create_sprocket(values: Mapping[str, Any], *, at: int | None = None) -> Sprocket:
     """Add a sprocket and count it. Raises `Invalid` for an unknown factory or type."""
     factory = _lock_factories(values["factory_id"])[values["factory_id"]]
-    _referenced(SprocketType, "sprocket_type_id", values["sprocket_type_id"])
+    get_referenced(SprocketType, "sprocket_type_id", values["sprocket_type_id"])
     sprocket = Sprocket(**values)
     db.session.add(sprocket)
     _count(factory, 1, at)
@@ -119,7 +119,7 @@ def update_sprocket(
     source, target = sprocket.factory_id, changes.get("factory_id", sprocket.factory_id)
     factories = _lock_factories(source, target) if target != source else {}
     if "sprocket_type_id" in changes:
-        _referenced(SprocketType, "sprocket_type_id", changes["sprocket_type_id"])
+        get_referenced(SprocketType, "sprocket_type_id", changes["sprocket_type_id"])
     sprocket.update(changes)
     if factories:
         _count(factories[source], -1, at)
@@ -162,14 +162,3 @@ def _lock_factories(*ids: int) -> dict[int, Factory]:
         if ident not in found:
             raise Invalid.field("factory_id", f"There is no factory {ident}.")
     return found
-
-
-def _referenced(model: type[ModelT], field: str, ident: int) -> ModelT:
-    """Return the row that `field` of a body refers to. Raises `Invalid`.
-
-    The row cannot be deleted until the transaction ends.
-    """
-    row = db.session.get(model, ident, with_for_update={"read": True, "key_share": True})
-    if row is None:
-        raise Invalid.field(field, f"There is no {model.noun} {ident}.")
-    return row

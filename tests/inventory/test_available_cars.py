@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import insert, text
 
 from automart.core.db import db, transaction
-from automart.inventory import service
+from automart.inventory.availability import available_cars
 from automart.inventory.models import Booking, BookingStatus, Car, CarStatus
 from tests.support.inventory import (
     TOYOTA,
@@ -133,7 +133,7 @@ class TestCost:
         assert "Seq Scan on booking" not in plan
 
     def _plan(self) -> str:
-        cars = service.available_cars(day(20.6), day(20.9)).order_by(Car.id).limit(51)
+        cars = available_cars(day(20.6), day(20.9)).order_by(Car.id).limit(51)
         dialect = db.engine.dialect
         explain = "EXPLAIN" if dialect.name == "postgresql" else "EXPLAIN QUERY PLAN"
         told = cars.compile(dialect=dialect, compile_kwargs={"literal_binds": True})

@@ -238,7 +238,7 @@ class TestMoving:
             pytest.skip("SQLite lets one write at a time: nobody can move it at the same moment.")
         other, car = make_car(), make_car()
         booking = make_booking(car, 0, 1)
-        locked_car, locked = service._locked_car, list[int]()
+        locked_car, locked = service._lock_car, list[int]()
 
         def locked_too_late(car_id: int) -> Car | None:
             with db.engine.begin() as connection:
@@ -250,7 +250,7 @@ class TestMoving:
             locked.append(car_id)
             return locked_car(car_id)
 
-        monkeypatch.setattr(service, "_locked_car", locked_too_late)
+        monkeypatch.setattr(service, "_lock_car", locked_too_late)
         answer = as_user.open(f"/v1/bookings/{booking.id}", method=method, json=changes)
         assert answer.status_code in (200, 204), answer.get_json()
         assert locked == [car.id, other.id]

@@ -70,7 +70,7 @@ class TestImport:
     def test_nothing_of_a_file_with_a_bad_line(self, tmp_path: Path) -> None:
         result = self.run(tmp_path, HEADER, GOOD[0], GOOD[0], GOOD[1])
         assert result.exit_code == 1
-        assert "line 3: vin: It stands twice in this file." in result.output
+        assert "line 3: vin: The file contains it twice." in result.output
         assert self.stored() == []
 
     def test_what_is_good_of_it_if_that_is_asked_for(self, tmp_path: Path) -> None:

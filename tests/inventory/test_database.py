@@ -73,7 +73,7 @@ class TestDoubleBookings:
     ) -> None:
         car = make_car()
         make_booking(car, 0, 2)
-        monkeypatch.setattr(service, "_check_free", lambda *_args, **_kwargs: None)
+        monkeypatch.setattr(service, "check_available", lambda *_args, **_kwargs: None)
         answer = as_user.post("/v1/bookings", json=booking_body(car.id, day(1), day(3)))
         assert answer.status_code == 409
         assert answer.get_json()["detail"] == TOLD

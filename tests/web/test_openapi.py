@@ -143,7 +143,7 @@ def test_headers_are_documented_where_they_are_sent(document: dict[str, Any]) ->
 
 def test_every_email_address_has_its_format_and_length(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
-    for name in ("NewUser", "UserChanges", "Customer", "BookingValues", "BookingChanges"):
+    for name in ("NewUser", "UserChanges", "Customer", "NewBooking", "BookingChanges"):
         (email,) = (v for k, v in schemas[name]["properties"].items() if k.endswith("email"))
         assert (email["format"], email["maxLength"]) == ("email", 254), name
 
