@@ -24,8 +24,8 @@ from automart.customers.views import blp as customer_views
 from automart.customers.views import photo_blp as photo_views
 from automart.inventory.views import blp as inventory_views
 from automart.oauth.authentication import init_auth, token_subject
-from automart.oauth.login_views import blp as login_views
 from automart.oauth.views import blp as oauth_views
+from automart.oauth.views import login_blp as login_views
 from automart.operations.health import init_health
 from automart.operations.metrics_views import blp as metrics_views
 from automart.operations.rq_dashboard import init_dashboard

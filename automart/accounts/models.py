@@ -133,6 +133,11 @@ class Login(Model):
     expires_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
 
+    @property
+    def subject(self) -> str:
+        """The caller id of its user, or of its service client."""
+        return f"client:{self.client_id}" if self.user_id is None else f"user:{self.user_id}"
+
 
 class LoginThrottle(Model):
     """How much of the limit of an account or an address is used up (see `login_throttle`).

@@ -1,7 +1,7 @@
-"""Who is calling, for all views: `requires`, `public`, `current_caller`.
+"""Identifies callers by their bearer token, or by the session of the login page.
 
-A bearer token is verified (`tokens`), and what may have changed since it was issued is read with
-each request, in one query: whether the login, the user and the client still are, and what they may.
+A token is verified (`tokens`). What can have changed since it was issued is read with each request,
+by one query: the login, the user and the client, and their rights.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from automart.web.urls import url_root
 log = structlog.get_logger(__name__)
 
 SESSION_LOGIN = "login"
-"""Where the browser session keeps the id of its login."""
+"""The key of the id of the login in the browser session."""
 
-_STANDING = (
+_ACTIVE_LOGIN = (
     select(
         Login.user_id,
         Login.client_id,
@@ -48,32 +48,35 @@ _STANDING = (
 )
 
 
-class _Sessions(SecureCookieSessionInterface):
-    """Sessions of the login page, whose cookie goes over TLS alone where there is TLS."""
+class BrowserSessions(SecureCookieSessionInterface):
+    """The sessions of the login page. Their cookie is sent only over TLS if there is TLS."""
 
     def get_cookie_secure(self, app: Flask) -> bool:
         return url_root().startswith("https:") or request.is_secure
 
 
 def init_auth(app: Flask) -> None:
-    """Recognize the callers of `app` by their bearer tokens."""
+    """Identify the callers of `app` by their bearer tokens and browser sessions."""
     app.extensions["key_ring"] = KeyRing()
     app.extensions["verified_tokens"] = VerifiedTokens()
-    app.session_interface = _Sessions()
+    app.session_interface = BrowserSessions()
     use_authentication(app, authenticate, session_caller)
 
 
 def authenticate() -> Caller:
-    """Who sent the bearer token of the present request. Raises `Unauthenticated`."""
+    """Return the sender of the current request by its bearer token. Raises `Unauthenticated`."""
     try:
-        return _bearer()
+        return _bearer_caller()
     except Unauthenticated as error:
         log.warning("access_denied", caller=None, reason=error.detail, path=request.path)
         raise
 
 
 def token_subject() -> str | None:
-    """Whom the present request's bearer token names, without a query; None without a good token."""
+    """Return the subject of the request's bearer token, or None without a valid one.
+
+    Does not query the database, so the login may have ended.
+    """
     try:
         return verify_access_token(_bearer_token()).subject
     except Unauthenticated:
@@ -81,21 +84,22 @@ def token_subject() -> str | None:
 
 
 def session_caller() -> Caller | None:
-    """Who is logged in by the login page in this browser, if anyone is."""
+    """Return the user who has logged in on the login page in this browser."""
     login_id = session.get(SESSION_LOGIN)
-    return _caller(uuid.UUID(login_id)) if login_id else None
+    return _find_caller(uuid.UUID(login_id)) if login_id else None
 
 
-def _bearer() -> Caller:
+def _bearer_caller() -> Caller:
     token = verify_access_token(_bearer_token())
-    caller = _caller(token.login_id, token)
+    caller = _find_caller(token.login_id, token)
     if caller is None:
-        raise Unauthenticated("This login has ended.", error="invalid_token")
+        raise Unauthenticated("The login has ended. Log in again.", error="invalid_token")
     return caller
 
 
-def _caller(login_id: uuid.UUID, token: AccessToken | None = None) -> Caller | None:
-    row = db.session.execute(_STANDING, {"login_id": login_id, "now": utcnow()}).one_or_none()
+def _find_caller(login_id: uuid.UUID, token: AccessToken | None = None) -> Caller | None:
+    now = utcnow()
+    row = db.session.execute(_ACTIVE_LOGIN, {"login_id": login_id, "now": now}).one_or_none()
     if row is None:
         return None
     user_id, client_id, user_is_active, user_is_admin, client_is_active, client_scopes = row
@@ -111,9 +115,7 @@ def _caller(login_id: uuid.UUID, token: AccessToken | None = None) -> Caller | N
 
 def _bearer_token() -> str:
     header = request.headers.get("Authorization")
-    if header is None:
-        raise Unauthenticated("Send an access token: Authorization: Bearer …")
-    scheme, _, token = header.partition(" ")
+    scheme, _, token = (header or "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        raise Unauthenticated("Send an access token: Authorization: Bearer …")
+        raise Unauthenticated("Send an access token: `Authorization: Bearer TOKEN`.")
     return token.strip()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ForeignKey, Index, String, Uuid
 from sqlalchemy.orm import Mapped, mapped_column
 
 from automart.core.db import Model, utcnow
+
+CODE_LIFETIME = timedelta(seconds=60)
+"""The lifetime of an authorization code."""
 
 
 class RefreshToken(Model):

@@ -1,4 +1,4 @@
-"""The keys that sign access tokens: in the database, private halves encrypted."""
+"""The keys that sign access tokens. They are stored in the database, private keys encrypted."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from automart.oauth.models import SigningKey
 log = structlog.get_logger(__name__)
 
 ALGORITHM = "ES256"
-# Other processes learn of a new key, and of one withdrawn, within this time.
-READ_EVERY_SECONDS = 30.0
+# Other processes learn of new and withdrawn keys within this time.
+MAX_AGE_SECONDS = 30.0
 # A retired key verifies until the last token that it signed has expired, in any process.
 VERIFIES_AFTER_RETIREMENT = TOKEN_LIFETIME + timedelta(minutes=5)
 
 
 class KeyRing:
-    """What this process knows of the keys. One per application."""
+    """The cached keys of this process. One per application."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -37,42 +37,42 @@ class KeyRing:
         self._read_at = float("-inf")
 
     def public_key(self, kid: str) -> ECKey | None:
-        """The key named `kid` if tokens signed by it are good at present."""
-        self._read(at_least_every=READ_EVERY_SECONDS)
+        """Return the key `kid`, if tokens that it signed are valid."""
+        self._read(max_age=MAX_AGE_SECONDS)
         if kid not in self._public:
-            # It may be new. A stranger who invents names must not cost a query each time.
-            self._read(at_least_every=1.0)
+            # It may be new. Requests with invented ids must not cause a query each.
+            self._read(max_age=1.0)
         return self._public.get(kid)
 
     def signing_key(self) -> ECKey:
-        """The key to sign with, made if there is none yet."""
-        self._read(at_least_every=READ_EVERY_SECONDS)
+        """Return the key to sign with. It is created if there is none yet."""
+        self._read(max_age=MAX_AGE_SECONDS)
         if self._signing is None:
             with transaction():
                 _add_key()
-            self._read(at_least_every=0)
+            self._read(max_age=0)
         if self._signing is None:
-            raise CannotDecrypt("There is no key to sign with.")
+            raise CannotDecrypt("There is no key to sign tokens with.")
         return self._signing
 
     def published(self) -> list[dict[str, Any]]:
-        """The public keys as JWKs (RFC 7517)."""
+        """Return the public keys as JWKs (RFC 7517)."""
         self.signing_key()
         return [key.as_dict(private=False) for key in self._public.values()]
 
-    def forget(self) -> None:
-        """Read the keys anew when they are needed next."""
+    def invalidate(self) -> None:
+        """Read the keys again the next time that they are used."""
         self._read_at = float("-inf")
 
-    def _read(self, *, at_least_every: float) -> None:
-        if time.monotonic() - self._read_at <= at_least_every:
+    def _read(self, *, max_age: float) -> None:
+        if time.monotonic() - self._read_at <= max_age:
             return
         with self._lock:
-            still_good = or_(
+            not_expired = or_(
                 SigningKey.retired_at.is_(None),
                 SigningKey.retired_at > utcnow() - VERIFIES_AFTER_RETIREMENT,
             )
-            found = select(SigningKey).where(still_good).order_by(SigningKey.created_at.desc())
+            found = select(SigningKey).where(not_expired).order_by(SigningKey.created_at.desc())
             keys = list(db.session.scalars(found))
             self._public = {key.kid: ECKey.import_key(dict(key.public_jwk)) for key in keys}
             self._signing = next(filter(None, map(_private_key, keys)), None)
@@ -85,10 +85,10 @@ def key_ring() -> KeyRing:
 
 
 def rotate_signing_key(*, at_once: bool = False) -> str:
-    """Sign with a new key from now on. Answers its name.
+    """Add a key that signs tokens from now on. Return its id.
 
-    Tokens of the old keys stay good until they expire; `at_once`, for keys that have leaked, makes
-    them bad as soon as every process has read the keys again.
+    Tokens of the old keys stay valid until they expire. `at_once` is for leaked keys: their tokens
+    become invalid as soon as every process has read the keys again.
     """
     with transaction():
         if at_once:
@@ -97,7 +97,7 @@ def rotate_signing_key(*, at_once: bool = False) -> str:
             active = update(SigningKey).where(SigningKey.retired_at.is_(None))
             db.session.execute(active.values(retired_at=utcnow()))
         kid = _add_key()
-    key_ring().forget()
+    key_ring().invalidate()
     return kid
 
 
@@ -125,7 +125,7 @@ def _private_key(row: SigningKey) -> ECKey | None:
     try:
         pem = decrypt(row.encrypted_private_key)
     except CannotDecrypt as error:
-        # Its tokens are still verified, and a new key is made: nobody is locked out.
+        # Its tokens are still verified, and a new key is created, so all users can still log in.
         log.warning("signing_key_encrypted_under_another_secret", kid=row.kid, error=str(error))
         return None
     return ECKey.import_key(pem, {"kid": row.kid, "use": "sig", "alg": ALGORITHM})

@@ -1,4 +1,4 @@
-"""Access tokens (RFC 9068): signed by us, verified once, then known by their hash."""
+"""Access tokens (RFC 9068), which are verified once and then cached; and refresh tokens."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from flask import current_app
 from joserfc import jwt
@@ -27,14 +28,14 @@ from automart.web.urls import url_root
 
 LIFETIME_SECONDS = int(TOKEN_LIFETIME.total_seconds())
 TOKEN_TYPES = ("at+jwt", "application/at+jwt")
-# Without PUBLIC_URL nothing names this deployment, and a host name comes from the client.
-NAMELESS_AUDIENCE = "urn:automart"
+# Used without PUBLIC_URL: the only other name of this deployment is sent by the client.
+DEFAULT_AUDIENCE = "urn:automart"
 LONGEST_TOKEN = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """What a verified access token says."""
+    """The claims of a verified access token."""
 
     subject: str
     login_id: uuid.UUID
@@ -45,7 +46,7 @@ class AccessToken:
 
 
 class VerifiedTokens:
-    """The tokens that this process has verified of late, by hash. Bounded. One per application."""
+    """A bounded cache of verified tokens by their hash. One per application."""
 
     def __init__(self, size: int = 10_000) -> None:
         self._size = size
@@ -63,18 +64,17 @@ class VerifiedTokens:
 
 
 def issuer() -> str:
-    """Who issues tokens: `PUBLIC_URL`, whichever prefix was used; without it the client's host."""
+    """Return `PUBLIC_URL`, or the host that the client uses. It does not depend on the prefix."""
     return url_root()
 
 
 def audience() -> str:
-    """For whom access tokens are: this deployment."""
-    settings = current_settings()
-    return settings.public_url or NAMELESS_AUDIENCE
+    """Return the audience of access tokens: this deployment."""
+    return current_settings().public_url or DEFAULT_AUDIENCE
 
 
 def issue_access_token(login: Login, scopes: Iterable[str]) -> str:
-    """A signed token that is good for `LIFETIME_SECONDS`, and no longer than `login`."""
+    """Return a signed token that is valid for `LIFETIME_SECONDS`, unless `login` ends earlier."""
     now = int(time.time())
     key = key_ring().signing_key()
     claims: dict[str, str | int] = {
@@ -101,27 +101,44 @@ def issue_refresh_token(login: Login) -> str:
     return token
 
 
+def issue_tokens(
+    login: Login, *, scopes: Iterable[str] = (), with_refresh_token: bool = False
+) -> dict[str, Any]:
+    """Return a token response (RFC 6749 §5.1) with new tokens of `login`."""
+    scope = " ".join(sorted(scopes))
+    tokens = {
+        "access_token": issue_access_token(login, scope.split()),
+        "token_type": "Bearer",
+        "expires_in": LIFETIME_SECONDS,
+    }
+    if with_refresh_token:
+        tokens["refresh_token"] = issue_refresh_token(login)
+    if scope:
+        tokens["scope"] = scope
+    return tokens
+
+
 def verify_access_token(text: str) -> AccessToken:
-    """What the token says. Raises `Unauthenticated` unless it is ours and has not expired."""
-    known: VerifiedTokens = current_app.extensions["verified_tokens"]
+    """Return the claims of a token. Raises `Unauthenticated` if it is invalid or has expired."""
+    verified: VerifiedTokens = current_app.extensions["verified_tokens"]
     digest = hashlib.sha256(text.encode()).digest()
-    token = known.get(digest)
+    token = verified.get(digest)
     if token is None:
         token = _verify(text)
-        known.add(digest, token)
+        verified.add(digest, token)
     if token.expires_at <= time.time():
-        raise _bad("The access token has expired.")
+        raise _invalid_token("The access token has expired.")
     if key_ring().public_key(token.kid) is None:
-        raise _bad("The key of this access token has been withdrawn.")
+        raise _invalid_token("The signing key of the access token has been withdrawn.")
     return token
 
 
 def _verify(text: str) -> AccessToken:
     if len(text) > LONGEST_TOKEN:
-        raise _bad("The access token is malformed.")
+        raise _invalid_token("The access token is malformed.")
     try:
-        # One algorithm, ours: neither `none`, nor HMAC with what we publish as its key.
-        token = jwt.decode(text, _key_of, algorithms=[ALGORITHM])
+        # Only one algorithm is allowed: neither `none` nor HMAC, whose key would be public.
+        token = jwt.decode(text, _find_key, algorithms=[ALGORITHM])
         claims, header = token.claims, token.header
         rules = jwt.JWTClaimsRegistry(
             leeway=0,
@@ -131,8 +148,8 @@ def _verify(text: str) -> AccessToken:
             sub={"essential": True},
         )
         rules.validate(claims)
-        if str(header.get("typ", "")).lower() not in TOKEN_TYPES or not _is_our_issuer(claims):
-            raise _bad("This is no access token of ours.")
+        if str(header.get("typ", "")).lower() not in TOKEN_TYPES or not _has_valid_issuer(claims):
+            raise _invalid_token("The token was not issued as an access token by this server.")
         return AccessToken(
             subject=str(claims["sub"]),
             login_id=uuid.UUID(claims["sid"]),
@@ -142,21 +159,21 @@ def _verify(text: str) -> AccessToken:
             expires_at=int(claims["exp"]),
         )
     except (JoseError, ValueError, TypeError, KeyError, AttributeError):
-        raise _bad("The access token is not valid.") from None
+        raise _invalid_token("The access token is invalid.") from None
 
 
-def _key_of(signature: GuestProtocol) -> ECKey:
+def _find_key(signature: GuestProtocol) -> ECKey:
     key = key_ring().public_key(str(signature.headers().get("kid")))
     if key is None:
         raise ValueError("unknown key")
     return key
 
 
-def _is_our_issuer(claims: dict[str, object]) -> bool:
-    settings = current_settings()
-    # Without PUBLIC_URL the issuer is whatever host the client used, and the key alone is proof.
-    return settings.public_url is None or claims.get("iss") == settings.public_url
+def _has_valid_issuer(claims: dict[str, object]) -> bool:
+    public_url = current_settings().public_url
+    # Without PUBLIC_URL the issuer is the host that the client used. Then only the key matters.
+    return public_url is None or claims.get("iss") == public_url
 
 
-def _bad(detail: str) -> Unauthenticated:
+def _invalid_token(detail: str) -> Unauthenticated:
     return Unauthenticated(detail, error="invalid_token")

@@ -44,7 +44,7 @@ def serving(settings: Settings, port: int, *, workers: int = 1) -> Iterator[str]
         env=environment(settings),
         folder=settings.instance,
         log=log,
-        patch="from automart.oauth import signing_keys\nsigning_keys.READ_EVERY_SECONDS = 1.0",
+        patch="from automart.oauth import signing_keys\nsigning_keys.MAX_AGE_SECONDS = 1.0",
     )
     try:
         until(lambda: web.poll() is not None or answers(url))

@@ -272,7 +272,7 @@ class TestKeys:
             old.retired_at = utcnow() - VERIFIES_AFTER_RETIREMENT
             db.session.flush()
             assert expire_signing_keys() == 1
-        key_ring().forget()
+        key_ring().invalidate()
         assert status_of(app, token) == 401
 
     def test_private_keys_are_not_stored_in_clear(self, app: Flask, token: str) -> None:

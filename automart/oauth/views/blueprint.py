@@ -1,0 +1,26 @@
+"""The blueprint of the OAuth 2 endpoints, and what documents their requests and errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from automart.oauth import schemas
+from automart.web import Blueprint
+from automart.web.media_types import FORM, JSON
+
+blp = Blueprint("oauth", __name__, description="OAuth 2 for service clients and applications")
+
+
+def form_body(schema: type[Any]) -> dict[str, Any]:
+    """Return the documentation of a form-encoded request body."""
+    return {"required": True, "content": {FORM: {"schema": schema}}}
+
+
+def _error(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {JSON: {"schema": schemas.OAuthError}}}
+
+
+ERRORS = {
+    "400": _error("The request is invalid"),
+    "401": _error("The client is unknown, or its secret is wrong"),
+}
