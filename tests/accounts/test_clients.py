@@ -1,4 +1,4 @@
-"""Clients: machines and applications; and the audit trail of all that concerns rights."""
+"""Service clients, applications, and the audit trail."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def token_status(client: FlaskClient, machine: dict[str, Any]) -> int:
 
 
 class TestCreate:
-    def test_the_secret_of_a_machine_is_shown_this_once(
+    def test_the_secret_of_a_service_client_is_shown_only_once(
         self, as_admin: FlaskClient, client: FlaskClient
     ) -> None:
         response = as_admin.post("/v1/clients", json=SERVICE)
@@ -60,7 +60,7 @@ class TestCreate:
             ({"name": "A", "kind": "application"}, "#/redirect_uris"),
         ],
     )
-    def test_what_does_not_fit_is_named(
+    def test_an_invalid_client_field_is_named(
         self, as_admin: FlaskClient, body: dict[str, Any], pointer: str
     ) -> None:
         assert list(pointers(as_admin.post("/v1/clients", json=body))) == [pointer]
@@ -79,20 +79,20 @@ class TestCreate:
             "",
         ],
     )
-    def test_addresses_that_would_leak_codes_are_refused(
+    def test_redirect_uris_that_would_leak_codes_are_refused(
         self, as_admin: FlaskClient, uri: str
     ) -> None:
         response = as_admin.post("/v1/clients", json=APPLICATION | {"redirect_uris": [uri]})
         assert list(pointers(response)) == ["#/redirect_uris/0"]
 
     @pytest.mark.parametrize("uri", ["http://localhost:3000/cb", "http://127.0.0.1/cb"])
-    def test_this_machine_needs_no_tls(self, as_admin: FlaskClient, uri: str) -> None:
+    def test_a_loopback_redirect_uri_needs_no_tls(self, as_admin: FlaskClient, uri: str) -> None:
         response = as_admin.post("/v1/clients", json=APPLICATION | {"redirect_uris": [uri]})
         assert response.status_code == 201
 
 
 class TestChange:
-    def test_rotation_kills_the_old_secret_and_its_tokens_at_once(
+    def test_rotation_invalidates_the_old_secret_and_its_tokens(
         self, as_admin: FlaskClient, client: FlaskClient
     ) -> None:
         old = as_admin.post("/v1/clients", json=SERVICE).get_json()
@@ -107,7 +107,7 @@ class TestChange:
         header = {"Authorization": f"Bearer {token}"}
         assert client.get("/v1/makes", headers=header).status_code == 401
 
-    def test_fields(self, as_admin: FlaskClient) -> None:
+    def test_clients_can_be_updated_and_deleted(self, as_admin: FlaskClient) -> None:
         made = as_admin.post("/v1/clients", json=SERVICE).get_json()
         path = f"/v1/clients/{made['client_id']}"
         body = {"name": "Other", "scopes": ["metrics", "catalogue", "metrics"]}
@@ -118,7 +118,9 @@ class TestChange:
         assert as_admin.delete(path).status_code == 204
         assert_problem(as_admin.get(path), 404)
 
-    def test_what_came_with_a_secret_can_be_changed_as_it_is(self, as_admin: FlaskClient) -> None:
+    def test_the_etag_of_a_response_with_a_secret_can_be_used_to_update(
+        self, as_admin: FlaskClient
+    ) -> None:
         answer = as_admin.post("/v1/clients", json=SERVICE)
         path = answer.headers["Location"]
         for name in ("A", "B"):
@@ -128,14 +130,14 @@ class TestChange:
             assert changed.status_code == 200
             answer = as_admin.post(f"{path}/rotate-secret")
 
-    def test_an_application_keeps_an_address(self, as_admin: FlaskClient) -> None:
+    def test_an_application_keeps_at_least_one_redirect_uri(self, as_admin: FlaskClient) -> None:
         made = as_admin.post("/v1/clients", json=APPLICATION).get_json()
         path = f"/v1/clients/{made['client_id']}"
         assert pointers(as_admin.patch(path, json={"redirect_uris": []}))
         assert pointers(as_admin.patch(path, json={"scopes": ["catalogue"]}))
         assert_problem(as_admin.post(f"{path}/rotate-secret"), 409)
 
-    def test_what_is_built_in_stays(self, as_admin: FlaskClient) -> None:
+    def test_built_in_clients_cannot_be_changed(self, as_admin: FlaskClient) -> None:
         for name in ("docs", "login"):
             path = f"/v1/clients/{name}"
             assert as_admin.get(path).get_json()["kind"] == "application"
@@ -143,13 +145,13 @@ class TestChange:
             assert_problem(as_admin.patch(path, json={"is_active": False}), 409)
             assert_problem(as_admin.post(f"{path}/rotate-secret"), 409)
 
-    def test_scopes_from_elsewhere_cannot_be_exchanged(self, as_admin: FlaskClient) -> None:
+    def test_the_scopes_of_a_partners_client_cannot_be_changed(self, as_admin: FlaskClient) -> None:
         path = f"/v1/clients/{make_client('office').id}"
         assert_problem(as_admin.patch(path, json={"scopes": ["catalogue"]}), 409)
         assert as_admin.patch(path, json={"name": "B"}).get_json()["scopes"] == ["office"]
 
     @pytest.mark.parametrize("name", ["%00", "a" * 1000, "a%20b", "%ff"])
-    def test_what_can_be_no_id_is_404(self, as_admin: FlaskClient, name: str) -> None:
+    def test_an_impossible_client_id_is_not_found(self, as_admin: FlaskClient, name: str) -> None:
         assert_problem(as_admin.get(f"/v1/clients/{name}"), 404)
 
 
@@ -158,7 +160,7 @@ class TestAuditTrail:
         listed = as_admin.get("/v1/audit-events", query_string={"subject": subject})
         return [event["kind"] for event in reversed(listed.get_json()["items"])]
 
-    def test_tells_who_did_what_to_whom_from_where(
+    def test_an_audit_event_contains_actor_subject_and_address(
         self, app: Flask, make_user: Callable[..., User]
     ) -> None:
         admin = make_user(is_admin=True)
@@ -173,7 +175,7 @@ class TestAuditTrail:
         assert event["address"] == "127.0.0.1"
         assert event["detail"] == {"is_admin": True, "changed": ["name"]}
 
-    def test_remembers_logins_and_failures(
+    def test_logins_and_failures_are_recorded(
         self, client: FlaskClient, as_admin: FlaskClient, make_user: Callable[..., User]
     ) -> None:
         user = make_user()
@@ -181,16 +183,16 @@ class TestAuditTrail:
             client.post("/login", json={"email": user.email, "password": password})
         assert self.kinds(as_admin, user.caller_id) == ["login_failed", "login_succeeded"]
 
-    def test_keeps_nothing_that_may_be_a_secret(
+    def test_possible_secrets_are_not_recorded(
         self, client: FlaskClient, as_admin: FlaskClient
     ) -> None:
         client.post("/login", json={"email": "my secret password", "password": "x"})
         made = as_admin.post("/v1/clients", json=SERVICE).get_json()
-        told = as_admin.get("/v1/audit-events").get_data(as_text=True)
-        assert "my secret password" not in told
-        assert made["client_secret"] not in told
+        trail = as_admin.get("/v1/audit-events").get_data(as_text=True)
+        assert "my secret password" not in trail
+        assert made["client_secret"] not in trail
 
-    def test_remembers_the_life_of_a_client(self, as_admin: FlaskClient) -> None:
+    def test_all_changes_of_a_client_are_recorded(self, as_admin: FlaskClient) -> None:
         made = as_admin.post("/v1/clients", json=SERVICE).get_json()
         path = f"/v1/clients/{made['client_id']}"
         as_admin.post(f"{path}/rotate-secret")
@@ -203,7 +205,7 @@ class TestAuditTrail:
             "client_deleted",
         ]
 
-    def test_tells_nothing_of_what_did_not_happen(self, as_admin: FlaskClient) -> None:
+    def test_a_failed_change_is_not_recorded(self, as_admin: FlaskClient) -> None:
         body = {"email": "zoe@example.com", "password": "four other words", "name": "Zoe"}
         as_admin.post("/v1/users", json=body)
         assert_problem(as_admin.post("/v1/users", json=body), 409)
@@ -214,15 +216,17 @@ class TestAuditTrail:
     ) -> None:
         client.get("/v1/users")
         as_user.get("/v1/users")
-        told: list[Any] = [record.msg for record in caplog.records]
-        denied = [entry for entry in told if entry["event"] == "access_denied"]
+        logged: list[Any] = [record.msg for record in caplog.records]
+        denied = [entry for entry in logged if entry["event"] == "access_denied"]
         assert [entry["path"] for entry in denied] == ["/v1/users"] * 2
         assert denied[0]["caller"] is None
         assert denied[1]["caller"].startswith("user:")
 
 
 class TestFirstAdmin:
-    def test_is_made_once_with_a_password_of_its_own(self, app: Flask, client: FlaskClient) -> None:
+    def test_the_first_admin_is_created_once_with_a_random_password(
+        self, app: Flask, client: FlaskClient
+    ) -> None:
         password = service.ensure_first_admin()
         assert password is not None
         assert service.ensure_first_admin() is None

@@ -1,4 +1,4 @@
-"""What must hold when two requests come at the same moment, on both databases."""
+"""Concurrent requests, on both databases."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ def ben(make_user: Callable[..., User]) -> User:
 
 class TestLastAdmin:
     @pytest.mark.parametrize("change", [{"is_admin": False}, {"is_active": False}, None])
-    def test_of_two_admins_who_remove_each_other_one_stays(
+    def test_of_two_admins_who_remove_each_other_one_remains(
         self, app: Flask, ann: User, ben: User, change: dict[str, bool] | None
     ) -> None:
         clients = {user.id: signed_in(app, user) for user in (ann, ben)}
 
-        def remove(by: int, whom: int) -> Any:
-            path = f"/v1/users/{whom}"
+        def remove(by: int, user_id: int) -> Any:
+            path = f"/v1/users/{user_id}"
             if change is None:
                 return clients[by].delete(path)
             return clients[by].patch(path, json=change)
 
         answers = at_once(partial(remove, ann.id, ben.id), partial(remove, ben.id, ann.id))
         statuses = sorted(answer.status_code for answer in answers)
-        # The second may also come so late that its token is no admin's any more.
+        # The second request may arrive when its user is no longer an administrator.
         assert statuses[0] in (200, 204)
         assert statuses[1] in (401, 403, 409)
         db.session.rollback()
         left = db.session.query(User).filter(User.is_admin, User.is_active).count()
         assert left == 1
 
-    def test_the_rule_holds_in_the_database_itself(self, app: Flask, ann: User) -> None:
+    def test_the_database_refuses_to_remove_the_last_admin(self, app: Flask, ann: User) -> None:
         path = f"/v1/users/{ann.id}"
         client = signed_in(app, ann)
         for answer in (
@@ -65,18 +65,20 @@ class TestLastAdmin:
             assert answer.get_json()["detail"] == "This is the last active administrator."
         assert client.get(path).get_json()["is_admin"] is True
 
-    def test_an_inactive_admin_does_not_count(
+    def test_an_inactive_admin_does_not_count_as_the_last_one(
         self, app: Flask, ann: User, make_user: Callable[..., User]
     ) -> None:
         make_user(is_admin=True, is_active=False)
         client = signed_in(app, ann)
         assert client.delete(f"/v1/users/{ann.id}").status_code == 409
 
-    def test_another_admin_may_go(self, app: Flask, ann: User, ben: User) -> None:
+    def test_an_admin_can_be_deleted_if_another_remains(
+        self, app: Flask, ann: User, ben: User
+    ) -> None:
         assert signed_in(app, ann).delete(f"/v1/users/{ben.id}").status_code == 204
 
 
-def test_of_two_uses_of_a_refresh_token_at_once_neither_survives(
+def test_two_concurrent_uses_of_a_refresh_token_end_its_login(
     client: FlaskClient, ann: User
 ) -> None:
     for _ in range(ROUNDS):
@@ -90,7 +92,7 @@ def test_of_two_uses_of_a_refresh_token_at_once_neither_survives(
         assert me(client, tokens["access_token"]) == 401
 
 
-def test_of_two_uses_of_a_code_at_once_neither_survives(
+def test_two_concurrent_uses_of_a_code_end_its_login(
     app: Flask, client: FlaskClient, ann: User
 ) -> None:
     with transaction():
@@ -105,7 +107,7 @@ def test_of_two_uses_of_a_code_at_once_neither_survives(
         assert me(client, won["access_token"]) == 401
 
 
-def test_a_refresh_and_a_deactivation_at_once_leave_nothing_that_works(
+def test_a_refresh_during_a_deactivation_leaves_no_valid_login(
     app: Flask, client: FlaskClient, ann: User, make_user: Callable[..., User]
 ) -> None:
     admin = signed_in(app, ann)
@@ -120,11 +122,11 @@ def test_a_refresh_and_a_deactivation_at_once_leave_nothing_that_works(
         if refreshed.status_code == 200:
             assert me(client, refreshed.get_json()["access_token"]) == 401
         db.session.rollback()
-        going_on = db.session.query(Login).filter_by(user_id=user.id, ended_at=None).count()
-        assert going_on == 0
+        active_logins = db.session.query(Login).filter_by(user_id=user.id, ended_at=None).count()
+        assert active_logins == 0
 
 
-def test_guesses_at_once_are_counted_each(client: FlaskClient, ann: User) -> None:
+def test_concurrent_guesses_are_all_counted(client: FlaskClient, ann: User) -> None:
     body = {"email": ann.email, "password": "wrong"}
     guess = partial(client.post, "/login", json=body)
     answers = at_once(*[guess] * (ACCOUNT.burst + 4))
@@ -133,7 +135,9 @@ def test_guesses_at_once_are_counted_each(client: FlaskClient, ann: User) -> Non
     assert statuses.count(429) == 4
 
 
-def test_of_two_users_with_one_address_at_once_one_is_made(app: Flask, ann: User) -> None:
+def test_of_two_concurrent_users_with_one_email_address_one_is_created(
+    app: Flask, ann: User
+) -> None:
     admin = signed_in(app, ann)
     bodies = [
         {"email": email, "password": "four other words", "name": "Zoe"}

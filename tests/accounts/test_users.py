@@ -1,4 +1,4 @@
-"""Users: administrators manage them, everybody manages themselves."""
+"""Users, and the current user."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def ann(make_user: Callable[..., User]) -> User:
 
 
 class TestCreate:
-    def test_answers_the_user_and_no_password(self, as_admin: FlaskClient) -> None:
+    def test_the_response_contains_the_user_without_the_password(
+        self, as_admin: FlaskClient
+    ) -> None:
         response = as_admin.post("/v1/users", json=NEW)
         assert response.status_code == 201
         user = response.get_json()
@@ -53,7 +55,7 @@ class TestCreate:
         header = {"Authorization": f"Bearer {token}"}
         assert client.get("/v1/users", headers=header).status_code == 200
 
-    def test_an_address_is_unique_whatever_the_case(self, as_admin: FlaskClient) -> None:
+    def test_an_email_address_is_unique_regardless_of_case(self, as_admin: FlaskClient) -> None:
         as_admin.post("/v1/users", json=NEW)
         problem = assert_problem(
             as_admin.post("/v1/users", json=NEW | {"email": "ZOE@EXAMPLE.COM"}), 409
@@ -75,12 +77,12 @@ class TestCreate:
             ({"password": 123456789012}, "#/password"),
         ],
     )
-    def test_a_wrong_field_is_named(
+    def test_an_invalid_user_field_is_named(
         self, as_admin: FlaskClient, changes: dict[str, Any], pointer: str
     ) -> None:
         assert list(pointers(as_admin.post("/v1/users", json=NEW | changes))) == [pointer]
 
-    def test_can_be_sent_again(self, as_admin: FlaskClient) -> None:
+    def test_a_user_is_created_once_per_idempotency_key(self, as_admin: FlaskClient) -> None:
         headers = {"Idempotency-Key": "k"}
         answers = [as_admin.post("/v1/users", json=NEW, headers=headers) for _ in range(2)]
         assert answers[0].get_json() == answers[1].get_json()
@@ -99,7 +101,7 @@ class TestPasswords:
             "1QAZ2WSX3EDC",
         ],
     )
-    def test_that_are_refused(self, as_admin: FlaskClient, password: str) -> None:
+    def test_unacceptable_passwords_are_refused(self, as_admin: FlaskClient, password: str) -> None:
         response = as_admin.post("/v1/users", json=NEW | {"password": password})
         assert list(pointers(response)) == ["#/password"]
 
@@ -114,7 +116,7 @@ class TestPasswords:
             "🐎🔋📎🐎🔋📎🐎🔋📎🐎🔋📎",
         ],
     )
-    def test_that_are_taken_and_work(
+    def test_acceptable_passwords_can_be_used_to_log_in(
         self, as_admin: FlaskClient, client: FlaskClient, password: str
     ) -> None:
         body = NEW | {"password": password}
@@ -122,7 +124,7 @@ class TestPasswords:
         login = {"email": NEW["email"], "password": password}
         assert client.post("/login", json=login).status_code == 200
 
-    def test_the_commonest_three_thousand_are_known(self) -> None:
+    def test_the_three_thousand_most_common_passwords_are_refused(self) -> None:
         common = common_passwords()
         assert len(common) == 3000
         assert all(SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD for password in common)
@@ -130,22 +132,20 @@ class TestPasswords:
 
 
 class TestReadAndChange:
-    def test_one_and_all(self, as_admin: FlaskClient, ann: User) -> None:
+    def test_users_can_be_read_and_listed(self, as_admin: FlaskClient, ann: User) -> None:
         one = as_admin.get(f"/v1/users/{ann.id}").get_json()
         assert one["name"] == "Ann"
         assert one in as_admin.get("/v1/users").get_json()["items"]
         assert_problem(as_admin.get("/v1/users/999"), 404)
         assert_problem(as_admin.get(f"/v1/users/{2**64}"), 404)
 
-    def test_what_is_sent_is_changed_and_the_rest_is_left(
-        self, as_admin: FlaskClient, ann: User
-    ) -> None:
+    def test_only_fields_that_are_sent_change(self, as_admin: FlaskClient, ann: User) -> None:
         before = as_admin.get(f"/v1/users/{ann.id}").get_json()
         after = as_admin.patch(f"/v1/users/{ann.id}", json={"name": "Anna"}).get_json()
         assert after == before | {"name": "Anna", "updated_at": after["updated_at"]}
         assert after["updated_at"] > before["updated_at"]
 
-    def test_an_empty_change_changes_nothing(self, as_admin: FlaskClient, ann: User) -> None:
+    def test_an_empty_patch_changes_nothing(self, as_admin: FlaskClient, ann: User) -> None:
         before = as_admin.get(f"/v1/users/{ann.id}")
         after = as_admin.patch(f"/v1/users/{ann.id}", json={})
         assert (after.status_code, after.get_json()) == (200, before.get_json())
@@ -157,25 +157,25 @@ class TestReadAndChange:
         assert_problem(as_admin.patch(path, json={"name": "C"}, headers=headers), 412)
         assert_problem(as_admin.delete(path, headers=headers), 412)
 
-    def test_a_deleted_id_is_not_given_to_another(self, as_admin: FlaskClient, ann: User) -> None:
+    def test_the_id_of_a_deleted_user_is_not_reused(self, as_admin: FlaskClient, ann: User) -> None:
         assert as_admin.delete(f"/v1/users/{ann.id}").status_code == 204
         assert_problem(as_admin.get(f"/v1/users/{ann.id}"), 404)
         assert as_admin.post("/v1/users", json=NEW).get_json()["id"] > ann.id
 
 
 class TestMe:
-    def test_everybody_reads_and_renames_themselves(self, app: Flask, ann: User) -> None:
+    def test_users_can_read_and_rename_themselves(self, app: Flask, ann: User) -> None:
         client = signed_in(app, ann)
         assert client.get("/v1/users/me").get_json()["id"] == ann.id
         changed = client.patch("/v1/users/me", json={"name": "Anna"}).get_json()
         assert changed["name"] == "Anna"
 
     @pytest.mark.parametrize("field", ["is_admin", "is_active", "email", "id", "password_hash"])
-    def test_nobody_changes_their_own_rights(self, app: Flask, ann: User, field: str) -> None:
+    def test_users_cannot_change_their_own_rights(self, app: Flask, ann: User, field: str) -> None:
         response = signed_in(app, ann).patch("/v1/users/me", json={field: True})
         assert pointers(response) == {f"#/{field}": "Unknown field."}
 
-    def test_others_are_out_of_reach(self, as_user: FlaskClient, ann: User) -> None:
+    def test_users_cannot_read_or_change_other_users(self, as_user: FlaskClient, ann: User) -> None:
         path = f"/v1/users/{ann.id}"
         statuses = [
             as_user.get(path).status_code,
@@ -197,14 +197,16 @@ class TestMe:
             login = {"email": ann.email, "password": password}
             assert client.post("/login", json=login).status_code == status
 
-    def test_a_new_password_needs_the_present_one(self, app: Flask, ann: User) -> None:
+    def test_a_new_password_requires_the_current_one(self, app: Flask, ann: User) -> None:
         client = signed_in(app, ann)
         for more in ({}, {"current_password": "wrong"}):
             response = client.patch("/v1/users/me", json={"password": NEW["password"]} | more)
             assert list(pointers(response)) == ["#/current_password"]
         db.session.refresh(ann)
 
-    def test_a_stolen_token_is_no_way_to_guess_the_password(self, app: Flask, ann: User) -> None:
+    def test_a_stolen_token_cannot_be_used_to_guess_the_password(
+        self, app: Flask, ann: User
+    ) -> None:
         client = signed_in(app, ann)
         body = {"current_password": "wrong", "password": NEW["password"]}
         statuses = [

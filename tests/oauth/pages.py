@@ -1,4 +1,4 @@
-"""Walking through the login page as a browser does, without JavaScript."""
+"""Uses the login page as a browser does, without JavaScript."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def challenge_of(verifier: str) -> str:
 
 
 def hidden_fields(page: str) -> dict[str, str]:
-    """The hidden fields of the last form on a page."""
+    """Return the hidden fields of the last form on a page."""
     form = page[page.rindex("<form") :]
     fields = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form)
     return {name: value.replace("&amp;", "&").replace("&#39;", "'") for name, value in fields}
@@ -33,13 +33,13 @@ def hidden_fields(page: str) -> dict[str, str]:
 def log_in(
     browser: FlaskClient, email: str, password: str = PASSWORD, *, where: str = "/login"
 ) -> TestResponse:
-    """Open the login page, fill in the form, send it."""
+    """Open the login page, fill in the form and send it."""
     fields = hidden_fields(browser.get(where).get_data(as_text=True))
     return browser.post("/login", data=fields | {"email": email, "password": password})
 
 
 def authorize_url(client_id: str | None, **changes: Any) -> str:
-    """Where an application sends a person; a parameter that is None is left out."""
+    """Return an authorization request. Parameters that are None are omitted."""
     parameters = {
         "response_type": "code",
         "client_id": client_id,
@@ -53,18 +53,18 @@ def authorize_url(client_id: str | None, **changes: Any) -> str:
 
 
 def sent_back(response: TestResponse) -> dict[str, str]:
-    """The parameters with which the browser is sent back to the application."""
+    """Return the parameters of a redirect to the application."""
     query = parse_qs(urlsplit(response.headers["Location"]).query)
     return {name: values[0] for name, values in query.items()}
 
 
 def code_for(browser: FlaskClient, client_id: str) -> str:
-    """An authorization code, with a browser that is logged in."""
+    """Return an authorization code, requested with a browser that is logged in."""
     return sent_back(browser.get(authorize_url(client_id)))["code"]
 
 
 def exchange(client: FlaskClient, client_id: str, code: str, **changes: str) -> TestResponse:
-    """Exchange a code for tokens."""
+    """Return the response to the exchange of a code for tokens."""
     form = {
         "grant_type": "authorization_code",
         "client_id": client_id,
@@ -81,6 +81,6 @@ def refresh(client: FlaskClient, token: str, **more: str) -> TestResponse:
 
 
 def me(client: FlaskClient, access_token: str) -> int:
-    """The status of asking who one is."""
+    """Return the status of a request for the current user."""
     header = {"Authorization": f"Bearer {access_token}"}
     return client.get("/v1/users/me", headers=header).status_code

@@ -1,4 +1,4 @@
-"""Logging in: as JSON, and by the page."""
+"""Logins with JSON and with the page."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def post_login(client: FlaskClient, email: str, password: str = PASSWORD, **kwar
 
 
 class TestJsonLogin:
-    def test_gives_tokens_that_work(self, client: FlaskClient, ann: User) -> None:
+    def test_a_login_returns_valid_tokens(self, client: FlaskClient, ann: User) -> None:
         response = post_login(client, "ann@EXAMPLE.com")
         assert response.status_code == 200
         assert response.headers["Cache-Control"] == "no-store"
@@ -39,22 +39,22 @@ class TestJsonLogin:
         assert (tokens["token_type"], tokens["expires_in"]) == ("Bearer", 900)
         assert me(client, tokens["access_token"]) == 200
 
-    def test_opens_no_session(self, client: FlaskClient, ann: User) -> None:
+    def test_a_json_login_opens_no_session(self, client: FlaskClient, ann: User) -> None:
         response = post_login(client, ann.email)
         assert "Set-Cookie" not in response.headers
 
-    def test_a_machine_gets_no_refresh_token(
+    def test_a_service_client_gets_no_refresh_token(
         self, client: FlaskClient, make_client: Callable[..., Client]
     ) -> None:
-        machine = make_client("catalogue", secret="a secret")
-        body = {"client_id": machine.id, "client_secret": "a secret"}
+        service = make_client("catalogue", secret="a secret")
+        body = {"client_id": service.id, "client_secret": "a secret"}
         tokens = client.post("/login", json=body).get_json()
         assert "refresh_token" not in tokens
         header = {"Authorization": f"Bearer {tokens['access_token']}"}
         made = client.post("/v1/makes", json={"id": 1, "name": "A"}, headers=header)
         assert made.status_code == 201
 
-    def test_nothing_is_stored_in_clear(self, client: FlaskClient, ann: User) -> None:
+    def test_refresh_tokens_are_stored_as_hashes(self, client: FlaskClient, ann: User) -> None:
         refresh_token = post_login(client, ann.email).get_json()["refresh_token"]
         stored = [row.token_hash for row in db.session.query(RefreshToken)]
         assert len(stored) == 1
@@ -73,12 +73,14 @@ class TestJsonLogin:
             ({"client_id": "\x00", "client_secret": "\ud800"}, 401),
         ],
     )
-    def test_what_is_no_login_is_told(self, client: FlaskClient, body: Any, status: int) -> None:
+    def test_an_invalid_login_gets_a_problem(
+        self, client: FlaskClient, body: Any, status: int
+    ) -> None:
         response = client.post("/login", json=body)
         assert response.status_code == status
         assert response.mimetype == "application/problem+json"
 
-    def test_another_media_type_is_415(self, client: FlaskClient) -> None:
+    def test_other_media_types_are_refused(self, client: FlaskClient) -> None:
         response = client.post("/login", data="a", content_type="text/plain")
         assert response.status_code == 415
 
@@ -92,7 +94,9 @@ class TestJsonLogin:
         decomposed = " Spaces, and A\u0308O\u0308U\u0308 count "
         assert post_login(client, user.email, decomposed).status_code == 401
 
-    def test_a_hash_of_old_parameters_is_renewed(self, client: FlaskClient, ann: User) -> None:
+    def test_a_hash_with_old_parameters_is_replaced_at_login(
+        self, client: FlaskClient, ann: User
+    ) -> None:
         weak = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD)
         with transaction():
             ann.password_hash = weak
@@ -104,7 +108,7 @@ class TestJsonLogin:
 
 
 class TestNoEnumeration:
-    def test_unknown_wrong_and_inactive_are_answered_alike(
+    def test_unknown_wrong_and_inactive_accounts_get_the_same_response(
         self, client: FlaskClient, ann: User, make_user: Callable[..., User]
     ) -> None:
         gone = make_user(is_active=False)
@@ -116,13 +120,13 @@ class TestNoEnumeration:
         assert {answer.status_code for answer in answers} == {401}
         for answer in answers:
             assert answer.headers["WWW-Authenticate"].startswith("Bearer")
-        told = {
+        responses = {
             tuple(v for k, v in sorted(answer.get_json().items()) if k != "request_id")
             for answer in answers
         }
-        assert len(told) == 1
+        assert len(responses) == 1
 
-    def test_unknown_clients_and_wrong_secrets_are_answered_alike(
+    def test_unknown_clients_and_wrong_secrets_get_the_same_response(
         self, client: FlaskClient, make_client: Callable[..., Client]
     ) -> None:
         bodies = [
@@ -137,7 +141,7 @@ class TestNoEnumeration:
     def test_an_unknown_account_costs_the_same_work(
         self, app: Flask, client: FlaskClient, ann: User, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The time is the work: as many hashes of the same cost, as many statements."""
+        """Compares the work instead of the time: hashes of the same cost, the same statements."""
         work: list[str] = []
         verify = PasswordHasher.verify
 
@@ -155,12 +159,12 @@ class TestNoEnumeration:
             assert post_login(client, email, "not the password").status_code == 401
             done.append(list(work))
         assert "$argon2id$v=19$m=19456,t=2,p=1" in done[0]
-        # The first of all reads what the process then knows.
+        # The first request of a process also fills its caches.
         assert done[1] == done[2] == done[3]
 
 
 class TestThrottling:
-    def test_an_account_is_given_a_break_after_repeated_failures(
+    def test_an_account_is_throttled_after_repeated_failures(
         self, client: FlaskClient, ann: User
     ) -> None:
         for _ in range(ACCOUNT.burst):
@@ -171,11 +175,13 @@ class TestThrottling:
         assert response.headers["RateLimit-Policy"] == '"login-account";q=10'
         assert response.headers["RateLimit"].startswith('"login-account";r=0;t=')
 
-    def test_an_unknown_account_is_throttled_as_a_known_one(self, client: FlaskClient) -> None:
+    def test_an_unknown_account_is_throttled_like_a_known_one(self, client: FlaskClient) -> None:
         statuses = [post_login(client, "nobody@example.com").status_code for _ in range(11)]
         assert statuses == [401] * 10 + [429]
 
-    def test_time_gives_patience_back(self, client: FlaskClient, ann: User) -> None:
+    def test_an_account_can_log_in_again_after_a_minute(
+        self, client: FlaskClient, ann: User
+    ) -> None:
         for _ in range(ACCOUNT.burst):
             post_login(client, ann.email, "wrong")
         assert post_login(client, ann.email).status_code == 429
@@ -185,11 +191,13 @@ class TestThrottling:
             )
         assert post_login(client, ann.email).status_code == 200
 
-    def test_success_costs_no_patience(self, client: FlaskClient, ann: User) -> None:
+    def test_successful_logins_do_not_count_against_the_limit(
+        self, client: FlaskClient, ann: User
+    ) -> None:
         statuses = {post_login(client, ann.email).status_code for _ in range(ACCOUNT.burst + 2)}
         assert statuses == {200}
 
-    def test_strangers_cannot_lock_out_who_comes_from_a_familiar_address(
+    def test_strangers_cannot_lock_out_a_user_at_a_familiar_address(
         self, client: FlaskClient, ann: User
     ) -> None:
         home: dict[str, Any] = {"environ_base": {"REMOTE_ADDR": "192.0.2.1"}}
@@ -201,7 +209,7 @@ class TestThrottling:
         assert post_login(client, ann.email, environ_base=elsewhere).status_code == 429
         assert post_login(client, ann.email, **home).status_code == 200
 
-    def test_an_address_is_given_a_break_whatever_accounts_it_tries(
+    def test_an_address_is_throttled_over_all_accounts_that_it_tries(
         self, client: FlaskClient, ann: User
     ) -> None:
         with transaction():
@@ -215,19 +223,19 @@ class TestThrottling:
             )
         neighbour: dict[str, Any] = {"environ_base": {"REMOTE_ADDR": "2001:db8::ffff"}}
         assert post_login(client, ann.email, **neighbour).status_code == 429
-        machine = client.post("/login", json={"client_id": "a", "client_secret": "b"}, **bad)
-        assert machine.status_code == 429
+        service = client.post("/login", json={"client_id": "a", "client_secret": "b"}, **bad)
+        assert service.status_code == 429
         other: dict[str, Any] = {"environ_base": {"REMOTE_ADDR": "2001:db8:0:1::1"}}
         assert post_login(client, ann.email, **other).status_code == 200
 
-    def test_the_table_names_nobody(self, client: FlaskClient, ann: User) -> None:
+    def test_the_throttle_table_contains_only_hashes(self, client: FlaskClient, ann: User) -> None:
         post_login(client, ann.email, "wrong")
         keys = " ".join(row.key for row in db.session.query(LoginThrottle))
         assert len(keys) == 2 * 64 + 1
 
 
 class TestLoginPage:
-    def test_logs_in_without_javascript(self, client: FlaskClient, ann: User) -> None:
+    def test_the_login_page_works_without_javascript(self, client: FlaskClient, ann: User) -> None:
         response = log_in(client, ann.email)
         assert response.status_code == 303
         assert response.headers["Location"] == "/docs"
@@ -236,7 +244,9 @@ class TestLoginPage:
         assert "SameSite=Lax" in cookie
         assert f"You are logged in as {ann.email}." in client.get("/login").get_data(as_text=True)
 
-    def test_carries_no_foreign_asset_and_may_not_be_framed(self, client: FlaskClient) -> None:
+    def test_the_login_page_has_no_external_assets_and_cannot_be_framed(
+        self, client: FlaskClient
+    ) -> None:
         response = client.get("/login")
         page = response.get_data(as_text=True)
         assert "http:" not in page
@@ -246,21 +256,23 @@ class TestLoginPage:
         assert "default-src 'none'" in policy
         assert "frame-ancestors 'none'" in policy
 
-    def test_is_accessible(self, client: FlaskClient) -> None:
+    def test_the_login_page_has_labels_and_a_language(self, client: FlaskClient) -> None:
         page = client.get("/login").get_data(as_text=True)
         assert '<html lang="en">' in page
         for name in ("email", "password"):
             assert f'<label for="{name}">' in page
             assert f'id="{name}"' in page
 
-    def test_a_wrong_password_shows_the_page_again(self, client: FlaskClient, ann: User) -> None:
+    def test_a_wrong_password_shows_the_login_page_again(
+        self, client: FlaskClient, ann: User
+    ) -> None:
         response = log_in(client, ann.email, "wrong")
         assert response.status_code == 401
         page = response.get_data(as_text=True)
         assert 'role="alert"' in page
         assert f'value="{ann.email}"' in page
 
-    def test_too_many_failures_show_the_page_with_the_time_to_wait(
+    def test_a_throttled_login_shows_the_page_with_the_seconds_to_wait(
         self, client: FlaskClient, ann: User
     ) -> None:
         for _ in range(ACCOUNT.burst):
@@ -269,7 +281,9 @@ class TestLoginPage:
         assert response.status_code == 429
         assert int(response.headers["Retry-After"]) > 0
 
-    def test_a_foreign_form_does_nothing(self, client: FlaskClient, ann: User) -> None:
+    def test_a_login_form_without_csrf_token_is_refused(
+        self, client: FlaskClient, ann: User
+    ) -> None:
         form = {"email": ann.email, "password": PASSWORD}
         assert client.post("/login", data=form).status_code == 400
         client.get("/login")
@@ -286,19 +300,21 @@ class TestLoginPage:
             "\t//evil.example",
         ],
     )
-    def test_sends_nobody_elsewhere(self, client: FlaskClient, ann: User, where: str) -> None:
+    def test_a_login_never_redirects_to_another_host(
+        self, client: FlaskClient, ann: User, where: str
+    ) -> None:
         fields = hidden_fields(client.get("/login").get_data(as_text=True))
         form = fields | {"email": ann.email, "password": PASSWORD, "next": where}
         assert client.post("/login", data=form).headers["Location"] == "/docs"
 
-    def test_names_the_application_that_waits(self, client: FlaskClient) -> None:
+    def test_the_login_page_names_the_application(self, client: FlaskClient) -> None:
         response = client.get(
             authorize_url("docs", redirect_uri="http://localhost/docs/oauth2-redirect.html"),
             follow_redirects=True,
         )
         assert "API documentation" in response.get_data(as_text=True)
 
-    def test_the_session_is_a_new_one_after_login(self, client: FlaskClient, ann: User) -> None:
+    def test_a_new_login_ends_the_previous_session(self, client: FlaskClient, ann: User) -> None:
         log_in(client, ann.email)
         with client.session_transaction() as session:
             first = session["login"]
@@ -308,11 +324,11 @@ class TestLoginPage:
         ended = [login.ended_at is not None for login in db.session.query(Login)]
         assert sorted(ended) == [False, True]
 
-    def test_the_cookie_is_secure_over_https(self, client: FlaskClient) -> None:
+    def test_the_session_cookie_is_secure_over_https(self, client: FlaskClient) -> None:
         response = client.get("/login", base_url="https://localhost")
         assert "Secure" in response.headers["Set-Cookie"]
 
-    def test_keeps_the_prefix(self, client: FlaskClient, ann: User) -> None:
+    def test_the_login_page_keeps_the_prefix(self, client: FlaskClient, ann: User) -> None:
         page = client.get("/api/login").get_data(as_text=True)
         assert 'action="/api/login"' in page
         fields = hidden_fields(page) | {"email": ann.email, "password": PASSWORD}
@@ -320,7 +336,7 @@ class TestLoginPage:
 
 
 class TestLogout:
-    def test_a_copied_cookie_is_dead_after_logging_out(self, app: Flask, ann: User) -> None:
+    def test_a_copied_cookie_is_invalid_after_logout(self, app: Flask, ann: User) -> None:
         browser, thief = app.test_client(), app.test_client()
         log_in(browser, ann.email)
         stolen = browser.get_cookie("automart_session")
@@ -333,12 +349,14 @@ class TestLogout:
         for client in (browser, thief):
             assert "You are logged in" not in client.get("/login").get_data(as_text=True)
 
-    def test_a_foreign_form_logs_nobody_out(self, client: FlaskClient, ann: User) -> None:
+    def test_a_logout_form_without_csrf_token_is_ignored(
+        self, client: FlaskClient, ann: User
+    ) -> None:
         log_in(client, ann.email)
         client.post("/logout", data={"csrf_token": "guess"})
         assert "You are logged in" in client.get("/login").get_data(as_text=True)
 
-    def test_deactivation_ends_sessions_for_good(
+    def test_deactivation_ends_sessions_permanently(
         self, client: FlaskClient, as_admin: FlaskClient, ann: User
     ) -> None:
         log_in(client, ann.email)
@@ -347,7 +365,7 @@ class TestLogout:
             assert "You are logged in" not in client.get("/login").get_data(as_text=True)
 
 
-def test_hashes_are_argon2id_of_the_recommended_cost() -> None:
+def test_hashes_are_argon2id_with_the_recommended_cost() -> None:
     assert hash_password("a password").startswith("$argon2id$v=19$m=19456,t=2,p=1$")
 
 

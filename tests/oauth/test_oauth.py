@@ -39,14 +39,14 @@ def ann(make_user: Callable[..., User]) -> User:
 
 @pytest.fixture
 def front(app: Flask) -> str:
-    """The client id of an application."""
+    """Return the client id of an application."""
     with transaction():
         return create_application("Front end", [CALLBACK]).id
 
 
 @pytest.fixture
 def browser(app: Flask, ann: User) -> FlaskClient:
-    """A browser in which Ann is logged in."""
+    """Return a browser in which Ann is logged in."""
     browser = app.test_client()
     assert log_in(browser, ann.email).status_code == 303
     return browser
@@ -54,7 +54,7 @@ def browser(app: Flask, ann: User) -> FlaskClient:
 
 @pytest.fixture
 def tokens(client: FlaskClient, browser: FlaskClient, front: str) -> dict[str, Any]:
-    """Tokens that the application has got for a code."""
+    """Return the tokens that the application got for a code."""
     response = exchange(client, front, code_for(browser, front))
     assert response.status_code == 200
     found: dict[str, Any] = response.get_json()
@@ -62,7 +62,7 @@ def tokens(client: FlaskClient, browser: FlaskClient, front: str) -> dict[str, A
 
 
 def error_of(response: Any, status: int = 400) -> str:
-    """The error as RFC 6749 §5.2 has it."""
+    """Return the error of a response in the format of RFC 6749 §5.2."""
     assert response.status_code == status, response.get_data(as_text=True)
     assert response.mimetype == "application/json"
     error: str = response.get_json()["error"]
@@ -70,7 +70,7 @@ def error_of(response: Any, status: int = 400) -> str:
 
 
 class TestAuthorize:
-    def test_sends_people_to_the_login_page_and_back(
+    def test_authorization_redirects_to_the_login_page_and_back(
         self, client: FlaskClient, ann: User, front: str
     ) -> None:
         response = client.get(authorize_url(front))
@@ -84,7 +84,7 @@ class TestAuthorize:
         assert sent_back(response)["state"] == "a state"
         assert sent_back(response)["iss"] == "http://localhost"
 
-    def test_takes_its_parameters_by_post_too(self, browser: FlaskClient, front: str) -> None:
+    def test_authorization_parameters_can_be_posted(self, browser: FlaskClient, front: str) -> None:
         query = authorize_url(front).partition("?")[2]
         form = "application/x-www-form-urlencoded"
         response = browser.post("/oauth/authorize", data=query, content_type=form)
@@ -103,7 +103,7 @@ class TestAuthorize:
             {"client_id": None},
         ],
     )
-    def test_sends_nobody_to_an_address_that_is_not_registered(
+    def test_authorization_never_redirects_to_an_unregistered_uri(
         self, browser: FlaskClient, front: str, changes: dict[str, str | None]
     ) -> None:
         response = browser.get(authorize_url(**{"client_id": front} | changes))
@@ -120,24 +120,24 @@ class TestAuthorize:
             ({"response_type": "token"}, "unsupported_response_type"),
         ],
     )
-    def test_the_application_learns_what_is_wrong(
+    def test_authorization_errors_are_sent_to_the_application(
         self, browser: FlaskClient, front: str, changes: dict[str, str | None], error: str
     ) -> None:
-        told = sent_back(browser.get(authorize_url(front, **changes)))
-        assert told["error"] == error
-        assert told["state"] == "a state"
-        assert told["iss"] == "http://localhost"
+        error_parameters = sent_back(browser.get(authorize_url(front, **changes)))
+        assert error_parameters["error"] == error
+        assert error_parameters["state"] == "a state"
+        assert error_parameters["iss"] == "http://localhost"
 
-    def test_a_parameter_twice_is_refused(self, browser: FlaskClient, front: str) -> None:
+    def test_a_repeated_parameter_is_refused(self, browser: FlaskClient, front: str) -> None:
         assert error_of(browser.get(authorize_url(front) + "&state=b")) == "invalid_request"
 
-    def test_an_inactive_application_gets_nothing(self, browser: FlaskClient, front: str) -> None:
+    def test_an_inactive_application_gets_no_code(self, browser: FlaskClient, front: str) -> None:
         with transaction():
             db.session.get_one(Client, front).is_active = False
         assert error_of(browser.get(authorize_url(front))) == "invalid_client"
 
     @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1:8000", "[::1]:8000"])
-    def test_the_docs_can_log_in_at_every_loopback_name(
+    def test_the_docs_page_can_log_in_at_every_loopback_address(
         self, settings: Settings, make_user: Callable[..., User], host: str
     ) -> None:
         user = make_user()
@@ -159,7 +159,7 @@ class TestAuthorize:
             assert "code" not in elsewhere.headers.get("Location", "")
 
     @pytest.mark.parametrize("prefix", ["", "/api"])
-    def test_the_docs_can_log_in(
+    def test_the_docs_page_can_log_in(
         self, client: FlaskClient, browser: FlaskClient, prefix: str
     ) -> None:
         page = client.get(f"{prefix}/docs").get_data(as_text=True)
@@ -178,14 +178,14 @@ class TestAuthorize:
 
 
 class TestCode:
-    def test_gives_tokens_that_act_for_the_person(
+    def test_a_code_can_be_exchanged_for_tokens_of_the_user(
         self, client: FlaskClient, tokens: dict[str, Any]
     ) -> None:
         assert tokens["token_type"] == "Bearer"
         assert tokens["expires_in"] == 900
         assert me(client, tokens["access_token"]) == 200
 
-    def test_is_good_for_one_use_and_the_second_ends_the_login(
+    def test_a_second_use_of_a_code_ends_the_login(
         self, client: FlaskClient, browser: FlaskClient, front: str
     ) -> None:
         code = code_for(browser, front)
@@ -196,7 +196,9 @@ class TestCode:
             "invalid_grant"
         )
 
-    def test_lives_a_minute(self, client: FlaskClient, browser: FlaskClient, front: str) -> None:
+    def test_an_expired_code_is_refused(
+        self, client: FlaskClient, browser: FlaskClient, front: str
+    ) -> None:
         code = code_for(browser, front)
         row = db.session.query(AuthorizationCode).one()
         logged_in_at = db.session.query(AuditEvent.at).limit(1).scalar()
@@ -216,18 +218,18 @@ class TestCode:
             {"code": "guess"},
         ],
     )
-    def test_is_bound_to_its_request(
+    def test_a_code_is_bound_to_its_request(
         self, client: FlaskClient, browser: FlaskClient, front: str, changes: dict[str, str]
     ) -> None:
         form = {"client_id": front, "code": code_for(browser, front)} | changes
         response = exchange(client, **form)
         assert error_of(response) in ("invalid_grant", "invalid_request")
 
-    def test_is_not_stored_in_clear(self, browser: FlaskClient, front: str) -> None:
+    def test_a_code_is_stored_as_a_hash(self, browser: FlaskClient, front: str) -> None:
         code = code_for(browser, front)
         assert code not in db.session.query(AuthorizationCode).one().code_hash
 
-    def test_of_somebody_deactivated_meanwhile_is_worth_nothing(
+    def test_a_code_of_a_deactivated_user_is_refused(
         self, client: FlaskClient, browser: FlaskClient, front: str, ann: User
     ) -> None:
         code = code_for(browser, front)
@@ -240,13 +242,15 @@ class TestClientCredentials:
     FORM = {"grant_type": "client_credentials"}  # noqa: RUF012 - read only
 
     @pytest.fixture
-    def machine(self, make_client: Callable[..., Client]) -> tuple[str, str]:
+    def service(self, make_client: Callable[..., Client]) -> tuple[str, str]:
         return make_client("catalogue", "metrics", secret="a secret").id, "a secret"
 
-    def test_by_basic_and_by_form(self, client: FlaskClient, machine: tuple[str, str]) -> None:
-        by_form = {"client_id": machine[0], "client_secret": machine[1]}
+    def test_client_credentials_are_accepted_in_the_header_and_in_the_form(
+        self, client: FlaskClient, service: tuple[str, str]
+    ) -> None:
+        by_form = {"client_id": service[0], "client_secret": service[1]}
         for response in (
-            client.post("/oauth/token", data=self.FORM, auth=machine),
+            client.post("/oauth/token", data=self.FORM, auth=service),
             client.post("/oauth/token", data=self.FORM | by_form),
         ):
             tokens = response.get_json()
@@ -256,56 +260,60 @@ class TestClientCredentials:
             header = {"Authorization": f"Bearer {tokens['access_token']}"}
             assert client.get("/v1/makes", headers=header).status_code == 200
 
-    def test_less_than_all_scopes_can_be_asked_for(
-        self, client: FlaskClient, machine: tuple[str, str]
+    def test_a_client_can_request_some_of_its_scopes(
+        self, client: FlaskClient, service: tuple[str, str]
     ) -> None:
         form = self.FORM | {"scope": "metrics"}
-        tokens = client.post("/oauth/token", data=form, auth=machine).get_json()
+        tokens = client.post("/oauth/token", data=form, auth=service).get_json()
         assert tokens["scope"] == "metrics"
         header = {"Authorization": f"Bearer {tokens['access_token']}"}
         made = client.post("/v1/makes", json={"id": 1, "name": "A"}, headers=header)
         assert made.status_code == 403
 
-    def test_more_cannot(self, client: FlaskClient, machine: tuple[str, str]) -> None:
+    def test_a_client_cannot_request_scopes_that_it_does_not_have(
+        self, client: FlaskClient, service: tuple[str, str]
+    ) -> None:
         form = self.FORM | {"scope": "catalogue office"}
-        assert error_of(client.post("/oauth/token", data=form, auth=machine)) == "invalid_scope"
+        assert error_of(client.post("/oauth/token", data=form, auth=service)) == "invalid_scope"
 
     @pytest.mark.parametrize("secret", ["wrong", "", "ü", "\x00"])
     def test_a_wrong_secret_is_refused(
-        self, client: FlaskClient, machine: tuple[str, str], secret: str
+        self, client: FlaskClient, service: tuple[str, str], secret: str
     ) -> None:
-        by_form = {"client_id": machine[0], "client_secret": secret}
+        by_form = {"client_id": service[0], "client_secret": secret}
         for response in (
-            client.post("/oauth/token", data=self.FORM, auth=(machine[0], secret)),
+            client.post("/oauth/token", data=self.FORM, auth=(service[0], secret)),
             client.post("/oauth/token", data=self.FORM | by_form),
         ):
             assert error_of(response, 401) == "invalid_client"
             assert response.headers["WWW-Authenticate"].startswith("Basic")
 
-    def test_unknown_clients_are_answered_as_wrong_secrets(
-        self, client: FlaskClient, machine: tuple[str, str]
+    def test_an_unknown_client_gets_the_same_response_as_a_wrong_secret(
+        self, client: FlaskClient, service: tuple[str, str]
     ) -> None:
         answers = {
             client.post("/oauth/token", data=self.FORM, auth=(name, "wrong")).data
-            for name in (machine[0], "unknown", "docs")
+            for name in (service[0], "unknown", "docs")
         }
         assert len(answers) == 1
 
-    def test_an_application_has_no_such_grant(self, client: FlaskClient, front: str) -> None:
+    def test_an_application_cannot_use_client_credentials(
+        self, client: FlaskClient, front: str
+    ) -> None:
         response = client.post("/oauth/token", data=self.FORM | {"client_id": front})
         assert error_of(response) == "unauthorized_client"
 
-    def test_a_machine_has_no_other_grant(
-        self, client: FlaskClient, machine: tuple[str, str]
+    def test_a_service_client_cannot_use_refresh_tokens(
+        self, client: FlaskClient, service: tuple[str, str]
     ) -> None:
         form = {"grant_type": "refresh_token", "refresh_token": "x"}
-        response = client.post("/oauth/token", data=form, auth=machine)
+        response = client.post("/oauth/token", data=form, auth=service)
         assert error_of(response) == "unauthorized_client"
 
-    def test_a_secret_in_the_query_is_not_read(
-        self, client: FlaskClient, machine: tuple[str, str]
+    def test_a_secret_in_the_query_is_ignored(
+        self, client: FlaskClient, service: tuple[str, str]
     ) -> None:
-        query = {"client_id": machine[0], "client_secret": machine[1]}
+        query = {"client_id": service[0], "client_secret": service[1]}
         response = client.post("/oauth/token", data=self.FORM, query_string=query)
         assert error_of(response) == "unauthorized_client"
 
@@ -323,24 +331,26 @@ class TestTokenRequests:
             ({"grant_type": "authorization_code", "client_id": "docs"}, "invalid_request"),
         ],
     )
-    def test_other_grants_and_broken_requests_are_refused(
+    def test_other_grants_and_malformed_requests_are_refused(
         self, client: FlaskClient, form: dict[str, Any], error: str | None
     ) -> None:
         response = client.post("/oauth/token", data=form)
         assert error_of(response) == (error or "unsupported_grant_type")
 
-    def test_json_is_no_form(self, client: FlaskClient) -> None:
+    def test_a_json_body_is_refused(self, client: FlaskClient) -> None:
         response = client.post("/oauth/token", json={"grant_type": "client_credentials"})
         assert error_of(response) == "invalid_request"
 
     @pytest.mark.parametrize("header", ["Basic", "Basic ÿ", "Basic /w==", "Basic YQ==", "Other x"])
-    def test_a_broken_header_is_an_unknown_client(self, client: FlaskClient, header: str) -> None:
+    def test_a_malformed_authorization_header_is_an_unknown_client(
+        self, client: FlaskClient, header: str
+    ) -> None:
         form = {"grant_type": "client_credentials"}
         headers = {"Authorization": header}
         response = client.post("/oauth/token", data=form, headers=headers)
         assert error_of(response, 401) == "invalid_client"
 
-    def test_what_goes_wrong_around_is_told_in_the_same_form(self, client: FlaskClient) -> None:
+    def test_http_errors_have_the_oauth_format(self, client: FlaskClient) -> None:
         assert error_of(client.get("/oauth/nothing"), 404) == "invalid_request"
         assert error_of(client.get("/oauth/token"), 405) == "invalid_request"
         large = client.post("/oauth/token", data={"grant_type": "a" * 2_000_000})
@@ -348,13 +358,15 @@ class TestTokenRequests:
 
 
 class TestRefresh:
-    def test_rotates(self, client: FlaskClient, front: str, tokens: dict[str, Any]) -> None:
+    def test_refresh_tokens_are_rotated(
+        self, client: FlaskClient, front: str, tokens: dict[str, Any]
+    ) -> None:
         second = refresh(client, tokens["refresh_token"], client_id=front).get_json()
         assert second["refresh_token"] != tokens["refresh_token"]
         third = refresh(client, second["refresh_token"], client_id=front).get_json()
         assert me(client, third["access_token"]) == 200
 
-    def test_a_second_use_ends_the_whole_family(
+    def test_a_second_use_of_a_refresh_token_ends_the_login(
         self, client: FlaskClient, front: str, tokens: dict[str, Any], as_admin: FlaskClient
     ) -> None:
         second = refresh(client, tokens["refresh_token"], client_id=front).get_json()
@@ -366,13 +378,15 @@ class TestRefresh:
         events = as_admin.get("/v1/audit-events?kind=token_reused").get_json()["items"]
         assert len(events) == 1
 
-    def test_tokens_of_login_need_no_client_id(self, client: FlaskClient, ann: User) -> None:
+    def test_refresh_tokens_of_the_json_login_need_no_client_id(
+        self, client: FlaskClient, ann: User
+    ) -> None:
         body = {"email": ann.email, "password": PASSWORD}
         first = client.post("/login", json=body).get_json()["refresh_token"]
         second = refresh(client, first).get_json()["refresh_token"]
         assert refresh(client, second, client_id="login").status_code == 200
 
-    def test_is_bound_to_its_client(
+    def test_a_refresh_token_is_bound_to_its_client(
         self, client: FlaskClient, front: str, tokens: dict[str, Any]
     ) -> None:
         for other in ("docs", "login"):
@@ -380,7 +394,7 @@ class TestRefresh:
             assert error_of(stolen) == "invalid_grant"
         assert refresh(client, tokens["refresh_token"], client_id=front).status_code == 200
 
-    def test_a_refused_scope_does_not_use_the_token_up(
+    def test_a_refused_scope_does_not_use_up_the_refresh_token(
         self, client: FlaskClient, front: str, tokens: dict[str, Any]
     ) -> None:
         token = tokens["refresh_token"]
@@ -388,7 +402,7 @@ class TestRefresh:
         assert error_of(refused) == "invalid_scope"
         assert refresh(client, token, client_id=front).status_code == 200
 
-    def test_a_login_ends_some_day_however_often_it_is_refreshed(
+    def test_a_login_ends_after_thirty_days_even_if_refreshed(
         self, client: FlaskClient, front: str, tokens: dict[str, Any]
     ) -> None:
         second = refresh(client, tokens["refresh_token"], client_id=front).get_json()
@@ -404,7 +418,7 @@ class TestRefresh:
 class TestRevocation:
     @pytest.mark.parametrize("kind", ["access_token", "refresh_token"])
     @pytest.mark.parametrize("hint", ["access_token", "refresh_token", None])
-    def test_ends_the_login_of_the_token(
+    def test_revocation_ends_the_login_of_the_token(
         self,
         client: FlaskClient,
         front: str,
@@ -420,52 +434,54 @@ class TestRevocation:
         late = refresh(client, tokens["refresh_token"], client_id=front)
         assert error_of(late) == "invalid_grant"
 
-    def test_a_machine_revokes_with_its_secret(
+    def test_a_service_client_revokes_with_its_secret(
         self, client: FlaskClient, make_client: Callable[..., Client]
     ) -> None:
-        machine = (make_client("catalogue", secret="a secret").id, "a secret")
+        service = (make_client("catalogue", secret="a secret").id, "a secret")
         form = {"grant_type": "client_credentials"}
-        token = client.post("/oauth/token", data=form, auth=machine).get_json()["access_token"]
+        token = client.post("/oauth/token", data=form, auth=service).get_json()["access_token"]
         header = {"Authorization": f"Bearer {token}"}
-        without = client.post("/oauth/revoke", data={"token": token, "client_id": machine[0]})
+        without = client.post("/oauth/revoke", data={"token": token, "client_id": service[0]})
         assert error_of(without, 401) == "invalid_client"
         assert client.get("/v1/makes", headers=header).status_code == 200
-        assert client.post("/oauth/revoke", data={"token": token}, auth=machine).status_code == 200
+        assert client.post("/oauth/revoke", data={"token": token}, auth=service).status_code == 200
         assert client.get("/v1/makes", headers=header).status_code == 401
 
-    def test_another_client_cannot(
+    def test_a_client_cannot_revoke_tokens_of_another(
         self, client: FlaskClient, front: str, tokens: dict[str, Any]
     ) -> None:
         form = {"token": tokens["refresh_token"], "client_id": "docs"}
         assert error_of(client.post("/oauth/revoke", data=form)) == "invalid_grant"
         assert me(client, tokens["access_token"]) == 200
 
-    def test_of_login_needs_no_client_id(self, client: FlaskClient, ann: User) -> None:
+    def test_revoking_tokens_of_the_json_login_needs_no_client_id(
+        self, client: FlaskClient, ann: User
+    ) -> None:
         body = {"email": ann.email, "password": PASSWORD}
         tokens = client.post("/login", json=body).get_json()
         form = {"token": tokens["refresh_token"]}
         assert client.post("/oauth/revoke", data=form).status_code == 200
         assert me(client, tokens["access_token"]) == 401
 
-    def test_what_is_no_token_is_good_for_nothing_as_it_is(self, client: FlaskClient) -> None:
+    def test_revoking_an_unknown_token_succeeds(self, client: FlaskClient) -> None:
         assert client.post("/oauth/revoke", data={"token": "guess"}).status_code == 200
         assert error_of(client.post("/oauth/revoke", data={})) == "invalid_request"
 
 
 class TestDiscovery:
-    def test_names_the_endpoints(self, client: FlaskClient) -> None:
+    def test_the_metadata_name_the_endpoints(self, client: FlaskClient) -> None:
         metadata = client.get("/.well-known/oauth-authorization-server").get_json()
         assert metadata["issuer"] == "http://localhost"
         assert metadata["token_endpoint"] == "http://localhost/oauth/token"
         assert metadata["code_challenge_methods_supported"] == ["S256"]
         assert "password" not in metadata["grant_types_supported"]
 
-    def test_the_issuer_is_the_same_under_the_prefix(self, client: FlaskClient) -> None:
+    def test_the_issuer_does_not_depend_on_the_prefix(self, client: FlaskClient) -> None:
         metadata = client.get("/api/.well-known/oauth-authorization-server").get_json()
         assert metadata["issuer"] == "http://localhost"
         assert metadata["token_endpoint"] == "http://localhost/api/oauth/token"
 
-    def test_publishes_public_keys_alone(self, client: FlaskClient) -> None:
+    def test_only_public_keys_are_published(self, client: FlaskClient) -> None:
         (key,) = client.get("/.well-known/jwks.json").get_json()["keys"]
         assert key.keys() == {"kty", "crv", "x", "y", "kid", "use", "alg"}
         assert (key["alg"], key["use"]) == ("ES256", "sig")

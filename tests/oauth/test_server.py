@@ -1,4 +1,4 @@
-"""A running server, met by a standard client library that knows nothing but its address."""
+"""Running servers, used by a standard client library that knows only their URL."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.support.programs import free_port
 
 pytestmark = pytest.mark.processes
 
-CALLBACK = "http://127.0.0.1:9/callback"  # nobody listens: the browser is stopped before it
+CALLBACK = "http://127.0.0.1:9/callback"  # no server listens here: the redirect is not followed
 
 
 @contextmanager
@@ -63,10 +63,10 @@ def answers(url: str) -> bool:
 
 
 def discover(url: str) -> dict[str, Any]:
-    """What RFC 8414 has a client do: fetch, and check."""
+    """Fetch and validate the metadata as RFC 8414 requires of a client."""
     found = requests.get(f"{url}/.well-known/oauth-authorization-server", timeout=10).json()
     metadata = AuthorizationServerMetadata(found)
-    # It insists on https for all but this machine's name.
+    # `validate()` would require https, except for localhost.
     metadata.validate_response_types_supported()
     metadata.validate_grant_types_supported()
     metadata.validate_token_endpoint_auth_methods_supported()
@@ -76,8 +76,8 @@ def discover(url: str) -> dict[str, Any]:
     return dict(found)
 
 
-def log_in_and_come_back(address: str, email: str) -> str:
-    """What a person's browser does, until it is sent to the application."""
+def log_in_and_return(address: str, email: str) -> str:
+    """Act as the browser of a user until the redirect to the application. Return its URL."""
     with requests.Session() as browser:
         page = browser.get(address, timeout=30)
         action = re.findall(r'<form method="post" action="([^"]+)"', page.text)[-1]
@@ -91,7 +91,7 @@ def log_in_and_come_back(address: str, email: str) -> str:
         return answer.headers["Location"]
 
 
-def may_read(url: str, token: str) -> bool:
+def can_read(url: str, token: str) -> bool:
     header = {"Authorization": f"Bearer {token}"}
     return requests.get(f"{url}/v1/makes", headers=header, timeout=30).ok
 
@@ -103,7 +103,7 @@ def test_a_standard_client_completes_every_grant_found_by_discovery_alone(
     make_client: Callable[..., Client],
 ) -> None:
     user, machine = make_user(), make_client("catalogue", secret="a secret")
-    email, machine_id = user.email, machine.id
+    email, service_id = user.email, machine.id
     with transaction():
         front = create_application("Front end", [CALLBACK]).id
     release_connection()
@@ -123,25 +123,25 @@ def test_a_standard_client_completes_every_grant_found_by_discovery_alone(
         address, state = person.create_authorization_url(
             server["authorization_endpoint"], code_verifier=verifier
         )
-        back = log_in_and_come_back(address, email)
+        back = log_in_and_return(address, email)
         first = person.fetch_token(authorization_response=back, state=state, code_verifier=verifier)
-        assert may_read(url, first["access_token"])
+        assert can_read(url, first["access_token"])
         second = person.refresh_token()
         assert second["refresh_token"] != first["refresh_token"]
-        assert may_read(url, second["access_token"])
+        assert can_read(url, second["access_token"])
         revoked = person.revoke_token(server["revocation_endpoint"], second["refresh_token"])
         assert revoked.status_code == 200
-        assert not may_read(url, second["access_token"])
+        assert not can_read(url, second["access_token"])
 
         for method in ("client_secret_basic", "client_secret_post"):
             service = OAuth2Session(
-                machine_id,
+                service_id,
                 "a secret",
                 token_endpoint=server["token_endpoint"],
                 token_endpoint_auth_method=method,
             )
             token = service.fetch_token(grant_type="client_credentials", scope="catalogue")
-            assert may_read(url, token["access_token"])
+            assert can_read(url, token["access_token"])
         person.close()
         service.close()
 
@@ -158,7 +158,7 @@ def test_throttling_holds_over_processes_and_survives_a_restart(
             requests.post(f"{url}/login", json=body, timeout=60).status_code
             for _ in range(ACCOUNT.burst + 3)
         ]
-        assert statuses.count(401) in (ACCOUNT.burst, ACCOUNT.burst + 1)  # a minute may pass
+        assert statuses.count(401) in (ACCOUNT.burst, ACCOUNT.burst + 1)  # a minute can pass
         assert statuses[-1] == 429
     with serving(settings, port) as url:
         right = body | {"password": PASSWORD}
@@ -168,7 +168,7 @@ def test_throttling_holds_over_processes_and_survives_a_restart(
 
 
 @on_sqlite
-def test_every_process_learns_of_new_keys(
+def test_every_process_finds_new_keys(
     app: Flask, settings: Settings, make_user: Callable[..., User]
 ) -> None:
     body = {"email": make_user().email, "password": PASSWORD}
@@ -181,11 +181,11 @@ def test_every_process_learns_of_new_keys(
         first = new_token()
         rotate_keys(settings)
         second = new_token()
-        assert may_read(url, first)
-        assert may_read(url, second)
+        assert can_read(url, first)
+        assert can_read(url, second)
         rotate_keys(settings, "--at-once")
-        until(lambda: not may_read(url, second))
-        assert may_read(url, new_token())
+        until(lambda: not can_read(url, second))
+        assert can_read(url, new_token())
 
 
 def rotate_keys(settings: Settings, *options: str) -> None:

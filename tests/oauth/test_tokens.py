@@ -1,4 +1,4 @@
-"""Access tokens: what is refused, and what takes effect at the next request."""
+"""Access tokens and signing keys: which tokens are refused, and what applies to existing ones."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def encoded(part: dict[str, Any]) -> str:
     return base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
 
 
-def signed_anew(token: str, header: dict[str, Any], claims: dict[str, Any]) -> str:
-    """The token with changes, signed with our own key: what a mistake of ours might let out."""
+def signed_again(token: str, header: dict[str, Any], claims: dict[str, Any]) -> str:
+    """Return the token with changes, signed with the server's own key."""
     old_header, old_claims = parts_of(token)
     key = key_ring().signing_key()
     new_header, new_claims = old_header | header, old_claims | claims
@@ -70,14 +70,14 @@ def signed_anew(token: str, header: dict[str, Any], claims: dict[str, Any]) -> s
 
 
 class TestForm:
-    def test_is_rfc_9068(self, token: str, ann: User) -> None:
+    def test_the_token_follows_rfc_9068(self, token: str, ann: User) -> None:
         header, claims = parts_of(token)
         assert (header["alg"], header["typ"]) == ("ES256", "at+jwt")
         assert claims.keys() >= {"iss", "aud", "sub", "client_id", "iat", "exp", "jti"}
         assert claims["exp"] - claims["iat"] == 900
         assert claims["sub"] == str(ann.id)
 
-    def test_the_issuer_is_the_public_url_whichever_prefix_was_used(
+    def test_the_issuer_is_the_public_url_with_and_without_the_prefix(
         self, settings: Settings
     ) -> None:
         with application(replace(settings, public_url=PUBLIC_URL)) as app, app.app_context():
@@ -90,12 +90,12 @@ class TestForm:
 
 
 class TestAttacks:
-    def test_the_token_itself_is_good(self, app: Flask, token: str) -> None:
+    def test_the_unchanged_token_is_valid(self, app: Flask, token: str) -> None:
         assert status_of(app, token) == 200
-        assert status_of(app, token) == 200  # known by its hash now
+        assert status_of(app, token) == 200  # cached
 
     @pytest.mark.parametrize("part", [0, 1, 2])
-    def test_tampered(self, app: Flask, token: str, part: int) -> None:
+    def test_a_tampered_token_is_refused(self, app: Flask, token: str, part: int) -> None:
         assert status_of(app, token) == 200
         parts = token.split(".")
         middle = len(parts[part]) // 2
@@ -103,18 +103,20 @@ class TestAttacks:
         parts[part] = parts[part][:middle] + other + parts[part][middle + 1 :]
         assert status_of(app, ".".join(parts)) == 401
 
-    def test_another_subject_under_the_same_signature(self, app: Flask, token: str) -> None:
+    def test_another_subject_with_the_same_signature_is_refused(
+        self, app: Flask, token: str
+    ) -> None:
         header, claims = parts_of(token)
         forged = f"{encoded(header)}.{encoded(claims | {'sub': '1'})}.{token.split('.')[2]}"
         assert status_of(app, forged) == 401
 
     @pytest.mark.parametrize("algorithm", ["none", "None", "NONE"])
-    def test_alg_none(self, app: Flask, token: str, algorithm: str) -> None:
+    def test_the_algorithm_none_is_refused(self, app: Flask, token: str, algorithm: str) -> None:
         header, claims = parts_of(token)
         forged = f"{encoded(header | {'alg': algorithm})}.{encoded(claims)}."
         assert status_of(app, forged) == 401
 
-    def test_hmac_with_the_public_key(self, app: Flask, token: str) -> None:
+    def test_hmac_with_the_public_key_is_refused(self, app: Flask, token: str) -> None:
         header, claims = parts_of(token)
         public = key_ring().signing_key().public_key
         forms = [
@@ -128,7 +130,7 @@ class TestAttacks:
             forged = f"{signed}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
             assert status_of(app, forged) == 401
 
-    def test_a_key_of_ones_own(self, app: Flask, token: str) -> None:
+    def test_an_attackers_key_is_refused(self, app: Flask, token: str) -> None:
         header, claims = parts_of(token)
         own = ECKey.generate_key("P-256")
         for more in ({}, {"jwk": own.as_dict(private=False)}, {"kid": "unknown"}):
@@ -155,23 +157,23 @@ class TestAttacks:
             ({"typ": "id_token+jwt"}, {}),
         ],
     )
-    def test_what_is_not_for_this_purpose(
+    def test_expired_or_foreign_claims_are_refused(
         self, app: Flask, token: str, header: dict[str, Any], claims: dict[str, Any]
     ) -> None:
-        assert status_of(app, signed_anew(token, header, claims)) == 401
+        assert status_of(app, signed_again(token, header, claims)) == 401
 
-    def test_a_foreign_issuer_and_audience(self, settings: Settings) -> None:
+    def test_a_foreign_issuer_or_audience_is_refused(self, settings: Settings) -> None:
         with application(replace(settings, public_url=PUBLIC_URL)) as app, app.app_context():
             token = token_of(app, make_user())
-            assert status_of(app, signed_anew(token, {}, {"iss": "https://evil.example"})) == 401
-            assert status_of(app, signed_anew(token, {}, {"aud": "urn:automart"})) == 401
-            assert status_of(app, signed_anew(token, {}, {})) == 200
+            assert status_of(app, signed_again(token, {}, {"iss": "https://evil.example"})) == 401
+            assert status_of(app, signed_again(token, {}, {"aud": "urn:automart"})) == 401
+            assert status_of(app, signed_again(token, {}, {})) == 200
 
     @pytest.mark.parametrize("text", ["a", "a.b.c", "..", "é.é.é", "a" * 5000, "e30.e30.e30"])
-    def test_what_is_no_token(self, app: Flask, text: str) -> None:
+    def test_malformed_tokens_are_refused(self, app: Flask, text: str) -> None:
         assert status_of(app, text) == 401
 
-    def test_a_known_token_expires_too(
+    def test_a_cached_token_expires(
         self, app: Flask, token: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert status_of(app, token) == 200
@@ -180,8 +182,8 @@ class TestAttacks:
         assert status_of(app, token) == 401
 
 
-class TestAtTheNextRequest:
-    def test_the_deleted_and_deactivated_are_out(
+class TestExistingTokens:
+    def test_tokens_of_deleted_and_deactivated_users_are_refused(
         self, app: Flask, as_admin: FlaskClient, make_user: Callable[..., User]
     ) -> None:
         deleted, deactivated = make_user(), make_user()
@@ -192,7 +194,7 @@ class TestAtTheNextRequest:
         assert as_admin.patch(f"/v1/users/{deactivated.id}", json=body).status_code == 200
         assert [status_of(app, token) for token in tokens] == [401, 401]
 
-    def test_the_demoted_are_no_admins_and_the_promoted_are(
+    def test_demotion_and_promotion_apply_to_existing_tokens(
         self, app: Flask, as_admin: FlaskClient, make_user: Callable[..., User]
     ) -> None:
         user = make_user(is_admin=True)
@@ -202,26 +204,26 @@ class TestAtTheNextRequest:
             assert client.get("/v1/users").status_code == status
             assert client.get("/v1/users/me").status_code == 200
 
-    def test_renaming_and_remailing_log_nobody_out(
+    def test_a_new_name_or_email_address_ends_no_login(
         self, app: Flask, as_admin: FlaskClient, ann: User, token: str
     ) -> None:
         body = {"name": "Another", "email": "another@example.com"}
         assert as_admin.patch(f"/v1/users/{ann.id}", json=body).status_code == 200
         assert status_of(app, token) == 200
 
-    def test_a_new_password_logs_out_everywhere(
+    def test_a_new_password_set_by_an_admin_ends_all_logins(
         self, app: Flask, as_admin: FlaskClient, ann: User, token: str
     ) -> None:
         body = {"password": "another four words"}
         assert as_admin.patch(f"/v1/users/{ann.id}", json=body).status_code == 200
         assert status_of(app, token) == 401
 
-    def test_a_machine_loses_scopes_activity_and_existence(
+    def test_removed_scopes_and_deactivation_apply_to_existing_tokens(
         self, app: Flask, as_admin: FlaskClient, make_client: Callable[..., Client]
     ) -> None:
-        machine = make_client("catalogue")
-        client = signed_in(app, machine)
-        path = f"/v1/clients/{machine.id}"
+        service = make_client("catalogue")
+        client = signed_in(app, service)
+        path = f"/v1/clients/{service.id}"
 
         def status() -> int:
             return client.post("/v1/makes", json={}).status_code
@@ -236,7 +238,7 @@ class TestAtTheNextRequest:
 
 
 class TestKeys:
-    def test_rotation_logs_nobody_out(self, app: Flask, ann: User, token: str) -> None:
+    def test_key_rotation_ends_no_login(self, app: Flask, ann: User, token: str) -> None:
         old = parts_of(token)[0]["kid"]
         new = signing_keys.rotate_signing_key()
         assert {key["kid"] for key in key_ring().published()} == {old, new}
@@ -245,7 +247,7 @@ class TestKeys:
         assert parts_of(fresh)[0]["kid"] == new
         assert status_of(app, fresh) == 200
 
-    def test_another_process_learns_of_the_new_key(
+    def test_another_process_finds_the_new_key(
         self, app: Flask, settings: Settings, ann: User, token: str
     ) -> None:
         with application(settings) as other, other.app_context():
@@ -253,16 +255,16 @@ class TestKeys:
             signing_keys.rotate_signing_key()
             fresh = token_of(other, ann)
         with app.app_context():
-            # An unknown key makes it look again, but not each time that a stranger invents one.
+            # An unknown key causes another query, but at most once per second.
             key_ring()._read_at -= 2
             assert status_of(app, fresh) == 200
 
-    def test_leaked_keys_are_withdrawn_at_once(self, app: Flask, token: str) -> None:
+    def test_tokens_of_a_leaked_key_are_refused(self, app: Flask, token: str) -> None:
         assert status_of(app, token) == 200
         signing_keys.rotate_signing_key(at_once=True)
         assert status_of(app, token) == 401
 
-    def test_retired_keys_are_forgotten_when_their_tokens_have_expired(
+    def test_retired_keys_are_deleted_when_their_tokens_have_expired(
         self, app: Flask, token: str
     ) -> None:
         signing_keys.rotate_signing_key()
@@ -275,12 +277,12 @@ class TestKeys:
         key_ring().invalidate()
         assert status_of(app, token) == 401
 
-    def test_private_keys_are_not_stored_in_clear(self, app: Flask, token: str) -> None:
+    def test_private_keys_are_stored_encrypted(self, app: Flask, token: str) -> None:
         (row,) = db.session.query(SigningKey)
         assert "PRIVATE" not in row.encrypted_private_key
         assert "d" not in row.public_jwk
 
-    def test_a_new_secret_key_reads_what_was_encrypted_under_the_old_one(
+    def test_a_new_secret_key_decrypts_keys_of_its_fallback(
         self, settings: Settings, app: Flask, token: str
     ) -> None:
         new = replace(
@@ -294,7 +296,7 @@ class TestKeys:
         with application(replace(new, secret_key_fallbacks=())) as alone, alone.app_context():
             assert key_ring().signing_key().kid == kid
 
-    def test_a_lost_secret_key_locks_nobody_out(
+    def test_a_lost_secret_key_ends_no_login(
         self, settings: Settings, app: Flask, ann: User, token: str
     ) -> None:
         with application(replace(settings, secret_key="another")) as other, other.app_context():
@@ -302,11 +304,11 @@ class TestKeys:
             assert status_of(other, token_of(other, ann)) == 200
             rotation = signing_keys.reencrypt_signing_keys()
         (lost,) = rotation.undecryptable
-        assert rotation.rotated == 1  # the key that was made since
+        assert rotation.rotated == 1  # the key that was created since then
         assert lost == f"signing key {parts_of(token)[0]['kid']}"
 
 
-def test_the_memory_of_verified_tokens_is_bounded(app: Flask, token: str) -> None:
+def test_the_cache_of_verified_tokens_is_bounded(app: Flask, token: str) -> None:
     with_token(app, token).get("/v1/users/me")
     known: VerifiedTokens = app.extensions["verified_tokens"]
     (found,) = known._tokens.values()
@@ -316,7 +318,7 @@ def test_the_memory_of_verified_tokens_is_bounded(app: Flask, token: str) -> Non
     assert [small.get(bytes([number])) for number in range(5)] == [None, None, None, found, found]
 
 
-def test_a_token_is_issued_for_a_login(app: Flask, token: str) -> None:
+def test_a_login_can_have_several_access_tokens(app: Flask, token: str) -> None:
 
     login = db.session.query(Login).one()
     with app.test_request_context():
