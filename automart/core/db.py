@@ -96,11 +96,9 @@ SelectT = TypeVar("SelectT", bound=Select[*tuple[Any, ...]])
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
-def get_or_404(model: type[ModelT], ident: Any, *, lock: bool = False) -> ModelT:
-    """Return a row. Raises `NotFound`. `lock` reads it anew and locks it for writing."""
-    row = db.session.get(
-        model, ident, populate_existing=lock, with_for_update=True if lock else None
-    )
+def get_or_404(model: type[ModelT], ident: Any) -> ModelT:
+    """Return the row with this primary key. Raises `NotFound`."""
+    row = db.session.get(model, ident)
     if row is None:
         raise NotFound(f"There is no {model.noun} {ident}.")
     return row

@@ -22,7 +22,7 @@ from automart.cli.job_progress import NO_REDIS, NO_WORKER, Bar, Lines, watch
 from automart.cli.sync import submit_sync
 from automart.cli.sync_report import SyncExit, print_outcome
 from automart.core.config import Settings
-from automart.core.db import db, get_or_404, transaction
+from automart.core.db import db, lock_or_404, transaction
 from sandbox import Fault, Vpic
 from tests.cli.conftest import Run, type_in, working
 from tests.support.processes import environment
@@ -155,7 +155,7 @@ class TestUsage:
 
 def cancel(job_id: object) -> None:
     with transaction():
-        cancel_job(get_or_404(Job, job_id, lock=True))
+        cancel_job(lock_or_404(Job, job_id))
 
 
 class UntilItSays(io.StringIO):

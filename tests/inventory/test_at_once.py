@@ -1,4 +1,4 @@
-"""64 callers at the same moment, over four processes: one gets the car, and all get an answer."""
+"""64 concurrent callers and four processes: one books the car, and all get a response."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def callers(app: Flask, settings: Settings) -> Iterator[Callers]:
         yield callers
 
 
-def test_one_gets_the_car_and_all_get_an_answer(callers: Callers) -> None:
+def test_one_of_64_concurrent_callers_books_the_car_and_all_get_a_response(
+    callers: Callers,
+) -> None:
     for _ in range(ROUNDS):
         book_the_same_time(callers)
         move_into_the_same_gap(callers)
@@ -47,12 +49,12 @@ def statuses(answers: list[requests.Response]) -> Counter[int]:
 
 
 def overlapping(number: int) -> tuple[float, float]:
-    """Ranges that all have the moment 100 in common, and else differ."""
+    """Return a range that contains day 100. It differs for each number."""
     return 99 - number / CALLERS, 101 + (number * 7 % CALLERS) / CALLERS
 
 
 def book_the_same_time(callers: Callers) -> None:
-    """One is confirmed, all others are told of a conflict."""
+    """One booking is confirmed, all others are conflicts."""
     car = make_car()
     answers = callers.send(
         *(
@@ -65,7 +67,7 @@ def book_the_same_time(callers: Callers) -> None:
 
 
 def move_into_the_same_gap(callers: Callers) -> None:
-    """One is moved, all others stay where they were."""
+    """One booking is moved, all others keep their range."""
     car = make_car()
     bookings = [make_booking(car, n * 2 + 200, n * 2 + 201).id for n in range(CALLERS)]
     answers = callers.send(
@@ -79,7 +81,7 @@ def move_into_the_same_gap(callers: Callers) -> None:
 
 
 def book_while_the_car_goes_into_maintenance(callers: Callers) -> None:
-    """Whoever comes before is confirmed, whoever comes after is not."""
+    """Only bookings from before the change of the status are confirmed."""
     car = make_car()
     asked: list[tuple[str, str, Any]] = [
         ("POST", "/v1/bookings", booking_body(car.id, day(n), day(n + 1))) for n in range(CALLERS)
@@ -96,7 +98,7 @@ def book_while_the_car_goes_into_maintenance(callers: Callers) -> None:
 
 
 def swap_cars(callers: Callers) -> None:
-    """Half of the bookings of two cars go to the other one, and nobody waits for each other."""
+    """The bookings of two cars change places without a deadlock."""
     cars = [make_car(), make_car()]
     bookings = [make_booking(cars[n % 2], n * 2, n * 2 + 1) for n in range(CALLERS)]
     answers = callers.send(
@@ -109,20 +111,20 @@ def swap_cars(callers: Callers) -> None:
 
 
 def bookings_of(car_id: int) -> list[int]:
-    """The confirmed bookings, no two of which overlap."""
+    """Return the confirmed bookings, and check that no two of them overlap."""
     db.session.rollback()
-    mine = (Booking.car_id == car_id, Booking.status == "confirmed")
+    of_car = (Booking.car_id == car_id, Booking.status == "confirmed")
     other = Booking.__table__.alias()
     overlaps = (
         select(func.count())
         .select_from(Booking)
         .join(other, other.c.car_id == Booking.car_id)
-        .where(*mine, other.c.status == "confirmed", other.c.id > Booking.id)
+        .where(*of_car, other.c.status == "confirmed", other.c.id > Booking.id)
         .where(other.c.start_datetime < Booking.end_datetime)
         .where(other.c.end_datetime > Booking.start_datetime)
     )
     assert db.session.scalar(overlaps) == 0
-    return list(db.session.scalars(select(Booking.id).where(*mine).order_by(Booking.id)))
+    return list(db.session.scalars(select(Booking.id).where(*of_car).order_by(Booking.id)))
 
 
 def moved(start: float, end: float) -> dict[str, str]:

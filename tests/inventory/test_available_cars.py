@@ -1,4 +1,4 @@
-"""Which cars can be had, and what it costs to find out."""
+"""The list of available cars, and the plan of its query."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def free(client: FlaskClient, start: float, end: float, more: str = "") -> list[
 
 
 class TestAvailableCars:
-    def test_a_car_is_free_around_its_bookings(self, as_user: FlaskClient) -> None:
+    def test_a_car_is_available_before_and_after_its_bookings(self, as_user: FlaskClient) -> None:
         car, other = make_car(), make_car()
         for start, end in ((0, 1), (2, 4), (8, 9)):
             make_booking(car, start, end)
@@ -43,11 +43,11 @@ class TestAvailableCars:
         for start, end in ((-1, 0.1), (0, 1), (1, 3), (3, 3.5), (3, 9), (-9, 99), (8.5, 20)):
             assert free(as_user, start, end) == [other.id], (start, end)
 
-    def test_a_car_in_maintenance_is_not_told(self, as_user: FlaskClient) -> None:
+    def test_a_car_in_maintenance_is_not_listed(self, as_user: FlaskClient) -> None:
         make_car(status=CarStatus.MAINTENANCE)
         assert free(as_user, 0, 1) == []
 
-    def test_filters(self, as_user: FlaskClient) -> None:
+    def test_available_cars_are_filtered(self, as_user: FlaskClient) -> None:
         dealer_id = make_dealer().id
         civic = make_car(daily_price=Decimal("10.00"), dealer_id=dealer_id).id
         corolla = make_car(make_id=TOYOTA, model="Corolla", dealer_id=make_dealer().id).id
@@ -74,12 +74,12 @@ class TestAvailableCars:
             ),
         ],
     )
-    def test_a_bad_query_is_refused(
+    def test_a_bad_query_for_available_cars_is_refused(
         self, as_user: FlaskClient, query: str, wrong: set[str]
     ) -> None:
         assert parameters(as_user.get(f"/v1/bookings/available-cars?{query}")) == wrong
 
-    def test_pages(self, as_user: FlaskClient) -> None:
+    def test_a_list_of_available_cars_has_pages(self, as_user: FlaskClient) -> None:
         cars = [make_car() for _ in range(6)]
         make_booking(cars[1])
         make_booking(cars[4])
@@ -91,7 +91,7 @@ class TestAvailableCars:
 
 
 class TestCost:
-    """What grows with the number of bookings would be seen in the plan."""
+    """The plan shows that the cost does not grow with the number of bookings."""
 
     CARS, BOOKINGS_OF_EACH = 300, 40
 
@@ -122,7 +122,7 @@ class TestCost:
         }
 
     @pytest.mark.usefixtures("stock")
-    def test_one_look_into_an_index_for_each_car_that_is_passed(self, as_user: FlaskClient) -> None:
+    def test_the_query_uses_an_index_for_each_car(self, as_user: FlaskClient) -> None:
         with statements() as executed:
             assert len(free(as_user, 20.6, 20.9)) == 50
         (query,) = [s for s in executed if "booking" in s]
@@ -136,6 +136,6 @@ class TestCost:
         cars = available_cars(day(20.6), day(20.9)).order_by(Car.id).limit(51)
         dialect = db.engine.dialect
         explain = "EXPLAIN" if dialect.name == "postgresql" else "EXPLAIN QUERY PLAN"
-        told = cars.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
+        query = cars.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
         with db.engine.connect() as connection:
-            return str(connection.execute(text(f"{explain} {told}")).all())
+            return str(connection.execute(text(f"{explain} {query}")).all())

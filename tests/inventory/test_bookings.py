@@ -1,4 +1,4 @@
-"""Bookings: what they cost, what is in their way, how they are moved and cancelled."""
+"""Bookings: conflicts, customers, moving, cancelling, prices and lists."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def book(client: FlaskClient, car_id: int, start: float, end: float, **values: A
 
 
 class TestBooking:
-    def test_book_and_read(self, as_user: FlaskClient) -> None:
+    def test_a_booking_is_created_and_read(self, as_user: FlaskClient) -> None:
         car = make_car(daily_price=Decimal("19.99"))
         body = booking_body(car.id, "2090-01-01T01:00:00+01:00", "2090-01-03T00:00:01Z")
         created = as_user.post("/api/v1/bookings", json=body)
@@ -60,7 +60,9 @@ class TestBooking:
         assert created.headers["Location"].endswith(f"/api/v1/bookings/{booking['id']}")
         assert as_user.get(created.headers["Location"]).get_json() == booking
 
-    def test_what_is_wrong_is_refused_with_its_place(self, as_user: FlaskClient) -> None:
+    def test_an_invalid_field_of_a_booking_is_refused_with_a_pointer(
+        self, as_user: FlaskClient
+    ) -> None:
         car = make_car()
         booking = make_booking(car, 10, 11)
         wrong: dict[str, tuple[Any, ...]] = {
@@ -94,7 +96,7 @@ class TestBooking:
             assert pointers(answer) == {f"#/{field}"}
         assert ids(as_user.get("/v1/bookings")) == [booking.id]
 
-    def test_the_range_in_the_way_is_named(self, as_user: FlaskClient) -> None:
+    def test_a_conflict_names_the_range_that_is_booked(self, as_user: FlaskClient) -> None:
         car = make_car()
         before = make_booking(car, 0, 2)
         answer = book(as_user, car.id, 1, 3)
@@ -108,9 +110,7 @@ class TestBooking:
         }
         assert ids(as_user.get("/v1/bookings")) == [before.id]
 
-    def test_whatever_overlaps_is_refused_and_whatever_does_not_is_not(
-        self, as_user: FlaskClient
-    ) -> None:
+    def test_only_overlapping_bookings_are_refused(self, as_user: FlaskClient) -> None:
         car, other = make_car(), make_car()
         make_booking(car, 10, 20)
         second = 1 / 86_400
@@ -120,7 +120,7 @@ class TestBooking:
         for start, end in ((9, 10), (20, 20 + second), (10 - 40_000, 20 - 40_000)):
             assert book(as_user, car.id, start, end).status_code == 201, (start, end)
 
-    def test_a_car_in_maintenance_is_not_booked(self, as_user: FlaskClient) -> None:
+    def test_a_car_in_maintenance_cannot_be_booked(self, as_user: FlaskClient) -> None:
         car = make_car(status=CarStatus.MAINTENANCE)
         answer = book(as_user, car.id, 0, 1)
         assert answer.status_code == 409
@@ -128,7 +128,7 @@ class TestBooking:
         as_user.patch(f"/v1/cars/{car.id}", json={"status": "available"})
         assert book(as_user, car.id, 0, 1).status_code == 201
 
-    def test_a_post_sent_again_is_answered_again(self, as_user: FlaskClient) -> None:
+    def test_a_repeated_idempotency_key_creates_one_booking(self, as_user: FlaskClient) -> None:
         body, key = booking_body(make_car().id, day(0), day(1)), {"Idempotency-Key": "once"}
         first, second = (as_user.post("/v1/bookings", json=body, headers=key) for _ in range(2))
         assert first.status_code == second.status_code == 201
@@ -136,7 +136,9 @@ class TestBooking:
         other = as_user.post("/v1/bookings", json=body | {"customer_name": "X"}, headers=key)
         assert other.status_code == 422
 
-    def test_a_refusal_is_not_remembered(self, as_user: FlaskClient) -> None:
+    def test_a_refused_booking_can_be_repeated_with_its_idempotency_key(
+        self, as_user: FlaskClient
+    ) -> None:
         car = make_car()
         before = make_booking(car, 0, 1)
         body, key = booking_body(car.id, day(0), day(1)), {"Idempotency-Key": "once"}
@@ -146,23 +148,25 @@ class TestBooking:
 
 
 class TestCustomer:
-    def test_name_and_email_are_filled_in(self, as_user: FlaskClient) -> None:
+    def test_a_booking_has_name_and_email_of_its_customer(self, as_user: FlaskClient) -> None:
         car, customer = make_car(), make_customer()
         body = without(
             booking_body(car.id, day(0), day(1), customer_id=customer.id),
             *("customer_name", "customer_email"),
         )
         booking = as_user.post("/v1/bookings", json=body).get_json()
-        told = {"customer_name": "Zoë Doe", "customer_email": "zoe@example.com"}
-        assert booking.items() >= ({"customer_id": customer.id} | told).items()
+        contact = {"customer_name": "Zoë Doe", "customer_email": "zoe@example.com"}
+        assert booking.items() >= ({"customer_id": customer.id} | contact).items()
 
-    def test_what_is_sent_goes_before(self, as_user: FlaskClient) -> None:
+    def test_a_name_that_is_sent_replaces_that_of_the_customer(self, as_user: FlaskClient) -> None:
         car, customer = make_car(), make_customer(email=None)
         body = booking_body(car.id, day(0), day(1), customer_id=customer.id)
         named = as_user.post("/v1/bookings", json=without(body, "customer_email")).get_json()
         assert (named["customer_name"], named["customer_email"]) == ("John Doe", None)
 
-    def test_a_deleted_customer_leaves_name_and_email(self, as_user: FlaskClient) -> None:
+    def test_a_booking_keeps_name_and_email_of_a_deleted_customer(
+        self, as_user: FlaskClient
+    ) -> None:
         customer = make_customer()
         booking = make_booking(make_car(), customer_id=customer.id)
         before = as_user.get(f"/v1/bookings/{booking.id}").get_json()
@@ -171,36 +175,40 @@ class TestCustomer:
         after = as_user.get(f"/v1/bookings/{booking.id}").get_json()
         assert after == before | {"customer_id": None}
 
-    def test_patch_changes_the_customer(self, as_user: FlaskClient) -> None:
+    def test_the_customer_of_a_booking_is_changed(self, as_user: FlaskClient) -> None:
         customer = make_customer()
         url = f"/v1/bookings/{make_booking(make_car()).id}"
         before = timeless(as_user.get(url).get_json())
         name = {"customer_name": "Jane Doe"}
         assert timeless(as_user.patch(url, json=name).get_json()) == before | name
         linked = as_user.patch(url, json={"customer_id": customer.id}).get_json()
-        told = {"customer_name": "Zoë Doe", "customer_email": "zoe@example.com"}
-        assert timeless(linked) == before | told | {"customer_id": customer.id}
+        contact = {"customer_name": "Zoë Doe", "customer_email": "zoe@example.com"}
+        assert timeless(linked) == before | contact | {"customer_id": customer.id}
         freed = as_user.patch(url, json={"customer_id": None}).get_json()
-        assert timeless(freed) == before | told
+        assert timeless(freed) == before | contact
 
 
 class TestMoving:
-    def test_the_same_rule_holds(self, as_user: FlaskClient) -> None:
+    def test_a_booking_cannot_be_moved_to_a_range_that_is_booked(
+        self, as_user: FlaskClient
+    ) -> None:
         car = make_car()
         make_booking(car, 0, 2)
         url = f"/v1/bookings/{make_booking(car, 5, 6).id}"
         for start, end, status in ((1, 3, 409), (2, 4, 200), (3, 5, 200), (-1, 5, 409)):
             changes = {"start_datetime": iso(day(start)), "end_datetime": iso(day(end))}
             assert as_user.patch(url, json=changes).status_code == status, (start, end)
-        told = as_user.get(url).get_json()
-        assert (told["start_datetime"], told["end_datetime"]) == (iso(day(3)), iso(day(5)))
+        booking = as_user.get(url).get_json()
+        assert (booking["start_datetime"], booking["end_datetime"]) == (iso(day(3)), iso(day(5)))
 
-    def test_an_end_before_the_stored_start_is_refused(self, as_user: FlaskClient) -> None:
+    def test_a_booking_cannot_end_before_its_stored_start(self, as_user: FlaskClient) -> None:
         url = f"/v1/bookings/{make_booking(make_car(), 5, 6).id}"
         for changes in ({"end_datetime": iso(day(5))}, {"start_datetime": iso(day(6))}):
             assert pointers(as_user.patch(url, json=changes)) == {"#/end_datetime"}
 
-    def test_to_another_car(self, as_user: FlaskClient) -> None:
+    def test_a_booking_is_moved_to_another_car_at_the_same_price(
+        self, as_user: FlaskClient
+    ) -> None:
         car, other = make_car(), make_car(daily_price=Decimal(1000))
         booking = make_booking(car, 0, 2)
         url = f"/v1/bookings/{booking.id}"
@@ -211,7 +219,7 @@ class TestMoving:
         make_booking(car, 1, 2)
         assert as_user.patch(url, json={"car_id": car.id}).status_code == 409
 
-    def test_of_a_car_in_maintenance_only_the_customer_changes(self, as_user: FlaskClient) -> None:
+    def test_a_booking_of_a_car_in_maintenance_cannot_be_moved(self, as_user: FlaskClient) -> None:
         car = make_car()
         url = f"/v1/bookings/{make_booking(car, 0, 1).id}"
         as_user.patch(f"/v1/cars/{car.id}", json={"status": "maintenance"})
@@ -220,7 +228,9 @@ class TestMoving:
         assert as_user.patch(url, json=same).get_json()["customer_name"] == "Jane"
         assert as_user.delete(url).status_code == 204
 
-    def test_without_its_car_it_stays_where_it_is(self, as_user: FlaskClient) -> None:
+    def test_a_booking_of_a_deleted_car_can_only_be_moved_to_another_car(
+        self, as_user: FlaskClient
+    ) -> None:
         car = make_car()
         url = f"/v1/bookings/{make_booking(car, -40_000, -39_999).id}"
         assert as_user.delete(f"/v1/cars/{car.id}").status_code == 204
@@ -231,16 +241,16 @@ class TestMoving:
     @pytest.mark.parametrize(
         ("method", "changes"), [("DELETE", None), ("PATCH", {"end_datetime": iso(day(2))})]
     )
-    def test_another_move_at_the_same_moment_does_no_harm(
+    def test_a_booking_that_is_moved_concurrently_is_locked_with_its_new_car(
         self, as_user: FlaskClient, monkeypatch: pytest.MonkeyPatch, method: str, changes: Any
     ) -> None:
         if db.engine.dialect.name == "sqlite":
-            pytest.skip("SQLite lets one write at a time: nobody can move it at the same moment.")
+            pytest.skip("SQLite has one writer at a time: bookings are not moved concurrently.")
         other, car = make_car(), make_car()
         booking = make_booking(car, 0, 1)
-        locked_car, locked = service._lock_car, list[int]()
+        lock_car, locked = service._lock_car, list[int]()
 
-        def locked_too_late(car_id: int) -> Car | None:
+        def lock_after_a_move(car_id: int) -> Car | None:
             with db.engine.begin() as connection:
                 if not locked:
                     move = update(Booking).where(Booking.id == booking.id)
@@ -248,17 +258,17 @@ class TestMoving:
                 free = select(Car.id).where(Car.id.in_(locked)).with_for_update(nowait=True)
                 connection.execute(free)
             locked.append(car_id)
-            return locked_car(car_id)
+            return lock_car(car_id)
 
-        monkeypatch.setattr(service, "_lock_car", locked_too_late)
+        monkeypatch.setattr(service, "_lock_car", lock_after_a_move)
         answer = as_user.open(f"/v1/bookings/{booking.id}", method=method, json=changes)
         assert answer.status_code in (200, 204), answer.get_json()
         assert locked == [car.id, other.id]
-        told = as_user.get(f"/v1/bookings/{booking.id}").get_json()
-        assert told["car_id"] == other.id
-        assert told["status"] == ("cancelled" if method == "DELETE" else "confirmed")
+        after = as_user.get(f"/v1/bookings/{booking.id}").get_json()
+        assert after["car_id"] == other.id
+        assert after["status"] == ("cancelled" if method == "DELETE" else "confirmed")
 
-    def test_a_stale_version_is_refused(self, as_user: FlaskClient) -> None:
+    def test_a_stale_version_of_a_booking_is_refused(self, as_user: FlaskClient) -> None:
         url = f"/v1/bookings/{make_booking(make_car()).id}"
         stale = {"If-Match": as_user.get(url).headers["ETag"]}
         changes = {"customer_name": "Jane"}
@@ -266,7 +276,7 @@ class TestMoving:
         assert as_user.patch(url, json=changes, headers=stale).status_code == 412
         assert as_user.delete(url, headers=stale).status_code == 412
 
-    def test_what_does_not_exist_is_404(self, as_user: FlaskClient) -> None:
+    def test_an_unknown_booking_is_not_found(self, as_user: FlaskClient) -> None:
         for booking_id in (7, 2**63):
             url = f"/v1/bookings/{booking_id}"
             assert as_user.get(url).status_code == 404
@@ -275,7 +285,9 @@ class TestMoving:
 
 
 class TestCancelling:
-    def test_it_frees_the_dates_and_stays_readable(self, as_user: FlaskClient) -> None:
+    def test_a_cancelled_booking_frees_its_range_and_can_be_read(
+        self, as_user: FlaskClient
+    ) -> None:
         car = make_car()
         url = f"/v1/bookings/{make_booking(car, 0, 2).id}"
         before = timeless(as_user.get(url).get_json())
@@ -284,7 +296,7 @@ class TestCancelling:
             assert timeless(as_user.get(url).get_json()) == before | {"status": "cancelled"}
         assert book(as_user, car.id, 0, 2).status_code == 201
 
-    def test_it_is_not_changed_any_more(self, as_user: FlaskClient) -> None:
+    def test_a_cancelled_booking_cannot_be_changed(self, as_user: FlaskClient) -> None:
         booking = make_booking(make_car(), status=BookingStatus.CANCELLED)
         url = f"/v1/bookings/{booking.id}"
         assert as_user.patch(url, json={"customer_name": "Jane"}).status_code == 409
@@ -294,7 +306,9 @@ class TestCancelling:
 
 class TestPrice:
     @given(st.integers(1, 10**9 - 1), st.integers(1, 3_000_000 * DAY_OF_MICROSECONDS))
-    def test_it_is_exact_for_every_price_and_duration(self, cents: int, microseconds: int) -> None:
+    def test_the_total_is_exact_for_every_price_and_duration(
+        self, cents: int, microseconds: int
+    ) -> None:
         start = datetime(1, 1, 2, tzinfo=UTC)
         booking = Booking(
             daily_price=Decimal(cents).scaleb(-2),
@@ -308,10 +322,10 @@ class TestPrice:
     @pytest.mark.parametrize(
         ("hours", "days"), [(1 / 3600, 1), (24, 1), (24 + 1 / 3600, 2), (48, 2), (47, 2)]
     )
-    def test_every_started_24_hours_count(self, hours: float, days: int) -> None:
+    def test_each_started_period_of_24_hours_is_charged(self, hours: float, days: int) -> None:
         assert started_days(day(0), day(hours / 24)) == days
 
-    def test_a_later_price_of_the_car_does_not_change_it(self, as_user: FlaskClient) -> None:
+    def test_a_new_price_of_a_car_does_not_change_its_bookings(self, as_user: FlaskClient) -> None:
         car = make_car(daily_price=Decimal("10.01"))
         booking = book(as_user, car.id, 0, 2).get_json()
         as_user.patch(f"/v1/cars/{car.id}", json={"daily_price": 500})
@@ -321,7 +335,7 @@ class TestPrice:
         assert moved["total_price"] == 30.03
         assert book(as_user, car.id, 5, 6).get_json()["total_price"] == 500
 
-    def test_the_longest_and_dearest_is_told_to_the_cent(self, as_user: FlaskClient) -> None:
+    def test_the_highest_total_is_exact_to_the_cent(self, as_user: FlaskClient) -> None:
         car = make_car(daily_price=Decimal("9999999.99"))
         body = booking_body(car.id, "0001-01-02T00:00:00Z", "9999-12-30T23:59:59.999999Z")
         answer = as_user.post("/v1/bookings", json=body)
@@ -330,7 +344,7 @@ class TestPrice:
 
 
 class TestLists:
-    def test_filters(self, as_user: FlaskClient) -> None:
+    def test_bookings_are_filtered(self, as_user: FlaskClient) -> None:
         car, other = make_car(), make_car()
         first = make_booking(car, 0, 2)
         second = make_booking(car, 2, 4, customer_email="Zoë@Example.com")
@@ -368,5 +382,7 @@ class TestLists:
             ("customer_name=x", "customer_name"),
         ],
     )
-    def test_a_bad_query_is_refused(self, as_user: FlaskClient, query: str, wrong: str) -> None:
+    def test_a_bad_query_for_bookings_is_refused(
+        self, as_user: FlaskClient, query: str, wrong: str
+    ) -> None:
         assert parameters(as_user.get(f"/v1/bookings?{query}")) == {wrong}

@@ -1,4 +1,4 @@
-"""A car's calendar, as JSON and as iCalendar."""
+"""The calendar of a car, as JSON and as iCalendar."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def span(start: float, end: float, **more: Any) -> dict[str, Any]:
 
 
 class TestJson:
-    def test_busy_and_free_are_the_whole_range(self, as_user: FlaskClient) -> None:
+    def test_busy_and_free_parts_cover_the_whole_range(self, as_user: FlaskClient) -> None:
         car = make_car()
         first, second = make_booking(car, 1, 2).id, make_booking(car, 2, 4).id
         make_booking(car, 5, 6, status=BookingStatus.CANCELLED)
@@ -37,7 +37,7 @@ class TestJson:
             "free": [span(0, 1), span(4, 7)],
         }
 
-    def test_what_reaches_beyond_is_cut_off(self, as_user: FlaskClient) -> None:
+    def test_a_booking_is_cut_off_at_the_ends_of_the_range(self, as_user: FlaskClient) -> None:
         car = make_car()
         booking = make_booking(car, 0, 10).id
         busy = {"busy": [span(2, 3, booking_id=booking)], "free": []}
@@ -45,7 +45,7 @@ class TestJson:
         assert calendar(as_user, car.id, 10, 11) == {"busy": [], "free": [span(10, 11)]}
         assert calendar(as_user, car.id, -1, 0) == {"busy": [], "free": [span(-1, 0)]}
 
-    def test_without_a_range_it_is_of_365_days_from_today(self, as_user: FlaskClient) -> None:
+    def test_the_default_range_is_365_days_from_today(self, as_user: FlaskClient) -> None:
         url = f"/v1/cars/{make_car().id}/calendar"
         (free,) = as_user.get(url).get_json()["free"]
         start, end = (datetime.fromisoformat(free[name]) for name in ("start", "end"))
@@ -61,7 +61,9 @@ class TestJson:
             (f"start={iso(day(1))}", "start"),
         ],
     )
-    def test_a_bad_query_is_refused(self, as_user: FlaskClient, query: str, wrong: str) -> None:
+    def test_a_bad_query_for_a_calendar_is_refused(
+        self, as_user: FlaskClient, query: str, wrong: str
+    ) -> None:
         answer = as_user.get(f"/v1/cars/{make_car().id}/calendar?{query}")
         assert parameters(answer) == {wrong}
 
@@ -80,7 +82,7 @@ class TestIcalendar:
         assert found["prodid"]
         return {str(event["uid"]): event for event in found.walk("VEVENT")}
 
-    def test_it_opens_in_a_calendar_program(self, as_user: FlaskClient) -> None:
+    def test_a_booking_is_a_valid_event(self, as_user: FlaskClient) -> None:
         car = make_car()
         name = "Zoë, Doe; " + "von und zu " * 15 + "\\n"
         make_booking(car, 1, 2, customer_name=name)
@@ -92,7 +94,7 @@ class TestIcalendar:
         for required in ("uid", "dtstamp", "dtstart"):
             assert required in event
 
-    def test_a_booking_that_is_moved_updates_itself(self, as_user: FlaskClient) -> None:
+    def test_a_moved_booking_is_a_new_revision_of_its_event(self, as_user: FlaskClient) -> None:
         car = make_car()
         booking = make_booking(car, 1, 2)
         make_booking(car, 3, 4)
@@ -109,7 +111,7 @@ class TestIcalendar:
         assert new.decoded("dtstamp") >= old.decoded("dtstamp")
         assert new.decoded("dtend") == day(2.5)
 
-    def test_a_booking_that_is_cancelled_takes_itself_back(self, as_user: FlaskClient) -> None:
+    def test_a_cancelled_booking_is_a_cancelled_event(self, as_user: FlaskClient) -> None:
         car = make_car()
         booking = make_booking(car, 1, 2)
         (before,) = self.events(as_user, car.id).values()
@@ -123,7 +125,7 @@ class TestIcalendar:
         assert after["sequence"] == before["sequence"] + 1
         assert calendar(as_user, car.id, 0, 7)["free"] == [span(0, 1), span(2, 7)]
 
-    def test_parts_of_seconds_are_busy(self, as_user: FlaskClient) -> None:
+    def test_a_second_that_is_booked_in_part_is_busy(self, as_user: FlaskClient) -> None:
         car = make_car()
         part = timedelta(microseconds=1)
         make_booking(car, start_datetime=day(1) + part, end_datetime=day(1) + 2 * part)
@@ -131,10 +133,10 @@ class TestIcalendar:
         assert event.decoded("dtstart") == day(1)
         assert event.decoded("dtend") == day(1) + timedelta(seconds=1)
 
-    def test_an_empty_one_opens_too(self, as_user: FlaskClient) -> None:
+    def test_a_calendar_without_bookings_is_valid(self, as_user: FlaskClient) -> None:
         assert self.events(as_user, make_car().id) == {}
 
-    def test_who_has_it_already_is_told_so(self, as_user: FlaskClient) -> None:
+    def test_a_client_that_has_the_current_calendar_gets_304(self, as_user: FlaskClient) -> None:
         car = make_car()
         make_booking(car, 1, 2)
         url = f"/v1/cars/{car.id}/calendar?from={iso(day(0))}&to={iso(day(30))}"

@@ -1,4 +1,4 @@
-"""Cars: what they are of, what is refused, and what happens to them."""
+"""Cars: fields, the catalogue, lists, deletion."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ def dealer_id(app: Flask) -> int:
 
 
 class TestCreating:
-    def test_the_names_are_told_as_the_catalogue_spells_them(
+    def test_brand_and_model_are_spelled_as_in_the_catalogue(
         self, as_user: FlaskClient, dealer_id: int
     ) -> None:
         body = car_body(dealer_id, brand=" hONDA ", model="CIVIC", vin="wba00000000abcdef")
         created = as_user.post("/v1/cars", json=body)
         assert created.status_code == 201
         car = created.get_json()
-        told = {"brand": "Honda", "model": "Civic", "vin": "WBA00000000ABCDEF"}
-        assert car == body | told | {
+        shown = {"brand": "Honda", "model": "Civic", "vin": "WBA00000000ABCDEF"}
+        assert car == body | shown | {
             "id": car["id"],
             "status": "available",
             "created_at": car["created_at"],
@@ -58,17 +58,17 @@ class TestCreating:
         }
         assert as_user.get(created.headers["Location"]).get_json() == car
 
-    def test_of_two_models_that_differ_in_case_the_one_that_was_meant_is_found(
+    def test_an_exact_match_is_preferred_if_models_differ_only_in_case(
         self, as_user: FlaskClient, dealer_id: int
     ) -> None:
         with transaction():
             db.session.add(VehicleModel(id=9000, make_id=HONDA, name="CIVIC"))
-        for asked, found in (("CIVIC", "CIVIC"), ("Civic", "Civic"), ("civic", "Civic")):
-            created = as_user.post("/v1/cars", json=car_body(dealer_id, model=asked))
+        for sent, found in (("CIVIC", "CIVIC"), ("Civic", "Civic"), ("civic", "Civic")):
+            created = as_user.post("/v1/cars", json=car_body(dealer_id, model=sent))
             assert created.get_json()["model"] == found
 
     @pytest.mark.parametrize("method", ["post", "put", "patch"])
-    def test_what_is_wrong_is_refused_with_its_place(
+    def test_an_invalid_field_of_a_car_is_refused_with_a_pointer(
         self, as_user: FlaskClient, dealer_id: int, method: str
     ) -> None:
         car = make_car()
@@ -95,14 +95,14 @@ class TestCreating:
         assert ids(as_user.get("/v1/cars")) == [car.id]
         assert as_user.get(f"/v1/cars/{car.id}").get_json() == before
 
-    def test_a_car_of_next_year_and_one_of_1901(self, as_user: FlaskClient, dealer_id: int) -> None:
+    def test_a_car_can_be_of_1901_or_of_next_year(
+        self, as_user: FlaskClient, dealer_id: int
+    ) -> None:
         for year in (1901, datetime.now(UTC).year + 1):
             body = car_body(dealer_id, year=year)
             assert as_user.post("/v1/cars", json=body).status_code == 201
 
-    def test_a_vin_stands_once_whatever_its_case(
-        self, as_user: FlaskClient, dealer_id: int
-    ) -> None:
+    def test_a_vin_is_unique_whatever_its_case(self, as_user: FlaskClient, dealer_id: int) -> None:
         car, other = make_car(vin="WBA00000000ABCDEF"), make_car()
         twice = car_body(dealer_id, vin="wba00000000abcdef")
         for answer in (
@@ -114,7 +114,7 @@ class TestCreating:
             assert answer.get_json()["detail"] == "There is a car with this VIN already."
         assert ids(as_user.get("/v1/cars")) == [car.id, other.id]
 
-    def test_a_post_sent_again_is_answered_again(
+    def test_a_repeated_idempotency_key_creates_one_car(
         self, as_user: FlaskClient, dealer_id: int
     ) -> None:
         body, key = car_body(dealer_id), {"Idempotency-Key": "once"}
@@ -126,34 +126,34 @@ class TestCreating:
 
 
 class TestChanging:
-    def test_patch_changes_what_is_sent(self, as_user: FlaskClient) -> None:
+    def test_a_patch_of_a_car_changes_only_what_is_sent(self, as_user: FlaskClient) -> None:
         url = f"/v1/cars/{make_car().id}"
         before = timeless(as_user.get(url).get_json())
         changes = {"model": "accord", "daily_price": 0.01, "status": "maintenance"}
-        told = {"model": "Accord"}
-        assert timeless(as_user.patch(url, json=changes).get_json()) == before | changes | told
-        assert timeless(as_user.patch(url, json={}).get_json()) == before | changes | told
-        assert timeless(as_user.get(url).get_json()) == before | changes | told
+        shown = {"model": "Accord"}
+        assert timeless(as_user.patch(url, json=changes).get_json()) == before | changes | shown
+        assert timeless(as_user.patch(url, json={}).get_json()) == before | changes | shown
+        assert timeless(as_user.get(url).get_json()) == before | changes | shown
 
-    def test_put_replaces_everything(self, as_user: FlaskClient) -> None:
+    def test_a_put_replaces_every_writable_field_of_a_car(self, as_user: FlaskClient) -> None:
         car = make_car(status=CarStatus.MAINTENANCE)
         url = f"/v1/cars/{car.id}"
         body = car_body(make_dealer().id, brand="toyota", model="corolla", color="blue")
         created_at = as_user.get(url).get_json()["created_at"]
-        told = {"id": car.id, "brand": "Toyota", "model": "Corolla", "status": "available"}
-        told |= {"created_at": created_at}
-        assert timeless(as_user.put(url, json=body).get_json()) == body | told
+        shown = {"id": car.id, "brand": "Toyota", "model": "Corolla", "status": "available"}
+        shown |= {"created_at": created_at}
+        assert timeless(as_user.put(url, json=body).get_json()) == body | shown
         for field in without(body, "status"):
             assert pointers(as_user.put(url, json=without(body, field))) == {f"#/{field}"}
-        assert timeless(as_user.get(url).get_json()) == body | told
+        assert timeless(as_user.get(url).get_json()) == body | shown
 
-    def test_a_brand_must_have_the_model(self, as_user: FlaskClient) -> None:
+    def test_a_new_brand_must_have_the_model(self, as_user: FlaskClient) -> None:
         url = f"/v1/cars/{make_car().id}"
         assert pointers(as_user.patch(url, json={"brand": "Toyota"})) == {"#/model"}
         both = {"brand": "Toyota", "model": "Corolla"}
         assert as_user.patch(url, json=both).get_json().items() >= both.items()
 
-    def test_a_stale_version_is_refused(self, as_user: FlaskClient) -> None:
+    def test_a_stale_version_of_a_car_is_refused(self, as_user: FlaskClient) -> None:
         car = make_car()
         url = f"/v1/cars/{car.id}"
         body = car_body(car.dealer_id)
@@ -166,7 +166,7 @@ class TestChanging:
         etag = {"If-None-Match": fresh.headers["ETag"]}
         assert as_user.get(url, headers=etag).status_code == 304
 
-    def test_what_does_not_exist_is_404(self, as_user: FlaskClient, dealer_id: int) -> None:
+    def test_an_unknown_car_is_not_found(self, as_user: FlaskClient, dealer_id: int) -> None:
         for car_id in (7, 2**63):
             url = f"/v1/cars/{car_id}"
             assert as_user.get(url).status_code == 404
@@ -188,7 +188,7 @@ class TestCatalogue:
         assert after.headers["ETag"] != before.headers["ETag"]
         assert as_user.get("/v1/cars?brand=HŌNDA").get_json()["items"] == [after.get_json()]
 
-    def test_a_make_with_cars_is_not_deleted(
+    def test_a_make_with_cars_cannot_be_deleted(
         self, as_user: FlaskClient, as_admin: FlaskClient
     ) -> None:
         car = make_car()
@@ -200,9 +200,7 @@ class TestCatalogue:
         assert as_admin.delete(f"/v1/makes/{HONDA}").status_code == 204
 
     @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-    def test_a_car_follows_the_catalogue_in_the_case_of_its_model(
-        self, as_user: FlaskClient, method: str
-    ) -> None:
+    def test_a_patch_corrects_the_case_of_a_model(self, as_user: FlaskClient, method: str) -> None:
         url = f"/v1/cars/{make_car(model='CIVIC').id}"
         before = as_user.get(url).get_json()
         body = without(before, *READ_ONLY) | {"model": "Civic"}
@@ -213,7 +211,9 @@ class TestCatalogue:
             answer = as_user.open(url, method=method, json=body | {"model": model})
             assert timeless(answer.get_json()) == timeless(before | {"model": model})
 
-    def test_a_car_keeps_the_name_of_a_model_that_is_gone(self, as_user: FlaskClient) -> None:
+    def test_a_car_keeps_a_model_that_is_no_longer_in_the_catalogue(
+        self, as_user: FlaskClient
+    ) -> None:
         car = make_car()
         url = f"/v1/cars/{car.id}"
         before = as_user.get(url).get_json()
@@ -221,15 +221,15 @@ class TestCatalogue:
             db.session.execute(delete(VehicleModel))
         assert as_user.get(url).get_json() == before
         assert as_user.put(url, json=without(before, *READ_ONLY)).get_json() == before
-        spelled = as_user.patch(url, json={"brand": "HONDA", "model": "CIVIC", "year": 2020})
-        assert timeless(spelled.get_json()) == timeless(before | {"year": 2020})
+        recased = as_user.patch(url, json={"brand": "HONDA", "model": "CIVIC", "year": 2020})
+        assert timeless(recased.get_json()) == timeless(before | {"year": 2020})
         assert pointers(as_user.patch(url, json={"model": "Accord"})) == {"#/model"}
         again = as_user.post("/v1/cars", json=car_body(car.dealer_id))
         assert pointers(again) == {"#/model"}
 
 
 class TestLists:
-    def test_filters_compare_whole_values_whatever_the_case(self, as_user: FlaskClient) -> None:
+    def test_filters_of_cars_compare_whole_values_in_any_case(self, as_user: FlaskClient) -> None:
         civic = make_car()
         accord = make_car(model="Accord", year=2020, status=CarStatus.MAINTENANCE)
         dealer_id = make_dealer().id
@@ -262,17 +262,19 @@ class TestLists:
             ("cursor=x", "cursor"),
         ],
     )
-    def test_a_bad_query_is_refused(self, as_user: FlaskClient, query: str, wrong: str) -> None:
+    def test_a_bad_query_for_cars_is_refused(
+        self, as_user: FlaskClient, query: str, wrong: str
+    ) -> None:
         assert parameters(as_user.get(f"/v1/cars?{query}")) == {wrong}
 
-    def test_pages(self, as_user: FlaskClient) -> None:
+    def test_a_filtered_list_of_cars_has_pages(self, as_user: FlaskClient) -> None:
         cars = [make_car().id for _ in range(5)]
         first = as_user.get("/v1/cars?limit=3&brand=honda")
         assert ids(first) == cars[:3]
         next_url = first.headers["Link"].partition("<")[2].partition(">")[0]
         assert ids(as_user.get(next_url)) == cars[3:]
 
-    def test_a_list_takes_as_many_queries_as_one_car(self, as_user: FlaskClient) -> None:
+    def test_the_number_of_queries_does_not_grow_with_the_list(self, as_user: FlaskClient) -> None:
         counts = []
         for _ in range(2):
             make_car()
@@ -285,7 +287,7 @@ class TestLists:
 
 
 class TestDeleting:
-    def test_a_car_that_is_booked_is_not_deleted(self, as_user: FlaskClient) -> None:
+    def test_a_car_with_a_future_booking_cannot_be_deleted(self, as_user: FlaskClient) -> None:
         car = make_car()
         booking = make_booking(car, 0, 2)
         answer = as_user.delete(f"/v1/cars/{car.id}")
@@ -294,15 +296,17 @@ class TestDeleting:
         assert as_user.delete(f"/v1/bookings/{booking.id}").status_code == 204
         assert as_user.delete(f"/v1/cars/{car.id}").status_code == 204
 
-    def test_other_bookings_stay_without_it(self, as_user: FlaskClient) -> None:
+    def test_past_and_cancelled_bookings_are_kept_without_their_deleted_car(
+        self, as_user: FlaskClient
+    ) -> None:
         car = make_car()
         past = make_booking(car, -40_000, -39_999)
         cancelled = make_booking(car, 0, 1, status=BookingStatus.CANCELLED)
         before = {b.id: as_user.get(f"/v1/bookings/{b.id}").get_json() for b in (past, cancelled)}
         assert as_user.delete(f"/v1/cars/{car.id}").status_code == 204
         assert as_user.get(f"/v1/cars/{car.id}").status_code == 404
-        for ident, told in before.items():
-            assert as_user.get(f"/v1/bookings/{ident}").get_json() == told | {"car_id": None}
+        for ident, booking in before.items():
+            assert as_user.get(f"/v1/bookings/{ident}").get_json() == booking | {"car_id": None}
         assert ids(as_user.get("/v1/bookings")) == [past.id, cancelled.id]
         assert ids(as_user.get("/v1/cars")) == []
 
@@ -321,11 +325,11 @@ class TestDatabase:
         ],
         ids=str,
     )
-    def test_it_refuses_what_no_car_is(self, app: Flask, values: dict[str, Any]) -> None:
+    def test_the_database_refuses_an_invalid_car(self, app: Flask, values: dict[str, Any]) -> None:
         with pytest.raises((IntegrityError, StatementError)):
             make_car(**values)
 
-    def test_a_price_comes_back_as_it_went_in(self, app: Flask) -> None:
+    def test_a_stored_price_is_exact(self, app: Flask) -> None:
         prices = [Decimal("0.01"), Decimal("19.90"), Decimal("9999999.99")]
         for price in prices:
             make_car(daily_price=price, vin=new_vin())

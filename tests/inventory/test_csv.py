@@ -1,4 +1,4 @@
-"""`automart cars import`."""
+"""The command `automart cars import`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GOOD = [
 
 @pytest.fixture
 def environment(app: Flask, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the command reads, and a dealer 1."""
+    """Set the environment of the command, and add dealer 1."""
     monkeypatch.setenv("DATABASE_URL", settings.database_url)
     monkeypatch.setenv("SECRET_KEY", settings.secret_key)
     monkeypatch.setenv("PUBLIC_URL", settings.public_url or "")
@@ -44,7 +44,7 @@ class TestImport:
         path = folder / "cars.csv"
         path.write_bytes("\r\n".join(lines).encode("utf-8", "surrogateescape"))
         result = CliRunner().invoke(cars_app, ["import", str(path), *options])
-        # The command's application leaves its connections to the end of its process.
+        # The command's application closes its connections only when its process ends.
         for engines in list(db._app_engines.values()):
             for engine in engines.values():
                 engine.dispose()
@@ -61,19 +61,19 @@ class TestImport:
         ("Toyota", "Corolla", "WBA00000000ABCDE2", "maintenance"),
     )
 
-    def test_all_of_a_good_file(self, tmp_path: Path) -> None:
+    def test_all_cars_of_a_good_file_are_imported(self, tmp_path: Path) -> None:
         result = self.run(tmp_path, HEADER, *GOOD)
         assert result.exit_code == 0, result.output
         assert "2 imported, 0 refused." in result.output
         assert self.stored() == list(self.CARS)
 
-    def test_nothing_of_a_file_with_a_bad_line(self, tmp_path: Path) -> None:
+    def test_nothing_is_imported_if_a_line_is_refused(self, tmp_path: Path) -> None:
         result = self.run(tmp_path, HEADER, GOOD[0], GOOD[0], GOOD[1])
         assert result.exit_code == 1
         assert "line 3: vin: The file contains it twice." in result.output
         assert self.stored() == []
 
-    def test_what_is_good_of_it_if_that_is_asked_for(self, tmp_path: Path) -> None:
+    def test_good_lines_are_imported_with_keep_good(self, tmp_path: Path) -> None:
         make_car(vin="WBA00000000ABCDE3")
         bad = {
             "Hond,Civic,2024,red,49.9,WBA00000000000001,1,": "brand: There is no make Hond",
@@ -93,13 +93,13 @@ class TestImport:
         }
         result = self.run(tmp_path, HEADER, GOOD[0], *bad, GOOD[1], options=("--keep-good",))
         assert result.exit_code == 3
-        told = [line for line in result.output.splitlines() if line.startswith("line ")]
-        for number, (line, reason) in enumerate(zip(told, bad.values(), strict=True), 3):
+        refused = [line for line in result.output.splitlines() if line.startswith("line ")]
+        for number, (line, reason) in enumerate(zip(refused, bad.values(), strict=True), 3):
             assert line.startswith(f"line {number}: {reason}"), line
         assert f"2 imported, {len(bad)} refused." in result.output
         assert self.stored()[:2] == list(self.CARS)
 
-    def test_lines_are_checked_before_others_wait_for_the_import(
+    def test_other_writers_do_not_wait_while_lines_are_checked(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def read_while_another_writes(file: TextIO) -> Iterator[Line]:
@@ -114,7 +114,7 @@ class TestImport:
         assert self.stored() == list(self.CARS)
         assert db.session.query(Dealer).filter_by(name="Another").count() == len(GOOD)
 
-    def test_a_car_that_came_meanwhile_is_told(
+    def test_a_car_that_is_added_during_the_import_is_reported(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         late = ["WBA00000000ABCDE2"]
@@ -132,7 +132,7 @@ class TestImport:
         assert [vin for _, _, vin, _ in self.stored()] == ["WBA00000000ABCDE2"]
 
     @pytest.mark.parametrize(
-        ("header", "told"),
+        ("header", "problem"),
         [
             ("", "The file is empty."),
             ("brand,model", "must name the columns: year, color, daily_price, vin, dealer_id."),
@@ -140,7 +140,9 @@ class TestImport:
             (f"{HEADER},VIN", "names a column twice"),
         ],
     )
-    def test_what_is_no_file_of_cars(self, tmp_path: Path, header: str, told: str) -> None:
+    def test_a_file_with_a_bad_header_is_refused(
+        self, tmp_path: Path, header: str, problem: str
+    ) -> None:
         result = self.run(tmp_path, header)
         assert result.exit_code == 1
-        assert told in result.output
+        assert problem in result.output

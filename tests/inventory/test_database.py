@@ -1,4 +1,4 @@
-"""The database alone refuses double bookings, whoever writes, and however."""
+"""The database itself rejects double bookings and invalid rows."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tests.support.inventory import booking_body, day, make_booking, make_car
 CANCELLED = BookingStatus.CANCELLED
 
 
-def refused(**values: Any) -> str | None:
-    """What is told of an UPDATE of the last booking, if it is refused."""
+def problem_of_update(**values: Any) -> str | None:
+    """Update the last booking. Return the problem if the database rejects it."""
     last = text("SELECT max(id) FROM booking")
     ident = db.session.scalar(last)
     db.session.rollback()
@@ -36,11 +36,11 @@ def refused(**values: Any) -> str | None:
     return None
 
 
-TOLD = "The car is booked within these dates."
+DOUBLE_BOOKING = "The car is booked within these dates."
 
 
 class TestDoubleBookings:
-    def test_an_insert_is_refused(self, app: Flask) -> None:
+    def test_the_insert_of_an_overlapping_booking_is_rejected(self, app: Flask) -> None:
         car, other = make_car(), make_car()
         make_booking(car, 10, 20)
         for start, end in ((10, 20), (9, 11), (19, 21), (12, 13), (5, 25)):
@@ -48,27 +48,27 @@ class TestDoubleBookings:
                 make_booking(car, start, end)
             explanation = explain_violation(error.value)
             assert explanation is not None
-            assert explanation.detail == TOLD
+            assert explanation.detail == DOUBLE_BOOKING
             make_booking(car, start, end, status=CANCELLED)
         for start, end in ((9, 10), (20, 21), (0, 9), (21, 22)):
             make_booking(car, start, end)
         make_booking(other, 10, 20)
 
-    def test_an_update_is_refused(self, app: Flask) -> None:
+    def test_an_update_to_an_overlapping_range_is_rejected(self, app: Flask) -> None:
         car, other = make_car(), make_car()
         make_booking(car, 0, 10)
         make_booking(car, 10, 20)
-        assert refused(start_datetime=day(9)) == TOLD
-        assert refused(start_datetime=day(5), end_datetime=day(6)) == TOLD
-        assert refused(start_datetime=day(11)) is None
-        assert refused(end_datetime=day(30)) is None
+        assert problem_of_update(start_datetime=day(9)) == DOUBLE_BOOKING
+        assert problem_of_update(start_datetime=day(5), end_datetime=day(6)) == DOUBLE_BOOKING
+        assert problem_of_update(start_datetime=day(11)) is None
+        assert problem_of_update(end_datetime=day(30)) is None
         make_booking(other, 5, 6)
-        assert refused(car_id=car.id) == TOLD
+        assert problem_of_update(car_id=car.id) == DOUBLE_BOOKING
         make_booking(car, 5, 6, status=CANCELLED)
-        assert refused(status=BookingStatus.CONFIRMED) == TOLD
-        assert refused(customer_name="Jane") is None
+        assert problem_of_update(status=BookingStatus.CONFIRMED) == DOUBLE_BOOKING
+        assert problem_of_update(customer_name="Jane") is None
 
-    def test_a_writer_that_did_not_look_is_told_of_a_conflict(
+    def test_a_rejected_booking_is_a_conflict_without_a_check_before(
         self, as_user: FlaskClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         car = make_car()
@@ -76,7 +76,7 @@ class TestDoubleBookings:
         monkeypatch.setattr(service, "check_available", lambda *_args, **_kwargs: None)
         answer = as_user.post("/v1/bookings", json=booking_body(car.id, day(1), day(3)))
         assert answer.status_code == 409
-        assert answer.get_json()["detail"] == TOLD
+        assert answer.get_json()["detail"] == DOUBLE_BOOKING
 
     @pytest.mark.parametrize(
         "values",
@@ -89,12 +89,12 @@ class TestDoubleBookings:
         ],
         ids=str,
     )
-    def test_it_refuses_what_no_booking_is(self, app: Flask, values: dict[str, Any]) -> None:
+    def test_an_invalid_booking_is_rejected(self, app: Flask, values: dict[str, Any]) -> None:
         with pytest.raises(IntegrityError):
             make_booking(make_car(), **values)
 
 
-def test_cars_from_before_0007_get_the_time_of_the_migration(
+def test_cars_of_before_0007_have_the_time_of_the_migration(
     app: Flask, as_user: FlaskClient
 ) -> None:
     booking = make_booking(make_car())

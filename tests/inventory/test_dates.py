@@ -1,4 +1,4 @@
-"""Instants: half-open ranges, offsets, clock changes, the ends of years."""
+"""Ranges of bookings: offsets, clock changes, the ends of years."""
 
 from __future__ import annotations
 
@@ -57,20 +57,20 @@ BACK_TO_BACK = {
 }
 
 
-def test_back_to_back_is_fine_and_twice_is_not(as_user: FlaskClient) -> None:
-    for told, (first, second) in BACK_TO_BACK.items():
+def test_a_booking_may_start_when_another_ends_but_not_overlap_it(as_user: FlaskClient) -> None:
+    for name, (first, second) in BACK_TO_BACK.items():
         car_id = make_car().id
-        assert book(as_user, car_id, *first) == 201, told
-        assert book(as_user, car_id, *first) == 409, told
-        assert book(as_user, car_id, *second) == 201, told
-        assert book(as_user, car_id, *second) == 409, told
-        assert book(as_user, car_id, first[0], second[1]) == 409, told
+        assert book(as_user, car_id, *first) == 201, name
+        assert book(as_user, car_id, *first) == 409, name
+        assert book(as_user, car_id, *second) == 201, name
+        assert book(as_user, car_id, *second) == 409, name
+        assert book(as_user, car_id, first[0], second[1]) == 409, name
 
 
 @pytest.mark.parametrize(
     ("start", "end", "days"),
     [
-        # A day of 23 hours, and one of 25: what counts is time that has passed, not clocks.
+        # Days of 23 and of 25 hours: elapsed time is charged, not calendar days.
         ("2026-03-29T00:00:00+01:00", "2026-03-30T00:00:00+02:00", 1),
         ("2026-03-28T12:00:00+01:00", "2026-03-29T12:00:00+02:00", 1),
         ("2026-10-25T00:00:00+02:00", "2026-10-26T00:00:00+01:00", 2),
@@ -78,7 +78,9 @@ def test_back_to_back_is_fine_and_twice_is_not(as_user: FlaskClient) -> None:
         ("2026-11-01T00:00:00-04:00", "2026-11-02T00:00:00-05:00", 2),
     ],
 )
-def test_a_day_is_24_hours(as_user: FlaskClient, start: str, end: str, days: int) -> None:
+def test_a_day_is_charged_as_24_hours_whatever_clocks_show(
+    as_user: FlaskClient, start: str, end: str, days: int
+) -> None:
     car = make_car()
     answer = as_user.post("/v1/bookings", json=booking_body(car.id, start, end))
     assert answer.get_json()["total_price"] == float(car.daily_price * days)
@@ -94,7 +96,7 @@ def test_a_day_is_24_hours(as_user: FlaskClient, start: str, end: str, days: int
         ("2090-01-01T00:00:00Z", "2090-01-02T00:00:00"),
     ],
 )
-def test_reversed_equal_and_naive_times_are_refused(
+def test_ranges_that_are_reversed_empty_or_without_offset_are_refused(
     as_user: FlaskClient, start: str, end: str
 ) -> None:
     car_id = make_car().id
@@ -106,7 +108,7 @@ def test_reversed_equal_and_naive_times_are_refused(
     assert calendar.status_code == 422
 
 
-def test_the_first_and_the_last_instant_can_be_booked_and_asked_for(as_user: FlaskClient) -> None:
+def test_the_first_and_the_last_instant_can_be_booked_and_queried(as_user: FlaskClient) -> None:
     car, other = make_car(), make_car()
     first, last = "0001-01-02T00:00:00Z", "9999-12-30T23:59:59.999999Z"
     assert book(as_user, car.id, first, last) == 201

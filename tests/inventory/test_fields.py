@@ -1,4 +1,4 @@
-"""Money, VINs and instants, as they come in and go out."""
+"""Fields for money, VINs and times."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ class TestMoney:
         assert Price().deserialize(json.loads(str(price))) == price
 
     @given(TOTALS)
-    def test_what_is_told_is_exact_and_has_two_decimals_at_most(self, total: Decimal) -> None:
-        told = json.dumps(Money().serialize("total", {"total": total}))
-        assert Decimal(told) == total
-        assert len(told.partition(".")[2]) <= 2
+    def test_an_amount_is_shown_exactly_with_at_most_two_decimals(self, total: Decimal) -> None:
+        shown = json.dumps(Money().serialize("total", {"total": total}))
+        assert Decimal(shown) == total
+        assert len(shown.partition(".")[2]) <= 2
 
     @pytest.mark.parametrize(
         "value",
         [0, -0.0, -1, 0.001, 19.999, 0.1 + 0.2, 1e30, 10_000_000, float("inf"), 10**500, "7", None],
         ids=lambda value: str(value)[:9],
     )
-    def test_what_is_no_price_is_refused(self, value: Any) -> None:
+    def test_an_invalid_price_is_refused(self, value: Any) -> None:
         with pytest.raises(ValidationError):
             Price().deserialize(value)
 
     @pytest.mark.parametrize("value", ["0", "-1", "1e3", "1.234", "NaN", "", "\uff19", "1" * 30])
-    def test_what_is_no_price_in_a_query_is_refused(self, value: str) -> None:
+    def test_an_invalid_price_in_a_query_is_refused(self, value: str) -> None:
         with pytest.raises(ValidationError):
             QueryPrice().deserialize(value)
 
-    def test_a_price_in_a_query(self) -> None:
+    def test_a_price_in_a_query_is_read_exactly(self) -> None:
         assert QueryPrice().deserialize("49.9") == Decimal("49.90")
 
 
@@ -52,7 +52,7 @@ class TestVin:
     @pytest.mark.parametrize(
         "vin", ["1M8GDM9AXKP042788", "11111111111111111", "5GZCZ43D13S812715", "WBA00000000000001"]
     )
-    def test_a_good_one_is_told_in_capitals(self, vin: str) -> None:
+    def test_a_valid_vin_is_converted_to_capitals(self, vin: str) -> None:
         assert Vin().deserialize(f" {vin.lower()} ") == vin
 
     @pytest.mark.parametrize(
@@ -73,12 +73,12 @@ class TestVin:
             12345678901234567,
         ],
     )
-    def test_a_bad_one_is_refused(self, vin: Any) -> None:
+    def test_an_invalid_vin_is_refused(self, vin: Any) -> None:
         with pytest.raises(ValidationError):
             Vin().deserialize(vin)
 
     @given(st.text("ABCDEFGHJKLMNPRSTUVWXYZ0123456789", min_size=16, max_size=16))
-    def test_one_check_digit_is_right_where_north_america_asks_for_one(self, text: str) -> None:
+    def test_only_north_american_vins_need_the_right_check_digit(self, text: str) -> None:
         accepted = [d for d in "0123456789X" if _is_vin("1" + text[:7] + d + text[8:])]
         assert accepted == [check_digit("1" + text[:7] + "0" + text[8:])]
         assert all(_is_vin("W" + text[:7] + d + text[8:]) for d in "0123456789X")
@@ -109,11 +109,11 @@ class TestInstant:
             None,
         ],
     )
-    def test_what_is_none_that_a_database_holds_is_refused(self, text: Any) -> None:
+    def test_a_time_that_cannot_be_stored_is_refused(self, text: Any) -> None:
         with pytest.raises(ValidationError):
             Instant().deserialize(text)
 
-    def test_an_offset_is_another_word_for_the_same_instant(self) -> None:
+    def test_a_time_with_an_offset_is_converted_to_utc(self) -> None:
         instant = Instant().deserialize("2026-01-15T05:30:00.000001+05:30")
         assert instant == datetime(2026, 1, 15, microsecond=1, tzinfo=UTC)
         assert instant.tzinfo is UTC

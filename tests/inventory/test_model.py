@@ -1,4 +1,4 @@
-"""Random histories of cars and bookings agree with a model of a few lines."""
+"""Random sequences of requests have the same results as a simple model."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EXAMPLES = int(os.environ.get("EXAMPLES", "4"))
 CARS = 3
 
 # Few instants, so that ranges meet, overlap and enclose each other, around clock changes in Europe
-# and America and the end of a year; each is told in some offset.
+# and America and the end of a year. Each is sent with a random offset.
 INSTANTS = [
     datetime(2026, 3, 29, 0, 59, 59, tzinfo=UTC),
     datetime(2026, 3, 29, 1, tzinfo=UTC),
@@ -64,8 +64,10 @@ class Model:
     in_maintenance: set[int] = field(default_factory=set)
     bookings: dict[int, Booked] = field(default_factory=dict)
 
-    def can_have(self, car: int, start: datetime, end: datetime, but: int | None = None) -> bool:
-        others = [booked for ident, booked in self.bookings.items() if ident != but]
+    def is_available(
+        self, car: int, start: datetime, end: datetime, moved: int | None = None
+    ) -> bool:
+        others = [booked for ident, booked in self.bookings.items() if ident != moved]
         is_free = not any(booked.overlaps(car, start, end) for booked in others)
         return is_free and car not in self.in_maintenance
 
@@ -86,7 +88,7 @@ class Inventory(RuleBasedStateMachine):
     def book(self, car: int, times: tuple[datetime, datetime]) -> Any:
         body = booking_body(self.cars[car], *(time.isoformat() for time in times))
         answer = self.client.post("/v1/bookings", json=body)
-        if not self.model.can_have(car, *times):
+        if not self.model.is_available(car, *times):
             assert answer.status_code == 409
             return multiple()
         assert answer.status_code == 201
@@ -102,7 +104,7 @@ class Inventory(RuleBasedStateMachine):
         answer = self.client.patch(f"/v1/bookings/{ident}", json=changes)
         is_moved = (booked.car, booked.start, booked.end) != (car, *times)
         if not booked.is_confirmed or (
-            is_moved and not self.model.can_have(car, *times, but=ident)
+            is_moved and not self.model.is_available(car, *times, moved=ident)
         ):
             assert answer.status_code == 409
             return
@@ -124,15 +126,15 @@ class Inventory(RuleBasedStateMachine):
         self.model.in_maintenance.discard(car)
 
     @rule(times=RANGES)
-    def ask_for_available_cars(self, times: tuple[datetime, datetime]) -> None:
+    def list_available_cars(self, times: tuple[datetime, datetime]) -> None:
         start, end = (time.isoformat() for time in times)
         query = {"start_datetime": start, "end_datetime": end}
         answer = self.client.get("/v1/bookings/available-cars", query_string=query)
         found = [car["id"] for car in answer.get_json()["items"]]
-        assert found == [self.cars[c] for c in range(CARS) if self.model.can_have(c, *times)]
+        assert found == [self.cars[c] for c in range(CARS) if self.model.is_available(c, *times)]
 
     @rule(car=CAR, times=RANGES)
-    def ask_for_the_calendar(self, car: int, times: tuple[datetime, datetime]) -> None:
+    def get_calendar(self, car: int, times: tuple[datetime, datetime]) -> None:
         start, end = times
         url = f"/v1/cars/{self.cars[car]}/calendar"
         query = {"from": start.isoformat(), "to": end.isoformat()}
@@ -158,8 +160,8 @@ class Inventory(RuleBasedStateMachine):
         assert [item["id"] for item in items] == sorted(expected)
         for item in items:
             booked = expected[item["id"]]
-            told = (self.cars[booked.car], utc(booked.start), utc(booked.end))
-            assert (item["car_id"], item["start_datetime"], item["end_datetime"]) == told
+            expected_item = (self.cars[booked.car], utc(booked.start), utc(booked.end))
+            assert (item["car_id"], item["start_datetime"], item["end_datetime"]) == expected_item
         for one, other in combinations(expected.values(), 2):
             assert not one.overlaps(other.car, other.start, other.end)
 
@@ -168,8 +170,10 @@ def utc(instant: datetime) -> str:
     return iso(instant.astimezone(UTC))
 
 
-def test_no_two_bookings_overlap_whatever_happens(app: Flask, as_user: FlaskClient) -> None:
-    # A class of its own, for one that is told its client.
+def test_no_two_bookings_overlap_after_any_sequence_of_requests(
+    app: Flask, as_user: FlaskClient
+) -> None:
+    # Hypothesis creates the instances, so a subclass holds the client.
     machine = type("Inventory", (Inventory,), {"client": as_user})
     run_state_machine_as_test(
         machine,

@@ -1,4 +1,4 @@
-"""What an empty inventory begins with."""
+"""The sample dealer and cars."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from automart.inventory.seed import CARS, add_sample_dealer
 from tests.support.inventory import add_catalogue, ids
 
 
-def test_a_dealer_and_cars_of_the_makes_that_are_there(as_user: FlaskClient) -> None:
+def test_samples_are_a_dealer_and_cars_of_the_makes_in_the_catalogue(as_user: FlaskClient) -> None:
     add_catalogue()
     with transaction():
         assert add_sample_dealer() is not None
@@ -28,6 +28,6 @@ def test_a_dealer_and_cars_of_the_makes_that_are_there(as_user: FlaskClient) -> 
     assert ids(as_user.get("/v1/dealers")) == [1]
 
 
-def test_their_vins_are_right() -> None:
+def test_the_vins_of_samples_are_valid() -> None:
     for *_, vin in CARS:
         assert Vin().deserialize(vin) == vin
