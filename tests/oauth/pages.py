@@ -84,3 +84,11 @@ def me(client: FlaskClient, access_token: str) -> int:
     """Return the status of a request for the current user."""
     header = {"Authorization": f"Bearer {access_token}"}
     return client.get("/v1/users/me", headers=header).status_code
+
+
+def error_of(response: Any, status: int = 400) -> str:
+    """Return the error of a response in the format of RFC 6749 §5.2."""
+    assert response.status_code == status, response.get_data(as_text=True)
+    assert response.mimetype == "application/json"
+    error: str = response.get_json()["error"]
+    return error

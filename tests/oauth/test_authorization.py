@@ -1,0 +1,199 @@
+"""The authorization endpoint and its codes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from automart.accounts.models import AuditEvent, Client, User
+from automart.core.config import Settings
+from automart.core.db import db, transaction
+from automart.oauth.models import AuthorizationCode
+from tests.oauth.pages import (
+    CALLBACK,
+    authorize_url,
+    code_for,
+    error_of,
+    exchange,
+    hidden_fields,
+    log_in,
+    me,
+    refresh,
+    sent_back,
+)
+from tests.support.people import PASSWORD
+from tests.support.setup import application
+
+
+class TestAuthorize:
+    def test_authorization_redirects_to_the_login_page_and_back(
+        self, client: FlaskClient, ann: User, front: str
+    ) -> None:
+        response = client.get(authorize_url(front))
+        assert response.status_code == 302
+        page = client.get(response.headers["Location"])
+        assert "Front end" in page.get_data(as_text=True)
+        response = log_in(client, ann.email, where=response.headers["Location"])
+        response = client.get(response.headers["Location"])
+        assert response.headers["Location"].startswith(CALLBACK)
+        assert sent_back(response).keys() == {"code", "state", "iss"}
+        assert sent_back(response)["state"] == "a state"
+        assert sent_back(response)["iss"] == "http://localhost"
+
+    def test_authorization_parameters_can_be_posted(self, browser: FlaskClient, front: str) -> None:
+        query = authorize_url(front).partition("?")[2]
+        form = "application/x-www-form-urlencoded"
+        response = browser.post("/oauth/authorize", data=query, content_type=form)
+        assert "code" in sent_back(response)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"redirect_uri": "https://evil.example/callback"},
+            {"redirect_uri": CALLBACK + "/more"},
+            {"redirect_uri": None},
+            {"redirect_uri": 'https://evil.example/"\\ü'},
+            {"client_id": "unknown"},
+            {"client_id": "\x00"},
+            {"client_id": "login"},
+            {"client_id": None},
+        ],
+    )
+    def test_authorization_never_redirects_to_an_unregistered_uri(
+        self, browser: FlaskClient, front: str, changes: dict[str, str | None]
+    ) -> None:
+        response = browser.get(authorize_url(**{"client_id": front} | changes))
+        assert error_of(response) in ("invalid_request", "invalid_client")
+
+    @pytest.mark.parametrize(
+        ("changes", "error"),
+        [
+            ({"code_challenge": None}, "invalid_request"),
+            ({"code_challenge_method": None}, "invalid_request"),
+            ({"code_challenge_method": "plain"}, "invalid_request"),
+            ({"code_challenge": "short"}, "invalid_request"),
+            ({"scope": "catalogue"}, "invalid_scope"),
+            ({"response_type": "token"}, "unsupported_response_type"),
+        ],
+    )
+    def test_authorization_errors_are_sent_to_the_application(
+        self, browser: FlaskClient, front: str, changes: dict[str, str | None], error: str
+    ) -> None:
+        error_parameters = sent_back(browser.get(authorize_url(front, **changes)))
+        assert error_parameters["error"] == error
+        assert error_parameters["state"] == "a state"
+        assert error_parameters["iss"] == "http://localhost"
+
+    def test_a_repeated_parameter_is_refused(self, browser: FlaskClient, front: str) -> None:
+        assert error_of(browser.get(authorize_url(front) + "&state=b")) == "invalid_request"
+
+    def test_an_inactive_application_gets_no_code(self, browser: FlaskClient, front: str) -> None:
+        with transaction():
+            db.session.get_one(Client, front).is_active = False
+        assert error_of(browser.get(authorize_url(front))) == "invalid_client"
+
+    @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1:8000", "[::1]:8000"])
+    def test_the_docs_page_can_log_in_at_every_loopback_address(
+        self, settings: Settings, make_user: Callable[..., User], host: str
+    ) -> None:
+        user = make_user()
+        own = f"http://{host}/docs/oauth2-redirect.html"
+        with application(replace(settings, public_url="https://shop.example")) as app:
+            browser = app.test_client()
+            at_host = {"base_url": f"http://{host}"}
+            page = browser.get("/login", **at_host).get_data(as_text=True)
+            form = hidden_fields(page) | {"email": user.email, "password": PASSWORD}
+            assert browser.post("/login", data=form, **at_host).status_code == 303
+            back = browser.get(authorize_url("docs", redirect_uri=own), **at_host)
+            code = sent_back(back)["code"]
+            tokens = exchange(browser, "docs", code, redirect_uri=own).get_json()
+            assert me(browser, tokens["access_token"]) == 200
+            for foreign in (own.replace("8000", "9000"), own.replace("docs", "x", 1)):
+                refused = browser.get(authorize_url("docs", redirect_uri=foreign), **at_host)
+                assert error_of(refused) == "invalid_request"
+            elsewhere = browser.get(authorize_url("docs", redirect_uri=own))
+            assert "code" not in elsewhere.headers.get("Location", "")
+
+    @pytest.mark.parametrize("prefix", ["", "/api"])
+    def test_the_docs_page_can_log_in(
+        self, client: FlaskClient, browser: FlaskClient, prefix: str
+    ) -> None:
+        page = client.get(f"{prefix}/docs").get_data(as_text=True)
+        address = f"http://localhost{prefix}/docs/oauth2-redirect.html"
+        assert 'oauth2RedirectUrl: absolute("docs/oauth2-redirect.html")' in page
+        assert 'clientId: "docs"' in page
+        with client.get(f"{prefix}/docs/oauth2-redirect.html") as response:
+            assert response.status_code == 200
+        document = client.get(f"{prefix}/openapi.json").get_json()
+        flow = document["components"]["securitySchemes"]["oauth2"]["flows"]["authorizationCode"]
+        assert flow["authorizationUrl"] == f"{prefix}/oauth/authorize"
+        response = browser.get(prefix + authorize_url("docs", redirect_uri=address))
+        code = sent_back(response)["code"]
+        tokens = exchange(client, "docs", code, redirect_uri=address).get_json()
+        assert me(client, tokens["access_token"]) == 200
+
+
+class TestCode:
+    def test_a_code_can_be_exchanged_for_tokens_of_the_user(
+        self, client: FlaskClient, tokens: dict[str, Any]
+    ) -> None:
+        assert tokens["token_type"] == "Bearer"
+        assert tokens["expires_in"] == 900
+        assert me(client, tokens["access_token"]) == 200
+
+    def test_a_second_use_of_a_code_ends_the_login(
+        self, client: FlaskClient, browser: FlaskClient, front: str
+    ) -> None:
+        code = code_for(browser, front)
+        tokens = exchange(client, front, code).get_json()
+        assert error_of(exchange(client, front, code)) == "invalid_grant"
+        assert me(client, tokens["access_token"]) == 401
+        assert error_of(refresh(client, tokens["refresh_token"], client_id=front)) == (
+            "invalid_grant"
+        )
+
+    def test_an_expired_code_is_refused(
+        self, client: FlaskClient, browser: FlaskClient, front: str
+    ) -> None:
+        code = code_for(browser, front)
+        row = db.session.query(AuthorizationCode).one()
+        logged_in_at = db.session.query(AuditEvent.at).limit(1).scalar()
+        assert row.expires_at - logged_in_at <= timedelta(minutes=10)
+        with transaction():
+            row.expires_at = db.session.get_one(Client, front).created_at
+        assert error_of(exchange(client, front, code)) == "invalid_grant"
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"code_verifier": "b" * 43},
+            {"code_verifier": ""},
+            {"redirect_uri": "https://front.example/other"},
+            {"redirect_uri": ""},
+            {"client_id": "docs"},
+            {"code": "guess"},
+        ],
+    )
+    def test_a_code_is_bound_to_its_request(
+        self, client: FlaskClient, browser: FlaskClient, front: str, changes: dict[str, str]
+    ) -> None:
+        form = {"client_id": front, "code": code_for(browser, front)} | changes
+        response = exchange(client, **form)
+        assert error_of(response) in ("invalid_grant", "invalid_request")
+
+    def test_a_code_is_stored_as_a_hash(self, browser: FlaskClient, front: str) -> None:
+        code = code_for(browser, front)
+        assert code not in db.session.query(AuthorizationCode).one().code_hash
+
+    def test_a_code_of_a_deactivated_user_is_refused(
+        self, client: FlaskClient, browser: FlaskClient, front: str, ann: User
+    ) -> None:
+        code = code_for(browser, front)
+        with transaction():
+            ann.is_active = False
+        assert error_of(exchange(client, front, code)) == "invalid_grant"
