@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import redis
 import rq
+from flask import Flask
+from flask.testing import FlaskClient
 
 from automart.background import Job, JobState, kinds, maintenance, submit
 from automart.background.kinds import Queue
@@ -26,13 +30,13 @@ from tests.support.sync import the_job
 
 
 @pytest.fixture
-def redis_client(app, redis_url):
+def redis_client(app: Flask, redis_url: str) -> Iterator[Any]:
     with redis.Redis.from_url(redis_url) as client:
         yield client
 
 
 @pytest.fixture
-def no_redis(app):
+def no_redis(app: Flask) -> Iterator[Any]:
     """Connect to an address where no Redis listens."""
     present = app.extensions["redis"]
     app.extensions["redis"] = connect("unix:///nowhere/redis.sock")
@@ -40,7 +44,7 @@ def no_redis(app):
     app.extensions["redis"] = present
 
 
-def submit_one(**options) -> Job:
+def submit_one(**options: Any) -> Job:
     with transaction():
         job = submit(kinds.VEHICLE_SYNC, **options)
     assert job is not None
@@ -59,7 +63,9 @@ def time_passes(seconds: timedelta) -> None:
                 job.dispatched_at -= seconds
 
 
-def test_a_submitted_job_is_in_the_queue_of_its_kind_under_its_id(app, redis_client):
+def test_a_submitted_job_is_in_the_queue_of_its_kind_under_its_id(
+    app: Flask, redis_client: redis.Redis
+) -> None:
     job = submit_one()
 
     message = rq.job.Job.fetch(str(job.id), connection=redis_client)
@@ -69,8 +75,8 @@ def test_a_submitted_job_is_in_the_queue_of_its_kind_under_its_id(app, redis_cli
     assert message.timeout == job.time_limit
 
 
-def test_nothing_is_dispatched_before_the_commit_or_after_a_rollback(app):
-    def submit_and_fail():
+def test_nothing_is_dispatched_before_the_commit_or_after_a_rollback(app: Flask) -> None:
+    def submit_and_fail() -> None:
         with transaction():
             submit(kinds.VEHICLE_SYNC)
             assert waiting() == []
@@ -84,8 +90,8 @@ def test_nothing_is_dispatched_before_the_commit_or_after_a_rollback(app):
 
 
 def test_a_post_while_redis_is_down_is_accepted_and_dispatched_when_it_is_back(
-    client, app, redis_client
-):
+    client: FlaskClient, app: Flask, redis_client: redis.Redis
+) -> None:
     present, app.extensions["redis"] = app.extensions["redis"], connect("unix:///nowhere/r.sock")
     response = client.post("/v1/vehicle-syncs")
     assert dispatch_due() == 0
@@ -93,11 +99,11 @@ def test_a_post_while_redis_is_down_is_accepted_and_dispatched_when_it_is_back(
 
     assert response.status_code == 202
     assert dispatch_due() == 1
-    assert [str(job_id) for job_id in waiting()] == [response.json["id"]]
+    assert [str(job_id) for job_id in waiting()] == [response.get_json()["id"]]
     assert dispatch_due() == 0
 
 
-def test_a_job_that_is_due_later_is_dispatched_then(app):
+def test_a_job_that_is_due_later_is_dispatched_then(app: Flask) -> None:
     job = submit_one(due_at=utcnow() + timedelta(minutes=5))
     assert waiting() == []
     assert dispatch_due() == 0
@@ -109,7 +115,9 @@ def test_a_job_that_is_due_later_is_dispatched_then(app):
     assert waiting() == [job.id]
 
 
-def test_jobs_are_dispatched_again_after_redis_was_emptied(app, redis_client):
+def test_jobs_are_dispatched_again_after_redis_was_emptied(
+    app: Flask, redis_client: redis.Redis
+) -> None:
     jobs = sorted(submit_one().id for _ in range(3))
     redis_client.flushall()
     assert dispatch_lost() == 0  # too early: they may still be on their way
@@ -119,7 +127,9 @@ def test_jobs_are_dispatched_again_after_redis_was_emptied(app, redis_client):
     assert waiting() == jobs
 
 
-def test_a_message_that_died_with_its_worker_is_sent_again(app, redis_client):
+def test_a_message_that_died_with_its_worker_is_sent_again(
+    app: Flask, redis_client: redis.Redis
+) -> None:
     taken, left = submit_one(), submit_one()
     redis_client.lrem(rq.Queue(Queue.LONG, connection=redis_client).key, 1, str(taken.id))
     time_passes(MESSAGE_LOST_AFTER)
@@ -128,7 +138,9 @@ def test_a_message_that_died_with_its_worker_is_sent_again(app, redis_client):
     assert waiting() == sorted([taken.id, left.id])
 
 
-def test_a_message_that_waits_for_long_is_not_sent_twice(app, redis_client):
+def test_a_message_that_waits_for_long_is_not_sent_twice(
+    app: Flask, redis_client: redis.Redis
+) -> None:
     submit_one()
     time_passes(timedelta(days=1))
 
@@ -136,7 +148,7 @@ def test_a_message_that_waits_for_long_is_not_sent_twice(app, redis_client):
     assert redis_client.llen(rq.Queue(Queue.LONG, connection=redis_client).key) == 1
 
 
-def test_a_running_job_is_not_dispatched_again(app, redis_client):
+def test_a_running_job_is_not_dispatched_again(app: Flask, redis_client: redis.Redis) -> None:
     job = submit_one()
     claim(job.id)
     redis_client.flushall()
@@ -146,7 +158,7 @@ def test_a_running_job_is_not_dispatched_again(app, redis_client):
     assert dispatch_due() == 0
 
 
-def test_looking_for_lost_messages_without_redis_changes_nothing(app, no_redis):
+def test_looking_for_lost_messages_without_redis_changes_nothing(app: Flask, no_redis: Any) -> None:
     submit_one()
     time_passes(timedelta(days=1))
 
@@ -154,7 +166,7 @@ def test_looking_for_lost_messages_without_redis_changes_nothing(app, no_redis):
     assert the_job().state is JobState.QUEUED
 
 
-def test_a_duplicate_message_does_no_harm(app, redis_client):
+def test_a_duplicate_message_does_no_harm(app: Flask, redis_client: redis.Redis) -> None:
     job = submit_one()
     assert push([(job.id, kinds.VEHICLE_SYNC, 60)])
 
@@ -162,7 +174,7 @@ def test_a_duplicate_message_does_no_harm(app, redis_client):
     assert claim(job.id) is None
 
 
-def test_jobs_are_kept_for_thirty_days_after_their_end(app):
+def test_jobs_are_kept_for_thirty_days_after_their_end(app: Flask) -> None:
     recent, old, unfinished = submit_one(), submit_one(), submit_one()
     for job, age in ((recent, KEPT_FOR - timedelta(hours=1)), (old, KEPT_FOR + timedelta(hours=1))):
         held, _ = claim(job.id)
@@ -177,7 +189,7 @@ def test_jobs_are_kept_for_thirty_days_after_their_end(app):
 
 
 class TestLease:
-    def test_a_lease_has_one_holder_who_can_prolong_it(self, app):
+    def test_a_lease_has_one_holder_who_can_prolong_it(self, app: Flask) -> None:
         first, second = uuid.uuid4(), uuid.uuid4()
 
         assert hold_lease("housekeeping", first, timedelta(minutes=1))
@@ -185,12 +197,14 @@ class TestLease:
         assert hold_lease("housekeeping", first, timedelta(minutes=1))
         assert hold_lease("other housekeeping", second, timedelta(minutes=1))
 
-    def test_an_expired_lease_is_free(self, app):
+    def test_an_expired_lease_is_free(self, app: Flask) -> None:
         assert hold_lease("housekeeping", uuid.uuid4(), timedelta(seconds=-1))
         assert hold_lease("housekeeping", uuid.uuid4(), timedelta(minutes=1))
 
 
-def test_all_old_jobs_are_deleted_in_small_batches(app, monkeypatch):
+def test_all_old_jobs_are_deleted_in_small_batches(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(maintenance, "EXPIRED_AT_ONCE", 2)
     now = utcnow()
     with transaction():

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import uuid
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from flask import Flask
 
 from automart.background import Job, JobState, kinds, submit
 from automart.background.leases import LEASE, LeaseLost, claim
@@ -16,7 +18,7 @@ from tests.support.sync import the_job
 
 
 @pytest.fixture
-def job(app) -> Job:
+def job(app: Flask) -> Job:
     with transaction():
         submitted = submit(kinds.VEHICLE_SYNC, make_ids=None, approve_deletions=False)
     assert submitted is not None
@@ -24,19 +26,19 @@ def job(app) -> Job:
 
 
 @pytest.fixture
-def orphaned(job):
+def orphaned(job: Any) -> Any:
     """Return a job whose lease has expired, and that lease."""
     held, _ = claim(job.id)
     let_the_lease_run_out(job.id)
     return held
 
 
-def let_the_lease_run_out(job_id):
+def let_the_lease_run_out(job_id: Any) -> None:
     with transaction():
         db.session.get(Job, job_id, populate_existing=True).lease_until = utcnow() - timedelta(1)
 
 
-def test_a_job_is_claimed_once(job):
+def test_a_job_is_claimed_once(job: Any) -> None:
     first, second = claim(job.id), claim(job.id)
 
     assert first is not None
@@ -45,11 +47,11 @@ def test_a_job_is_claimed_once(job):
     assert the_job().attempts == 1
 
 
-def test_a_job_that_does_not_exist_cannot_be_claimed(app):
+def test_a_job_that_does_not_exist_cannot_be_claimed(app: Flask) -> None:
     assert claim(uuid.uuid4()) is None
 
 
-def test_a_job_that_is_due_later_cannot_be_claimed(app):
+def test_a_job_that_is_due_later_cannot_be_claimed(app: Flask) -> None:
     with transaction():
         later = submit(kinds.VEHICLE_SYNC, due_at=utcnow() + timedelta(minutes=5))
 
@@ -57,7 +59,7 @@ def test_a_job_that_is_due_later_cannot_be_claimed(app):
 
 
 @pytest.mark.parametrize("ending", [lambda held: held.succeed({}), lambda held: held.fail({})])
-def test_an_ended_job_cannot_be_claimed_again(job, ending):
+def test_an_ended_job_cannot_be_claimed_again(job: Any, ending: Any) -> None:
     held, _ = claim(job.id)
     with transaction():
         ending(held)
@@ -77,7 +79,9 @@ def test_an_ended_job_cannot_be_claimed_again(job, ending):
     ],
     ids=["advance", "succeed", "fail", "hand_back", "renew"],
 )
-def test_an_orphan_can_write_nothing_once_its_job_was_queued_again(orphaned, write):
+def test_an_orphan_can_write_nothing_once_its_job_was_queued_again(
+    orphaned: Any, write: Any
+) -> None:
     requeue_orphans()
 
     with pytest.raises(LeaseLost), transaction():
@@ -87,7 +91,7 @@ def test_an_orphan_can_write_nothing_once_its_job_was_queued_again(orphaned, wri
     assert the_job().result is None
 
 
-def test_an_orphan_can_write_nothing_while_another_runs_its_job(orphaned):
+def test_an_orphan_can_write_nothing_while_another_runs_its_job(orphaned: Any) -> None:
     requeue_orphans()
     heir, _ = claim(orphaned.job_id)
 
@@ -99,14 +103,14 @@ def test_an_orphan_can_write_nothing_while_another_runs_its_job(orphaned):
     assert the_job().done == 3
 
 
-def test_a_renewed_lease_does_not_expire(orphaned):
+def test_a_renewed_lease_does_not_expire(orphaned: Any) -> None:
     orphaned.renew()
 
     assert requeue_orphans() == 0
     assert the_job().lease_until > utcnow() + LEASE / 2
 
 
-def test_a_requeued_job_has_not_used_an_attempt(job):
+def test_a_requeued_job_has_not_used_an_attempt(job: Any) -> None:
     held, _ = claim(job.id)
     with transaction():
         held.advance(2)
@@ -118,7 +122,7 @@ def test_a_requeued_job_has_not_used_an_attempt(job):
     assert claim(job.id) is not None
 
 
-def test_a_job_without_progress_fails_after_three_deaths_of_its_worker(job):
+def test_a_job_without_progress_fails_after_three_deaths_of_its_worker(job: Any) -> None:
     for _ in range(3):
         assert the_job().state is JobState.QUEUED
         claim(job.id)
@@ -130,7 +134,7 @@ def test_a_job_without_progress_fails_after_three_deaths_of_its_worker(job):
     assert the_job().attempts == 3
 
 
-def test_a_job_with_progress_survives_any_number_of_deaths(job):
+def test_a_job_with_progress_survives_any_number_of_deaths(job: Any) -> None:
     for _ in range(6):
         held, _ = claim(job.id)
         with transaction():

@@ -46,9 +46,9 @@ class TestPolling:
         response = client.get(f"/jobs/{job.id}")
         assert response.status_code == 200
         assert int(response.headers["Retry-After"]) >= 1
-        created_at = response.json["created_at"]
+        created_at = response.get_json()["created_at"]
         assert created_at.endswith("Z")
-        assert response.json == {
+        assert response.get_json() == {
             "id": str(job.id),
             "kind": "vehicle_sync",
             "state": "queued",
@@ -70,10 +70,10 @@ class TestPolling:
             held.advance(3)
         response = client.get(f"/jobs/{job.id}")
         assert "Retry-After" in response.headers
-        assert response.json["state"] == "running"
-        assert response.json["progress"] == {"done": 3, "total": 11}
-        assert response.json["started_at"] is not None
-        assert response.json["attempts"] == 1
+        assert response.get_json()["state"] == "running"
+        assert response.get_json()["progress"] == {"done": 3, "total": 11}
+        assert response.get_json()["started_at"] is not None
+        assert response.get_json()["attempts"] == 1
 
     def test_a_succeeded_job_shows_its_result_without_retry_after(
         self, client: FlaskClient, job: Job, held: JobLease
@@ -82,10 +82,10 @@ class TestPolling:
             held.succeed({"makes_unchanged": 9})
         response = client.get(f"/jobs/{job.id}")
         assert "Retry-After" not in response.headers
-        assert response.json["state"] == "succeeded"
-        assert response.json["result"] == {"makes_unchanged": 9}
-        assert response.json["error"] is None
-        assert response.json["finished_at"] >= response.json["started_at"]
+        assert response.get_json()["state"] == "succeeded"
+        assert response.get_json()["result"] == {"makes_unchanged": 9}
+        assert response.get_json()["error"] is None
+        assert response.get_json()["finished_at"] >= response.get_json()["started_at"]
 
     def test_a_failed_job_shows_its_error(
         self, client: FlaskClient, job: Job, held: JobLease
@@ -94,8 +94,8 @@ class TestPolling:
             held.fail(problem(502, "NHTSA did not answer."))
         response = client.get(f"/jobs/{job.id}")
         assert "Retry-After" not in response.headers
-        assert response.json["state"] == "failed"
-        assert response.json["error"] == {
+        assert response.get_json()["state"] == "failed"
+        assert response.get_json()["error"] == {
             "type": "about:blank",
             "title": "Bad Gateway",
             "status": 502,
@@ -119,24 +119,26 @@ class TestPolling:
 class TestListing:
     def test_jobs_are_listed_newest_first(self, client: FlaskClient) -> None:
         expected = [str(add_job().id) for _ in range(5)][::-1]
-        first = client.get("/jobs?limit=3").json
+        first = client.get("/jobs?limit=3").get_json()
         add_job()
-        rest = client.get(f"/jobs?limit=3&cursor={first['next_cursor']}").json
+        rest = client.get(f"/jobs?limit=3&cursor={first['next_cursor']}").get_json()
         assert [item["id"] for item in first["items"] + rest["items"]] == expected
 
     def test_a_listed_job_is_shown_like_a_polled_one(self, client: FlaskClient, job: Job) -> None:
-        assert client.get("/jobs").json["items"] == [client.get(f"/jobs/{job.id}").json]
+        assert client.get("/jobs").get_json()["items"] == [client.get(f"/jobs/{job.id}").get_json()]
 
     def test_jobs_are_filtered_by_kind_and_state(
         self, client: FlaskClient, job: Job, held: JobLease
     ) -> None:
         queued = add_job()
-        assert [j["id"] for j in client.get("/jobs?state=queued").json["items"]] == [str(queued.id)]
-        both = client.get("/jobs?kind=vehicle_sync").json["items"]
+        assert [j["id"] for j in client.get("/jobs?state=queued").get_json()["items"]] == [
+            str(queued.id)
+        ]
+        both = client.get("/jobs?kind=vehicle_sync").get_json()["items"]
         assert [j["id"] for j in both] == [str(queued.id), str(job.id)]
-        running = client.get("/jobs?kind=vehicle_sync&state=running").json["items"]
+        running = client.get("/jobs?kind=vehicle_sync&state=running").get_json()["items"]
         assert [j["id"] for j in running] == [str(job.id)]
-        assert client.get("/jobs?state=failed").json["items"] == []
+        assert client.get("/jobs?state=failed").get_json()["items"] == []
 
     def test_unknown_kinds_and_states_are_422(self, client: FlaskClient) -> None:
         problem = parameters(client.get("/jobs?kind=nap&state=asleep"))
@@ -149,16 +151,16 @@ class TestCancelling:
     def test_a_queued_job_is_cancelled_at_once(self, client: FlaskClient, job: Job) -> None:
         response = client.post(f"/jobs/{job.id}/cancel")
         assert response.status_code == 200
-        assert response.json["state"] == "cancelled"
-        assert response.json["finished_at"] is not None
-        assert client.get(f"/jobs/{job.id}").json == response.json
+        assert response.get_json()["state"] == "cancelled"
+        assert response.get_json()["finished_at"] is not None
+        assert client.get(f"/jobs/{job.id}").get_json() == response.get_json()
         assert claim(job.id) is None
 
     def test_a_running_job_is_cancelled_at_once(
         self, client: FlaskClient, job: Job, held: JobLease
     ) -> None:
-        assert client.post(f"/jobs/{job.id}/cancel").json["state"] == "cancelled"
-        assert client.get(f"/jobs/{job.id}").json["attempts"] == 1
+        assert client.post(f"/jobs/{job.id}/cancel").get_json()["state"] == "cancelled"
+        assert client.get(f"/jobs/{job.id}").get_json()["attempts"] == 1
 
     def test_a_job_that_has_ended_is_a_conflict(
         self, client: FlaskClient, job: Job, held: JobLease
@@ -167,7 +169,7 @@ class TestCancelling:
             held.succeed(None)
         problem = assert_problem(client.post(f"/jobs/{job.id}/cancel"), 409)
         assert problem["detail"] == "The job has ended already: succeeded."
-        assert client.get(f"/jobs/{job.id}").json["state"] == "succeeded"
+        assert client.get(f"/jobs/{job.id}").get_json()["state"] == "succeeded"
 
     def test_one_of_many_concurrent_cancellations_succeeds(
         self, client: FlaskClient, job: Job
@@ -177,12 +179,12 @@ class TestCancelling:
 
     def test_another_sync_can_be_started_after_a_cancellation(self, client: FlaskClient) -> None:
         add_make()
-        first = client.post("/v1/vehicle-syncs").json
+        first = client.post("/v1/vehicle-syncs").get_json()
         assert_problem(client.post("/v1/vehicle-syncs", json={"make_ids": [HONDA]}), 409)
         client.post(f"/jobs/{first['id']}/cancel")
         second = client.post("/v1/vehicle-syncs", json={"make_ids": [HONDA]})
         assert second.status_code == 202
-        assert second.json["id"] != first["id"]
+        assert second.get_json()["id"] != first["id"]
 
 
 @pytest.fixture
@@ -198,7 +200,7 @@ class TestWaiting:
     def start(self, client: FlaskClient, prefer: str) -> tuple[int, str | None]:
         response = client.post("/v1/vehicle-syncs", headers={"Prefer": prefer})
         if response.status_code == 202:
-            assert response.headers["Location"] == response.json["url"]
+            assert response.headers["Location"] == response.get_json()["url"]
             assert response.headers["Retry-After"] == "1"
         return response.status_code, response.headers.get("Preference-Applied")
 
@@ -210,7 +212,7 @@ class TestWaiting:
 
         with ThreadPoolExecutor(1) as pool:
             answer = pool.submit(submit_and_wait)
-            while not client.get("/jobs").json["items"]:
+            while not client.get("/jobs").get_json()["items"]:
                 pass  # until it is submitted
             run_jobs()
             assert answer.result() == (200, "wait=20")
@@ -224,8 +226,8 @@ class TestWaiting:
         response = client.post("/v1/vehicle-syncs", headers={"Prefer": "wait=5", **key})
         assert response.status_code == 200
         assert "Retry-After" not in response.headers
-        polled = client.get(response.json["url"])
-        assert response.json == polled.json
+        polled = client.get(response.get_json()["url"])
+        assert response.get_json() == polled.json
         assert response.headers["ETag"] == polled.headers["ETag"]
 
     def test_a_job_that_does_not_end_in_time_is_returned_as_it_is(

@@ -19,15 +19,15 @@ class TestCreating:
     def test_it_answers_with_the_make_and_where_it_is(self, client: FlaskClient) -> None:
         response = client.post("/v1/makes", json=ASTON_MARTIN)
         assert response.status_code == 201
-        assert response.json == ASTON_MARTIN | {"synced_at": None}
+        assert response.get_json() == ASTON_MARTIN | {"synced_at": None}
         assert response.headers["Location"] == "http://localhost/v1/makes/440"
-        assert client.get("/v1/makes/440").json == response.json
+        assert client.get("/v1/makes/440").get_json() == response.get_json()
 
     def test_an_id_that_is_there_is_a_conflict(self, client: FlaskClient) -> None:
         client.post("/v1/makes", json=ASTON_MARTIN)
         problem = assert_problem(client.post("/v1/makes", json={"id": 440, "name": "Acura"}), 409)
         assert problem["detail"] == "This id is already taken."
-        assert client.get("/v1/makes/440").json["name"] == "Aston Martin"
+        assert client.get("/v1/makes/440").get_json()["name"] == "Aston Martin"
 
     @pytest.mark.parametrize(
         ("there", "new"),
@@ -53,7 +53,7 @@ class TestCreating:
     def test_the_largest_id_that_a_database_holds_is_taken(self, client: FlaskClient) -> None:
         largest = {"id": 2**63 - 1, "name": "The last"}
         location = client.post("/v1/makes", json=largest).headers["Location"]
-        assert client.get(location).json["id"] == 2**63 - 1
+        assert client.get(location).get_json()["id"] == 2**63 - 1
 
     def test_an_id_that_no_database_holds_is_422(self, client: FlaskClient) -> None:
         for make_id in (0, -1, 2**63, 10**100):
@@ -98,17 +98,17 @@ class TestReading:
         add_make()
         client.post("/v1/vehicle-syncs")
         run_jobs()
-        synced_at = client.get(f"/v1/makes/{HONDA}").json["synced_at"]
+        synced_at = client.get(f"/v1/makes/{HONDA}").get_json()["synced_at"]
         assert synced_at.endswith("Z")
 
     def test_they_are_found_by_the_whole_name_in_any_case(self, client: FlaskClient) -> None:
         add_make(1, "Citroën")
         add_make(2, "Citroën Racing")
         for name in ("Citroën", "CITROËN", "citroe\u0308n", " Citroën "):
-            found = client.get("/v1/makes", query_string={"name": name}).json
+            found = client.get("/v1/makes", query_string={"name": name}).get_json()
             assert [make["id"] for make in found["items"]] == [1]
         for name in ("Citro", "Citroen", "%", "_______", "", "x' OR 'x'='x"):
-            assert client.get("/v1/makes", query_string={"name": name}).json["items"] == []
+            assert client.get("/v1/makes", query_string={"name": name}).get_json()["items"] == []
 
     def test_a_name_with_control_characters_is_422(self, client: FlaskClient) -> None:
         assert parameters(client.get("/v1/makes?name=a%00b")).keys() == {"name"}
@@ -119,16 +119,18 @@ class TestChanging:
         add_make()
         response = client.patch(f"/v1/makes/{HONDA}", json={"name": " Honda Motor "})
         assert response.status_code == 200
-        assert response.json == {"id": HONDA, "name": "Honda Motor", "synced_at": None}
-        assert client.get(f"/v1/makes/{HONDA}").json == response.json
-        assert client.get("/v1/makes?name=honda%20motor").json["items"] == [response.json]
-        assert client.get("/v1/makes?name=honda").json["items"] == []
+        assert response.get_json() == {"id": HONDA, "name": "Honda Motor", "synced_at": None}
+        assert client.get(f"/v1/makes/{HONDA}").get_json() == response.get_json()
+        assert client.get("/v1/makes?name=honda%20motor").get_json()["items"] == [
+            response.get_json()
+        ]
+        assert client.get("/v1/makes?name=honda").get_json()["items"] == []
 
     def test_nothing_sent_changes_nothing(self, client: FlaskClient) -> None:
         add_make()
-        before = client.get(f"/v1/makes/{HONDA}").json
+        before = client.get(f"/v1/makes/{HONDA}").get_json()
         response = client.patch(f"/v1/makes/{HONDA}", json={})
-        assert (response.status_code, response.json) == (200, before)
+        assert (response.status_code, response.get_json()) == (200, before)
 
     def test_null_and_read_only_fields_are_refused(self, client: FlaskClient) -> None:
         add_make()
@@ -137,17 +139,19 @@ class TestChanging:
         assert pointers(client.patch(path, json={"id": HONDA})) == {"#/id": "Unknown field."}
         response = client.patch(path, json={"name": "Acura", "synced_at": None})
         assert pointers(response) == {"#/synced_at": "Unknown field."}
-        assert client.get(path).json["name"] == "Honda"
+        assert client.get(path).get_json()["name"] == "Honda"
 
     def test_its_own_name_in_another_case_is_taken(self, client: FlaskClient) -> None:
         add_make()
-        assert client.patch(f"/v1/makes/{HONDA}", json={"name": "HONDA"}).json["name"] == "HONDA"
+        assert (
+            client.patch(f"/v1/makes/{HONDA}", json={"name": "HONDA"}).get_json()["name"] == "HONDA"
+        )
 
     def test_the_name_of_another_in_another_case_is_a_conflict(self, client: FlaskClient) -> None:
         add_make()
         add_make(475, "Acura")
         assert_problem(client.patch("/v1/makes/475", json={"name": "hONDA"}), 409)
-        assert client.get("/v1/makes/475").json["name"] == "Acura"
+        assert client.get("/v1/makes/475").get_json()["name"] == "Acura"
 
     def test_one_that_is_not_there_is_404(self, client: FlaskClient) -> None:
         assert_problem(client.patch("/v1/makes/440", json={"name": "Aston Martin"}), 404)
@@ -173,7 +177,7 @@ class TestDeleting:
         assert "Content-Type" not in response.headers
         assert_problem(client.get(f"/v1/makes/{HONDA}"), 404)
         assert_problem(client.get("/v1/models/1861"), 404)
-        assert [model["id"] for model in client.get("/v1/models").json["items"]] == [1]
+        assert [model["id"] for model in client.get("/v1/models").get_json()["items"]] == [1]
         db.session.rollback()
         assert db.session.query(VehicleModel).count() == 1
 
@@ -187,7 +191,7 @@ class TestDeleting:
         client.delete(f"/v1/makes/{HONDA}")
         again = client.post("/v1/makes", json={"id": HONDA, "name": "Honda"})
         assert again.status_code == 201
-        assert client.get(f"/v1/makes/{HONDA}/models").json["items"] == []
+        assert client.get(f"/v1/makes/{HONDA}/models").get_json()["items"] == []
 
     def test_of_many_at_once_one_is_done(self, client: FlaskClient) -> None:
         add_make(models=HONDAS)

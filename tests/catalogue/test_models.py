@@ -20,13 +20,17 @@ def catalogue(client: FlaskClient) -> None:
 def ids(client: FlaskClient, path: str, **query: object) -> list[int]:
     response = client.get(path, query_string=query)
     assert response.status_code == 200, response.text
-    return [model["id"] for model in response.json["items"]]
+    return [model["id"] for model in response.get_json()["items"]]
 
 
 def test_a_model_names_its_make(client: FlaskClient) -> None:
     response = client.get("/v1/models/1861")
     assert response.status_code == 200
-    assert response.json == {"id": 1861, "name": "Accord", "make": {"id": HONDA, "name": "Honda"}}
+    assert response.get_json() == {
+        "id": 1861,
+        "name": "Accord",
+        "make": {"id": HONDA, "name": "Honda"},
+    }
 
 
 def test_a_model_that_is_not_there_is_404(client: FlaskClient) -> None:
@@ -42,8 +46,8 @@ def test_models_are_listed_by_their_ids(client: FlaskClient) -> None:
 def test_the_models_of_a_make_are_listed(client: FlaskClient) -> None:
     assert ids(client, f"/v1/makes/{HONDA}/models") == [1861, 1863, 1864]
     assert ids(client, "/v1/models", make_id=HONDA) == [1861, 1863, 1864]
-    listed = client.get(f"/v1/makes/{ACURA}/models").json["items"][0]
-    assert listed == client.get("/v1/models/1").json
+    listed = client.get(f"/v1/makes/{ACURA}/models").get_json()["items"][0]
+    assert listed == client.get("/v1/models/1").get_json()
 
 
 def test_a_make_without_models_has_an_empty_list_and_no_make_has_none(client: FlaskClient) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import requests
+from requests_mock import Mocker
 
 from automart.catalogue import nhtsa
 from automart.catalogue.nhtsa import NhtsaClient, NhtsaError
@@ -17,20 +20,20 @@ TESLA = [{"Make_ID": 441, "Make_Name": "TESLA", "Model_ID": 1685, "Model_Name": 
 
 
 @pytest.fixture
-def client():
+def client() -> Iterator[Any]:
     with NhtsaClient(URL, rate=0, connections=1) as client:
         yield client
 
 
 @pytest.fixture
-def impatient(monkeypatch):
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give up after a moment instead of a minute."""
     monkeypatch.setattr(nhtsa, "GIVE_UP_AFTER", 0.5)
     monkeypatch.setattr(nhtsa, "READ_TIMEOUT", 0.2)
     monkeypatch.setattr(nhtsa, "FIRST_BACKOFF", 0.01)
 
 
-def envelope(rows, **changes):
+def envelope(rows: Any, **changes: Any) -> Any:
     answer = {
         "Count": len(rows),
         "Message": "Response returned successfully",
@@ -40,35 +43,41 @@ def envelope(rows, **changes):
     return answer | changes
 
 
-def row(**changes):
+def row(**changes: Any) -> Any:
     return TESLA[0] | changes
 
 
 class TestGoodAnswers:
-    def test_models_come_by_id_with_trimmed_names(self, client, requests_mock):
+    def test_models_come_by_id_with_trimmed_names(
+        self, client: NhtsaClient, requests_mock: Mocker
+    ) -> None:
         rows = [row(), row(Model_ID=2, Model_Name="  Model Ü ")]
         requests_mock.get(MODELS, json=envelope(rows))
 
         assert client.models(441) == {1685: "Model S", 2: "Model Ü"}
 
-    def test_json_is_known_by_its_content_whatever_the_header_says(self, client, requests_mock):
+    def test_json_is_known_by_its_content_whatever_the_header_says(
+        self, client: NhtsaClient, requests_mock: Mocker
+    ) -> None:
         headers = {"Content-Type": "text/html"}
         requests_mock.get(MODELS, text=json.dumps(envelope(TESLA)), headers=headers)
 
         assert client.models(441) == {1685: "Model S"}
 
-    def test_makes_whose_name_changes_its_case_are_all_the_same(self, client, requests_mock):
+    def test_makes_whose_name_changes_its_case_are_all_the_same(
+        self, client: NhtsaClient, requests_mock: Mocker
+    ) -> None:
         requests_mock.get(MODELS, json=envelope([row(Make_Name="Tesla"), row(Model_ID=2)]))
 
         assert len(client.models(441)) == 2
 
-    def test_all_makes_come_by_id(self, client, requests_mock):
+    def test_all_makes_come_by_id(self, client: NhtsaClient, requests_mock: Mocker) -> None:
         rows = [{"Make_ID": 1, "Make_Name": " ŠKODA "}, {"Make_ID": 2, "Make_Name": "BMW"}]
         requests_mock.get(f"{URL}/vehicles/GetAllMakes?format=json", json=envelope(rows))
 
         assert client.makes() == {1: "ŠKODA", 2: "BMW"}
 
-    def test_the_request_names_who_asks(self, client, requests_mock):
+    def test_the_request_names_who_asks(self, client: NhtsaClient, requests_mock: Mocker) -> None:
         requests_mock.get(MODELS, json=envelope(TESLA))
         client.models(441)
 
@@ -110,7 +119,9 @@ class TestGoodAnswers:
         ({"status_code": 204}, "answered 204"),
     ],
 )
-def test_an_answer_that_cannot_be_trusted_is_refused_at_once(client, requests_mock, answer, reason):
+def test_an_answer_that_cannot_be_trusted_is_refused_at_once(
+    client: NhtsaClient, requests_mock: Mocker, answer: Any, reason: str
+) -> None:
     requests_mock.get(MODELS, **answer)
 
     with pytest.raises(NhtsaError) as refused:
@@ -122,7 +133,9 @@ def test_an_answer_that_cannot_be_trusted_is_refused_at_once(client, requests_mo
 
 class TestPassingTroubles:
     @pytest.mark.parametrize("status", [403, 429, 500, 502, 503, 504])
-    def test_a_refusal_is_followed_by_another_try(self, client, requests_mock, impatient, status):
+    def test_a_refusal_is_followed_by_another_try(
+        self, client: NhtsaClient, requests_mock: Mocker, impatient: Any, status: int
+    ) -> None:
         requests_mock.get(MODELS, [{"status_code": status}, {"json": envelope(TESLA)}])
 
         assert client.models(441) == {1685: "Model S"}
@@ -131,8 +144,8 @@ class TestPassingTroubles:
         "error", [requests.ConnectTimeout, requests.ReadTimeout, requests.ConnectionError]
     )
     def test_a_failed_connection_is_followed_by_another_try(
-        self, client, requests_mock, impatient, error
-    ):
+        self, client: NhtsaClient, requests_mock: Mocker, impatient: Any, error: Any
+    ) -> None:
         requests_mock.get(MODELS, [{"exc": error}, {"json": envelope(TESLA)}])
 
         assert client.models(441) == {1685: "Model S"}
@@ -141,8 +154,13 @@ class TestPassingTroubles:
         ("status", "is_shut_out"), [(403, True), (429, False), (500, False), (503, False)]
     )
     def test_a_lasting_refusal_is_given_up_with_its_status(
-        self, client, requests_mock, impatient, status, is_shut_out
-    ):
+        self,
+        client: NhtsaClient,
+        requests_mock: Mocker,
+        impatient: Any,
+        status: int,
+        is_shut_out: Any,
+    ) -> None:
         requests_mock.get(MODELS, status_code=status)
 
         with pytest.raises(NhtsaError, match=f"NHTSA answered {status}") as refused:
@@ -151,7 +169,9 @@ class TestPassingTroubles:
         assert refused.value.is_shut_out is is_shut_out
         assert requests_mock.call_count > 2
 
-    def test_a_retry_after_beyond_our_patience_is_not_waited_for(self, client, requests_mock):
+    def test_a_retry_after_beyond_our_patience_is_not_waited_for(
+        self, client: NhtsaClient, requests_mock: Mocker
+    ) -> None:
         requests_mock.get(MODELS, status_code=429, headers={"Retry-After": "3600"})
 
         with pytest.raises(NhtsaError, match="429"):
@@ -160,13 +180,15 @@ class TestPassingTroubles:
         assert requests_mock.call_count == 1
 
     @pytest.mark.parametrize("header", ["0", "Thu, 01 Jan 1970 00:00:00 GMT", "soon", "-5"])
-    def test_any_retry_after_can_be_read(self, client, requests_mock, impatient, header):
+    def test_any_retry_after_can_be_read(
+        self, client: NhtsaClient, requests_mock: Mocker, impatient: Any, header: str
+    ) -> None:
         refusal = {"status_code": 429, "headers": {"Retry-After": header}}
         requests_mock.get(MODELS, [refusal, {"json": envelope(TESLA)}])
 
         assert client.models(441) == {1685: "Model S"}
 
-    def test_nobody_listening_is_a_failed_connection(self, impatient):
+    def test_nobody_listening_is_a_failed_connection(self, impatient: Any) -> None:
         with Vpic(data=Catalogue.sample()) as vpic:
             nowhere = vpic.url
         with (
@@ -178,7 +200,7 @@ class TestPassingTroubles:
 
 
 @pytest.fixture
-def sandboxed():
+def sandboxed() -> Iterator[Any]:
     with (
         Vpic(data=Catalogue.sample()) as vpic,
         NhtsaClient(vpic.url, rate=0, connections=2) as client,
@@ -187,7 +209,7 @@ def sandboxed():
 
 
 class TestOnTheWire:
-    def test_a_retry_after_is_honoured(self, sandboxed):
+    def test_a_retry_after_is_honoured(self, sandboxed: Any) -> None:
         vpic, client = sandboxed
         vpic.order(Fault.TOO_MANY_REQUESTS, make_id=448, times=1, retry_after=1)
 
@@ -197,7 +219,7 @@ class TestOnTheWire:
         assert second.at - first.at >= 1
 
     @pytest.mark.parametrize("fault", [Fault.TIMEOUT, Fault.DISCONNECT])
-    def test_silence_is_given_up(self, sandboxed, impatient, fault):
+    def test_silence_is_given_up(self, sandboxed: Any, impatient: Any, fault: Fault) -> None:
         vpic, client = sandboxed
         vpic.order(fault, make_id=448)
 
@@ -207,21 +229,21 @@ class TestOnTheWire:
         assert refused.value.is_shut_out
         assert client.models(474)
 
-    def test_a_body_that_never_ends_is_given_up(self, sandboxed, impatient):
+    def test_a_body_that_never_ends_is_given_up(self, sandboxed: Any, impatient: Any) -> None:
         vpic, client = sandboxed
         vpic.order(Fault.DRIP, make_id=448, seconds=0.05)
 
         with pytest.raises(NhtsaError, match="did not come to an end in time"):
             client.models(448)
 
-    def test_a_body_that_is_far_too_large_is_given_up(self, sandboxed):
+    def test_a_body_that_is_far_too_large_is_given_up(self, sandboxed: Any) -> None:
         vpic, client = sandboxed
         vpic.order(Fault.HUGE, make_id=448)
 
         with pytest.raises(NhtsaError, match="is larger than"):
             client.models(448)
 
-    def test_connections_are_used_again(self, sandboxed):
+    def test_connections_are_used_again(self, sandboxed: Any) -> None:
         _, client = sandboxed
         for _ in range(20):
             client.models(474)

@@ -32,7 +32,9 @@ class NeverStopped(threading.Event):
 
 
 @pytest.mark.parametrize("rate", [0.5, 3, 50])
-def test_no_second_has_more_requests_than_the_rate(monkeypatch, rate):
+def test_no_second_has_more_requests_than_the_rate(
+    monkeypatch: pytest.MonkeyPatch, rate: float
+) -> None:
     clock = Clock()
     monkeypatch.setattr(pacing, "time", clock)
     paced = Pace(rate, NeverStopped(clock))
@@ -46,7 +48,7 @@ def test_no_second_has_more_requests_than_the_rate(monkeypatch, rate):
     assert 199 / (starts[-1] - starts[0]) >= 0.95 * rate
 
 
-def test_time_lost_by_slow_requests_is_not_caught_up(monkeypatch):
+def test_time_lost_by_slow_requests_is_not_caught_up(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr(pacing, "time", clock)
     paced = Pace(2, NeverStopped(clock))
@@ -60,7 +62,7 @@ def test_time_lost_by_slow_requests_is_not_caught_up(monkeypatch):
     assert min(b - a for a, b in pairwise(starts)) >= 0.5
 
 
-def test_a_rate_of_zero_does_not_wait(monkeypatch):
+def test_a_rate_of_zero_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr(pacing, "time", clock)
     paced = Pace(0, NeverStopped(clock))
@@ -71,7 +73,7 @@ def test_a_rate_of_zero_does_not_wait(monkeypatch):
 
 
 @pytest.mark.parametrize("rate", [0, 0.001])
-def test_a_stop_ends_the_wait(rate):
+def test_a_stop_ends_the_wait(rate: float) -> None:
     stop = threading.Event()
     paced = Pace(rate, stop)
     paced.wait()

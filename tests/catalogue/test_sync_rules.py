@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +14,9 @@ names_by_id = st.dictionaries(st.integers(1, 30), st.sampled_from(["Civic", "CIV
 
 
 @given(stored=names_by_id, fetched=names_by_id)
-def test_writing_the_difference_makes_the_stored_equal_the_fetched(stored, fetched):
+def test_writing_the_difference_makes_the_stored_equal_the_fetched(
+    stored: Any, fetched: Any
+) -> None:
     difference = Difference.between(stored, fetched)
 
     assert not difference.created.keys() & stored.keys()
@@ -22,7 +26,7 @@ def test_writing_the_difference_makes_the_stored_equal_the_fetched(stored, fetch
     assert difference.is_empty == (stored == fetched)
 
 
-def test_a_name_that_changes_only_its_case_is_a_renaming():
+def test_a_name_that_changes_only_its_case_is_a_renaming() -> None:
     assert Difference.between({1: "Civic"}, {1: "CIVIC"}).renamed == {1: "CIVIC"}
 
 
@@ -38,7 +42,9 @@ def test_a_name_that_changes_only_its_case_is_a_renaming():
         (0, 0, False),
     ],
 )
-def test_more_than_a_third_and_more_than_three_deletions_are_held(stored, kept, is_held):
+def test_more_than_a_third_and_more_than_three_deletions_are_held(
+    stored: Any, kept: Any, is_held: Any
+) -> None:
     models = {i: f"Model {i}" for i in range(1, stored + 1)}
 
     reason = reason_to_hold(models, {i: models[i] for i in range(1, kept + 1)})
@@ -46,5 +52,5 @@ def test_more_than_a_third_and_more_than_three_deletions_are_held(stored, kept, 
     assert bool(reason) is is_held
 
 
-def test_an_empty_answer_is_held_with_its_reason():
+def test_an_empty_answer_is_held_with_its_reason() -> None:
     assert reason_to_hold({1: "Civic"}, {}) == EMPTY

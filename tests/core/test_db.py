@@ -60,7 +60,7 @@ def test_a_connection_lost_at_the_end_of_a_request_does_no_harm(app: Flask) -> N
 
 def test_a_finished_response_is_sent_after_the_connection_is_lost(app: Flask) -> None:
     @app.after_request
-    def lose(response):
+    def lose(response: Any) -> Any:
         db.session.execute(text("SELECT 1"))
         lose_connection()
         return response

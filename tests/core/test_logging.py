@@ -48,7 +48,7 @@ class TestRequestIds:
     def test_a_valid_request_id_is_used(self, client: FlaskClient, asked: str) -> None:
         response = client.get("/nowhere", headers={"X-Request-ID": asked})
         assert response.headers["X-Request-ID"] == asked
-        assert response.json["request_id"] == asked
+        assert response.get_json()["request_id"] == asked
 
     @pytest.mark.parametrize("asked", ["", " ", "a b", "a" * 129, 'a"b', "<x>", "é", "a,b", "a\tb"])
     def test_an_invalid_request_id_is_replaced(self, client: FlaskClient, asked: str) -> None:
@@ -71,7 +71,7 @@ class TestRequestIds:
     def test_jobs_get_the_request_id(self, client: FlaskClient) -> None:
         response = client.post("/v1/vehicle-syncs", headers={"X-Request-ID": "from-afar"})
         job = db.session.query(Job).one()
-        assert (str(job.id), job.request_id) == (response.json["id"], "from-afar")
+        assert (str(job.id), job.request_id) == (response.get_json()["id"], "from-afar")
 
 
 class TestLogs:
@@ -118,7 +118,7 @@ class TestLogs:
         logged = lines()
         assert {line["event"] for line in logged} >= {"job_started", "job_ended"}
         for line in logged:
-            assert (line["job_id"], line["kind"]) == (response.json["id"], "vehicle_sync")
+            assert (line["job_id"], line["kind"]) == (response.get_json()["id"], "vehicle_sync")
             assert (line["request_id"], line["caller"]) == ("abc", "user:1")
 
     def test_what_a_client_sends_cannot_break_the_line(

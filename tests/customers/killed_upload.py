@@ -37,13 +37,13 @@ def die_at(point: str) -> None:
         die()
 
     if point == "before the file":
-        Storage.put = die  # type: ignore[method-assign] # a fault is put in here
+        Storage.put = die
     elif point == "after the file":
-        Storage.put = put_and_die  # type: ignore[method-assign] # a fault is put in here
+        Storage.put = put_and_die
     elif point == "before the commit":
         photos.attach = attach_and_die
     elif point == "after the commit":
-        Storage.delete = die  # type: ignore[method-assign] # a fault is put in here
+        Storage.delete = die
     else:
         raise ValueError(point)
 

@@ -100,6 +100,6 @@ def test_cars_of_before_0007_have_the_time_of_the_migration(
     booking = make_booking(make_car())
     flask_migrate.downgrade(revision="0006")
     flask_migrate.upgrade()
-    car = as_user.get(f"/v1/cars/{booking.car_id}").json
+    car = as_user.get(f"/v1/cars/{booking.car_id}").get_json()
     assert car["created_at"] == car["updated_at"] is not None
-    assert as_user.get(f"/v1/bookings/{booking.id}").json["car_id"] == car["id"]
+    assert as_user.get(f"/v1/bookings/{booking.id}").get_json()["car_id"] == car["id"]

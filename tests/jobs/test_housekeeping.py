@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 
 import pytest
+from flask import Flask
+from flask.testing import FlaskClient
 
 from automart.background import Job, JobState
+from automart.core.config import Settings
 from automart.core.db import db, transaction
 from jobs.housekeeping import Task, start_nightly_sync
 from tests.support.sync import the_job
@@ -17,17 +21,17 @@ NIGHT = datetime(2026, 3, 29, 3, 30, tzinfo=UTC)
 
 
 @pytest.fixture
-def nightly(settings):
+def nightly(settings: Settings) -> Any:
     return replace(settings, vehicle_sync_at=time(3, 30))
 
 
 @pytest.fixture(autouse=True)
-def _clock(monkeypatch):
+def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Create jobs at the time of the test's night."""
     monkeypatch.setattr("automart.background.service.utcnow", lambda: NIGHT + timedelta(minutes=1))
 
 
-def test_the_nightly_sync_starts_once(app, nightly):
+def test_the_nightly_sync_starts_once(app: Flask, nightly: Any) -> None:
     for minutes in range(60):
         start_nightly_sync(nightly, NIGHT + timedelta(minutes=minutes))
         end_all_jobs()
@@ -37,13 +41,17 @@ def test_the_nightly_sync_starts_once(app, nightly):
 
 
 @pytest.mark.parametrize("offset", [timedelta(minutes=-1), timedelta(hours=2)])
-def test_the_nightly_sync_starts_neither_early_nor_by_day(app, nightly, offset):
+def test_the_nightly_sync_starts_neither_early_nor_by_day(
+    app: Flask, nightly: Any, offset: Any
+) -> None:
     start_nightly_sync(nightly, NIGHT + offset)
 
     assert db.session.query(Job).count() == 0
 
 
-def test_a_late_nightly_sync_starts_after_midnight(app, nightly, monkeypatch):
+def test_a_late_nightly_sync_starts_after_midnight(
+    app: Flask, nightly: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     late = datetime(2026, 3, 30, 0, 5, tzinfo=UTC)
     monkeypatch.setattr("automart.background.service.utcnow", lambda: late)
     before_midnight = replace(nightly, vehicle_sync_at=time(23, 30))
@@ -54,8 +62,8 @@ def test_a_late_nightly_sync_starts_after_midnight(app, nightly, monkeypatch):
     assert the_job().owner == "schedule"
 
 
-def test_one_of_many_concurrent_processes_starts_the_nightly_sync(app, nightly):
-    def look():
+def test_one_of_many_concurrent_processes_starts_the_nightly_sync(app: Flask, nightly: Any) -> None:
+    def look() -> None:
         with app.app_context():
             start_nightly_sync(nightly, NIGHT)
 
@@ -64,13 +72,15 @@ def test_one_of_many_concurrent_processes_starts_the_nightly_sync(app, nightly):
     assert the_job().owner == "schedule"
 
 
-def test_without_a_time_there_is_no_nightly_sync(app, settings):
+def test_without_a_time_there_is_no_nightly_sync(app: Flask, settings: Settings) -> None:
     start_nightly_sync(settings, NIGHT)
 
     assert db.session.query(Job).count() == 0
 
 
-def test_the_nightly_sync_waits_for_the_end_of_another(app, client, nightly):
+def test_the_nightly_sync_waits_for_the_end_of_another(
+    app: Flask, client: FlaskClient, nightly: Any
+) -> None:
     client.post("/v1/makes", json={"id": 474, "name": "Honda"})
     assert client.post("/v1/vehicle-syncs", json={"make_ids": [474]}).status_code == 202
     start_nightly_sync(nightly, NIGHT)
@@ -81,7 +91,7 @@ def test_the_nightly_sync_waits_for_the_end_of_another(app, client, nightly):
     assert db.session.query(Job).filter_by(owner="schedule").count() == 1
 
 
-def test_a_task_runs_when_it_is_due_and_not_before():
+def test_a_task_runs_when_it_is_due_and_not_before() -> None:
     done = []
     task = Task(5, lambda: done.append(1))
     for now in (0, 1, 4.9, 5, 9, 10, 20):
@@ -90,7 +100,7 @@ def test_a_task_runs_when_it_is_due_and_not_before():
     assert len(done) == 4
 
 
-def end_all_jobs():
+def end_all_jobs() -> None:
     with transaction():
         for job in db.session.query(Job).populate_existing():
             job.update({"state": JobState.SUCCEEDED, "finished_at": NIGHT})

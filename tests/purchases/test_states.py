@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from threading import Barrier, Thread
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -44,7 +45,7 @@ def client(app: Flask, as_manufacturer: Callable[[Manufacturer], FlaskClient]) -
     return as_manufacturer(make_manufacturer(HONDA))
 
 
-def update(client: FlaskClient, purchase_id: int, state: object):
+def update(client: FlaskClient, purchase_id: int, state: object) -> Any:
     return client.post(f"/v1/update-state-webhook/{purchase_id}", json={"state": state})
 
 

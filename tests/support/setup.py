@@ -39,9 +39,9 @@ def _compiled_once(rule: Rule, append_unknown: bool = True) -> Any:
 
 
 # Every application has the same routes, and most of the time that it takes to be made goes into the
-# functions that build their URLs. They depend on nothing but the route. mypy refuses each method
-# that is replaced, and werkzeug has no other way in.
-Rule._compile_builder = _compiled_once  # type: ignore[method-assign]
+# functions that build their URLs. They depend on nothing but the route. Werkzeug has no public way
+# to replace them.
+Rule._compile_builder = _compiled_once
 
 SECRET = "a secret that is known to every reader of the tests"
 

@@ -67,7 +67,7 @@ def test_a_get_with_another_version_returns_this_one(client: FlaskClient, etag: 
     for asked in ('"other"', "", "nonsense", etag.strip('"') + "x"):
         response = client.get(PATH, headers={"If-None-Match": asked})
         assert response.status_code == 200
-        assert response.json["id"] == HONDA
+        assert response.get_json()["id"] == HONDA
 
 
 def test_a_models_version_changes_when_its_make_is_renamed(client: FlaskClient) -> None:
@@ -75,7 +75,7 @@ def test_a_models_version_changes_when_its_make_is_renamed(client: FlaskClient) 
     before = client.get("/v1/models/1861").headers["ETag"]
     client.patch(PATH, json={"name": "Honda Motor"})
     response = client.get("/v1/models/1861", headers={"If-None-Match": before})
-    assert response.json["make"] == {"id": HONDA, "name": "Honda Motor"}
+    assert response.get_json()["make"] == {"id": HONDA, "name": "Honda Motor"}
 
 
 def test_a_list_and_the_document_have_etags(client: FlaskClient, etag: str) -> None:
@@ -90,7 +90,7 @@ def test_a_problem_has_no_etag(client: FlaskClient) -> None:
 
 def test_an_update_of_the_current_version_succeeds(client: FlaskClient, etag: str) -> None:
     assert rename(client, "Acura", f'"other", {etag}').status_code == 200
-    assert client.get(PATH).json["name"] == "Acura"
+    assert client.get(PATH).get_json()["name"] == "Acura"
 
 
 def test_an_update_of_any_version_succeeds(client: FlaskClient, etag: str) -> None:
@@ -140,7 +140,7 @@ def test_exactly_one_of_many_updates_with_the_same_if_match_succeeds(
     answers = at_once(*(lambda name=name: rename(client, name, etag) for name in names))
     assert sorted(answer.status_code for answer in answers) == [200, 412, 412, 412, 412, 412]
     won = next(answer for answer in answers if answer.status_code == 200)
-    assert client.get(PATH).json == won.json
+    assert client.get(PATH).get_json() == won.json
 
 
 def test_either_an_update_or_a_deletion_with_the_same_if_match_succeeds(

@@ -77,7 +77,7 @@ def test_the_same_key_with_another_body_or_path_is_422(client: FlaskClient) -> N
     for body in ({"id": 1, "name": "Honda"}, {}):
         assert_problem(post(client, "k", body), 422)
     assert_problem(post(client, "k", HONDA_BODY, "/v1/vehicle-syncs"), 422)
-    assert [make["id"] for make in client.get("/v1/makes").json["items"]] == [HONDA]
+    assert [make["id"] for make in client.get("/v1/makes").get_json()["items"]] == [HONDA]
 
 
 def test_keys_differ_in_case(client: FlaskClient) -> None:
@@ -174,7 +174,7 @@ def test_a_key_expires_after_24_hours(client: FlaskClient) -> None:
     assert_problem(post(client, "k"), 409)  # executed again, and the make exists
     again = post(client, "k", {"id": 1, "name": "Acura"})
     assert again.status_code == 201
-    assert again.json["id"] == 1
+    assert again.get_json()["id"] == 1
     assert post(client, "k", {"id": 1, "name": "Acura"}).headers["Idempotent-Replayed"] == "true"
 
 
@@ -209,7 +209,10 @@ def test_a_repeated_request_can_wait_for_its_job(
     assert response.status_code == 200
     assert response.headers["Idempotent-Replayed"] == "true"
     assert response.headers["Preference-Applied"] == "wait=10"
-    assert (response.json["id"], response.json["state"]) == (accepted.json["id"], "succeeded")
+    assert (response.get_json()["id"], response.get_json()["state"]) == (
+        accepted.json["id"],
+        "succeeded",
+    )
 
 
 def test_concurrent_equal_requests_are_executed_once_and_get_the_same_response(
@@ -230,4 +233,4 @@ def test_only_one_of_several_concurrent_requests_with_one_key_is_executed(
         )
     )
     assert sorted(answer.status_code for answer in answers) == [201, 422, 422, 422, 422, 422]
-    assert len(client.get("/v1/makes").json["items"]) == 1
+    assert len(client.get("/v1/makes").get_json()["items"]) == 1

@@ -22,12 +22,12 @@ def test_every_path_works_under_both_prefixes_and_links_keep_the_prefix(
     make = {"id": HONDA, "name": "Honda"}
     created = client.post(f"{prefix}/v1/makes", json=make)
     assert created.headers["Location"] == f"http://localhost{prefix}/v1/makes/{HONDA}"
-    assert client.get(created.headers["Location"]).json == created.json
+    assert client.get(created.headers["Location"]).get_json() == created.get_json()
     job = client.post(f"{prefix}/v1/vehicle-syncs")
-    assert job.headers["Location"] == job.json["url"]
-    assert job.json["url"] == f"http://localhost{prefix}/jobs/{job.json['id']}"
+    assert job.headers["Location"] == job.get_json()["url"]
+    assert job.get_json()["url"] == f"http://localhost{prefix}/jobs/{job.get_json()['id']}"
     conflict = client.post(f"{prefix}/v1/vehicle-syncs", json={"make_ids": [HONDA]})
-    assert assert_problem(conflict, 409)["job_url"] == job.json["url"]
+    assert assert_problem(conflict, 409)["job_url"] == job.get_json()["url"]
     assert assert_problem(client.get(f"{prefix}/v1/x"), 404)["instance"] == f"{prefix}/v1/x"
     for path in ("/docs", "/openapi.json", "/jobs"):
         assert client.get(prefix + path).status_code == 200
@@ -44,8 +44,8 @@ def test_links_begin_with_the_public_url(settings: Settings, public_url: str) ->
             created = client.post(f"{prefix}/v1/makes", json=make, headers=headers)
             assert created.headers["Location"] == f"{public_url}{prefix}/v1/makes/{make_id}"
             job = client.post(f"{prefix}/v1/vehicle-syncs", headers=headers)
-            assert job.json["url"].startswith(f"{public_url}{prefix}/jobs/")
-            document = client.get(f"{prefix}/openapi.json", headers=headers).json
+            assert job.get_json()["url"].startswith(f"{public_url}{prefix}/jobs/")
+            document = client.get(f"{prefix}/openapi.json", headers=headers).get_json()
             path = urlsplit(public_url).path + prefix
             assert document["servers"] == [{"url": path or "/"}]
         page = client.get("/api/v1/makes?limit=1", headers=headers)

@@ -42,7 +42,7 @@ METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 def document(client: FlaskClient) -> dict[str, Any]:
     response = client.get("/openapi.json")
     assert response.mimetype == "application/json"
-    return dict(response.json)
+    return dict(response.get_json())
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_queries_have_no_null_and_no_null_default(document: dict[str, Any]) -> N
 
 @pytest.mark.parametrize("prefix", ["", "/api"])
 def test_its_paths_begin_with_the_prefix_of_the_request(client: FlaskClient, prefix: str) -> None:
-    document = client.get(f"{prefix}/openapi.json").json
+    document = client.get(f"{prefix}/openapi.json").get_json()
     assert document["servers"] == [{"url": prefix or "/"}]
 
 

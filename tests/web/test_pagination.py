@@ -18,7 +18,7 @@ from tests.support.http import parameters
 
 def ids(response: TestResponse) -> list[int]:
     assert response.status_code == 200, response.text
-    return [item["id"] for item in response.json["items"]]
+    return [item["id"] for item in response.get_json()["items"]]
 
 
 def walk(client: FlaskClient, path: str, **query: object) -> list[TestResponse]:
@@ -32,7 +32,7 @@ def walk(client: FlaskClient, path: str, **query: object) -> list[TestResponse]:
 
 def test_an_empty_list_has_no_next_page(client: FlaskClient) -> None:
     response = client.get("/v1/makes")
-    assert response.json == {"items": [], "next_cursor": None}
+    assert response.get_json() == {"items": [], "next_cursor": None}
     assert "Link" not in response.headers
 
 
@@ -73,7 +73,7 @@ def test_the_link_to_the_next_page_keeps_the_prefix_of_the_request(
     assert link.endswith('>; rel="next"')
     url = urlsplit(link.removeprefix("<").partition(">")[0])
     assert (url.scheme, url.netloc, url.path) == ("http", "localhost", f"{prefix}/v1/makes")
-    assert parse_qs(url.query) == {"limit": ["2"], "cursor": [first.json["next_cursor"]]}
+    assert parse_qs(url.query) == {"limit": ["2"], "cursor": [first.get_json()["next_cursor"]]}
     second = client.get(url.geturl())
     assert ids(second) == expected[2:]
     assert "Link" not in second.headers
@@ -95,9 +95,9 @@ def test_rows_that_exist_throughout_are_listed_once_despite_concurrent_writes(
     for step in range(1, 100):
         page = client.get("/v1/makes", query_string=query)
         seen += ids(page)
-        if page.json["next_cursor"] is None:
+        if page.get_json()["next_cursor"] is None:
             break
-        query["cursor"] = page.json["next_cursor"]
+        query["cursor"] = page.get_json()["next_cursor"]
         # A row before the cursor is added and deleted, rows after it are added, all are renamed.
         add_make(step, f"Behind {step}")
         if step < 5:
@@ -112,7 +112,7 @@ def test_a_cursor_is_valid_after_its_row_was_deleted(client: FlaskClient) -> Non
     add_makes(4)
     first = client.get("/v1/makes?limit=2")
     client.delete("/v1/makes/2")
-    cursor = first.json["next_cursor"]
+    cursor = first.get_json()["next_cursor"]
     assert ids(client.get(f"/v1/makes?limit=2&cursor={cursor}")) == [3, 4]
 
 
@@ -125,7 +125,7 @@ def test_an_invented_cursor_is_422(client: FlaskClient, subtests: pytest.Subtest
 
 def test_a_modified_cursor_is_422(client: FlaskClient) -> None:
     add_makes(2)
-    cursor = client.get("/v1/makes?limit=1").json["next_cursor"]
+    cursor = client.get("/v1/makes?limit=1").get_json()["next_cursor"]
     for place, character in enumerate(cursor):
         other = "A" if character != "A" else "B"
         changed = cursor[:place] + other + cursor[place + 1 :]
@@ -137,7 +137,7 @@ def test_a_modified_cursor_is_422(client: FlaskClient) -> None:
 def test_a_cursor_of_another_list_is_422(client: FlaskClient) -> None:
     add_make(models=HONDAS)
     add_make(448, "Toyota", {2469: "Camry", 2208: "Corolla"})
-    cursor = client.get(f"/v1/makes/{HONDA}/models?limit=1").json["next_cursor"]
+    cursor = client.get(f"/v1/makes/{HONDA}/models?limit=1").get_json()["next_cursor"]
     for path in ("/v1/makes/448/models", "/v1/models", "/v1/makes", "/jobs"):
         assert parameters(client.get(path, query_string={"cursor": cursor})).keys() == {"cursor"}
 
@@ -146,7 +146,7 @@ def test_a_cursor_is_valid_with_another_limit_but_not_with_other_filters(
     client: FlaskClient,
 ) -> None:
     add_make(models=HONDAS)
-    cursor = client.get(f"/v1/models?limit=1&make_id={HONDA}").json["next_cursor"]
+    cursor = client.get(f"/v1/models?limit=1&make_id={HONDA}").get_json()["next_cursor"]
     assert parameters(client.get(f"/v1/models?cursor={cursor}")).keys() == {"cursor"}
     assert parameters(client.get(f"/v1/models?cursor={cursor}&make_id=448")).keys() == {"cursor"}
     rest = client.get(f"/v1/models?cursor={cursor}&make_id={HONDA}&limit=100")
@@ -155,7 +155,7 @@ def test_a_cursor_is_valid_with_another_limit_but_not_with_other_filters(
 
 def test_a_cursor_is_valid_under_both_prefixes(client: FlaskClient) -> None:
     expected = add_makes(2)
-    cursor = client.get("/api/v1/makes?limit=1").json["next_cursor"]
+    cursor = client.get("/api/v1/makes?limit=1").get_json()["next_cursor"]
     assert ids(client.get(f"/v1/makes?cursor={cursor}")) == expected[1:]
 
 

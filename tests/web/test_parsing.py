@@ -47,7 +47,7 @@ def test_a_body_that_is_not_json_is_400(client: FlaskClient, subtests: pytest.Su
     for why, body in NO_JSON.items():
         with subtests.test(why):
             assert_problem(post(client, body), 400)
-            assert client.get("/v1/makes").json == {"items": [], "next_cursor": None}
+            assert client.get("/v1/makes").get_json() == {"items": [], "next_cursor": None}
 
 
 def test_another_media_type_is_415_with_the_right_one(
@@ -68,7 +68,7 @@ def test_json_is_read_as_utf_8_with_any_charset_parameter(
 ) -> None:
     response = post(client, '{"id": 1, "name": "Škoda"}'.encode(), content_type)
     assert response.status_code == 201
-    assert response.json["name"] == "Škoda"
+    assert response.get_json()["name"] == "Škoda"
 
 
 def test_a_body_in_chunks_without_a_length_is_read(client: FlaskClient) -> None:
@@ -174,8 +174,8 @@ class TestText:
         body = json.dumps({"id": 1, "name": name}).encode()
         response = post(client, body)
         assert response.status_code == 201
-        assert client.get("/v1/makes/1").json == response.json
-        return str(response.json["name"])
+        assert client.get("/v1/makes/1").get_json() == response.get_json()
+        return str(response.get_json()["name"])
 
     def test_text_is_trimmed(self, client: FlaskClient) -> None:
         assert self.name_as_stored(client, " \t\u00a0\u2003Aston  Martin\r\n") == "Aston  Martin"
@@ -209,7 +209,7 @@ class TestText:
     def test_a_name_whose_casefold_key_is_longer_fits(self, client: FlaskClient) -> None:
         assert self.name_as_stored(client, "\ufb03" * 255) == "\ufb03" * 255
         found = client.get("/v1/makes", query_string={"name": "FFI" * 255})
-        assert [make["id"] for make in found.json["items"]] == [1]
+        assert [make["id"] for make in found.get_json()["items"]] == [1]
 
 
 def chunked(client: FlaskClient, body: bytes) -> TestResponse:

@@ -38,14 +38,14 @@ class TestIndex:
     ) -> None:
         for accept in (None, "*/*", "application/json", "text/html;q=0.5, application/json"):
             response = client.get(prefix + path, headers={"Accept": accept} if accept else {})
-            assert response.json == {
+            assert response.get_json() == {
                 "api": f"http://localhost{prefix}/v1",
                 "docs": f"http://localhost{prefix}/docs",
                 "openapi": f"http://localhost{prefix}/openapi.json",
                 "health": f"http://localhost{prefix}/health",
             }
             assert "Accept" in response.vary
-        for link in response.json.values():
+        for link in response.get_json().values():
             with client.get(link) as found:
                 assert found.status_code == 200
 
@@ -62,7 +62,7 @@ class TestIndex:
 
     def test_the_mount_is_an_index_too(self, client: FlaskClient) -> None:
         for path in ("/api", "/api/"):
-            assert client.get(path).json["api"] == "http://localhost/api/v1"
+            assert client.get(path).get_json()["api"] == "http://localhost/api/v1"
 
     def test_the_index_can_only_be_read(self, client: FlaskClient) -> None:
         assert_problem(client.post("/"), 405)

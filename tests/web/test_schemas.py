@@ -67,4 +67,4 @@ def test_a_201_has_a_location(as_admin: FlaskClient) -> None:
     created = as_admin.post("/v1/manufacturers", json={"name": "Honda Motor"})
     assert created.status_code == 201
     read = as_admin.get(created.headers["Location"])
-    assert read.json == created.json
+    assert read.json == created.get_json()

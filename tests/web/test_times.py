@@ -33,14 +33,14 @@ def add_all(client: FlaskClient) -> list[str]:
     paths = []
     for kind, body in sent.items():
         created = client.post(f"/v1/{kind}", json=body)
-        assert created.status_code == 201, created.json
+        assert created.status_code == 201, created.get_json()
         paths.append(created.headers["Location"])
     return [*paths, f"/v1/purchases/{make_purchase(make_office()).id}"]
 
 
 def test_both_times_of_a_new_resource_are_equal(as_admin: FlaskClient) -> None:
     for path in add_all(as_admin):
-        shown = as_admin.get(path).json
+        shown = as_admin.get(path).get_json()
         assert shown["created_at"] == shown["updated_at"], path
 
 
@@ -55,8 +55,8 @@ def test_an_update_changes_only_updated_at(as_admin: FlaskClient) -> None:
     for path in add_all(as_admin):
         kind = path.split("/")[-2]
         if kind in changes:
-            before = as_admin.get(path).json
-            after = as_admin.patch(path, json=changes[kind]).json
+            before = as_admin.get(path).get_json()
+            after = as_admin.patch(path, json=changes[kind]).get_json()
             assert after["created_at"] == before["created_at"]
             assert after["updated_at"] > before["updated_at"], path
 
