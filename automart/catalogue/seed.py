@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import exists, select
 
 from automart.background import Job
+from automart.catalogue import service
 from automart.catalogue.models import VehicleMake, VehicleModel
 from automart.core.db import db
 
@@ -33,8 +34,9 @@ def add_samples() -> bool:
     traces = select(exists().select_from(VehicleMake), exists().select_from(Job))
     if any(db.session.execute(traces).one()):
         return False
-    db.session.add_all(VehicleMake(id=ident, name=name) for ident, name in MAKES.items())
-    db.session.flush()
+    for ident, name in MAKES.items():
+        service.create_make({"id": ident, "name": name})
+    db.session.flush()  # so that models can refer to them
     db.session.add_all(
         VehicleModel(id=ident, make_id=HONDA, name=name) for ident, name in MODELS_OF_HONDA.items()
     )

@@ -12,6 +12,7 @@ from automart.catalogue.make_import import Imported, add_missing
 from automart.catalogue.models import VehicleMake
 from automart.catalogue.nhtsa import NhtsaClient
 from automart.catalogue.schemas import NewMake
+from automart.catalogue.service import create_make
 from automart.cli.application import check_schema, opened
 from automart.cli.arguments import make_id as read_make_id
 from automart.core.batches import batched
@@ -29,7 +30,7 @@ MakeId = Annotated[int, typer.Argument(parser=read_make_id, metavar="ID", help="
 
 @app.command()
 def add(make_id: MakeId, name: Annotated[str, typer.Argument(help="Its name.")]) -> None:
-    """Add a make under NHTSA's id. The next sync brings its models."""
+    """Add a make with NHTSA's id. The next sync adds its models."""
     values = _checked(make_id, name)
     with opened():
         check_schema()
@@ -37,8 +38,8 @@ def add(make_id: MakeId, name: Annotated[str, typer.Argument(help="Its name.")])
             present = db.session.get(VehicleMake, make_id)
             if present is not None:
                 raise Conflict(f"There is a make {make_id} already: {present.name}.")
-            db.session.add(VehicleMake(**values))
-    typer.echo(f"Added make {make_id} {values['name']}. The next sync brings its models.")
+            create_make(values)
+    typer.echo(f"Added make {make_id} {values['name']}. The next sync adds its models.")
 
 
 @app.command("import")
@@ -48,18 +49,18 @@ def import_makes(
         typer.Argument(parser=read_make_id, metavar="[ID]...", help="NHTSA's ids."),
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="All makes that NHTSA knows, some 12,000.")
+        bool, typer.Option("--all", help="All makes of NHTSA, about 12,000.")
     ] = False,
 ) -> None:
-    """Add makes under the names that NHTSA gives them. Those that are there stay as they are.
+    """Add makes with NHTSA's names. Makes that exist already are not changed.
 
-    Exit status: 0 all of them are there now · 1 it failed · 2 wrong usage · 3 some were refused.
+    Exit status: 0 success · 1 failure · 2 wrong usage · 3 some makes were refused.
     """
     if bool(make_ids) == everything:
-        raise typer.BadParameter("Name ids of makes, or say --all.")
+        raise typer.BadParameter("Give either ids of makes or --all.")
     with opened() as application:
         check_schema()
-        names = _known_to_nhtsa(application)
+        names = _names_by_nhtsa(application)
         wanted = list(names) if everything else list(dict.fromkeys(make_ids or ()))
         imported = _import(names, wanted)
     _print_result(imported)
@@ -75,13 +76,13 @@ def _checked(make_id: int, name: str) -> dict[str, object]:
             for field, messages in error.messages_dict.items()
             for message in messages
         ]
-        raise Invalid("The make is not acceptable.", errors=errors) from None
+        raise Invalid("The make is invalid.", errors=errors) from None
     return values
 
 
-def _known_to_nhtsa(application: Flask) -> dict[int, str]:
+def _names_by_nhtsa(application: Flask) -> dict[int, str]:
     settings: Settings = application.extensions["settings"]
-    typer.echo(f"Asking {settings.nhtsa_url} for its makes.")
+    typer.echo(f"Requesting the makes from {settings.nhtsa_url}.")
     rate = settings.nhtsa_requests_per_second
     with NhtsaClient(settings.nhtsa_url, rate=rate, connections=1) as client:
         return client.makes()
@@ -93,7 +94,7 @@ def _import(names: dict[int, str], wanted: list[int]) -> Imported:
         known = {ident: names[ident] for ident in part if ident in names}
         with transaction():
             imported.include(add_missing(known))
-        unknown = {i: "NHTSA knows no make with this id." for i in part if i not in names}
+        unknown = {i: "NHTSA has no make with this id." for i in part if i not in names}
         imported.refused |= unknown
     return imported
 
@@ -104,6 +105,6 @@ def _print_result(imported: Imported) -> None:
     if len(imported.refused) > MAX_REASONS:
         typer.echo(f"  … and {len(imported.refused) - MAX_REASONS} more", err=True)
     typer.echo(
-        f"{imported.added} added, {imported.present} were there already, "
+        f"{imported.added} added, {imported.present} existed already, "
         f"{len(imported.refused)} refused."
     )

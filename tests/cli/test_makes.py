@@ -25,7 +25,7 @@ class TestAdd:
     def test_add_stores_a_make(self, run: Run) -> None:
         result = run("makes", "add", "440", "  Aston Martin ")
         assert result.exit_code == 0
-        assert result.stdout == "Added make 440 Aston Martin. The next sync brings its models.\n"
+        assert result.stdout == "Added make 440 Aston Martin. The next sync adds its models.\n"
         assert names() == {440: "Aston Martin"}
 
     @pytest.mark.parametrize(
@@ -49,14 +49,14 @@ class TestImport:
     def test_imported_makes_have_the_names_of_nhtsa(self, run: Run) -> None:
         result = run("makes", "import", "474", "542")
         assert result.exit_code == 0
-        assert "2 added, 0 were there already, 0 refused." in result.stdout
+        assert "2 added, 0 existed already, 0 refused." in result.stdout
         assert names() == {474: "HONDA", 542: "ISUZU"}
 
     def test_import_does_not_change_existing_makes(self, run: Run) -> None:
         run("makes", "add", "474", "Honda")
         result = run("makes", "import", "474", "542", "474")
         assert result.exit_code == 0
-        assert "1 added, 1 were there already, 0 refused." in result.stdout
+        assert "1 added, 1 existed already, 0 refused." in result.stdout
         assert names()[HONDA] == "Honda"
 
     def test_import_names_refused_makes_with_the_reason(self, run: Run) -> None:
@@ -64,8 +64,8 @@ class TestImport:
         result = run("makes", "import", "474", "448", "999999")
         assert result.exit_code == 3
         assert "474: HONDA: make 1 has this name already." in result.stderr
-        assert "999999: NHTSA knows no make with this id." in result.stderr
-        assert "1 added, 0 were there already, 2 refused." in result.stdout
+        assert "999999: NHTSA has no make with this id." in result.stderr
+        assert "1 added, 0 existed already, 2 refused." in result.stdout
         assert names() == {1: "Honda", TOYOTA: "TOYOTA"}
 
     def test_import_adds_the_first_of_two_makes_with_one_name(self, run: Run, vpic: Vpic) -> None:
@@ -79,9 +79,9 @@ class TestImport:
         count = 2 * BATCH_SIZE + 1
         vpic.serve(Catalogue.made_up(makes=count, models_per_make=1))
         first = run("makes", "import", "--all")
-        assert f"{count} added, 0 were there already, 0 refused." in first.stdout
+        assert f"{count} added, 0 existed already, 0 refused." in first.stdout
         second = run("makes", "import", "--all")
-        assert f"0 added, {count} were there already, 0 refused." in second.stdout
+        assert f"0 added, {count} existed already, 0 refused." in second.stdout
         assert db.session.scalar(select(func.count(VehicleMake.id))) == count
 
     def test_an_invalid_response_of_nhtsa_is_an_error(self, run: Run, vpic: Vpic) -> None:
@@ -93,7 +93,7 @@ class TestImport:
 
     def test_further_refused_makes_are_counted(self, run: Run) -> None:
         result = run("makes", "import", *map(str, range(900_001, 900_031)))
-        assert result.stderr.count("NHTSA knows no make") == 20
+        assert result.stderr.count("NHTSA has no make") == 20
         assert "… and 10 more" in result.stderr
 
 
@@ -106,8 +106,8 @@ class TestUsage:
             (("add", "440", "  "), "name: Must not be blank."),
             (("add", "440", "a\tb"), "name: Control characters are not allowed."),
             (("add", "440"), "Missing argument"),
-            (("import",), "Name ids of makes, or say --all."),
-            (("import", "474", "--all"), "Name ids of makes, or say --all."),
+            (("import",), "Give either ids of makes or --all."),
+            (("import", "474", "--all"), "Give either ids of makes or --all."),
         ],
     )
     def test_wrong_usage_is_an_error(self, arguments: tuple[str, ...], error: str) -> None:
