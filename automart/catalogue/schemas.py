@@ -6,7 +6,7 @@ from marshmallow import fields, validate
 
 from automart.catalogue.models import LONGEST_NAME
 from automart.web import Output, PageQuery, Resource, Schema
-from automart.web.fields import Flag, Id, QueryId, QueryText, Text, UtcTime
+from automart.web.fields import Flag, Id, QueryId, QueryName, Text, UtcTime
 
 MAX_MAKES_PER_SYNC = 50_000
 
@@ -33,12 +33,8 @@ class Make(NewMake, Output):
     )
 
 
-def _name_filter() -> QueryText:
-    return QueryText(load_default=None, metadata={"description": "The whole name, in any case."})
-
-
 class MakeQuery(PageQuery):
-    name = _name_filter()
+    name = QueryName()
 
 
 class MakeOfModel(Resource):
@@ -56,7 +52,7 @@ class Model(Resource):
 
 class ModelQuery(PageQuery):
     make_id = QueryId(load_default=None)
-    name = _name_filter()
+    name = QueryName()
 
 
 class NewVehicleSync(Schema):

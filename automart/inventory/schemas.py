@@ -9,7 +9,16 @@ from automart.core.db import utcnow
 from automart.inventory.fields import Instant, Money, Price, QueryPrice, Vin
 from automart.inventory.models import FIRST_YEAR, LONGEST_TEXT, BookingStatus, CarStatus
 from automart.web import Output, PageQuery, Query, Resource, Schema, changes_of
-from automart.web.fields import EmailAddress, Id, QueryId, QueryInteger, QueryText, Text, UtcTime
+from automart.web.fields import (
+    EmailAddress,
+    Id,
+    QueryId,
+    QueryInteger,
+    QueryKey,
+    QueryName,
+    Text,
+    UtcTime,
+)
 
 LAST_YEAR = 9999
 
@@ -19,10 +28,6 @@ def _check_year(year: int) -> None:
     next_year = utcnow().year + 1
     if year > next_year:
         raise ValidationError(f"Must not be after {next_year}.")
-
-
-def _name_filter() -> QueryText:
-    return QueryText(load_default=None, metadata={"description": "The whole name, in any case."})
 
 
 class NewDealer(Schema):
@@ -68,8 +73,8 @@ class Car(NewCar, Resource):
 
 
 class CarQuery(PageQuery):
-    brand = _name_filter()
-    model = _name_filter()
+    brand = QueryName()
+    model = QueryName()
     year = QueryInteger(load_default=None, validate=validate.Range(min=1, max=LAST_YEAR))
     dealer_id = QueryId(load_default=None)
     status = fields.Enum(CarStatus, by_value=True, load_default=None)
@@ -119,7 +124,7 @@ class Booking(Resource):
 
 class BookingQuery(PageQuery):
     car_id = QueryId(load_default=None)
-    customer_email = QueryText(load_default=None, metadata={"description": "In any case."})
+    customer_email = QueryKey(load_default=None, metadata={"description": "In any case."})
     start_datetime = Instant(load_default=None)
     end_datetime = Instant(load_default=None)
     status = fields.Enum(BookingStatus, by_value=True, load_default=None)
@@ -128,8 +133,8 @@ class BookingQuery(PageQuery):
 class AvailableCarsQuery(PageQuery):
     start_datetime = Instant(required=True)
     end_datetime = Instant(required=True)
-    brand = _name_filter()
-    model = _name_filter()
+    brand = QueryName()
+    model = QueryName()
     dealer_id = QueryId(load_default=None)
     max_daily_price = QueryPrice(load_default=None)
 

@@ -9,7 +9,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate
 
 from automart.core.db_types import LARGEST_ID
-from automart.core.text import clean
+from automart.core.text import casefold_key, clean
 
 LONGEST_EMAIL = 254
 
@@ -28,6 +28,21 @@ class QueryText(fields.String):
             return clean(text)
         except ValueError as error:
             raise ValidationError(str(error)) from None
+
+
+class QueryKey(QueryText):
+    """Text in a query that is compared with whole values in any case. It is loaded as the key."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        return casefold_key(super()._deserialize(value, *args, **kwargs))
+
+
+class QueryName(QueryKey):
+    """A name in a query, compared as `QueryKey` does. Optional."""
+
+    def __init__(self) -> None:
+        metadata = {"description": "The whole name, in any case."}
+        super().__init__(load_default=None, metadata=metadata)
 
 
 class Text(QueryText):

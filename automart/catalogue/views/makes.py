@@ -9,7 +9,6 @@ from automart.catalogue import models, service
 from automart.catalogue.schemas import Make, MakeChanges, MakeQuery, Model, NewMake
 from automart.catalogue.views.blueprint import blp
 from automart.core.db import get_or_404, lock_or_404, transaction
-from automart.core.text import casefold_key
 from automart.web import (
     ADMIN,
     ANY,
@@ -33,8 +32,8 @@ class Makes(MethodView):
     @blp.response(200, page_of(Make))
     def get(self, query: Values) -> Values:
         """List makes."""
-        name = casefold_key(query["name"]) if query["name"] is not None else None
-        makes = where_given(select(models.VehicleMake), {models.VehicleMake.name_folded: name})
+        filters = {models.VehicleMake.name_folded: query["name"]}
+        makes = where_given(select(models.VehicleMake), filters)
         return paginate(makes, models.VehicleMake.id, query)
 
     @requires(ADMIN, scope="catalogue")

@@ -9,7 +9,6 @@ from automart.catalogue.models import VehicleModel
 from automart.catalogue.schemas import Model, ModelQuery
 from automart.catalogue.views.blueprint import blp
 from automart.core.db import get_or_404
-from automart.core.text import casefold_key
 from automart.web import ANY, Values, page_of, paginate, requires, where_given
 
 
@@ -20,8 +19,10 @@ class Models(MethodView):
     @blp.response(200, page_of(Model))
     def get(self, query: Values) -> Values:
         """List models."""
-        name = casefold_key(query["name"]) if query["name"] is not None else None
-        filters = {VehicleModel.make_id: query["make_id"], VehicleModel.name_folded: name}
+        filters = {
+            VehicleModel.make_id: query["make_id"],
+            VehicleModel.name_folded: query["name"],
+        }
         return paginate(where_given(select(VehicleModel), filters), VehicleModel.id, query)
 
 

@@ -6,7 +6,6 @@ from flask.views import MethodView
 from sqlalchemy import select
 
 from automart.core.db import get_or_404, transaction
-from automart.core.text import casefold_key
 from automart.inventory import models, service
 from automart.inventory.availability import bookings_within
 from automart.inventory.schemas import Booking, BookingChanges, BookingQuery, NewBooking
@@ -35,10 +34,9 @@ class Bookings(MethodView):
 
         Without one of its ends, the range is open.
         """
-        email = query["customer_email"]
         filters = {
             models.Booking.car_id: query["car_id"],
-            models.Booking.customer_email_folded: None if email is None else casefold_key(email),
+            models.Booking.customer_email_folded: query["customer_email"],
             models.Booking.status: query["status"],
         }
         bookings = bookings_within(

@@ -10,7 +10,6 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from automart.catalogue.models import VehicleMake
 from automart.core.db import get_or_404, lock_or_404, transaction
-from automart.core.text import casefold_key
 from automart.inventory import models, service
 from automart.inventory.availability import available_cars
 from automart.inventory.schemas import AvailableCarsQuery, Car, CarChanges, CarQuery, NewCar
@@ -114,14 +113,14 @@ def _update(car_id: int, changes: Values) -> models.Car:
 
 
 def _common_filters(query: Values) -> dict[InstrumentedAttribute[Any], Any]:
-    brand, model = query["brand"], query["model"]
+    brand = query["brand"]
     return {
         models.Car.make_id: None if brand is None else _id_of_make(brand),
-        models.Car.model_folded: None if model is None else casefold_key(model),
+        models.Car.model_folded: query["model"],
         models.Car.dealer_id: query["dealer_id"],
     }
 
 
-def _id_of_make(brand: str) -> ScalarSelect[int]:
-    makes = select(VehicleMake.id).where(VehicleMake.name_folded == casefold_key(brand))
-    return makes.scalar_subquery()
+def _id_of_make(key: str) -> ScalarSelect[int]:
+    """Return a subquery for the id of the make with this `name_folded`."""
+    return select(VehicleMake.id).where(VehicleMake.name_folded == key).scalar_subquery()
