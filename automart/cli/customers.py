@@ -20,7 +20,7 @@ from automart.cli.csv_imports import (
 )
 from automart.core.batches import BATCH_SIZE
 from automart.core.db import db
-from automart.customers import csv
+from automart.customers.csv import add_customers, read_customers, write_customers
 from automart.customers.models import Customer
 
 customers_app = typer.Typer(help="Import and export customers as CSV.", no_args_is_help=True)
@@ -38,7 +38,7 @@ def import_customers(file: FileArgument, keep_good: KeepGood = False) -> None:
     """
     with opened():
         check_schema()
-        import_file(file, Importer(csv.read, csv.add), keep_good=keep_good)
+        import_file(file, Importer(read_customers, add_customers), keep_good=keep_good)
 
 
 @customers_app.command("export")
@@ -67,7 +67,7 @@ def _export(file: TextIO) -> None:
     total = db.session.scalar(select(func.count(Customer.id)))
     with progress_bar(console) as progress:
         task = progress.add_task("Exporting", total=total)
-        for count in csv.write(file):
+        for count in write_customers(file):
             if not count % BATCH_SIZE:
                 progress.update(task, completed=count)
         progress.update(task, completed=total)

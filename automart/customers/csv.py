@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import TextIO
 
-import sqlalchemy
 from sqlalchemy import select
 
 from automart.core import csv_import
 from automart.core.batches import BATCH_SIZE
 from automart.core.csv_import import Columns, Line, escape_formula
-from automart.core.db import db, disable_idle_timeout, utcnow
+from automart.core.db import db, disable_idle_timeout
+from automart.customers import service
 from automart.customers.models import Customer
 from automart.customers.schemas import NewCustomer
-from automart.customers.search_text import search_text
 from automart.web.fields import rfc3339
 
 READ = ("first_name", "last_name", "email", "phone")
@@ -25,7 +24,7 @@ EXPORTED = ("id", *READ, "created_at", "updated_at")
 COLUMNS = Columns(required=READ[:2], optional=READ[2:], ignored=INFORMATIVE)
 
 
-def read(file: TextIO) -> Iterator[Line]:
+def read_customers(file: TextIO) -> Iterator[Line]:
     """Yield the customers of a CSV file that `text_of` opened. Raises `NotReadable`."""
     schema = NewCustomer()
     return csv_import.read_lines(
@@ -33,25 +32,13 @@ def read(file: TextIO) -> Iterator[Line]:
     )
 
 
-def add(lines: Iterable[Line]) -> int:
+def add_customers(lines: Sequence[Line]) -> int:
     """Add the customers of `lines` in the current transaction. Return their number."""
-    now = utcnow()
-    rows = [
-        {
-            **line.values,
-            "search_text": search_text(
-                line.values["first_name"], line.values["last_name"], line.values["email"]
-            ),
-            "created_at": now,
-        }
-        for line in lines
-    ]
-    if rows:
-        db.session.execute(sqlalchemy.insert(Customer), rows)
-    return len(rows)
+    service.create_customers([line.values for line in lines])
+    return len(lines)
 
 
-def write(file: TextIO) -> Iterator[int]:
+def write_customers(file: TextIO) -> Iterator[int]:
     """Write a snapshot of all customers as CSV. Yield the number of customers written so far."""
     writer = csv.writer(file, quoting=csv.QUOTE_ALL)
     writer.writerow(EXPORTED)

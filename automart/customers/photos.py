@@ -50,8 +50,8 @@ DELETING_SECONDS = 2.0
 TOO_MANY = "Too many photos are being uploaded."
 BUSY = "Photos cannot be decoded at the moment."
 
-# Decoding a large picture takes a whole processor and much memory: one at a time in each process.
-# Uploads that wait occupy some of the threads, and leave the others to other requests.
+# Decoding a large image takes a whole processor and much memory, so each process decodes one at a
+# time. The limit of waiting uploads leaves threads free for other requests.
 _decoder = BoundedSemaphore(1)
 _uploads = BoundedSemaphore(MAX_UPLOADS)
 
@@ -66,13 +66,13 @@ def transcode(upload: IO[bytes]) -> bytes:
         raise RequestEntityTooLarge(f"A photo has at most {MAX_UPLOAD_BYTES} bytes.")
     if not size:
         raise Invalid.field(FIELD, "It is an empty file.")
-    with _turn():
+    with _decoder_slot():
         upload.seek(0)
         return _run_decoder(upload.read())
 
 
 @contextmanager
-def _turn() -> Iterator[None]:
+def _decoder_slot() -> Iterator[None]:
     """Wait until no other upload of this process is decoded. Raises `Unavailable`."""
     if not _uploads.acquire(blocking=False):
         raise Unavailable(TOO_MANY)
@@ -98,7 +98,7 @@ def stored(webp: bytes) -> Iterator[str]:
     with transaction():
         db.session.add(OrphanedPhoto(token=token))
     try:
-        current_storage().put(_key(token), webp)
+        current_storage().put(_storage_key(token), webp)
         yield token
     except BaseException:
         _delete_unless_attached(token)
@@ -129,11 +129,11 @@ def detach(customer: Customer) -> None:
     after_commit(lambda: _delete_file(token))
 
 
-def read(token: str) -> bytes:
+def read_photo(token: str) -> bytes:
     """Return the photo with this token as WebP. Raises `NotFound` if no customer has it."""
     try:
         if _is_attached(token):
-            return current_storage().get(_key(token))
+            return current_storage().get(_storage_key(token))
     except NotStored:
         pass  # it was deleted in between
     raise NotFound("There is no such photo.")
@@ -171,7 +171,7 @@ def _run_decoder(content: bytes) -> bytes:
     raise Invalid.field(FIELD, "Decoding it takes too much time or memory.")
 
 
-def _key(token: str) -> str:
+def _storage_key(token: str) -> str:
     return f"{token[:2]}/{token}.webp"
 
 
@@ -200,7 +200,7 @@ def delete_files(tokens: Sequence[str]) -> int:
     end = time.monotonic() + DELETING_SECONDS
     for token in tokens:
         try:
-            current_storage().delete(_key(token))
+            current_storage().delete(_storage_key(token))
         except Unavailable:
             failed += 1
         else:

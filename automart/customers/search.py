@@ -17,7 +17,7 @@ NEAR = 2_000
 LONGEST_SHORT_PART = 2
 
 
-def find(query: str, last_id: int | None, count: int) -> Sequence[Customer]:
+def find_customers(query: str, last_id: int | None, count: int) -> Sequence[Customer]:
     """Return the first `count` customers after `last_id` that contain `query`."""
     part = normalize(query)
     after = last_id or 0

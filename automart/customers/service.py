@@ -1,17 +1,19 @@
-"""The rules of customers: who created and last changed them, and what becomes of their photos."""
+"""The rules of customers: who created and last changed them, and how their photos change."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import sqlalchemy
 from sqlalchemy import select
 
 from automart.accounts.models import User
-from automart.core.db import db, lock_or_404
+from automart.core.db import db, lock_or_404, utcnow
 from automart.core.errors import NotFound, Unauthenticated
 from automart.customers import photos
 from automart.customers.models import Customer
+from automart.customers.search_text import search_text
 from automart.web import current_caller
 
 
@@ -23,26 +25,48 @@ def create_customer(values: Mapping[str, Any]) -> Customer:
     return customer
 
 
+def create_customers(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add many customers by one statement, without a user who created them.
+
+    Each row has the names, `email` and `phone`.
+    """
+    if not rows:
+        return
+    now = utcnow()
+    complete = [
+        {
+            **row,
+            "search_text": search_text(row["first_name"], row["last_name"], row["email"]),
+            "created_at": now,
+        }
+        for row in rows
+    ]
+    db.session.execute(sqlalchemy.insert(Customer), complete)
+
+
 def lock_customer(customer_id: int) -> Customer:
     """Return a customer, freshly read and locked. Raises `NotFound`."""
     return lock_or_404(Customer, customer_id)
 
 
 def update_customer(customer: Customer, changes: Mapping[str, Any]) -> None:
-    """Update a locked customer. The caller has changed it if any value differs."""
+    """Update a locked customer. If a value changes, the caller becomes its `updated_by`."""
     customer.update(changes)
     if db.session.is_modified(customer):
         customer.updated_by = _keep_user()
 
 
 def delete_customer(customer: Customer) -> None:
-    """Delete a locked customer and the photo."""
+    """Delete a locked customer and its photo."""
     photos.detach(customer)
     db.session.delete(customer)
 
 
 def set_photo(customer: Customer, token: str) -> None:
-    """Give a locked customer the stored photo with this token. Raises `Unavailable`."""
+    """Set the photo of a locked customer to the stored file with this token.
+
+    Raises `Unavailable` if storing it took too long.
+    """
     photos.attach(customer, token)
     customer.updated_by = _keep_user()
 

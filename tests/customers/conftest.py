@@ -13,7 +13,7 @@ from automart.core.config import Settings
 
 @pytest.fixture
 def ada(as_user: FlaskClient) -> dict[str, Any]:
-    """A customer, as the API answers it."""
+    """Return a customer as the API shows it."""
     values = {"first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com"}
     response = as_user.post("/v1/customers", json=values)
     assert response.status_code == 201
@@ -23,5 +23,5 @@ def ada(as_user: FlaskClient) -> dict[str, Any]:
 
 @pytest.fixture
 def photos(settings: Settings) -> Path:
-    """The folder of the photos."""
+    """Return the folder of the photos."""
     return settings.instance / "photos"

@@ -1,4 +1,4 @@
-"""Uploads a photo and kills its own process on the way, with SIGKILL:
+"""Uploads a photo, and kills its own process with SIGKILL before the upload is complete:
 `python -m tests.customers.killed_upload DATABASE_URL FOLDER CUSTOMER_ID POINT`"""
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ POINTS = ("before the file", "after the file", "before the commit", "after the c
 
 def die(*_: Any) -> NoReturn:
     os.kill(os.getpid(), signal.SIGKILL)
-    raise AssertionError("It lives on.")
+    raise AssertionError("SIGKILL did not end this process.")
 
 
 def die_at(point: str) -> None:
-    """Have this process die at one of the `POINTS` of an upload."""
+    """Kill this process as soon as an upload reaches `point`, one of `POINTS`."""
     put, attach = Storage.put, photos.attach
 
     def put_and_die(*arguments: Any) -> None:

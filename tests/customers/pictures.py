@@ -1,4 +1,4 @@
-"""Pictures that the tests upload, made here."""
+"""Pictures to upload, and the upload itself."""
 
 from __future__ import annotations
 
@@ -16,31 +16,32 @@ RED, BLUE = (200, 30, 30), (30, 30, 200)
 
 
 def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
-    """The file that Pillow makes of `image`."""
+    """Return `image` as a file of this kind."""
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
 
 
 def halves(size: tuple[int, int] = (400, 200), mode: str = "RGB") -> Image.Image:
-    """Red on the left, blue on the right."""
+    """Return an image that is red on the left and blue on the right."""
     image = Image.new("RGB", size, RED)
     image.paste(BLUE, (size[0] // 2, 0, *size))
     return image.convert(mode)
 
 
 def jpeg(size: tuple[int, int] = (400, 200), **options: Any) -> bytes:
+    """Return `halves` as a JPEG."""
     return encoded(halves(size), "JPEG", quality=95, **options)
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
-    """A chunk of a PNG."""
+    """Return a chunk of a PNG."""
     checksum = zlib.crc32(kind + content)
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
 
 
-def hollow_png(width: int, height: int) -> bytes:
-    """A small PNG that says it is large, and has nothing but zeros."""
+def black_png(width: int, height: int) -> bytes:
+    """Return a small PNG file of a large black image."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     deflate = zlib.compressobj(9)
     row = bytes(1 + 3 * width)
@@ -51,37 +52,41 @@ def hollow_png(width: int, height: int) -> bytes:
 
 
 def form(*files: tuple[str, str, bytes]) -> dict[str, Any]:
-    """The body of a form with `files`: the name of the field, that of the file, its content."""
+    """Return the arguments of a request with a form.
+
+    Each of `files` has the name of a field, the name of a file, and its content.
+    """
     parts = [
-        f'--limit\r\nContent-Disposition: form-data; name="{field}"{name}\r\n\r\n'.encode()
+        f'--boundary\r\nContent-Disposition: form-data; name="{field}"{name}\r\n\r\n'.encode()
         + content
         + b"\r\n"
         for field, file, content in files
         for name in [f'; filename="{file}"' if file else ""]
     ]
-    body = b"".join(parts) + b"--limit--\r\n"
-    return {"data": body, "content_type": "multipart/form-data; boundary=limit"}
+    body = b"".join(parts) + b"--boundary--\r\n"
+    return {"data": body, "content_type": "multipart/form-data; boundary=boundary"}
 
 
 def upload(
     client: FlaskClient, customer_id: int, content: bytes, name: str = "me.jpg", **options: Any
 ) -> TestResponse:
-    """Put a photo."""
+    """Upload the photo of a customer."""
     body = form(("photo", name, content))
     return client.put(f"/v1/customers/{customer_id}/photo", **body, **options)
 
 
 def files_in(folder: Path) -> list[str]:
-    """All files below `folder`, temporary ones included."""
+    """Return the names of all files below `folder`, including temporary ones."""
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
 def loaded(client: FlaskClient, url: str) -> Image.Image:
-    """The picture at `url`."""
+    """Return the picture at `url`."""
     response = client.get(url)
     assert response.status_code == 200, response.get_json()
     return Image.open(io.BytesIO(response.data))
 
 
 def is_about(pixel: Any, colour: tuple[int, int, int]) -> bool:
+    """Return whether a pixel has this colour, up to losses of the compression."""
     return all(abs(found - wanted) < 25 for found, wanted in zip(pixel, colour, strict=False))

@@ -1,6 +1,6 @@
-"""Random sequences of requests agree with a model in memory.
+"""Random sequences of requests have the same effect on the API as on a model in memory.
 
-A few run each time, always the same. `CUSTOMER_SEQUENCES=1000` runs so many new ones.
+By default a few fixed sequences run. `CUSTOMER_SEQUENCES=1000` runs 1,000 new ones.
 """
 
 from __future__ import annotations
@@ -39,23 +39,23 @@ NAMES = st.sampled_from(["Ada", "Zoë", "O", "李", "Éa", "  Bo ", "Nguyễn", 
 BAD_NAMES = st.sampled_from(["", " ", "x" * 51, "a\x00", None, 5])
 EMAILS = st.sampled_from([None, "a@example.com", "Zoe@Example.com"])
 QUERIES = st.sampled_from(["a", "zoe", "O", "ea b", "example", "x" * 30, "李", "nguyen", "%"])
-# None: no If-Match. True: the present version. False: all that have passed.
+# None: without If-Match. True: with the current version. False: with all earlier versions.
 VERSIONS = st.sampled_from([None, True, False])
 PICKS = st.integers(0, 1000)
 
 
 class Requests(RuleBasedStateMachine):
-    """What the API is asked, and what it must answer."""
+    """The requests, and the expected responses."""
 
     log_in: ClassVar[Callable[[], FlaskClient]]
     photos: ClassVar[Path]
 
     def __init__(self) -> None:
         super().__init__()
-        self.client = self.log_in()  # anew: a token lives for 15 minutes
+        self.client = self.log_in()  # a token expires after 15 minutes, a long run does not
         self.known: dict[int, dict[str, Any]] = {}
-        self.gone: list[int] = []
-        self.dead_urls: list[str] = []
+        self.deleted_ids: list[int] = []
+        self.expired_urls: list[str] = []
         self.versions: dict[int, list[str]] = {}
 
     @initialize()
@@ -76,13 +76,13 @@ class Requests(RuleBasedStateMachine):
         assert response.status_code == 201
         answer = response.get_json()
         assert answer["id"] not in self.known
-        assert answer["id"] not in self.gone
+        assert answer["id"] not in self.deleted_ids
         trimmed = {"first_name": first.strip(), "last_name": last.strip(), "email": email}
         assert answer == answer | trimmed | {"phone": None, "photo_url": None}
-        self._remember(response)
+        self._record(response)
 
     @rule(name=BAD_NAMES)
-    def create_badly(self, name: Any) -> None:
+    def create_with_invalid_name(self, name: Any) -> None:
         response = self.client.post("/v1/customers", json={"first_name": name, "last_name": "X"})
         assert response.status_code == 422
 
@@ -104,11 +104,11 @@ class Requests(RuleBasedStateMachine):
         expected = before | changes | {"first_name": first.strip()}
         assert answer == expected | {"updated_at": answer["updated_at"]}
         assert (answer == before) == (expected == before)
-        self._remember(response)
+        self._record(response)
 
     @precondition(lambda self: self.known)
     @rule(pick=PICKS, name=BAD_NAMES)
-    def patch_badly(self, pick: int, name: Any) -> None:
+    def patch_with_invalid_name(self, pick: int, name: Any) -> None:
         response = self.client.patch(self._url(self._pick(pick)), json={"last_name": name})
         assert response.status_code == 422
 
@@ -120,8 +120,8 @@ class Requests(RuleBasedStateMachine):
         response = self.client.delete(self._url(customer_id), headers=headers)
         assert response.status_code == (412 if version is False else 204)
         if version is not False:
-            self._bury(self.known.pop(customer_id)["photo_url"])
-            self.gone.append(customer_id)
+            self._expire_url(self.known.pop(customer_id)["photo_url"])
+            self.deleted_ids.append(customer_id)
 
     @precondition(lambda self: self.known)
     @rule(pick=PICKS, version=VERSIONS)
@@ -133,11 +133,11 @@ class Requests(RuleBasedStateMachine):
         if version is False:
             return
         answer, before = response.get_json(), self.known[customer_id]
-        assert answer["photo_url"] not in (None, before["photo_url"], *self.dead_urls)
+        assert answer["photo_url"] not in (None, before["photo_url"], *self.expired_urls)
         changed = {name: answer[name] for name in ("photo_url", "updated_at")}
         assert answer == before | changed
-        self._bury(before["photo_url"])
-        self._remember(response)
+        self._expire_url(before["photo_url"])
+        self._record(response)
 
     @precondition(lambda self: self.known)
     @rule(pick=PICKS)
@@ -151,22 +151,22 @@ class Requests(RuleBasedStateMachine):
         response = self.client.delete(
             f"{self._url(customer_id)}/photo", headers=self._if_match(customer_id, version)
         )
-        had = self.known[customer_id]["photo_url"]
+        url = self.known[customer_id]["photo_url"]
         if version is False:
             assert response.status_code == 412
             return
-        assert response.status_code == (204 if had else 404)
-        if had:
-            self._bury(had)
+        assert response.status_code == (204 if url else 404)
+        if url:
+            self._expire_url(url)
             read = self.client.get(self._url(customer_id))
             changed = {"photo_url": None, "updated_at": read.get_json()["updated_at"]}
             assert read.get_json() == self.known[customer_id] | changed
-            self._remember(read)
+            self._record(read)
 
-    @precondition(lambda self: self.gone)
+    @precondition(lambda self: self.deleted_ids)
     @rule(pick=PICKS)
-    def touch_what_is_gone(self, pick: int) -> None:
-        url = self._url(self.gone[pick % len(self.gone)])
+    def request_deleted_customer(self, pick: int) -> None:
+        url = self._url(self.deleted_ids[pick % len(self.deleted_ids)])
         assert self.client.get(url).status_code == 404
         assert self.client.patch(url, json={}, headers={"If-Match": "*"}).status_code == 404
         assert self.client.delete(url).status_code == 404
@@ -178,11 +178,11 @@ class Requests(RuleBasedStateMachine):
         ]
 
     @invariant()
-    def all_are_as_they_should_be(self) -> None:
+    def api_agrees_with_model(self) -> None:
         assert self._list("") == list(self.known.values())
         live = [c["photo_url"] for c in self.known.values() if c["photo_url"]]
         assert all(self.client.get(url).status_code == 200 for url in live)
-        assert all(self.client.get(url).status_code == 404 for url in self.dead_urls[-2:])
+        assert all(self.client.get(url).status_code == 404 for url in self.expired_urls[-2:])
         wanted = sorted(f"{url.rpartition('/')[2]}.webp" for url in live)
         assert files_in(self.photos) == wanted
 
@@ -205,24 +205,24 @@ class Requests(RuleBasedStateMachine):
     def _if_match(self, customer_id: int, version: bool | None) -> dict[str, str]:
         if version is None:
             return {}
-        *passed, present = self.versions[customer_id]
-        return {"If-Match": present if version else ", ".join(passed) or '"passed"'}
+        *earlier, current = self.versions[customer_id]
+        return {"If-Match": current if version else ", ".join(earlier) or '"earlier"'}
 
-    def _remember(self, response: Any) -> None:
+    def _record(self, response: Any) -> None:
         answer = response.get_json()
         self.known[answer["id"]] = answer
         versions = self.versions.setdefault(answer["id"], [])
         if response.headers["ETag"] not in versions[-1:]:
             versions.append(response.headers["ETag"])
 
-    def _bury(self, url: str | None) -> None:
+    def _expire_url(self, url: str | None) -> None:
         if url is not None:
-            self.dead_urls.append(url)
+            self.expired_urls.append(url)
 
 
-def _matches(customer: dict[str, Any], folded: str) -> bool:
+def _matches(customer: dict[str, Any], part: str) -> bool:
     name = normalize(f"{customer['first_name']} {customer['last_name']}")
-    return folded in name or folded in normalize(customer["email"] or "")
+    return part in name or part in normalize(customer["email"] or "")
 
 
 def test_sequences_of_requests_agree_with_the_model(app: Flask, photos: Path) -> None:

@@ -1,4 +1,4 @@
-"""`automart customers import` and `export`."""
+"""The commands `automart customers import` and `export`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ from automart.cli.customers import customers_app
 from automart.core.config import Settings
 from automart.core.csv_import import escape_formula, unescape_formula
 from automart.core.db import db, transaction
-from automart.customers import csv as customers_csv
-from automart.customers.csv import EXPORTED
+from automart.customers.csv import EXPORTED, write_customers
 from automart.customers.models import Customer
 
 Run = Callable[..., Result]
@@ -29,7 +28,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(app: Flask, settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Runs `automart customers …` on the database of this test."""
+    """Return a function that runs `automart customers …` on the database of this test."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DATABASE_URL", settings.database_url)
     monkeypatch.setenv("SECRET_KEY", settings.secret_key)
@@ -47,14 +46,14 @@ def run(app: Flask, settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_pat
     return run
 
 
-def names() -> list[tuple[str, str, str | None, str | None]]:
+def stored_customers() -> list[tuple[str, str, str | None, str | None]]:
     rows = db.session.query(
         Customer.first_name, Customer.last_name, Customer.email, Customer.phone
     ).order_by(Customer.id)
     return [tuple(row) for row in rows]
 
 
-def written(folder: Path, content: str | bytes) -> str:
+def write_file(folder: Path, content: str | bytes) -> str:
     path = folder / "customers.csv"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return str(path)
@@ -78,10 +77,12 @@ Zoë\tQuinn\tzoe@example.com\t'+49 1\t7
 O\tD'Arcy\t\t\t8"""
 
     @pytest.mark.parametrize("content", [WITH_COMMAS, WITH_SEMICOLONS, WITH_TABS])
-    def test_good_files(self, run: Run, tmp_path: Path, content: str) -> None:
-        result = run("import", written(tmp_path, content))
+    def test_all_customers_of_a_good_file_are_imported(
+        self, run: Run, tmp_path: Path, content: str
+    ) -> None:
+        result = run("import", write_file(tmp_path, content))
         assert (result.exit_code, result.stdout) == (0, "2 imported, 0 refused.\n")
-        assert names() == [
+        assert stored_customers() == [
             ("Zoë", "Quinn", "zoe@example.com", "+49 1"),
             ("O", "D'Arcy", None, None),
         ]
@@ -113,21 +114,21 @@ O\tD'Arcy\t\t\t8"""
         r"line 12: This is not CSV: .*\.\n"
     )
 
-    def test_one_bad_line_and_nothing_is_imported(self, run: Run, tmp_path: Path) -> None:
-        result = run("import", written(tmp_path, self.BAD))
+    def test_nothing_is_imported_if_a_line_is_refused(self, run: Run, tmp_path: Path) -> None:
+        result = run("import", write_file(tmp_path, self.BAD))
         assert result.exit_code == 1
         assert re.fullmatch(
             self.REASONS + r"Nothing was imported\. 2 lines are good, 8 are refused\.\n",
             result.stderr,
         )
-        assert names() == []
+        assert stored_customers() == []
 
-    def test_the_good_lines_can_be_kept(self, run: Run, tmp_path: Path) -> None:
-        result = run("import", "--keep-good", written(tmp_path, self.BAD))
+    def test_good_lines_are_imported_with_keep_good(self, run: Run, tmp_path: Path) -> None:
+        result = run("import", "--keep-good", write_file(tmp_path, self.BAD))
         assert result.exit_code == 3
         assert re.fullmatch(self.REASONS, result.stderr)
         assert result.stdout == "2 imported, 8 refused.\n"
-        assert [first for first, *_ in names()] == ["Ada", "Alan"]
+        assert [first for first, *_ in stored_customers()] == ["Ada", "Alan"]
 
     @pytest.mark.parametrize(
         ("content", "message"),
@@ -139,26 +140,28 @@ O\tD'Arcy\t\t\t8"""
             (b"\x89PNG\r\n\x1a\n", "unknown columns"),
         ],
     )
-    def test_files_that_are_no_customers(
+    def test_a_file_without_the_columns_of_customers_is_refused(
         self, run: Run, tmp_path: Path, content: str | bytes, message: str
     ) -> None:
-        result = run("import", written(tmp_path, content))
+        result = run("import", write_file(tmp_path, content))
         assert result.exit_code == 1
         assert message in result.stderr
         assert "Traceback" not in result.stderr
 
-    def test_a_file_that_is_not_there(self, run: Run) -> None:
+    def test_a_missing_file_is_a_usage_error(self, run: Run) -> None:
         assert run("import", "nothing.csv").exit_code == 2
 
-    def test_more_than_one_statement_writes(self, run: Run, tmp_path: Path) -> None:
+    def test_a_file_of_several_batches_is_imported_as_a_whole(
+        self, run: Run, tmp_path: Path
+    ) -> None:
         lines = "".join(f"Person,Number {number},,\n" for number in range(2_345))
         header = "first_name,last_name,email,phone\n"
-        result = run("import", written(tmp_path, header + lines))
+        result = run("import", write_file(tmp_path, header + lines))
         assert result.stdout == "2,345 imported, 0 refused.\n"
-        assert len(names()) == 2_345
-        result = run("import", written(tmp_path, header + lines + "bad\n"))
+        assert len(stored_customers()) == 2_345
+        result = run("import", write_file(tmp_path, header + lines + "bad\n"))
         assert result.exit_code == 1
-        assert len(names()) == 2_345
+        assert len(stored_customers()) == 2_345
 
 
 class TestExport:
@@ -177,7 +180,7 @@ class TestExport:
             for first, last, email, phone in self.PEOPLE:
                 db.session.add(Customer(first_name=first, last_name=last, email=email, phone=phone))
 
-    def test_it_prints_all_customers_defused(self, run: Run) -> None:
+    def test_an_export_has_all_customers_and_no_formulas(self, run: Run) -> None:
         result = run("export")
         assert (result.exit_code, result.stderr) == (0, "")
         header, *rows = csv.reader(io.StringIO(result.stdout, newline=""))
@@ -188,29 +191,29 @@ class TestExport:
         assert rows[0][1:5] == ["Zoë", "Quinn", "zoe@example.com", "'+49 170 1"]
         assert rows[0][5].endswith("Z")
 
-    def test_what_was_exported_can_be_imported(self, run: Run, tmp_path: Path) -> None:
+    def test_an_export_can_be_imported_unchanged(self, run: Run, tmp_path: Path) -> None:
         path = str(tmp_path / "all.csv")
         assert run("export", "--output", path).exit_code == 0
         assert Path(path).read_bytes().startswith(b"\xef\xbb\xbf")
         result = run("import", path)
         assert result.stdout == f"{len(self.PEOPLE)} imported, 0 refused.\n", result.stderr
-        assert names() == [*self.PEOPLE, *self.PEOPLE]
+        assert stored_customers() == [*self.PEOPLE, *self.PEOPLE]
 
-    def test_its_reader_may_pause(self, app: Flask) -> None:
-        list(customers_csv.write(io.StringIO()))
+    def test_an_export_may_be_read_slowly(self, app: Flask) -> None:
+        list(write_customers(io.StringIO()))
         if db.engine.dialect.name != "postgresql":
-            pytest.skip("SQLite ends no transaction for being idle: there is nothing to see.")
+            pytest.skip("SQLite has no timeout of idle transactions.")
         assert db.session.scalar(text("SHOW idle_in_transaction_session_timeout")) == "0"
 
 
 @given(st.text() | st.text("'=+-@,;\" \ta", max_size=12))
-def test_defusing_can_be_undone_and_leaves_no_formula(cell: str) -> None:
+def test_an_escaped_cell_has_no_formula_and_can_be_unescaped(cell: str) -> None:
     assert unescape_formula(escape_formula(cell)) == cell
     assert not re.search(r"(^|[,;|\"\t\r\n])\s*[=+\-@]", escape_formula(cell))
 
 
 @pytest.mark.parametrize("cell", ["\t" * 131_072, "\t " * 65_536, "," * 131_072, ", '" * 43_690])
-def test_the_largest_cell_takes_no_longer_than_others(cell: str) -> None:
-    """With each space looked through from each before it, this takes minutes."""
+def test_a_large_cell_of_spaces_is_escaped_in_linear_time(cell: str) -> None:
+    """With quadratic backtracking, this would take minutes."""
     assert escape_formula(f"{cell}x") == unescape_formula(f"{cell}x") == f"{cell}x"
     assert unescape_formula(escape_formula(f"{cell}=1")) == f"{cell}=1"

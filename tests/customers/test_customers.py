@@ -1,4 +1,4 @@
-"""Customers: create, read, change, delete; names from all over the world; who wrote them."""
+"""Creating, reading, updating and deleting customers; names in any script; who changed them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from automart.customers.seed import add_sample_customer
 from automart.customers.views import customers as customer_views
 from tests.customers.pictures import files_in, jpeg, upload
 
-MEMBERS = {
+FIELDS = {
     "id",
     "first_name",
     "last_name",
@@ -47,12 +47,12 @@ NAMES = [
     "김",
     "𝔄𝔡𝔞",
     "👩‍🚀",
-    "\U00031350",  # which Unicode has since version 15, and Python since 3.12
+    "\U00031350",  # new in Unicode 15, which Python 3.12 was the first to support
     "\ue000",
     "a" * 50,
     "é" * 50,
 ]
-BAD_NAMES: list[Any] = [
+INVALID_NAMES: list[Any] = [
     "",
     "   ",
     "\u200b\u200d",
@@ -72,13 +72,13 @@ BAD_NAMES: list[Any] = [
 ]
 
 
-class TestCreating:
-    def test_the_answer_has_all_members(self, as_user: FlaskClient) -> None:
+class TestCreation:
+    def test_a_new_customer_has_all_fields(self, as_user: FlaskClient) -> None:
         me = as_user.get("/v1/users/me").get_json()["id"]
         response = as_user.post("/v1/customers", json={"first_name": " Ada ", "last_name": "L"})
         assert response.status_code == 201
         answer = response.get_json()
-        assert answer.keys() == MEMBERS
+        assert answer.keys() == FIELDS
         assert answer["first_name"] == "Ada"
         assert [answer[name] for name in ("email", "phone", "photo_url")] == [None] * 3
         assert answer["created_by"] == answer["updated_by"] == me
@@ -88,7 +88,7 @@ class TestCreating:
         assert read.get_json() == answer
         assert read.headers["ETag"] == response.headers["ETag"]
 
-    def test_names_from_all_over_the_world_survive(self, as_user: FlaskClient) -> None:
+    def test_names_in_any_script_are_stored_in_nfc(self, as_user: FlaskClient) -> None:
         for name in NAMES:
             for written in (name, unicodedata.normalize("NFD", name)):
                 values = {"first_name": written, "last_name": written}
@@ -98,9 +98,9 @@ class TestCreating:
                 assert read["first_name"] == read["last_name"]
                 assert read["first_name"] == unicodedata.normalize("NFC", name)
 
-    def test_what_is_no_name_is_refused_with_a_pointer(self, as_user: FlaskClient) -> None:
+    def test_an_invalid_name_is_refused_with_a_pointer(self, as_user: FlaskClient) -> None:
         for field in ("first_name", "last_name"):
-            for name in BAD_NAMES:
+            for name in INVALID_NAMES:
                 values = {"first_name": "Ada", "last_name": "L", field: name}
                 response = as_user.post("/v1/customers", json=values)
                 assert response.status_code == 422, repr(name)
@@ -126,7 +126,7 @@ class TestCreating:
             ({"nickname": "x"}, "#/nickname"),
         ],
     )
-    def test_other_wrong_fields(
+    def test_an_invalid_field_of_a_customer_is_refused_with_a_pointer(
         self, as_user: FlaskClient, values: dict[str, Any], pointer: str
     ) -> None:
         names = {} if "name" in pointer and "nick" not in pointer else {"first_name": "A"}
@@ -136,7 +136,7 @@ class TestCreating:
         assert response.status_code == 422
         assert [error["pointer"] for error in response.get_json()["errors"]] == [pointer]
 
-    def test_an_idempotency_key_makes_one_customer(self, as_user: FlaskClient) -> None:
+    def test_a_repeated_idempotency_key_creates_one_customer(self, as_user: FlaskClient) -> None:
         values = {"first_name": "Ada", "last_name": "Lovelace"}
         key = {"Idempotency-Key": "once"}
         first = as_user.post("/v1/customers", json=values, headers=key)
@@ -146,8 +146,8 @@ class TestCreating:
         assert len(as_user.get("/v1/customers").get_json()["items"]) == 1
 
 
-class TestChanging:
-    def test_what_is_sent_changes_and_the_rest_stays(
+class TestUpdates:
+    def test_a_patch_of_a_customer_changes_only_what_is_sent(
         self, as_user: FlaskClient, as_admin: FlaskClient, ada: dict[str, Any]
     ) -> None:
         url = f"/v1/customers/{ada['id']}"
@@ -159,7 +159,7 @@ class TestChanging:
         assert changed == ada | expected
         assert as_user.get(url).get_json() == changed
 
-    def test_nothing_to_change_changes_nothing(
+    def test_a_patch_with_equal_values_changes_nothing(
         self, as_admin: FlaskClient, ada: dict[str, Any]
     ) -> None:
         url = f"/v1/customers/{ada['id']}"
@@ -167,7 +167,9 @@ class TestChanging:
             response = as_admin.patch(url, json=changes)
             assert (response.status_code, response.get_json()) == (200, ada)
 
-    def test_what_is_wrong_is_refused(self, as_user: FlaskClient, ada: dict[str, Any]) -> None:
+    def test_an_invalid_patch_of_a_customer_is_refused(
+        self, as_user: FlaskClient, ada: dict[str, Any]
+    ) -> None:
         url = f"/v1/customers/{ada['id']}"
         for changes in ({"first_name": None}, {"last_name": " "}, {"id": 7}, {"created_at": "x"}):
             response = as_user.patch(url, json=changes)
@@ -175,7 +177,7 @@ class TestChanging:
             assert response.get_json()["errors"][0]["pointer"] == f"#/{next(iter(changes))}"
         assert as_user.get(url).get_json() == ada
 
-    def test_the_second_of_two_editors_gets_412(
+    def test_the_second_of_two_changes_to_one_version_gets_412(
         self, as_user: FlaskClient, as_admin: FlaskClient, ada: dict[str, Any]
     ) -> None:
         url = f"/v1/customers/{ada['id']}"
@@ -190,7 +192,7 @@ class TestChanging:
         assert as_user.get(url).status_code == 404
         assert as_user.patch(url, json={}, headers=fresh).status_code == 404
 
-    def test_of_many_writers_with_one_version_one_wins(
+    def test_one_of_many_concurrent_changes_to_one_version_succeeds(
         self,
         app: Flask,
         make_user: Callable[..., User],
@@ -212,8 +214,8 @@ class TestChanging:
         assert statuses == [200] + [412] * 5
 
 
-class TestOthers:
-    def test_deleting_a_user_keeps_the_customers(
+class TestAuthorsAndIds:
+    def test_customers_are_kept_when_their_author_is_deleted(
         self,
         as_admin: FlaskClient,
         make_user: Callable[..., User],
@@ -228,7 +230,7 @@ class TestOthers:
         assert (answer["created_by"], answer["updated_by"]) == (None, None)
         assert answer["first_name"] == "Ada"
 
-    def test_a_user_who_is_deleted_during_the_request_is_refused(
+    def test_a_user_who_is_deleted_during_the_request_gets_401(
         self,
         make_user: Callable[..., User],
         signed_in: Callable[[User], FlaskClient],
@@ -243,13 +245,13 @@ class TestOthers:
         ada = upload(as_user, ada["id"], jpeg()).get_json()
 
         @contextmanager
-        def transaction_too_late() -> Iterator[None]:
+        def transaction_after_deletion() -> Iterator[None]:
             with db.engine.begin() as another:
                 another.execute(delete(User).where(User.id == writers.pop(0).id))
             with transaction():
                 yield
 
-        monkeypatch.setattr(customer_views, "transaction", transaction_too_late)
+        monkeypatch.setattr(customer_views, "transaction", transaction_after_deletion)
         values = {"first_name": "Grace", "last_name": "Hopper"}
         for answer in (
             clients[0].post("/v1/customers", json=values),
@@ -262,23 +264,25 @@ class TestOthers:
         assert as_user.get("/v1/customers").get_json()["items"] == [ada]
         assert len(files_in(photos)) == 1
 
-    def test_ids_are_not_given_again(self, as_user: FlaskClient, ada: dict[str, Any]) -> None:
+    def test_ids_of_deleted_customers_are_not_reused(
+        self, as_user: FlaskClient, ada: dict[str, Any]
+    ) -> None:
         assert as_user.delete(f"/v1/customers/{ada['id']}").status_code == 204
         values = {"first_name": "Grace", "last_name": "Hopper"}
         assert as_user.post("/v1/customers", json=values).get_json()["id"] > ada["id"]
 
-    def test_john_doe_is_customer_1_of_a_new_database(
+    def test_the_sample_customer_is_the_first_of_a_new_database(
         self, app: Flask, as_user: FlaskClient
     ) -> None:
         with transaction():
-            assert add_sample_customer() is not None
+            assert add_sample_customer()
         answer = as_user.get("/v1/customers/1").get_json()
         assert (answer["first_name"], answer["last_name"]) == ("John", "Doe")
         with transaction():
-            assert add_sample_customer() is None
+            assert not add_sample_customer()
         assert db.session.query(Customer).count() == 1
 
-    def test_the_document_describes_the_upload(self, client: FlaskClient) -> None:
+    def test_the_openapi_document_describes_photos(self, client: FlaskClient) -> None:
         paths = client.get("/openapi.json").get_json()["paths"]
         put = paths["/v1/customers/{customer_id}/photo"]["put"]
         assert "multipart/form-data" in put["requestBody"]["content"]

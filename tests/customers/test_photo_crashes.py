@@ -1,5 +1,5 @@
-"""Whatever happens to a process or to the storage: no file without a customer, no URL without a
-file, for longer than until housekeeping's next round."""
+"""After a crash of a process or a failure of the storage, housekeeping deletes all files without a
+customer, and no customer loses its photo."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from tests.support.forks import output_of
 pytestmark = pytest.mark.processes
 
 
-def let_grace_pass() -> None:
-    """Make all loose photos older than an upload can take."""
+def exceed_upload_time_limit() -> None:
+    """Make all orphaned photos older than an upload may take."""
     with transaction():
         for photo in db.session.query(OrphanedPhoto):
             photo.created_at -= 2 * UPLOAD_TIME_LIMIT
 
 
-def tokens() -> list[str]:
+def attached_files() -> list[str]:
     db.session.rollback()
     return sorted(
         f"{token}.webp" for (token,) in db.session.query(Customer.photo_token) if token is not None
@@ -51,7 +51,7 @@ def tokens() -> list[str]:
 
 @on_sqlite
 @pytest.mark.parametrize("point", POINTS)
-def test_a_process_that_is_killed_leaves_nothing(
+def test_files_of_a_killed_upload_are_deleted(
     settings: Settings,
     as_user: FlaskClient,
     client: FlaskClient,
@@ -73,18 +73,18 @@ def test_a_process_that_is_killed_leaves_nothing(
     after = as_user.get(f"/v1/customers/{ada['id']}").get_json()["photo_url"]
     assert (after == before) == (point != "after the commit")
     assert client.get(after).status_code == 200
-    if point != "after the commit":  # an upload that may still go on is left alone
+    if point != "after the commit":  # it may still be running
         assert delete_orphaned_photos() == 0
-    let_grace_pass()
+    exceed_upload_time_limit()
     assert delete_orphaned_photos() == 1
-    assert files_in(photos) == tokens()
+    assert files_in(photos) == attached_files()
     assert client.get(after).status_code == 200
     assert (before == after) or client.get(before).status_code == 404
     assert db.session.query(OrphanedPhoto).count() == 0
     assert delete_orphaned_photos() == 0
 
 
-def test_what_a_killed_writer_left_half_written_goes_too(
+def test_a_half_written_file_of_a_killed_upload_is_deleted(
     app: Flask, settings: Settings, photos: Path
 ) -> None:
     token = "ab" * 16
@@ -92,51 +92,51 @@ def test_what_a_killed_writer_left_half_written_goes_too(
         db.session.add(OrphanedPhoto(token=token))
     (photos / "ab").mkdir(parents=True)
     (photos / "ab" / f"{token}.webp#1").write_bytes(b"RIFF")
-    let_grace_pass()
+    exceed_upload_time_limit()
     assert delete_orphaned_photos() == 1
     assert files_in(photos) == []
 
 
-def test_an_upload_that_took_too_long_is_refused(
+def test_an_upload_that_exceeds_the_time_limit_is_refused(
     app: Flask, ada: dict[str, Any], photos: Path
 ) -> None:
     def upload_slowly() -> None:
         with stored(b"RIFF") as token:
-            let_grace_pass()
+            exceed_upload_time_limit()
             assert delete_orphaned_photos() == 1
             with transaction():
                 attach(db.session.get_one(Customer, ada["id"]), token)
 
     with pytest.raises(Unavailable):
         upload_slowly()
-    assert tokens() == files_in(photos) == []
+    assert attached_files() == files_in(photos) == []
 
 
-def test_a_file_that_arrives_when_its_row_is_gone_goes_too(
+def test_a_file_that_is_stored_after_its_row_was_deleted_is_deleted(
     as_user: FlaskClient, ada: dict[str, Any], photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put = Storage.put
 
     def put_late(storage: Storage, key: str, content: bytes) -> None:
-        let_grace_pass()
+        exceed_upload_time_limit()
         assert delete_orphaned_photos() == 1
         put(storage, key, content)
-        monkeypatch.setattr(Storage, "delete", out_of_order)
+        monkeypatch.setattr(Storage, "delete", raise_unavailable)
 
     monkeypatch.setattr(Storage, "put", put_late)
     assert upload(as_user, ada["id"], jpeg()).status_code == 503
     assert len(files_in(photos)) == 1
     monkeypatch.undo()
     assert delete_orphaned_photos() == 1
-    assert tokens() == files_in(photos) == []
+    assert attached_files() == files_in(photos) == []
 
 
-def out_of_order(*_: Any) -> NoReturn:
+def raise_unavailable(*_: Any) -> NoReturn:
     raise Unavailable("The storage is down.")
 
 
-def make_loose_files(photos: Path, *names: str) -> None:
-    """Files that no customer has, under tokens that are this one letter."""
+def make_orphaned_files(photos: Path, *names: str) -> None:
+    """Store files that are pending deletion, under tokens that repeat one letter."""
     with transaction():
         db.session.add_all(
             OrphanedPhoto(token=name * TOKEN_LENGTH, pending_deletion=True) for name in names
@@ -146,8 +146,10 @@ def make_loose_files(photos: Path, *names: str) -> None:
         (photos / (2 * name) / f"{name * TOKEN_LENGTH}.webp").write_bytes(b"RIFF")
 
 
-def test_a_file_that_cannot_be_deleted_does_not_keep_the_others(app: Flask, photos: Path) -> None:
-    make_loose_files(photos, "b", "c", "d")
+def test_a_file_that_cannot_be_deleted_does_not_hold_up_the_others(
+    app: Flask, photos: Path
+) -> None:
+    make_orphaned_files(photos, "b", "c", "d")
     stuck = "a" * TOKEN_LENGTH
     (photos / "aa" / f"{stuck}.webp").mkdir(parents=True)
     with transaction():
@@ -161,28 +163,28 @@ def test_a_file_that_cannot_be_deleted_does_not_keep_the_others(app: Flask, phot
     assert [photo.token for photo in db.session.query(OrphanedPhoto)] == [stuck]
 
 
-def test_storage_that_is_down_is_not_asked_for_each_file(
+def test_a_storage_that_is_down_is_not_tried_for_each_file(
     app: Flask, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_loose_files(photos, *"abcdef")
-    asked: list[str] = []
+    make_orphaned_files(photos, *"abcdef")
+    tried: list[str] = []
 
     def delete(_storage: Storage, key: str) -> NoReturn:
-        asked.append(key)
-        out_of_order()
+        tried.append(key)
+        raise_unavailable()
 
     monkeypatch.setattr(Storage, "delete", delete)
     assert delete_orphaned_photos() == 0
-    assert len(set(asked)) == len(asked) == MAX_FAILURES
+    assert len(set(tried)) == len(tried) == MAX_FAILURES
     monkeypatch.undo()
     assert delete_orphaned_photos() == 6
     assert files_in(photos) == []
 
 
-def test_what_takes_longer_goes_in_several_rounds(
+def test_deletions_that_take_long_are_spread_over_several_rounds(
     app: Flask, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_loose_files(photos, "a", "b", "c")
+    make_orphaned_files(photos, "a", "b", "c")
     monkeypatch.setattr("automart.customers.photos.DELETING_SECONDS", 0.0)
     for left in (2, 1, 0):
         assert delete_orphaned_photos() == 1
@@ -190,11 +192,11 @@ def test_what_takes_longer_goes_in_several_rounds(
     assert delete_orphaned_photos() == 0
 
 
-def test_housekeeping_does_it(settings: Settings) -> None:
+def test_housekeeping_deletes_orphaned_photos(settings: Settings) -> None:
     assert delete_orphaned_photos in [task.function for task in all_tasks(settings)]
 
 
-def test_replacing_under_load(
+def test_concurrent_uploads_and_deletions_leave_no_orphaned_files(
     app: Flask,
     make_user: Callable[..., User],
     signed_in: Callable[[User], FlaskClient],
@@ -204,7 +206,7 @@ def test_replacing_under_load(
     writers = [signed_in(make_user()) for _ in range(4)]
     readers = [signed_in(make_user()) for _ in range(2)]
     db.session.commit()
-    ended = threading.Event()
+    writers_ended = threading.Event()
     url = f"/v1/customers/{ada['id']}"
 
     def write(client: FlaskClient) -> set[int]:
@@ -213,7 +215,7 @@ def test_replacing_under_load(
 
     def read(client: FlaskClient) -> set[tuple[int, str]]:
         seen = set()
-        while not ended.is_set():
+        while not writers_ended.is_set():
             photo = client.get(url).get_json()["photo_url"]
             if photo is not None:
                 response = client.get(photo)
@@ -223,16 +225,16 @@ def test_replacing_under_load(
     with ThreadPoolExecutor(6) as pool:
         reading = [pool.submit(read, client) for client in readers]
         written = set().union(*pool.map(write, writers))
-        ended.set()
+        writers_ended.set()
         seen = set().union(*(each.result() for each in reading))
     assert written <= {200, 204, 404}
     assert (200, "image/webp") in seen
     assert seen <= {(200, "image/webp"), (404, "application/problem+json")}
-    assert files_in(photos) == tokens()
+    assert files_in(photos) == attached_files()
     assert db.session.query(OrphanedPhoto).count() == 0
 
 
-def test_storage_that_is_down_is_a_503_and_loses_nothing(
+def test_a_storage_that_is_down_is_a_503_and_its_files_are_deleted_later(
     settings: Settings, as_user: FlaskClient, ada: dict[str, Any], photos: Path
 ) -> None:
     url = upload(as_user, ada["id"], jpeg()).get_json()["photo_url"]
@@ -252,7 +254,7 @@ def test_storage_that_is_down_is_a_503_and_loses_nothing(
         db.session.remove()
         db.engine.dispose()
     elsewhere.extensions["redis"].close()
-    let_grace_pass()
+    exceed_upload_time_limit()
     assert delete_orphaned_photos() == 2
     assert files_in(photos) == []
     assert db.session.query(OrphanedPhoto).count() == 0

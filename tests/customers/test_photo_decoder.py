@@ -1,4 +1,4 @@
-"""What becomes of an upload: which files are pictures, and what of them is stored."""
+"""The decoder of photos: which files are accepted, and what is stored of them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from PIL import Image, ImageCms
 
-from automart.customers.photo_decoder import RefusedError, photo_of
+from automart.customers.photo_decoder import RefusedError, make_photo
 from automart.customers.photos import DECODER
 from tests.customers.pictures import (
     BLUE,
     RED,
+    black_png,
     chunk,
     encoded,
     halves,
-    hollow_png,
     is_about,
     jpeg,
 )
@@ -26,20 +26,20 @@ from tests.customers.pictures import (
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 NOISE = Image.effect_noise((300, 300), 50)
 REFUSED: dict[str, tuple[int, bytes]] = {
-    "a text": (415, b"I am no picture."),
+    "a text": (415, b"This is not a picture."),
     "an SVG with script": (415, SVG),
     "a GIF": (415, encoded(halves(), "GIF")),
     "a TIFF": (415, encoded(halves(), "TIFF")),
     "a JPEG cut in the middle": (422, jpeg()[:1500]),
-    "a JPEG of nothing but a beginning": (422, b"\xff\xd8\xff\xe0"),
+    "a JPEG of only a header": (422, b"\xff\xd8\xff\xe0"),
     "a PNG cut in the middle": (422, encoded(NOISE, "PNG")[:20_000]),
     "a PNG without pixels": (422, encoded(halves(), "PNG")[:60]),
     "a PNG with a wrong checksum": (422, encoded(halves(), "PNG").replace(b"IDAT", b"IDAX")),
     "a WebP cut in the middle": (422, encoded(NOISE, "WEBP")[:4000]),
-    "a PNG of no width": (422, hollow_png(0, 5)),
-    "a bomb": (422, hollow_png(8001, 5000)),
-    "a bomb of one row": (422, hollow_png(70_000, 1)),
-    "a bomb that says how large it is": (
+    "a PNG of no width": (422, black_png(0, 5)),
+    "a bomb": (422, black_png(8001, 5000)),
+    "a bomb with a single row": (422, black_png(70_000, 1)),
+    "a bomb with a huge size in its header": (
         422,
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", b"\x7f\xff\xff\xff\x7f\xff\xff\xff\x08\x02\0\0\0")
@@ -49,8 +49,8 @@ REFUSED: dict[str, tuple[int, bytes]] = {
 
 
 def stored(upload: bytes) -> Image.Image:
-    """The picture that is stored for `upload`."""
-    return Image.open(io.BytesIO(photo_of(upload)))
+    """Return the picture that is stored for `upload`."""
+    return Image.open(io.BytesIO(make_photo(upload)))
 
 
 def pixel(image: Image.Image, *place: int) -> Any:
@@ -58,7 +58,7 @@ def pixel(image: Image.Image, *place: int) -> Any:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_it_becomes_a_webp(kind: str) -> None:
+def test_a_photo_is_stored_as_webp(kind: str) -> None:
     image = stored(encoded(halves(), kind))
     assert (image.format, image.size) == ("WEBP", (400, 200))
     assert is_about(pixel(image, 100, 100), RED)
@@ -77,7 +77,7 @@ def test_it_becomes_a_webp(kind: str) -> None:
     ],
 )
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_it_is_made_smaller_and_never_larger(
+def test_a_photo_is_reduced_and_never_enlarged(
     kind: str, size: tuple[int, int], made: tuple[int, int]
 ) -> None:
     image = stored(encoded(halves(size), kind))
@@ -89,7 +89,7 @@ def test_it_is_made_smaller_and_never_larger(
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
 @pytest.mark.parametrize("size", [(400, 200), (9000, 3000)])
-def test_every_kind_of_png_keeps_its_grey(mode: str, size: tuple[int, int]) -> None:
+def test_grey_is_kept_in_every_mode_of_png(mode: str, size: tuple[int, int]) -> None:
     if mode == "I;16":
         picture = Image.new("I;16", size, 0x8000)
     else:
@@ -98,12 +98,12 @@ def test_every_kind_of_png_keeps_its_grey(mode: str, size: tuple[int, int]) -> N
     assert average.getpixel((0, 0)) == pytest.approx(128, abs=3)
 
 
-def test_16_bits_of_grey_stay_grey_whichever_is_called_transparent() -> None:
+def test_16_bits_of_grey_are_kept_with_a_transparent_value() -> None:
     image = stored(encoded(Image.new("I;16", (40, 20), 0x8000), "PNG", transparency=0))
     assert is_about(pixel(image, 20, 10), (128, 128, 128))
 
 
-def test_what_is_transparent_stays_so() -> None:
+def test_transparency_is_kept() -> None:
     clear = Image.new("RGBA", (5000, 100), (*RED, 0))
     clear.paste((*BLUE, 255), (0, 0, 2500, 100))
     image = stored(encoded(clear, "PNG"))
@@ -129,7 +129,7 @@ def test_what_is_transparent_stays_so() -> None:
     ],
 )
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_what_exif_turns_comes_out_upright(
+def test_a_photo_is_rotated_by_its_exif_orientation(
     kind: str, orientation: int, place_of_red: tuple[int, int]
 ) -> None:
     exif = Image.Exif()
@@ -139,18 +139,18 @@ def test_what_exif_turns_comes_out_upright(
     assert is_about(pixel(image, *place_of_red), RED)
 
 
-@pytest.mark.filterwarnings("ignore:Corrupt EXIF")  # the program itself lets no warning out
-def test_a_broken_exif_block_does_no_harm() -> None:
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")  # the decoder ignores warnings
+def test_a_broken_exif_block_is_ignored() -> None:
     assert stored(jpeg(exif=b"Exif\0\0MM\0*\xff\xff\xff\xff nonsense")).size == (400, 200)
 
 
-def test_a_cmyk_jpeg() -> None:
+def test_a_cmyk_jpeg_keeps_its_colours() -> None:
     image = stored(encoded(halves(mode="CMYK"), "JPEG", quality=95))
     assert is_about(pixel(image, 10, 100), RED)
     assert is_about(pixel(image, 390, 100), BLUE)
 
 
-def test_a_profile_is_applied_and_dropped_and_a_wrong_one_does_no_harm() -> None:
+def test_a_colour_profile_is_applied_and_removed_and_a_broken_one_is_ignored() -> None:
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     for profile in (srgb, b"nonsense", srgb[:200]):
         image = stored(jpeg(icc_profile=profile))
@@ -158,7 +158,7 @@ def test_a_profile_is_applied_and_dropped_and_a_wrong_one_does_no_harm() -> None
         assert "icc_profile" not in image.info
     cmyk = encoded(halves(mode="CMYK"), "JPEG", quality=95, icc_profile=srgb)
     assert is_about(pixel(stored(cmyk), 10, 100), RED)
-    # Red and green change places in this one.
+    # This profile swaps red and green.
     swapped = srgb.replace(b"rXYZ", b"????").replace(b"gXYZ", b"rXYZ").replace(b"????", b"gXYZ")
     image = stored(jpeg(icc_profile=swapped))
     red, green, _blue = pixel(image, 10, 100)
@@ -166,14 +166,14 @@ def test_a_profile_is_applied_and_dropped_and_a_wrong_one_does_no_harm() -> None
 
 
 @pytest.mark.parametrize("kind", ["WEBP", "PNG", "MPO"])
-def test_of_an_animation_the_first_frame(kind: str) -> None:
+def test_the_first_frame_of_an_animation_is_stored(kind: str) -> None:
     first, second = Image.new("RGB", (50, 50), RED), Image.new("RGB", (50, 50), BLUE)
     image = stored(encoded(first, kind, save_all=True, append_images=[second], duration=100))
     assert getattr(image, "n_frames", 1) == 1
     assert is_about(pixel(image, 25, 25), RED)
 
 
-def test_metadata_is_gone() -> None:
+def test_metadata_is_removed() -> None:
     exif = Image.Exif()
     exif[0x010F] = "Maker of cameras"
     exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 8.0, 14.0), 3: "E", 4: (11.0, 34.0, 31.0)})
@@ -184,7 +184,7 @@ def test_metadata_is_gone() -> None:
         encoded(halves(), "PNG", exif=exif),
     ):
         assert b"Maker" in upload
-        made = photo_of(upload)
+        made = make_photo(upload)
         image = Image.open(io.BytesIO(made))
         assert not image.getexif()
         assert not {"exif", "xmp", "icc_profile", "comment"} & image.info.keys()
@@ -192,7 +192,7 @@ def test_metadata_is_gone() -> None:
         assert b"Maker" not in made
 
 
-def test_of_a_polyglot_the_picture_alone() -> None:
+def test_only_the_picture_of_a_polyglot_file_is_stored() -> None:
     html = b"<script>alert(1)</script>"
     for upload in (
         jpeg() + html + b"PK\x03\x04",
@@ -200,52 +200,52 @@ def test_of_a_polyglot_the_picture_alone() -> None:
         encoded(halves(), "PNG") + html,
         encoded(halves(), "WEBP") + html,
     ):
-        made = photo_of(upload)
+        made = make_photo(upload)
         assert made.startswith(b"RIFF")
         assert b"script" not in made
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_is_refused(what: str) -> None:
+def test_an_invalid_upload_is_refused(what: str) -> None:
     status, upload = REFUSED[what]
     with pytest.raises(RefusedError) as refused:
-        photo_of(upload)
+        make_photo(upload)
     assert refused.value.status == status
 
 
-@pytest.mark.filterwarnings("ignore")  # the program itself lets no warning out
+@pytest.mark.filterwarnings("ignore")  # the decoder ignores warnings
 @pytest.mark.parametrize("content", [jpeg(), encoded(NOISE, "PNG"), encoded(NOISE, "WEBP")])
-def test_wherever_a_file_is_damaged_the_answer_is_a_photo_or_a_refusal(content: bytes) -> None:
-    answers = set()
+def test_a_damaged_file_is_stored_or_refused_wherever_the_damage_is(content: bytes) -> None:
+    outcomes = set()
     for place in range(1, len(content), len(content) // 60):
         for damaged in (content[:place], content[:place] + b"\xff\x00" + content[place + 2 :]):
             try:
-                answers.add(stored(damaged).format)
+                outcomes.add(stored(damaged).format)
             except RefusedError as refused:
-                answers.add(str(refused.status))
-    assert answers <= {"WEBP", "415", "422"}
-    assert "422" in answers
+                outcomes.add(str(refused.status))
+    assert outcomes <= {"WEBP", "415", "422"}
+    assert "422" in outcomes
 
 
 @pytest.mark.parametrize(
     "upload",
     [
-        hollow_png(8000, 5000),
+        black_png(8000, 5000),
         encoded(Image.new("RGB", (8000, 5000)), "JPEG"),
         encoded(Image.new("CMYK", (8000, 5000)), "JPEG"),
         encoded(Image.new("RGBA", (8000, 5000)), "PNG"),
         encoded(Image.new("P", (8000, 5000)), "PNG"),
-        hollow_png(8001, 5000),
-        hollow_png(20_000, 20_000),
+        black_png(8001, 5000),
+        black_png(20_000, 20_000),
     ],
     ids=["png", "jpeg", "cmyk", "rgba", "palette", "bomb", "large bomb"],
 )
-def test_the_largest_take_less_than_300_megabytes(upload: bytes) -> None:
+def test_the_largest_jpeg_and_png_take_less_than_300_megabytes(upload: bytes) -> None:
     assert len(upload) < 5_000_000
     assert _peak_megabytes(upload) < 300
 
 
-def test_the_largest_webp_takes_what_is_documented() -> None:
+def test_the_largest_webp_takes_less_than_650_megabytes() -> None:
     upload = encoded(Image.new("RGBA", (8000, 5000)), "WEBP", method=0)
     assert _peak_megabytes(upload) < 650
 
@@ -257,7 +257,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
-def test_where_less_is_allowed_already_that_stays() -> None:
+def test_a_lower_limit_of_processor_time_is_kept() -> None:
     program = [sys.executable, "-I", str(DECODER)]
     limited = [sys.executable, "-I", "-c", LIMITED, *program]
     done = subprocess.run(limited, input=jpeg(), capture_output=True)
@@ -265,7 +265,7 @@ def test_where_less_is_allowed_already_that_stays() -> None:
     assert done.stdout.startswith(b"RIFF")
 
 
-# A process that is started by a large one counts as large itself, so a small one starts it.
+# ru_maxrss of a new process includes the memory of its parent, so the parent must be small.
 LAUNCHER = """
 import resource, subprocess, sys
 done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -274,7 +274,7 @@ print(done.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 
 
 def _peak_megabytes(upload: bytes) -> float:
-    """The most memory that the program ever had for `upload`."""
+    """Return the peak memory of the decoder for `upload`."""
     command = [sys.executable, "-I", "-c", LAUNCHER, sys.executable, "-I", str(DECODER)]
     printed = subprocess.run(command, input=upload, capture_output=True, check=True).stdout.split()
     assert printed[0] in (b"0", b"3")

@@ -1,4 +1,4 @@
-"""Photos: what is taken, what is refused, what is stored, how it is delivered, when it is gone."""
+"""Uploads of photos, and their delivery until they are deleted."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from flask.testing import FlaskClient
 
 from automart.core.db import db
 from automart.core.errors import Unavailable
-from automart.customers import photos as making
+from automart.customers import photos as customer_photos
 from automart.customers.models import Customer, OrphanedPhoto
 from automart.customers.photos import MAX_UPLOAD_BYTES
 from tests.customers.pictures import (
     RED,
+    black_png,
     encoded,
     files_in,
     form,
     halves,
-    hollow_png,
     is_about,
     jpeg,
     loaded,
@@ -33,15 +33,15 @@ from tests.customers.pictures import (
 
 
 def put(client: FlaskClient, customer: dict[str, Any], content: bytes) -> str:
-    """Upload a photo that is taken. Answers its URL."""
+    """Upload a valid photo. Return its URL."""
     response = upload(client, customer["id"], content)
     assert response.status_code == 200, response.get_json()
     url: str = response.get_json()["photo_url"]
     return url
 
 
-class TestWhatIsTaken:
-    def test_by_content_and_not_by_name(
+class TestAcceptedUploads:
+    def test_the_content_of_a_photo_counts_and_not_its_name(
         self, as_user: FlaskClient, client: FlaskClient, ada: dict[str, Any]
     ) -> None:
         for kind in ("JPEG", "PNG", "WEBP"):
@@ -51,23 +51,25 @@ class TestWhatIsTaken:
             assert (image.format, image.size) == ("WEBP", (400, 200))
             assert is_about(image.getpixel((100, 100)), RED)
 
-    def test_five_million_bytes(self, as_user: FlaskClient, ada: dict[str, Any]) -> None:
+    def test_a_photo_may_have_five_million_bytes(
+        self, as_user: FlaskClient, ada: dict[str, Any]
+    ) -> None:
         content = jpeg()
         put(as_user, ada, content + bytes(MAX_UPLOAD_BYTES - len(content)))
 
 
 REFUSED: dict[str, tuple[int, bytes]] = {
     "an empty file": (422, b""),
-    "a text": (415, b"I am no picture."),
+    "a text": (415, b"This is not a picture."),
     "a file cut in the middle": (422, jpeg()[:1500]),
-    "a bomb": (422, hollow_png(8001, 5000)),
+    "a bomb": (422, black_png(8001, 5000)),
     "one byte too many": (413, jpeg() + bytes(MAX_UPLOAD_BYTES + 1 - len(jpeg()))),
     "far too many bytes": (413, bytes(MAX_UPLOAD_BYTES + 1_000_000)),
 }
 
 
-class TestWhatIsRefused:
-    def test_the_refusal_is_clear_and_leaves_nothing(
+class TestRefusedUploads:
+    def test_an_invalid_upload_is_refused_and_keeps_the_present_photo(
         self, as_user: FlaskClient, ada: dict[str, Any], photos: Path
     ) -> None:
         url = put(as_user, ada, jpeg())
@@ -82,13 +84,17 @@ class TestWhatIsRefused:
         assert db.session.query(OrphanedPhoto).count() == 0
         assert as_user.get(f"/v1/customers/{ada['id']}").get_json()["photo_url"] == url
 
-    def test_a_body_that_is_no_form(self, as_user: FlaskClient, ada: dict[str, Any]) -> None:
+    def test_a_body_other_than_a_form_is_refused(
+        self, as_user: FlaskClient, ada: dict[str, Any]
+    ) -> None:
         url = f"/v1/customers/{ada['id']}/photo"
         assert as_user.put(url, json={"photo": "…"}).status_code == 415
         assert as_user.put(url, data=jpeg(), content_type="image/jpeg").status_code == 415
         assert as_user.put(url).status_code == 415
 
-    def test_a_form_with_other_fields(self, as_user: FlaskClient, ada: dict[str, Any]) -> None:
+    def test_a_form_without_a_photo_or_with_other_fields_is_refused(
+        self, as_user: FlaskClient, ada: dict[str, Any]
+    ) -> None:
         photo = ("photo", "a.jpg", b"")
         for files, pointer in (
             ([], "#/photo"),
@@ -101,16 +107,16 @@ class TestWhatIsRefused:
             assert response.status_code == 422
             assert [error["pointer"] for error in response.get_json()["errors"]] == [pointer]
 
-    def test_other_routes_take_no_such_bodies(self, as_user: FlaskClient) -> None:
+    def test_other_routes_refuse_bodies_as_large_as_photos(self, as_user: FlaskClient) -> None:
         body = b'{"first_name": "' + b"a" * 1_000_000 + b'"}'
         response = as_user.post("/v1/customers", data=body, content_type="application/json")
         assert response.status_code == 413
 
-    def test_a_customer_that_does_not_exist(self, as_user: FlaskClient) -> None:
+    def test_a_photo_of_an_unknown_customer_is_not_found(self, as_user: FlaskClient) -> None:
         assert upload(as_user, 999, jpeg()).status_code == 404
         assert as_user.delete("/v1/customers/999/photo").status_code == 404
 
-    def test_an_outdated_version(
+    def test_a_stale_version_of_the_customer_is_refused(
         self, as_user: FlaskClient, ada: dict[str, Any], photos: Path
     ) -> None:
         stale = {"If-Match": '"another"'}
@@ -126,52 +132,52 @@ class TestWhatIsRefused:
         assert len(files_in(photos)) == 1
 
     @pytest.mark.parametrize(
-        "mistake", ["raise ValueError", "import os; os.write(2, b'\\xff'); raise SystemExit(1)"]
+        "bug", ["raise ValueError", "import os; os.write(2, b'\\xff'); raise SystemExit(1)"]
     )
-    def test_a_mistake_of_ours_is_not_blamed_on_the_file(
+    def test_a_failure_of_the_decoder_is_a_503(
         self,
         as_user: FlaskClient,
         ada: dict[str, Any],
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
-        mistake: str,
+        bug: str,
     ) -> None:
         program = tmp_path / "program.py"
-        program.write_text(mistake)
+        program.write_text(bug)
         monkeypatch.setattr("automart.customers.photos.DECODER", program)
         response = upload(as_user, ada["id"], jpeg())
         assert response.status_code == 503
         assert int(response.headers["Retry-After"]) > 0
         assert "photo_decoder_failed" in caplog.text
 
-    def test_a_host_that_is_too_busy_to_decode_is_not_the_photos_fault(
+    def test_a_decoder_that_is_too_slow_is_a_503(
         self, as_user: FlaskClient, ada: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(making, "DECODING_SECONDS", 0)
+        monkeypatch.setattr(customer_photos, "DECODING_SECONDS", 0)
         response = upload(as_user, ada["id"], jpeg())
         assert response.status_code == 503
         assert int(response.headers["Retry-After"]) > 0
         assert upload(as_user, ada["id"], b"").status_code == 422
 
     @pytest.mark.parametrize("taken", ["_uploads", "_decoder"])
-    def test_an_upload_is_not_in_memory_before_its_turn(
+    def test_an_upload_is_not_read_before_the_decoder_is_free(
         self, app: Flask, monkeypatch: pytest.MonkeyPatch, taken: str
     ) -> None:
         class Upload(BytesIO):
             def read(self, *_: Any) -> NoReturn:
-                raise AssertionError("It is read.")
+                raise AssertionError("The upload was read too early.")
 
-        monkeypatch.setattr(making, "_uploads", BoundedSemaphore(1))
-        monkeypatch.setattr(making, "WAITING_SECONDS", 0)
-        with getattr(making, taken), pytest.raises(Unavailable) as refused:
-            making.transcode(Upload(jpeg()))
+        monkeypatch.setattr(customer_photos, "_uploads", BoundedSemaphore(1))
+        monkeypatch.setattr(customer_photos, "WAITING_SECONDS", 0)
+        with getattr(customer_photos, taken), pytest.raises(Unavailable) as refused:
+            customer_photos.transcode(Upload(jpeg()))
         assert int(refused.value.headers["Retry-After"]) > 0
-        assert making.transcode(BytesIO(jpeg())).startswith(b"RIFF")
+        assert customer_photos.transcode(BytesIO(jpeg())).startswith(b"RIFF")
 
 
 class TestDelivery:
-    def test_what_an_img_needs(
+    def test_a_photo_is_delivered_with_headers_for_an_img(
         self, as_user: FlaskClient, client: FlaskClient, ada: dict[str, Any]
     ) -> None:
         url = put(as_user, ada, jpeg())
@@ -188,13 +194,15 @@ class TestDelivery:
         assert (head.status_code, head.data) == (200, b"")
         assert head.content_length == len(response.data)
 
-    def test_the_url_keeps_the_prefix(self, as_user: FlaskClient, ada: dict[str, Any]) -> None:
+    def test_the_url_of_a_photo_keeps_the_prefix(
+        self, as_user: FlaskClient, ada: dict[str, Any]
+    ) -> None:
         put(as_user, ada, jpeg())
         url = as_user.get(f"/api/v1/customers/{ada['id']}").get_json()["photo_url"]
         assert url.startswith("http://localhost/api/v1/photos/")
         assert as_user.get(url).status_code == 200
 
-    def test_every_upload_has_a_url_of_its_own(
+    def test_a_new_photo_has_a_new_url_and_the_old_one_is_not_found(
         self, as_user: FlaskClient, client: FlaskClient, ada: dict[str, Any], photos: Path
     ) -> None:
         first = put(as_user, ada, jpeg())
@@ -204,7 +212,7 @@ class TestDelivery:
         assert client.get(second).status_code == 200
         assert len(files_in(photos)) == 1
 
-    def test_it_dies_with_the_photo(
+    def test_the_url_of_a_deleted_photo_is_not_found(
         self, as_user: FlaskClient, client: FlaskClient, ada: dict[str, Any], photos: Path
     ) -> None:
         url = put(as_user, ada, jpeg())
@@ -218,7 +226,7 @@ class TestDelivery:
         assert as_user.delete(photo).status_code == 404
         assert files_in(photos) == []
 
-    def test_it_dies_with_the_customer(
+    def test_the_photo_of_a_deleted_customer_is_not_found(
         self, as_user: FlaskClient, client: FlaskClient, ada: dict[str, Any], photos: Path
     ) -> None:
         url = put(as_user, ada, jpeg())
@@ -228,11 +236,11 @@ class TestDelivery:
         assert as_user.get("/v1/customers?q=ada").get_json()["items"] == []
         assert db.session.query(OrphanedPhoto).count() == 0
 
-    def test_a_made_up_url(self, client: FlaskClient) -> None:
+    def test_an_invented_url_is_not_found(self, client: FlaskClient) -> None:
         for token in ("0" * 32, "../../../../../etc/passwd", "x" * 31, "%00" * 32, "%ff" * 32):
             assert client.get(f"/v1/photos/{token}").status_code == 404
 
-    def test_a_file_that_is_lost(
+    def test_a_photo_whose_file_is_lost_is_not_found_and_can_be_replaced(
         self, as_user: FlaskClient, client: FlaskClient, ada: dict[str, Any], photos: Path
     ) -> None:
         url = put(as_user, ada, jpeg())
@@ -240,7 +248,7 @@ class TestDelivery:
         assert client.get(url).status_code == 404
         put(as_user, ada, jpeg())
 
-    def test_the_log_does_not_contain_the_url(
+    def test_the_log_does_not_contain_the_url_of_a_photo(
         self,
         as_user: FlaskClient,
         client: FlaskClient,
@@ -253,7 +261,7 @@ class TestDelivery:
         assert "/v1/photos/…" in caplog.text
         assert url.rpartition("/")[2] not in caplog.text
 
-    def test_whose_photo_it_is_is_signed(
+    def test_an_upload_updates_updated_by_and_updated_at(
         self, app: Flask, as_admin: FlaskClient, ada: dict[str, Any]
     ) -> None:
         response = upload(as_admin, ada["id"], jpeg())

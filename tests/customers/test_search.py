@@ -1,4 +1,4 @@
-"""Finding customers: parts of names and addresses, whatever the case and accents."""
+"""Search of customers by parts of names and e-mail addresses, without case and accents."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ FOUND = {
 }
 
 
-def ask(client: FlaskClient, q: str, **query: Any) -> list[str]:
+def search_for(client: FlaskClient, q: str, **query: Any) -> list[str]:
     response = client.get("/v1/customers", query_string={"q": q, **query})
     assert response.status_code == 200, response.get_json()
     return [item["first_name"] for item in response.get_json()["items"]]
@@ -96,35 +96,39 @@ def people(app: Flask) -> None:
 
 
 @pytest.mark.usefixtures("people")
-class TestFinding:
-    def test_parts_of_names_whatever_the_case_and_accents(self, as_user: FlaskClient) -> None:
-        wrong = {q: found for q, names in FOUND.items() if (found := ask(as_user, q)) != names}
+class TestSearch:
+    def test_customers_are_found_by_parts_without_case_and_accents(
+        self, as_user: FlaskClient
+    ) -> None:
+        wrong = {
+            q: found for q, names in FOUND.items() if (found := search_for(as_user, q)) != names
+        }
         assert wrong == {}
 
-    def test_a_blank_query_finds_all(self, as_user: FlaskClient) -> None:
+    def test_a_blank_query_finds_all_customers(self, as_user: FlaskClient) -> None:
         for q in ("", "  ", "\u0301"):
-            assert len(ask(as_user, q)) == len(PEOPLE)
+            assert len(search_for(as_user, q)) == len(PEOPLE)
 
-    def test_queries_that_are_refused(self, as_user: FlaskClient) -> None:
+    def test_an_invalid_query_for_customers_is_refused(self, as_user: FlaskClient) -> None:
         for query in ("q=%00", "q=a%07b", "q=" + "a" * 255, "name=Ada"):
             response = as_user.get(f"/v1/customers?{query}")
             assert response.status_code == 422
             assert response.get_json()["errors"][0]["parameter"] == query.partition("=")[0]
 
-    def test_what_is_found_follows_the_names(self, as_user: FlaskClient) -> None:
+    def test_search_results_follow_changes_of_customers(self, as_user: FlaskClient) -> None:
         zoe = as_user.get("/v1/customers?q=zoe").get_json()["items"][0]
         as_user.patch(f"/v1/customers/{zoe['id']}", json={"first_name": "Cleo", "email": None})
-        assert ask(as_user, "zoe") == []
-        assert ask(as_user, "cleo quinn") == ["Cleo"]
+        assert search_for(as_user, "zoe") == []
+        assert search_for(as_user, "cleo quinn") == ["Cleo"]
         as_user.patch(f"/v1/customers/{zoe['id']}", json={"email": "c@example.net"})
-        assert ask(as_user, "example.net") == ["Cleo"]
+        assert search_for(as_user, "example.net") == ["Cleo"]
         as_user.delete(f"/v1/customers/{zoe['id']}")
-        assert ask(as_user, "cleo") == []
+        assert search_for(as_user, "cleo") == []
 
-    def test_a_walk_sees_each_once(
+    def test_pages_have_each_match_once(
         self, as_user: FlaskClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        # So that both ways of finding have their turn.
+        # A small number, so that both ways of searching are used.
         monkeypatch.setattr(search, "NEAR", 3)
         everyone = [first for first, _, _ in PEOPLE]
         for q, wanted in (
@@ -147,14 +151,16 @@ class TestFinding:
 
 
 @given(st.text(max_size=20), st.data())
-def test_each_part_of_a_name_is_a_part_of_the_folded_name(name: str, data: st.DataObject) -> None:
+def test_a_part_of_a_name_is_normalized_to_a_part_of_the_normalized_name(
+    name: str, data: st.DataObject
+) -> None:
     start = data.draw(st.integers(0, len(name)))
     end = data.draw(st.integers(start, len(name)))
     assert normalize(name[start:end]) in normalize(name)
 
 
 @given(st.text(max_size=20))
-def test_folding_has_no_case_and_no_accents_left(name: str) -> None:
+def test_normalizing_again_or_another_form_gives_the_same_text(name: str) -> None:
     once = normalize(name)
     assert normalize(once) == once
     assert normalize(unicodedata.normalize("NFC", name)) == once
@@ -166,9 +172,9 @@ def test_folding_has_no_case_and_no_accents_left(name: str) -> None:
     ("query", "index"),
     [("qwfpgj", "ix_customer_search_text"), ("qx", "ix_customer_short_parts")],
 )
-def test_postgresql_has_an_index_for_it(app: Flask, query: str, index: str) -> None:
+def test_postgresql_uses_an_index_for_a_rare_query(app: Flask, query: str, index: str) -> None:
     if db.engine.dialect.name != "postgresql":
-        pytest.skip("SQLite looks through the table")
+        pytest.skip("SQLite scans the table")
     statement = search.by_index(query, 0, 51).compile(
         dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True}
     )

@@ -1,4 +1,4 @@
-"""Where photos are kept: a folder, or S3."""
+"""The storage of photos, in a folder or in S3."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ sys.stdin.read()
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
-    """The address of an S3 with a bucket `photos`."""
+    """Yield the URL of an S3 server with a bucket `photos`."""
     with subprocess.Popen(
         [sys.executable, "-c", SERVER],
         stdin=subprocess.PIPE,
@@ -45,7 +45,7 @@ def s3() -> Iterator[str]:
         assert server.stdout is not None
         line = next(text for text in server.stdout if text.startswith("port "))
         url = f"http://127.0.0.1:{line.split()[1]}"
-        with urlopen(Request(f"{url}/photos", method="PUT")) as response:  # noqa: S310 - our own
+        with urlopen(Request(f"{url}/photos", method="PUT")) as response:  # noqa: S310 - a server of this test
             assert response.status == 200
         yield url
         server.kill()
@@ -61,8 +61,8 @@ def s3_environment(s3: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return s3
 
 
-def check(storage: Storage) -> None:
-    """Everything that a storage is to do."""
+def check_storage(storage: Storage) -> None:
+    """Store, read and delete files."""
     key = "ab/cd.webp"
     with pytest.raises(NotStored):
         storage.get(key)
@@ -78,12 +78,12 @@ def check(storage: Storage) -> None:
 
 
 class TestStorage:
-    def test_a_folder(self, tmp_path: Path) -> None:
+    def test_files_are_stored_in_a_folder(self, tmp_path: Path) -> None:
         folder = tmp_path / "not" / "there yet"
-        check(Storage(str(folder)))
+        check_storage(Storage(str(folder)))
         assert [path for path in folder.rglob("*") if path.is_file()] == []
 
-    def test_a_folder_that_cannot_be_written(self, tmp_path: Path) -> None:
+    def test_a_folder_that_cannot_be_written_is_unavailable(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         storage = Storage(str(tmp_path / "file" / "folder"))
         for use in (storage.get, storage.delete):
@@ -94,16 +94,16 @@ class TestStorage:
 
     @pytest.mark.usefixtures("s3_environment")
     @pytest.mark.parametrize("where", ["s3://photos", "s3://photos/of/customers"])
-    def test_s3(self, where: str) -> None:
-        check(Storage(where))
+    def test_files_are_stored_in_s3(self, where: str) -> None:
+        check_storage(Storage(where))
 
     @pytest.mark.usefixtures("s3_environment")
-    def test_a_bucket_that_does_not_exist(self) -> None:
-        storage = Storage("s3://nobodys")
+    def test_a_missing_bucket_is_unavailable(self) -> None:
+        storage = Storage("s3://missing")
         with pytest.raises(Unavailable):
             storage.put("ab/cd.webp", b"")
 
-    def test_s3_that_does_not_answer(
+    def test_an_s3_that_does_not_respond_is_unavailable(
         self, s3_environment: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
@@ -112,7 +112,7 @@ class TestStorage:
 
 
 @pytest.mark.usefixtures("s3_environment")
-def test_photos_in_s3(settings: Settings, app: Flask) -> None:
+def test_photos_are_stored_in_s3(settings: Settings, app: Flask) -> None:
     in_s3 = create_app(Settings(**{**vars(settings), "photo_storage": "s3://photos/of/customers"}))
     with in_s3.app_context():
         client = people.signed_in(in_s3, people.make_user())
@@ -131,7 +131,7 @@ def test_photos_in_s3(settings: Settings, app: Flask) -> None:
 
 
 @pytest.mark.usefixtures("s3_environment")
-def test_credentials_in_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_credentials_of_s3_can_be_in_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = {"PHOTO_STORAGE": "s3://photos"}
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
@@ -141,14 +141,14 @@ def test_credentials_in_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setenv(name, value)
     settings = Settings.from_environment(tmp_path)
     app = create_app(settings)
-    check(app.extensions["storage"])
+    check_storage(app.extensions["storage"])
     assert "the AWS" not in repr(settings)
     with app.app_context():
         db.engine.dispose()
     app.extensions["redis"].close()
 
 
-class TestSetting:
+class TestPhotoStorageSetting:
     @pytest.fixture(autouse=True)
     def _environment(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         for name in list(os.environ):
@@ -165,7 +165,7 @@ class TestSetting:
             ("", None),
         ],
     )
-    def test_what_it_may_be(
+    def test_photo_storage_may_be_a_bucket_or_a_folder(
         self,
         monkeypatch: pytest.MonkeyPatch,
         tmp_path: Path,
@@ -180,13 +180,15 @@ class TestSetting:
         "value",
         ["s3://", "s3:///prefix", "gs://bucket", "https://bucket", "s3://key:secret@bucket"],
     )
-    def test_what_it_may_not_be(
+    def test_an_invalid_photo_storage_is_refused(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str
     ) -> None:
         monkeypatch.setenv("PHOTO_STORAGE", value)
         with pytest.raises(SettingsError, match="PHOTO_STORAGE"):
             Settings.from_environment(tmp_path)
 
-    def test_without_it_photos_are_below_the_instance(self, settings: Settings, app: Flask) -> None:
+    def test_photos_are_stored_in_the_instance_folder_by_default(
+        self, settings: Settings, app: Flask
+    ) -> None:
         storage: Any = app.extensions["storage"]
         assert storage._where == str(settings.instance / "photos")

@@ -71,7 +71,7 @@ def test_rows_added_in_bulk_have_equal_times(app: Flask) -> None:
         if column.name not in ("id", "vin", "created_at", "updated_at")
     }
     with transaction():
-        customers_csv.add([Line(2, add), Line(3, add)])
+        customers_csv.add_customers([Line(2, add), Line(3, add)])
         cars_csv.add_cars([Line(n, cells | {"vin": f"WBAX000000000000{n}"}) for n in (2, 3)])
         user = {"email": "a@example.com", "email_folded": "a@example.com", "name": "A"}
         db.session.execute(sqlalchemy.insert(User).values(user | {"password_hash": "x"}))

@@ -42,7 +42,7 @@ class Customers(MethodView):
         """List customers, or search them."""
         if not query["q"]:
             return paginate(select(models.Customer), models.Customer.id, query)
-        return paginate_by(partial(search.find, query["q"]), models.Customer.id, query)
+        return paginate_by(partial(search.find_customers, query["q"]), models.Customer.id, query)
 
     @requires(USER)
     @blp.arguments(NewCustomer)
@@ -76,7 +76,7 @@ class CustomerById(MethodView):
     @requires(USER)
     @blp.response(204)
     def delete(self, customer_id: int) -> None:
-        """Delete a customer and the photo."""
+        """Delete a customer and its photo."""
         with transaction():
             service.delete_customer(_lock_version(customer_id))
 

@@ -24,8 +24,8 @@ PHOTO_HEADERS = {
 @public
 @photo_blp.response(200, {"type": "string", "format": "binary"}, content_type=WEBP)
 def photo(token: str) -> Response:
-    """Get a photo. Its URL is the `photo_url` of a customer, and works as long as it is."""
-    response = Response(photos.read(token), mimetype=WEBP, headers=PHOTO_HEADERS)
+    """Get a photo. Its URL is the `photo_url` of a customer until it is replaced or deleted."""
+    response = Response(photos.read_photo(token), mimetype=WEBP, headers=PHOTO_HEADERS)
     response.set_etag(token)
     response.make_conditional(request)
     return response
