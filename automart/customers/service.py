@@ -45,7 +45,12 @@ def create_customers(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def lock_customer(customer_id: int) -> Customer:
-    """Return a customer, freshly read and locked. Raises `NotFound`."""
+    """Return a customer, freshly read and locked. Raises `NotFound` or `Unauthenticated`.
+
+    The calling user is locked first: deleting a user locks the user, then the customers that refer
+    to it. The opposite order could deadlock.
+    """
+    _keep_user()
     return lock_or_404(Customer, customer_id)
 
 
@@ -53,7 +58,7 @@ def update_customer(customer: Customer, changes: Mapping[str, Any]) -> None:
     """Update a locked customer. If a value changes, the caller becomes its `updated_by`."""
     customer.update(changes)
     if db.session.is_modified(customer):
-        customer.updated_by = _keep_user()
+        customer.updated_by = current_caller().user_id
 
 
 def delete_customer(customer: Customer) -> None:
@@ -68,7 +73,7 @@ def set_photo(customer: Customer, token: str) -> None:
     Raises `Unavailable` if storing it took too long.
     """
     photos.attach(customer, token)
-    customer.updated_by = _keep_user()
+    customer.updated_by = current_caller().user_id
 
 
 def delete_photo(customer: Customer) -> None:
@@ -76,7 +81,7 @@ def delete_photo(customer: Customer) -> None:
     if customer.photo_token is None:
         raise NotFound(f"Customer {customer.id} has no photo.")
     photos.detach(customer)
-    customer.updated_by = _keep_user()
+    customer.updated_by = current_caller().user_id
 
 
 def _keep_user() -> int | None:
