@@ -1,53 +1,90 @@
-"""Commands that import a CSV file: all lines or none, or on request only the valid ones."""
+"""Commands that import a CSV file: all records or none, or on request only the valid ones."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import Annotated, TextIO
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from sqlalchemy.exc import IntegrityError
 
 from automart.cli.errors import FAILED, IN_PART
-from automart.core.batches import BATCH_SIZE, batched
-from automart.core.csv_import import Line, NotReadable, text_of
-from automart.core.db import transaction
+from automart.core.batches import BATCH_SIZE
+from automart.core.csv_columns import Columns, NotReadable, Reading, UnknownHeadings, quoted
+from automart.core.csv_import import Importer, Outcome, Record, Values, import_records
+from automart.core.csv_text import UTF_8, is_encoding, text_of
+from automart.core.errors import Conflict
 from automart.core.interrupts import interrupts_raised
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE.csv", exists=True, dir_okay=False)]
 KeepGood = Annotated[
-    bool, typer.Option("--keep-good", help="Import the valid lines even if others are refused.")
+    bool, typer.Option("--keep-good", help="Import the valid records even if others are refused.")
+]
+Encoding = Annotated[
+    str,
+    typer.Option(
+        "--encoding",
+        help="The encoding of a file without a byte order mark, such as windows-1252.",
+    ),
+]
+Mapped = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map", metavar="HEADING=COLUMN", help="Read a column under another heading. Repeatable."
+    ),
+]
+IgnoreOthers = Annotated[
+    bool, typer.Option("--ignore-others", help="Leave out columns whose headings are unknown.")
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Importer:
-    """How to import a kind of file: `read` yields checked lines, `add` stores valid ones in the
-    current transaction and returns their number. In between, values may be converted to JSON, those
-    of other types to text.
+def reading_of(
+    columns: Columns, *, encoding: str, mapped: Sequence[str] | None, ignore_others: bool
+) -> Reading:
+    """Return how options say that a file is read. Raises `typer.BadParameter`."""
+    if not is_encoding(encoding):
+        raise typer.BadParameter(f"There is no encoding {encoding!r}.", param_hint="--encoding")
+    columns_by_heading: dict[str, str] = {}
+    for text in mapped or ():
+        heading, _, column = (part.strip() for part in text.rpartition("="))
+        if not heading or column not in columns.read:
+            raise typer.BadParameter(
+                f"{text!r} must be HEADING=COLUMN, with one of {', '.join(columns.read)}.",
+                param_hint="--map",
+            )
+        columns_by_heading[heading] = column
+    return Reading(encoding, columns_by_heading, ignore_others)
+
+
+def import_file(path: Path, importer: Importer, reading: Reading, *, keep_good: bool) -> None:
+    """Import a file in an application context and print the result. Exit if records were refused.
+
+    Refused records are printed with their lines and reasons.
     """
+    console = Console(stderr=True)
+    reader = _Reader(path, importer, reading, console)
 
-    read: Callable[[TextIO], Iterator[Line]]
-    add: Callable[[Sequence[Line]], int]
+    def add(parts: Iterator[Sequence[Values]], outcome: Outcome) -> None:
+        with progress_bar(console) as progress:
+            total = outcome.good / BATCH_SIZE
+            for part in progress.track(parts, total, description="Importing"):
+                importer.add(part, None)
 
-
-def import_file(path: Path, importer: Importer, *, keep_good: bool) -> None:
-    """Import a file in an application context and print the result. Exit if lines were refused."""
-    reader = _Reader(path, importer.read, Console(stderr=True))
     try:
-        added = _good_lines(reader, importer) if keep_good else _all_or_nothing(reader, importer)
-    except NotReadable as error:
-        typer.echo(f"Nothing was imported. {error}", err=True)
+        outcome = import_records(reader.records, add, keep_good=keep_good)
+    except (NotReadable, Conflict) as error:
+        hint = " Use --map or --ignore-others." if isinstance(error, UnknownHeadings) else ""
+        typer.echo(f"Nothing was imported. {error}{hint}", err=True)
         raise typer.Exit(FAILED) from None
-    typer.echo(f"{added:,} imported, {reader.refused:,} refused.")
-    if reader.refused:
+    if outcome.refused_count and not keep_good:
+        counts = f"{outcome.good:,} records are good, {outcome.refused_count:,} are refused."
+        typer.echo(f"Nothing was imported. {counts}", err=True)
+        raise typer.Exit(FAILED)
+    typer.echo(f"{outcome.good:,} imported, {outcome.refused_count:,} refused.")
+    if outcome.refused_count:
         raise typer.Exit(IN_PART)
 
 
@@ -66,68 +103,43 @@ def progress_bar(console: Console) -> Iterator[Progress]:
 
 
 class _Reader:
-    """Reads a file with a progress bar. Yields the valid lines and prints the others."""
+    """Reads a file, possibly several times, with a progress bar. Prints refused records once."""
 
-    def __init__(
-        self, path: Path, read: Callable[[TextIO], Iterator[Line]], console: Console
-    ) -> None:
+    def __init__(self, path: Path, importer: Importer, reading: Reading, console: Console) -> None:
         self._path = path
-        self._read = read
-        self.console = console
-        self.good = self.refused = 0
+        self._importer = importer
+        self._reading = reading
+        self._console = console
+        self._printed: set[str] = set()
 
-    def lines(self, doing: str) -> Iterator[Line]:
-        """Yield the valid lines. Then `good` is their number, and `refused` that of the others."""
-        self.good = self.refused = 0
+    def records(self) -> Iterator[Record]:
         size = self._path.stat().st_size
         with (
             self._path.open("rb") as file,
-            text_of(file) as text,
-            progress_bar(self.console) as progress,
+            text_of(file, self._reading.encoding) as text,
+            progress_bar(self._console) as progress,
         ):
-            task = progress.add_task(doing, total=size)
-            for line in self._read(text):
-                if line.reasons:
-                    self._print_refusal(line)
-                else:
-                    self.good += 1
-                    yield line
+            task = progress.add_task("Checking", total=size)
+            header, records = self._importer.read(text, self._reading)
+            if header.ignored:
+                self._print(f"Ignored columns: {quoted(header.ignored)}.")
+            for record in records:
+                if record.reasons:
+                    self._print(f"{_lines(record)}: {'; '.join(record.reasons)}")
+                yield record
                 progress.update(task, completed=file.tell())  # codespell:ignore
             progress.update(task, completed=size)
 
-    def _print_refusal(self, line: Line) -> None:
-        self.refused += 1
-        text = f"line {line.number}: {'; '.join(line.reasons)}"
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+    def _print(self, text: str) -> None:
+        if text not in self._printed:
+            self._printed.add(text)
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _all_or_nothing(reader: _Reader, importer: Importer) -> int:
-    """Check all lines before the first is stored, so that no other writer waits for the check."""
-    try:
-        return _checked_and_added(reader, importer)
-    except IntegrityError:
-        # Lines conflict with rows that were stored after the check. A second check reports them.
-        return _checked_and_added(reader, importer)
+def _lines(record: Record) -> str:
+    if record.first_line == record.last_line:
+        return f"line {record.first_line}"
+    return f"lines {record.first_line}-{record.last_line}"
 
 
-def _checked_and_added(reader: _Reader, importer: Importer) -> int:
-    with TemporaryFile("w+", encoding="utf-8") as checked:
-        for line in reader.lines("Checking"):
-            checked.write(json.dumps([line.number, line.values], default=str) + "\n")
-        if reader.refused:
-            raise NotReadable(f"{reader.good:,} lines are good, {reader.refused:,} are refused.")
-        checked.seek(0)
-        lines = (Line(*json.loads(text)) for text in checked)
-        with transaction(), progress_bar(reader.console) as progress:
-            parts = progress.track(
-                batched(lines), reader.good / BATCH_SIZE, description="Importing"
-            )
-            return sum(map(importer.add, parts))
-
-
-def _good_lines(reader: _Reader, importer: Importer) -> int:
-    added = 0
-    for part in batched(reader.lines("Importing")):
-        with transaction():
-            added += importer.add(part)
-    return added
+DEFAULT_ENCODING = UTF_8

@@ -12,33 +12,49 @@ from sqlalchemy import func, select
 
 from automart.cli.application import check_schema, opened
 from automart.cli.csv_imports import (
+    DEFAULT_ENCODING,
+    Encoding,
     FileArgument,
-    Importer,
+    IgnoreOthers,
     KeepGood,
+    Mapped,
     import_file,
     progress_bar,
+    reading_of,
 )
 from automart.core.batches import BATCH_SIZE
 from automart.core.db import db
-from automart.customers.csv import add_customers, read_customers, write_customers
+from automart.customers.csv import CUSTOMERS, write_customers
 from automart.customers.models import Customer
 
 customers_app = typer.Typer(help="Import and export customers as CSV.", no_args_is_help=True)
 
 
 @customers_app.command("import")
-def import_customers(file: FileArgument, keep_good: KeepGood = False) -> None:
-    """Import the customers of a CSV file in UTF-8. Its first line names the columns: first_name,
-    last_name, and optionally email and phone.
+def import_customers(
+    file: FileArgument,
+    keep_good: KeepGood = False,
+    encoding: Encoding = DEFAULT_ENCODING,
+    mapped: Mapped = None,
+    ignore_others: IgnoreOthers = False,
+) -> None:
+    """Import the customers of a CSV file. Its headings name the columns: first_name, last_name, and
+    optionally email and phone. Those of Google Contacts and Outlook in English are known too.
 
-    Refused lines are printed with their numbers and reasons. If there are any, nothing is imported,
+    Cells are separated by commas, semicolons or tabs. A file is UTF-8, or UTF-16 with a byte order
+    mark, unless --encoding is given.
+
+    Refused records are printed with their lines and reasons. If there are any, nothing is imported,
     unless --keep-good is given.
 
-    Exit status: 0 all imported · 1 nothing imported · 2 wrong usage · 3 some lines were refused.
+    Exit status: 0 all imported · 1 nothing imported · 2 wrong usage · 3 some were refused.
     """
+    reading = reading_of(
+        CUSTOMERS.columns, encoding=encoding, mapped=mapped, ignore_others=ignore_others
+    )
     with opened():
         check_schema()
-        import_file(file, Importer(read_customers, add_customers), keep_good=keep_good)
+        import_file(file, CUSTOMERS, reading, keep_good=keep_good)
 
 
 @customers_app.command("export")

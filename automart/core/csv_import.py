@@ -1,18 +1,29 @@
-"""CSV files, read line by line. Each line has values, or the reasons why it is rejected."""
+"""Import of CSV files: each record has values, or the reasons why it is refused."""
 
 from __future__ import annotations
 
-import csv
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from io import TextIOWrapper
-from typing import Any, BinaryIO, TextIO
+from dataclasses import dataclass, field
+from tempfile import TemporaryFile
+from typing import Any, TextIO
 
 from marshmallow import ValidationError
+from marshmallow.exceptions import SCHEMA
+from sqlalchemy.exc import IntegrityError
 
-DELIMITERS = ",;\t"
-LONGEST_HEADER = 10_000
+from automart.core.batches import batched
+from automart.core.csv_columns import Columns, Header, Reading, not_decodable, read_header
+from automart.core.csv_text import UNDECODABLE, RecordReader, has_content
+from automart.core.db import db, transaction
+from automart.core.errors import Conflict
+
+MAX_REPORTED = 1_000
+ATTEMPTS = 3
+LONGEST_REASON = 200
+BAD_QUOTES = "It has a quotation mark that is not closed, or not at the end of its cell."
+_DECIMAL_COMMA = re.compile(r"\s*\d+,\d+\s*", re.ASCII)
 
 # The characters that start a formula in a spreadsheet, also in full width: at the start of a cell,
 # and after any character that a spreadsheet may read as the end of one (OWASP, "CSV Injection").
@@ -23,52 +34,101 @@ _SIGN = r"[=+\-@\uFF1D\uFF0B\uFF0D\uFF20]"
 _UNESCAPED = re.compile(f"{_CELL_START}('*{_SIGN})")
 _ESCAPED = re.compile(f"{_CELL_START}'('*{_SIGN})")
 
-
-class NotReadable(Exception):
-    """The file as a whole cannot be read. The message says why."""
+Values = Mapping[str, Any]
+Load = Callable[[Mapping[str, str]], Values]
+"""Returns the values of a record from its cells by column, or raises `ValidationError`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One row of a file: its `values`, or the `reasons` why it is rejected."""
+class Record:
+    """A record of a file and its lines: its `values`, or the `reasons` why it is refused."""
 
-    number: int
-    values: Mapping[str, Any]
+    first_line: int
+    last_line: int
+    values: Values
     reasons: Sequence[str] = ()
 
+    def as_refusal(self) -> dict[str, Any]:
+        """Return the refusal as the result of a job shows it."""
+        return {"lines": [self.first_line, self.last_line], "reasons": list(self.reasons)}
+
 
 @dataclass(frozen=True, slots=True)
-class Columns:
-    """The columns that the first line of a file may name. Those in `ignored` are not read."""
+class Importer:
+    """How to import a kind of file. `new_load` returns the `Load` of one file.
 
-    required: Sequence[str]
-    optional: Sequence[str] = ()
-    ignored: Sequence[str] = ()
+    `add` stores values in the current transaction, and the id of the user who created them. Before
+    that, values may be converted to JSON, those of other types to text.
+    """
 
-    @property
-    def read(self) -> Sequence[str]:
-        return (*self.required, *self.optional)
+    columns: Columns
+    new_load: Callable[[], Load]
+    add: Callable[[Sequence[Values], int | None], None]
 
-    def check(self, header: Sequence[str]) -> Sequence[str]:
-        """Return the names of the columns in their order. Raises `NotReadable`."""
-        names = [name.strip().lower() for name in header]
-        if not names:
-            raise NotReadable("The file is empty.")
-        unknown = [repr(name) for name in names if name not in (*self.read, *self.ignored)]
-        if unknown:
-            raise NotReadable(
-                f"Its first line names unknown columns: {', '.join(unknown)}."
-                f" It may name {', '.join(self.read)}."
-            )
-        missing = [name for name in self.required if name not in names]
-        if missing:
-            raise NotReadable(f"Its first line must name the columns: {', '.join(missing)}.")
-        if len(set(names)) < len(names):
-            raise NotReadable("Its first line names a column twice.")
-        return names
+    def read(self, text: TextIO, reading: Reading) -> tuple[Header, Iterator[Record]]:
+        """Return what the headings of `text_of` a file say, and its records.
+
+        Raises `NotReadable`.
+        """
+        reader = RecordReader(text)
+        header = read_header(reader, self.columns, reading)
+        return header, self._records(reader, header, reading)
+
+    def _records(self, reader: RecordReader, header: Header, reading: Reading) -> Iterator[Record]:
+        load = self.new_load()
+        for raw in reader.records(header.delimiter):
+            lines = (raw.first_line, raw.last_line)
+            if raw.cells is None:
+                yield Record(*lines, {}, [BAD_QUOTES])
+            elif has_content(raw.cells):
+                try:
+                    cells = _cells_by_column(raw.cells, header, self.columns, reading)
+                    yield Record(*lines, load(cells))
+                except ValidationError as error:
+                    yield Record(*lines, {}, _reasons(error))
 
 
-Load = Callable[[Mapping[str, str]], Mapping[str, Any]]
+@dataclass
+class Outcome:
+    """What became of the records of a file."""
+
+    good: int = 0
+    refused_count: int = 0
+    refused: list[Record] = field(default_factory=list)
+    """The first records that were refused."""
+
+    def refuse(self, record: Record) -> None:
+        self.refused_count += 1
+        if len(self.refused) < MAX_REPORTED:
+            self.refused.append(record)
+
+
+def import_records(
+    read: Callable[[], Iterator[Record]],
+    add: Callable[[Iterator[Sequence[Values]], Outcome], None],
+    *,
+    keep_good: bool,
+) -> Outcome:
+    """Check all records, then call `add` with the good ones in one transaction.
+
+    Without `keep_good`, nothing is added if a record is refused. Records are checked before the
+    transaction, so that no other writer waits for the check. If one conflicts with rows that were
+    stored in between, all are checked again. Raises `Conflict` if that happens repeatedly.
+    """
+    for _ in range(ATTEMPTS):
+        with TemporaryFile("w+", encoding="utf-8") as checked:
+            outcome = _check(read(), checked)
+            if outcome.refused_count and not keep_good:
+                return outcome
+            checked.seek(0)
+            try:
+                with transaction():
+                    add(batched(map(json.loads, checked)), outcome)
+            except IntegrityError:
+                db.session.rollback()
+            else:
+                return outcome
+    raise Conflict("Others are changing the same data. Nothing was imported.")
 
 
 def escape_formula(cell: str) -> str:
@@ -81,50 +141,53 @@ def unescape_formula(cell: str) -> str:
     return _ESCAPED.sub(r"\1\2", cell)
 
 
-def read_lines(file: TextIO, columns: Columns, load: Load) -> Iterator[Line]:
-    """Yield the lines of a CSV file with a header line. Raises `NotReadable`.
-
-    `file` comes from `text_of`. `load` takes the cells of a line by column. It returns the values
-    or raises `ValidationError`. Blank optional cells are left out.
-    """
-    header = file.readline(LONGEST_HEADER)
-    delimiter = max(DELIMITERS, key=header.count)
-    names = columns.check(next(csv.reader([header], delimiter=delimiter), []))
-    reader = csv.reader(file, delimiter=delimiter, strict=True)
-    number = 2
-    while True:
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield Line(number, {}, [f"This is not CSV: {error}."])
+def _check(records: Iterator[Record], checked: TextIO) -> Outcome:
+    """Write the values of good records to `checked`, one in each line."""
+    outcome = Outcome()
+    for record in records:
+        if record.reasons:
+            outcome.refuse(record)
         else:
-            if cells:
-                yield _read_line(number, columns, names, cells, load)
-        number = reader.line_num + 2
+            outcome.good += 1
+            checked.write(json.dumps(record.values, default=str) + "\n")
+    return outcome
 
 
-def text_of(file: BinaryIO) -> TextIO:
-    """Return a file for `read_lines`, which rejects lines that are not UTF-8."""
-    return TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+def _cells_by_column(
+    cells: Sequence[str], header: Header, columns: Columns, reading: Reading
+) -> Mapping[str, str]:
+    """Return the cells that are read; blank optional ones are left out.
 
-
-def _read_line(
-    number: int, columns: Columns, names: Sequence[str], cells: Sequence[str], load: Load
-) -> Line:
-    if len(cells) != len(names):
-        return Line(
-            number, {}, [f"It has {len(cells)} cells, but the first line has {len(names)}."]
-        )
-    if any("\udc80" <= character <= "\udcff" for cell in cells for character in cell):
-        return Line(number, {}, ["This is not UTF-8."])
+    Absent cells at the end are blank. Raises `ValidationError` for cells without a column.
+    """
+    if any(UNDECODABLE in cell for cell in cells):
+        raise _refusal(not_decodable(reading.encoding))
+    width = len(header.columns)
+    named = [cell for cell, name in zip(cells, header.names, strict=False) if not name]
+    if has_content(cells[width:]):
+        raise _refusal(f"It has {len(cells)} cells, but there are {width} headings.")
+    if has_content(named) and not reading.ignore_others:
+        raise _refusal("It has a cell in a column without a heading.")
+    padded = [*cells, *[""] * (width - len(cells))]
     found = {
-        n: unescape_formula(cell) for n, cell in zip(names, cells, strict=True) if n in columns.read
+        column: unescape_formula(cell)
+        for column, cell in zip(header.columns, padded, strict=False)
+        if column
     }
-    given = {n: cell for n, cell in found.items() if n in columns.required or cell.strip()}
-    try:
-        return Line(number, load(given))
-    except ValidationError as error:
-        reasons = [f"{name}: {' '.join(texts)}" for name, texts in error.messages_dict.items()]
-        return Line(number, {}, reasons)
+    if header.delimiter != ",":
+        for column in columns.decimals:
+            if _DECIMAL_COMMA.fullmatch(found.get(column, "")):
+                found[column] = found[column].replace(",", ".")
+    return {n: cell for n, cell in found.items() if n in columns.required or has_content([cell])}
+
+
+def _refusal(reason: str) -> ValidationError:
+    return ValidationError({SCHEMA: [reason]})
+
+
+def _reasons(error: ValidationError) -> Sequence[str]:
+    texts = [
+        " ".join(found) if name == SCHEMA else f"{name}: {' '.join(found)}"
+        for name, found in error.messages_dict.items()
+    ]
+    return [text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}…" for text in texts]

@@ -8,9 +8,9 @@ from typing import TextIO
 
 from sqlalchemy import select
 
-from automart.core import csv_import
 from automart.core.batches import BATCH_SIZE
-from automart.core.csv_import import Columns, Line, escape_formula
+from automart.core.csv_columns import Columns
+from automart.core.csv_import import Importer, Load, Values, escape_formula
 from automart.core.db import db, disable_idle_timeout
 from automart.customers import service
 from automart.customers.models import Customer
@@ -21,21 +21,40 @@ READ = ("first_name", "last_name", "email", "phone")
 INFORMATIVE = ("id", "created_at", "updated_at")
 """Columns that are exported for information. An import ignores them."""
 EXPORTED = ("id", *READ, "created_at", "updated_at")
-COLUMNS = Columns(required=READ[:2], optional=READ[2:], ignored=INFORMATIVE)
+# Those of Google Contacts and Outlook in English, and plain variants.
+HEADINGS = {
+    "given_name": "first_name",
+    "firstname": "first_name",
+    "forename": "first_name",
+    "family_name": "last_name",
+    "lastname": "last_name",
+    "surname": "last_name",
+    "e_mail": "email",
+    "e_mail_address": "email",
+    "email_address": "email",
+    "e_mail_1_value": "email",
+    "email_1_value": "email",
+    "phone_1_value": "phone",
+    "phone_number": "phone",
+    "mobile": "phone",
+    "mobile_phone": "phone",
+    "telephone": "phone",
+}
+COLUMNS = Columns(READ[:2], READ[2:], INFORMATIVE, HEADINGS)
 
 
-def read_customers(file: TextIO) -> Iterator[Line]:
-    """Yield the customers of a CSV file that `text_of` opened. Raises `NotReadable`."""
+def new_load() -> Load:
+    """Return the function that checks the customers of one file."""
     schema = NewCustomer()
-    return csv_import.read_lines(
-        file, COLUMNS, lambda cells: dict.fromkeys(READ) | schema.load(cells)
-    )
+    return lambda cells: dict.fromkeys(READ) | schema.load(cells)
 
 
-def add_customers(lines: Sequence[Line]) -> int:
-    """Add the customers of `lines` in the current transaction. Return their number."""
-    service.create_customers([line.values for line in lines])
-    return len(lines)
+def add_customers(rows: Sequence[Values], created_by: int | None) -> None:
+    """Add customers in the current transaction."""
+    service.create_customers(rows, created_by)
+
+
+CUSTOMERS = Importer(COLUMNS, new_load, add_customers)
 
 
 def write_customers(file: TextIO) -> Iterator[int]:

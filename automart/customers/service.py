@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from automart.accounts.models import User
 from automart.core.db import db, lock_or_404, utcnow
@@ -25,19 +25,22 @@ def create_customer(values: Mapping[str, Any]) -> Customer:
     return customer
 
 
-def create_customers(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add many customers by one statement, without a user who created them.
+def create_customers(rows: Sequence[Mapping[str, Any]], created_by: int | None = None) -> None:
+    """Add many customers by one statement, created by a user, or by none if it was deleted.
 
     Each row has the names, `email` and `phone`.
     """
     if not rows:
         return
     now = utcnow()
+    user_id = None if created_by is None else db.session.scalar(_locked_user(created_by))
     complete = [
         {
             **row,
             "search_text": search_text(row["first_name"], row["last_name"], row["email"]),
             "created_at": now,
+            "created_by": user_id,
+            "updated_by": user_id,
         }
         for row in rows
     ]
@@ -90,7 +93,11 @@ def _keep_user() -> int | None:
     Raises `Unauthenticated` if the user has been deleted since the request began.
     """
     user_id = current_caller().user_id
-    user = select(User.id).where(User.id == user_id)
-    if db.session.scalar(user.with_for_update(read=True, key_share=True)) is None:
+    if db.session.scalar(_locked_user(user_id)) is None:
         raise Unauthenticated("The user has been deleted.", error="invalid_token")
     return user_id
+
+
+def _locked_user(user_id: int | None) -> Select[int]:
+    """Select the id of a user, who cannot be deleted until the transaction ends."""
+    return select(User.id).where(User.id == user_id).with_for_update(read=True, key_share=True)

@@ -1,17 +1,18 @@
-"""Cars as CSV. Each line is checked like the body of a request."""
+"""Cars as CSV. Each record is checked like the body of a request."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any, TextIO
+from typing import Any
 
 from marshmallow import ValidationError
 from sqlalchemy import exists, select
 
 from automart.catalogue.service import find_model
-from automart.core.csv_import import Columns, Line, read_lines
+from automart.core.csv_columns import Columns
+from automart.core.csv_import import Importer, Load, Values
 from automart.core.db import db
 from automart.core.errors import Invalid
 from automart.inventory import service
@@ -21,23 +22,29 @@ from automart.inventory.schemas import NewCar
 COLUMNS = Columns(
     required=("brand", "model", "year", "color", "daily_price", "vin", "dealer_id"),
     optional=("status",),
-    ignored=("id",),
+    ignored=("id", "created_at", "updated_at"),
+    headings={
+        "make": "brand",
+        "model_year": "year",
+        "colour": "color",
+        "price_per_day": "daily_price",
+        "daily_rate": "daily_price",
+        "vin_number": "vin",
+    },
+    decimals=("daily_price",),
 )
 _WHOLE_NUMBER = re.compile(r"\d{1,18}", re.ASCII)
 _AMOUNT = re.compile(r"\d{1,15}(\.\d{1,20})?", re.ASCII)
 
 
-def read_cars(file: TextIO) -> Iterator[Line]:
-    """Yield the cars of a file that `text_of` opened. Raises `NotReadable`."""
-    return read_lines(file, COLUMNS, _Loader().load)
+def new_load() -> Load:
+    """Return the function that checks the cars of one file."""
+    return _Loader().load
 
 
-def add_cars(lines: Sequence[Line]) -> int:
-    """Add the cars of `lines` in the current transaction. Return their number."""
-    service.create_cars(
-        [{**line.values, "daily_price": Decimal(line.values["daily_price"])} for line in lines]
-    )
-    return len(lines)
+def add_cars(rows: Sequence[Values], _created_by: int | None) -> None:
+    """Add cars in the current transaction."""
+    service.create_cars([{**row, "daily_price": Decimal(row["daily_price"])} for row in rows])
 
 
 class _Loader:
@@ -80,6 +87,9 @@ class _Loader:
         if db.session.scalar(select(exists().where(Car.vin == vin))):
             raise ValidationError({"vin": ["There is a car with this VIN already."]})
         self._vins.add(vin)
+
+
+CARS = Importer(COLUMNS, new_load, add_cars)
 
 
 def _typed(cells: Mapping[str, str]) -> dict[str, Any]:

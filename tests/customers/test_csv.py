@@ -96,7 +96,7 @@ O\tD'Arcy\t\t\t8"""
         b",Nameless,,\n"  # 3
         b'Two,"Lines\nhere",,\n'  # 4 and 5
         b"Grace,Hopper,nowhere,\n"  # 6
-        b"too,few\n"  # 7
+        b"too,many,,,cells\n"  # 7
         b"J\xfcrgen,Latin,,\n"  # 8
         b'Broken,"quote" here,,\n'  # 9
         b"N\x00L,Byte,,\n"  # 10
@@ -105,20 +105,20 @@ O\tD'Arcy\t\t\t8"""
     )
     REASONS = (
         r"line 3: first_name: Must not be blank\.\n"
-        r"line 4: last_name: Control characters are not allowed\.\n"
+        r"lines 4-5: last_name: Control characters are not allowed\.\n"
         r"line 6: email: Not a valid email address\.\n"
-        r"line 7: It has 2 cells, but the first line has 4\.\n"
-        r"line 8: This is not UTF-8\.\n"
-        r"line 9: This is not CSV: .*\.\n"
+        r"line 7: It has 5 cells, but there are 4 headings\.\n"
+        r"line 8: This is not UTF-8\..* pass windows-1252 as the encoding\.\n"
+        r"line 9: It has a quotation mark that is not closed.*\.\n"
         r"line 10: first_name: Control characters are not allowed\.\n"
-        r"line 12: This is not CSV: .*\.\n"
+        r"line 12: It has a quotation mark that is not closed.*\.\n"
     )
 
     def test_nothing_is_imported_if_a_line_is_refused(self, run: Run, tmp_path: Path) -> None:
         result = run("import", write_file(tmp_path, self.BAD))
         assert result.exit_code == 1
         assert re.fullmatch(
-            self.REASONS + r"Nothing was imported\. 2 lines are good, 8 are refused\.\n",
+            self.REASONS + r"Nothing was imported\. 2 records are good, 8 are refused\.\n",
             result.stderr,
         )
         assert stored_customers() == []
@@ -136,8 +136,13 @@ O\tD'Arcy\t\t\t8"""
             ("", "The file is empty."),
             ("first_name,last_name,nickname\nA,B,C\n", "unknown columns: 'nickname'"),
             ("first_name,email\nA,\n", "must name the columns: last_name"),
-            ("first_name,last_name,last_name\nA,B,C\n", "names a column twice"),
-            (b"\x89PNG\r\n\x1a\n", "unknown columns"),
+            ("first_name,last_name,last_name\nA,B,C\n", "the column last_name twice"),
+            (b"\x89PNG\r\n\x1a\n", "This is not UTF-8."),
+            (b"PK\x03\x04\x14\0", "This is a workbook, not CSV."),
+            ("first_name,last_name\n".encode("utf-16-le"), "pass utf-16-le"),
+            (b'"first_name,last_name\nA,B\n', "quotation marks of its headings"),
+            ("x" * 200_000, "Its headings are too long."),
+            (",".join("x" * 1_000 for _ in range(50)), "and 30 more."),
         ],
     )
     def test_a_file_without_the_columns_of_customers_is_refused(
@@ -162,6 +167,65 @@ O\tD'Arcy\t\t\t8"""
         result = run("import", write_file(tmp_path, header + lines + "bad\n"))
         assert result.exit_code == 1
         assert len(stored_customers()) == 2_345
+
+    GOOGLE = (
+        "\n,,\nFirst Name,Middle Name,Last Name,Labels,E-mail 1 - Label,E-mail 1 - Value,"
+        "Phone 1 - Value,\nAda,K.,Lovelace,* myContacts,,ada@example.com,+44 1,\n"
+    )
+    OUTLOOK = (
+        "sep=;\r\n"
+        "Given Name;Family Name;E-mail Address;Business Phone;Mobile Phone\r\n"
+        "Ada;Lovelace;ada@example.com;+44 9;+44 1\r\n"
+    )
+
+    def test_exports_of_google_contacts_and_outlook_are_imported(
+        self, run: Run, tmp_path: Path
+    ) -> None:
+        for content, encoding, ignored in (
+            (self.GOOGLE, "utf-8", "'Middle Name', 'Labels', 'E-mail 1 - Label'"),
+            (self.OUTLOOK, "utf-16", "'Business Phone'"),
+        ):
+            path = write_file(tmp_path, content.encode(encoding))
+            refused = run("import", path)
+            assert refused.exit_code == 1
+            assert "unknown columns" in refused.stderr
+            assert "--ignore-others" in refused.stderr
+            result = run("import", "--ignore-others", path)
+            assert result.stdout == "1 imported, 0 refused.\n", result.stderr
+            assert result.stderr == f"Ignored columns: {ignored}.\n"
+        assert stored_customers() == [("Ada", "Lovelace", "ada@example.com", "+44 1")] * 2
+
+    def test_a_heading_is_mapped_to_a_column(self, run: Run, tmp_path: Path) -> None:
+        path = write_file(tmp_path, self.OUTLOOK)
+        mapped = ("--map", "business phone = phone", "--ignore-others")
+        result = run("import", *mapped, path)
+        assert result.stdout == "1 imported, 0 refused.\n", result.stderr
+        assert stored_customers() == [("Ada", "Lovelace", "ada@example.com", "+44 9")]
+        for option in ("Business Phone", "=phone", "Business Phone=fax"):
+            assert run("import", "--map", option, path).exit_code == 2
+        result = run("import", "--map", "Fax=phone", path)
+        assert (result.exit_code, "no columns 'Fax'" in result.stderr) == (1, True)
+
+    def test_a_file_in_windows_1252_is_imported_with_its_encoding(
+        self, run: Run, tmp_path: Path
+    ) -> None:
+        content = "first_name,last_name\nJürgen,“Groß”\n".encode("windows-1252")
+        path = write_file(tmp_path, content)
+        result = run("import", path)
+        assert (result.exit_code, "windows-1252" in result.stderr) == (1, True)
+        result = run("import", "--encoding", "windows-1252", path)
+        assert result.stdout == "1 imported, 0 refused.\n"
+        assert stored_customers() == [("Jürgen", "“Groß”", None, None)]
+        assert run("import", "--encoding", "rot13", path).exit_code == 2
+
+    def test_all_but_one_of_many_records_are_imported_if_one_has_a_stray_quotation_mark(
+        self, run: Run, tmp_path: Path
+    ) -> None:
+        lines = ["first_name,last_name", *(f"Person,Number {n}" for n in range(3_000))]
+        lines[1_234] = '"Person,Number X'
+        result = run("import", "--keep-good", write_file(tmp_path, "\n".join(lines)))
+        assert result.stdout == "2,999 imported, 1 refused.\n"
+        assert result.stderr.startswith("line 1235: ")
 
 
 class TestExport:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TextIO
 
 import pytest
 from flask import Flask
-from sqlalchemy import insert, select
+from sqlalchemy import delete, insert, select
 from typer.testing import CliRunner, Result
 
 from automart.cli.cars import cars_app
 from automart.core.config import Settings
-from automart.core.csv_import import Line
-from automart.core.db import db
-from automart.inventory.csv import read_cars
+from automart.core.csv_import import Load, Values
+from automart.core.db import db, transaction
+from automart.inventory import csv
 from automart.inventory.models import Car, Dealer
 from tests.support.inventory import add_catalogue, make_car, make_dealer
 
@@ -88,7 +88,7 @@ class TestImport:
             "Honda,Civic,2024,red,49.9,wba00000000abcde3,1,": "vin: There is a car with",
             "Honda,Civic,2024,red,49.9,WBA00000000000001,99,": "dealer_id: There is no dealer 99.",
             "Honda,Civic,2024,red,49.9,WBA00000000000001,1,sold": "status: ",
-            "Honda,Civic": "It has 2 cells, but the first line has 8.",
+            "Honda,Civic": "year: Not a valid integer.; color: Must not be blank.;",
             "Honda,Civic,2024,r\udce9d,49.9,WBA00000000000001,1,": "This is not UTF-8.",
         }
         result = self.run(tmp_path, HEADER, GOOD[0], *bad, GOOD[1], options=("--keep-good",))
@@ -102,34 +102,66 @@ class TestImport:
     def test_other_writers_do_not_wait_while_lines_are_checked(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def read_while_another_writes(file: TextIO) -> Iterator[Line]:
-            for line in read_cars(file):
+        def load_while_another_writes() -> Load:
+            load = csv.new_load()
+
+            def wrapped(cells: Mapping[str, str]) -> Values:
                 with db.engine.begin() as another:
                     another.execute(insert(Dealer).values(name="Another", location="Ulm"))
-                yield line
+                return load(cells)
 
-        monkeypatch.setattr("automart.cli.cars.read_cars", read_while_another_writes)
+            return wrapped
+
+        cars = replace(csv.CARS, new_load=load_while_another_writes)
+        monkeypatch.setattr("automart.cli.cars.CARS", cars)
         result = self.run(tmp_path, HEADER, *GOOD)
         assert result.exit_code == 0, result.output
         assert self.stored() == list(self.CARS)
         assert db.session.query(Dealer).filter_by(name="Another").count() == len(GOOD)
 
+    @pytest.mark.parametrize("keep_good", [False, True])
     def test_a_car_that_is_added_during_the_import_is_reported(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep_good: bool
     ) -> None:
         late = ["WBA00000000ABCDE2"]
 
-        def read_too_early(file: TextIO) -> Iterator[Line]:
-            yield from read_cars(file)
-            if late:
-                make_car(vin=late.pop())
+        def load_too_early() -> Load:
+            load = csv.new_load()
 
-        monkeypatch.setattr("automart.cli.cars.read_cars", read_too_early)
-        result = self.run(tmp_path, HEADER, *GOOD)
-        assert result.exit_code == 1
+            def wrapped(cells: Mapping[str, str]) -> Values:
+                values = load(cells)
+                if values["vin"] in late:
+                    make_car(vin=late.pop())
+                return values
+
+            return wrapped
+
+        monkeypatch.setattr("automart.cli.cars.CARS", replace(csv.CARS, new_load=load_too_early))
+        options = ("--keep-good",) if keep_good else ()
+        result = self.run(tmp_path, HEADER, *GOOD, options=options)
         assert "line 3: vin: There is a car with this VIN already." in result.output
-        assert "Nothing was imported. 1 lines are good, 1 are refused." in result.output
-        assert [vin for _, _, vin, _ in self.stored()] == ["WBA00000000ABCDE2"]
+        if keep_good:
+            assert result.exit_code == 3
+            assert "1 imported, 1 refused." in result.output
+        else:
+            assert result.exit_code == 1
+            assert "Nothing was imported. 1 records are good, 1 are refused." in result.output
+        vins = ["WBA00000000ABCDE1"] if keep_good else []
+        assert [vin for _, _, vin, _ in self.stored()] == [*vins, "WBA00000000ABCDE2"]
+
+    def test_prices_may_have_a_decimal_comma_where_it_does_not_separate_cells(
+        self, tmp_path: Path
+    ) -> None:
+        car = "Honda;Civic;2024;red;49,50;WBA00000000ABCDE1;1"
+        for delimiter in ";\t":
+            header = HEADER.removesuffix(",status").replace(",", delimiter)
+            result = self.run(tmp_path, "sep=" + delimiter, header, car.replace(";", delimiter))
+            assert "1 imported, 0 refused." in result.output
+            assert str(db.session.scalars(select(Car.daily_price)).one()) == "49.50"
+            with transaction():
+                db.session.execute(delete(Car))
+        result = self.run(tmp_path, HEADER.replace(",", ";"), car.replace("49,50", "1.234,5"))
+        assert "line 2: daily_price: Not a valid number." in result.output
 
     @pytest.mark.parametrize(
         ("header", "problem"),
@@ -137,7 +169,7 @@ class TestImport:
             ("", "The file is empty."),
             ("brand,model", "must name the columns: year, color, daily_price, vin, dealer_id."),
             (f"{HEADER},wheels", "unknown columns: 'wheels'"),
-            (f"{HEADER},VIN", "names a column twice"),
+            (f"{HEADER},VIN", "name the column vin twice: 'vin', 'VIN'."),
         ],
     )
     def test_a_file_with_a_bad_header_is_refused(

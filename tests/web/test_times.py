@@ -7,7 +7,6 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from automart.accounts.models import Client, User
-from automart.core.csv_import import Line
 from automart.core.db import Timestamped, db, transaction
 from automart.customers import csv as customers_csv
 from automart.customers.models import Customer
@@ -71,8 +70,8 @@ def test_rows_added_in_bulk_have_equal_times(app: Flask) -> None:
         if column.name not in ("id", "vin", "created_at", "updated_at")
     }
     with transaction():
-        customers_csv.add_customers([Line(2, add), Line(3, add)])
-        cars_csv.add_cars([Line(n, cells | {"vin": f"WBAX000000000000{n}"}) for n in (2, 3)])
+        customers_csv.add_customers([add, add], None)
+        cars_csv.add_cars([cells | {"vin": f"WBAX000000000000{n}"} for n in (2, 3)], None)
         user = {"email": "a@example.com", "email_folded": "a@example.com", "name": "A"}
         db.session.execute(sqlalchemy.insert(User).values(user | {"password_hash": "x"}))
     for model in (Customer, Car, User, Client):

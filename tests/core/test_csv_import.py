@@ -1,0 +1,164 @@
+"""Every line of a CSV file is imported, refused or blank, whatever bytes the file has."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from automart.core.csv_columns import Columns, NotReadable, Reading
+from automart.core.csv_import import Importer, Record, Values
+from automart.core.csv_text import RecordReader, is_encoding, text_of
+
+COLUMNS = Columns(required=("a", "b"), optional=("c",))
+BAD_QUOTES = "It has a quotation mark that is not closed, or not at the end of its cell."
+
+
+def ignore(_rows: Sequence[Values], _created_by: int | None) -> None:
+    """Add nothing."""
+
+
+IMPORTER = Importer(COLUMNS, lambda: dict, ignore)
+
+
+def read(content: bytes, encoding: str = "utf-8", **reading: bool) -> list[Record]:
+    with text_of(io.BufferedReader(io.BytesIO(content)), encoding) as text:
+        _, records = IMPORTER.read(text, Reading(encoding, **reading))
+        return list(records)
+
+
+def cells(content: str) -> list[tuple[str, ...]]:
+    return [tuple(record.values.values()) for record in read(content.encode())]
+
+
+def lines_of(content: bytes) -> list[bytes]:
+    """Return the lines as a spreadsheet counts them."""
+    return content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+
+
+# Mostly the bytes that matter, so that quotation marks and ends of lines meet.
+STRUCTURE = st.lists(
+    st.sampled_from([b'"', b'""', b",", b"\n", b"\r\n", b"\r", b"x", b" ", b"\xff", b"\0", b"'="])
+).map(b"".join)
+
+
+@given(st.binary() | STRUCTURE)
+@example(b'"never closed\nx,y\n"",""\n')
+@example(b'x,"y\nx,""y"\n"x"y",z\nz,z')
+def test_every_line_is_imported_refused_or_blank(content: bytes) -> None:
+    lines = lines_of(content)
+    found: dict[int, Record] = {}
+    previous = 1
+    for record in read(b"a,b,c\n" + content):
+        assert previous < record.first_line <= record.last_line
+        previous = record.last_line
+        for number in range(record.first_line, record.last_line + 1):
+            found[number] = record
+        if not record.reasons:
+            assert {"a", "b"} <= record.values.keys()
+        elif record.reasons == [BAD_QUOTES]:
+            assert record.first_line == record.last_line
+            assert b'"' in lines[record.first_line - 2]
+    for number, line in enumerate(lines, 2):
+        assert number in found or not line.decode("utf-8").replace(",", "").replace('"', "").strip()
+
+
+@given(
+    st.lists(st.tuples(*[st.text("xé\n\r\",;' ", min_size=1).filter(str.strip)] * 2), min_size=1),
+    st.sampled_from(",;\t"),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+)
+def test_what_a_spreadsheet_writes_is_read(
+    rows: list[tuple[str, str]], delimiter: str, encoding: str
+) -> None:
+    file = io.StringIO(newline="")
+    csv.writer(file, delimiter=delimiter).writerows([("A", "B"), *rows])
+    records = read(file.getvalue().encode(encoding))
+    assert [(r.values["a"], r.values["b"], r.reasons) for r in records] == [
+        (*row, ()) for row in rows
+    ]
+
+
+@given(st.integers(1, 29), st.sampled_from(['"x,y', 'x,"y', '"x"y,z', 'x,"y" z', '"']))
+def test_a_damaged_line_is_refused_alone(place: int, damaged: str) -> None:
+    lines = ["a,b", *(f"x,{number}" for number in range(30))]
+    lines[place] = damaged
+    records = read("\n".join(lines).encode())
+    assert [r.first_line for r in records if r.reasons] == [place + 1]
+    assert len(records) == 30
+
+
+def test_a_record_whose_end_is_found_is_refused_alone_however_long_it_is() -> None:
+    cell = "x\n" * 200_000
+    _, long, after = read(f'a,b\nx,y\nx,y,z,"{cell}"\nx,y\n'.encode())
+    assert (long.first_line, long.last_line) == (3, 200_003)
+    assert long.reasons == ["It has 4 cells, but there are 2 headings."]
+    assert (after.values["b"], after.reasons) == ("y", ())
+
+
+def test_many_quotation_marks_that_are_not_closed_take_linear_time() -> None:
+    """Searching the end of each up to the last line would take hours."""
+    records = read(b"a,b\n" + b'x","\n' * 300_001)
+    assert len(records) == 300_001
+    assert sum(bool(record.reasons) for record in records) == 300_001
+
+
+def test_traces_of_spreadsheets_do_not_matter() -> None:
+    assert cells('\n,,\na,b,,c,\n1,2,,3,\n,,,,\n1,2\n" "\n1,2,,,,,\n') == [
+        ("1", "2", "3"),
+        ("1", "2"),
+        ("1", "2"),
+    ]
+    assert cells("sep=|\na|b\n1|2\n") == [("1", "2")]
+    assert cells('"sep=;"\r\n\r\n"a";"b"\r\n1;2') == [("1", "2")]
+
+
+def test_a_cell_without_heading_is_refused_unless_other_columns_are_ignored() -> None:
+    content = b"a,b,\n1,2,3\n"
+    (record,) = read(content)
+    assert record.reasons == ["It has a cell in a column without a heading."]
+    (record,) = read(content, ignore_others=True)
+    assert record.values == {"a": "1", "b": "2"}
+
+
+def test_headings_decide_about_the_delimiter() -> None:
+    records = read(b'"x;y,z";a;b\n"1,1;1";2;3\n', ignore_others=True)
+    assert [record.values for record in records] == [{"a": "2", "b": "3"}]
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "reason"),
+    [
+        (b"a,b\n\xe4,x\n", "utf-8", "pass windows-1252 as the encoding."),
+        (b"a,b\n\x81,x\n", "windows-1252", "This is not windows-1252."),
+        ("a,b\nä,x\n".encode("utf-16") + b"x", "utf-8", ""),
+    ],
+)
+def test_text_that_cannot_be_decoded_is_refused(content: bytes, encoding: str, reason: str) -> None:
+    *_, last = read(content, encoding)
+    if reason:
+        assert last.reasons[0].endswith(reason)
+    assert any(record.reasons for record in read(content, encoding))
+
+
+def test_encodings() -> None:
+    for name in ("utf-8", "Windows-1252", "latin1", "utf-16-le", "shift_jis", "mac_roman"):
+        assert is_encoding(name), name
+    for name in ("", "nonsense", "rot13", "base64", "unicode_escape", "idna", "x\0", "é" * 99):
+        assert not is_encoding(name), name
+
+
+def test_nothing_but_blank_lines_is_an_empty_file() -> None:
+    for content in (b"", b"\n\n", b"sep=,\n", b'"",""\n'):
+        with pytest.raises(NotReadable, match=r"The file is empty\."):
+            read(content)
+
+
+def test_records_are_read_again_after_a_look_at_them() -> None:
+    reader = RecordReader(io.StringIO('"x\ny",z\n1,2\n', newline=""))
+    assert reader.first_record(",").cells == ["x\ny", "z"]
+    assert [raw.first_line for raw in reader.records(",")] == [1, 3]
