@@ -22,6 +22,7 @@ from automart.background import Job
 from automart.background.kinds import VEHICLE_SYNC
 from automart.background.maintenance import (
     HOUSEKEEPING,
+    delete_inputs,
     dispatch_due,
     dispatch_lost,
     expire_jobs,
@@ -70,6 +71,7 @@ def all_tasks(settings: Settings) -> list[Task]:
         Task(2, requeue_orphans),
         Task(5, dispatch_lost),
         Task(20, lambda: start_nightly_sync(settings, utcnow())),
+        Task(10, delete_inputs),
         Task(3600, expire_jobs),
         Task(3600, expire_idempotency_keys),
         Task(3600, oauth.expire_authorization_codes),

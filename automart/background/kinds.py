@@ -37,6 +37,9 @@ VEHICLE_SYNC = Kind(
     scope="catalogue",
 )
 PURCHASE_RECORDING = Kind("purchase_recording", "jobs.purchases.purchase_recording", Queue.SHORT)
+CSV_IMPORT = Kind("csv_import", "jobs.csv_imports.csv_import", Queue.LONG)
 WEBHOOK_DELIVERY = Kind("webhook_delivery", "jobs.webhooks.webhook_delivery", Queue.WEBHOOKS)
 
-KINDS = {kind.name: kind for kind in (VEHICLE_SYNC, PURCHASE_RECORDING, WEBHOOK_DELIVERY)}
+KINDS = {
+    kind.name: kind for kind in (VEHICLE_SYNC, PURCHASE_RECORDING, CSV_IMPORT, WEBHOOK_DELIVERY)
+}

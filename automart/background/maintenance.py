@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import or_, select, update
 
 from automart.background.kinds import KINDS, Queue
-from automart.background.models import Job, JobState, LeaderLease
+from automart.background.models import Job, JobInput, JobState, LeaderLease
 from automart.background.queues import Message, push, waiting_ids
 from automart.core.batches import batched
 from automart.core.db import (
@@ -32,6 +32,7 @@ log = structlog.get_logger(__name__)
 HOUSEKEEPING = "housekeeping"
 DISPATCHED_AT_ONCE = 500
 EXPIRED_AT_ONCE = 50
+INPUTS_AT_ONCE = 10
 # How long a worker may take from taking a message to claiming its job.
 MESSAGE_LOST_AFTER = timedelta(seconds=10)
 STALLS_ALLOWED = 3
@@ -105,6 +106,12 @@ def expire_jobs() -> int:
     Batches are small because thousands of outcomes are deleted with each sync.
     """
     return delete_in_batches(Job, Job.finished_at < utcnow() - KEPT_FOR, EXPIRED_AT_ONCE)
+
+
+def delete_inputs() -> int:
+    """Delete the files of jobs that have ended, and return their number."""
+    ended = select(Job.id).where(Job.finished_at.is_not(None))
+    return delete_in_batches(JobInput, JobInput.job_id.in_(ended), INPUTS_AT_ONCE)
 
 
 def _requeue(job: Job) -> None:

@@ -1,4 +1,4 @@
-"""Tables of jobs, which are also the outbox of their messages, and of leases."""
+"""Tables of jobs, which are also the outbox of their messages, of their files, and of leases."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from datetime import datetime
 from typing import Any
 
 import uuid6
-from sqlalchemy import CheckConstraint, Index, Integer, String, Uuid, text
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Uuid,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from automart.core.db import Model, utcnow
@@ -83,6 +92,18 @@ class Job(Model):
     dispatched_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+
+
+class JobInput(Model):
+    """A file that a job reads. Housekeeping deletes it after the job has ended."""
+
+    __tablename__ = "job_input"
+    noun = "job input"
+
+    job_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("job.id", ondelete="CASCADE"), primary_key=True
+    )
+    content: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class LeaderLease(Model):

@@ -126,6 +126,7 @@ def _add_form(digest: hmac.HMAC) -> None:
     fields = [[name, value] for name, value in request.form.items(multi=True)]
     digest.update(json.dumps(fields).encode())
     for name, file in request.files.items(multi=True):
+        file.stream.seek(0)  # the view's preparation may have read it
         content = hashlib.file_digest(file.stream, "sha256")  # type: ignore[arg-type]
         file.stream.seek(0)
         digest.update(json.dumps([name, content.hexdigest()]).encode())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from itertools import islice
 from typing import Any, NoReturn
 from urllib.parse import quote
@@ -12,6 +12,7 @@ import marshmallow
 from flask import Request
 from webargs import core
 from webargs.flaskparser import FlaskParser
+from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from automart.core.errors import FIELDS_ARE_WRONG, Invalid, Malformed, UnsupportedMediaType
@@ -54,32 +55,38 @@ class StrictParser(FlaskParser):
         return query
 
     def load_files(self, req: Request, schema: marshmallow.Schema) -> Any:
-        """Return the files of a form, and reject other fields. `largest_body` of the schema is the
-        limit of the body."""
+        """Return the files of a form, and its fields that are not blank. `largest_body` of the
+        schema is the limit of the body."""
         if req.mimetype != MULTIPART:
             raise UnsupportedMediaType(f"The body must be sent as {MULTIPART}.")
         req.max_content_length = getattr(schema, "largest_body", req.max_content_length)
+        files = {
+            name
+            for name, field in schema.load_fields.items()
+            if isinstance(field, marshmallow.fields.Raw)
+        }
+        fields = set(schema.load_fields) - files
         errors = [
-            {
-                "detail": "This field is not a file, or is not expected.",
-                "pointer": pointer_to((name,)),
-            }
-            for name in req.form
+            *_misplaced(req.form.keys() - fields, "This field is not a file, or is not expected."),
+            *_misplaced(req.files.keys() & fields, "This field must not be a file."),
         ]
-        errors += [
-            {"detail": "Given more than once.", "pointer": pointer_to((name,))}
-            for name, files in req.files.lists()
-            if len(files) > 1
-        ]
+        for given in (req.files, req.form):
+            repeated = {name for name, values in given.lists() if len(values) > 1}
+            errors += _misplaced(repeated, "Given more than once.")
         if errors:
             raise Invalid(FIELDS_ARE_WRONG, errors=errors)
-        return super().load_files(req, schema)
+        texts = [(name, text) for name, text in req.form.items() if text.strip()]
+        return self._makeproxy(MultiDict([*req.files.items(), *texts]), schema)
 
     def handle_error(
         self, error: marshmallow.ValidationError, *_args: Any, **_kwargs: Any
     ) -> NoReturn:
         errors = islice(_located(error.messages_dict), MAX_REPORTED_ERRORS)
         raise Invalid(FIELDS_ARE_WRONG, errors=list(errors))
+
+
+def _misplaced(names: Set[str], detail: str) -> list[dict[str, str]]:
+    return [{"detail": detail, "pointer": pointer_to((name,))} for name in sorted(names)]
 
 
 def read_body(req: Request) -> bytes:

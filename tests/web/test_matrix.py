@@ -49,6 +49,8 @@ MATRIX: dict[str, dict[str, frozenset[str]]] = (
         "/jobs": {"GET": ANY},
         "/jobs/<uuid:job_id>": {"GET": ANY},
         "/jobs/<uuid:job_id>/cancel": {"POST": ANY},
+        "/v1/customers/imports": {"POST": USER},
+        "/v1/cars/imports": {"POST": USER},
         "/v1/users": {"GET": ADMIN, "POST": ADMIN},
         "/v1/users/<id:user_id>": {"GET": ADMIN, "PATCH": ADMIN, "DELETE": ADMIN},
         "/v1/users/me": {"GET": USER, "PATCH": USER},

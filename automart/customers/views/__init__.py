@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from automart.customers.views import imports
 from automart.customers.views.customers import blp
 from automart.customers.views.photos import photo_blp
 
-__all__ = ["blp", "photo_blp"]
+__all__ = ["blp", "imports", "photo_blp"]
