@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,7 @@ from automart.web.request_logging import log_requests
 from automart.web.request_metrics import measure_requests
 from automart.web.security_headers import add_security_headers
 from automart.web.trusted_proxies import TrustedProxies
+from automart.web.turns import RequestTurns
 from automart.webhooks.views import blp as webhook_views
 
 if TYPE_CHECKING:
@@ -58,6 +59,19 @@ DESCRIPTION = (
 )
 
 
+# Requests that compute at the same time. While one waits for PostgreSQL, others can compute.
+SQLITE_TURNS = 1
+POSTGRESQL_TURNS = 4
+
+
+class Application(Flask):
+    """A Flask application whose views are all synchronous."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        # Flask would inspect each function, and each hook, again with each request.
+        return func
+
+
 def create_app(settings: Settings | None = None) -> Flask:
     """Return the application. `settings` default to those of the environment.
 
@@ -65,7 +79,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     """
     settings = settings or Settings.from_environment()
     configure_logging(settings.log_format)
-    app = Flask("automart", instance_path=str(settings.instance), static_folder=None)
+    app = Application("automart", instance_path=str(settings.instance), static_folder=None)
     app.config.update(
         SECRET_KEY=settings.secret_key,
         SECRET_KEY_FALLBACKS=list(settings.secret_key_fallbacks),
@@ -113,7 +127,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     init_dashboard(app)
     check_that_access_is_stated(app)
     app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/api": _mounted(app.wsgi_app)})  # type: ignore[method-assign]
-    app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
+    trusting = TrustedProxies(app.wsgi_app, settings.trusted_proxies)
+    turns = SQLITE_TURNS if settings.is_sqlite else POSTGRESQL_TURNS
+    app.wsgi_app = RequestTurns(trusting, turns)  # type: ignore[method-assign]
     return app
 
 

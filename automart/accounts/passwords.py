@@ -10,6 +10,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from automart.core.db import refuse_in_transaction
+from automart.core.turns import turn_released
 
 SHORTEST_PASSWORD = 12
 LONGEST_PASSWORD = 128
@@ -24,7 +25,8 @@ _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 def hash_password(password: str) -> str:
     """Return the hash to store. Takes about 20 ms on purpose."""
     refuse_in_transaction("hashing a password")
-    return _hasher.hash(_encoded(password))
+    with turn_released():
+        return _hasher.hash(_encoded(password))
 
 
 def verify_password(password: str, stored: str | None) -> bool:
@@ -34,7 +36,8 @@ def verify_password(password: str, stored: str | None) -> bool:
     """
     refuse_in_transaction("hashing a password")
     try:
-        is_right = _hasher.verify(stored or _dummy_hash(), _encoded(password))
+        with turn_released():
+            is_right = _hasher.verify(stored or _dummy_hash(), _encoded(password))
     except (VerificationError, InvalidHashError):
         return False
     return is_right and stored is not None

@@ -17,6 +17,7 @@ from werkzeug.http import parse_list_header
 from automart.background import schemas
 from automart.background.models import Job
 from automart.core.db import db, release_connection
+from automart.core.turns import turn_released
 from automart.web.annotations import note
 from automart.web.decorators import Layer, View, in_layer
 from automart.web.types import Answer
@@ -73,7 +74,8 @@ def _wait(job_id: uuid.UUID, seconds: int) -> Job | None:
             left = deadline - time.monotonic()
             if job is None or job.state.has_ended or left <= 0:
                 return job
-            time.sleep(min(pause, left))
+            with turn_released():
+                time.sleep(min(pause, left))
             pause = min(pause * 1.5, longest)
     return None
 

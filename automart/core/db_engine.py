@@ -11,6 +11,8 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 
+from automart.core.turns import turn_released
+
 SQLITE_BUSY_SECONDS = 15
 # Without them, a host that is cut off or a process that is stopped would keep its locks until TCP
 # gives up, for two hours.
@@ -33,7 +35,8 @@ def one_writer_at_a_time(engine: Engine) -> Iterator[None]:
     success. The fewer there are, the sooner each succeeds.
     """
     lock = _write_locks.get(engine)
-    acquired = lock is not None and lock.acquire(timeout=SQLITE_BUSY_SECONDS)
+    with turn_released():
+        acquired = lock is not None and lock.acquire(timeout=SQLITE_BUSY_SECONDS)
     try:
         yield
     finally:

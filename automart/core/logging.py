@@ -47,6 +47,10 @@ def configure_logging(log_format: str) -> None:
             ],
         )
     )
+    # Nothing shows them, and the caller alone takes a stack walk per line ("Optimization" in the
+    # Logging HOWTO of Python).
+    logging._srcfile = None  # noqa: SLF001
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
     # They would log a line for each outbound request and each heartbeat.
     for name in ("rq.worker", "werkzeug", "alembic"):

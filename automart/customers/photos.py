@@ -29,6 +29,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from automart.core.db import after_commit, db, release_connection, rowcount, transaction
 from automart.core.errors import Invalid, NotFound, Unavailable, UnsupportedMediaType
 from automart.core.storage import NotStored, current_storage
+from automart.core.turns import turn_released
 from automart.customers.models import TOKEN_BYTES, TOKEN_LENGTH, Customer, OrphanedPhoto
 
 log = structlog.get_logger(__name__)
@@ -66,7 +67,7 @@ def transcode(upload: IO[bytes]) -> bytes:
         raise RequestEntityTooLarge(f"A photo has at most {MAX_UPLOAD_BYTES} bytes.")
     if not size:
         raise Invalid.field(FIELD, "It is an empty file.")
-    with _decoder_slot():
+    with turn_released(), _decoder_slot():
         upload.seek(0)
         return _run_decoder(upload.read())
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import uuid
 
 import structlog
-from flask import Flask, request, session
-from flask.sessions import SecureCookieSessionInterface
+from flask import Flask, Request, request, session
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from sqlalchemy import bindparam, select
 
 from automart.accounts.models import Client, Login, User
-from automart.core.db import db, utcnow
+from automart.core.db import db, table_of, utcnow
 from automart.core.errors import Unauthenticated
 from automart.oauth.signing_keys import KeyRing
 from automart.oauth.tokens import AccessToken, VerifiedTokens, verify_access_token
@@ -29,27 +29,38 @@ log = structlog.get_logger(__name__)
 SESSION_LOGIN = "login"
 """The key of the id of the login in the browser session."""
 
+# Executed by every request. Without entities it takes half of the time.
+_LOGIN, _USER, _CLIENT = table_of(Login), table_of(User), table_of(Client)
 _ACTIVE_LOGIN = (
     select(
-        Login.user_id,
-        Login.client_id,
-        User.is_active,
-        User.is_admin,
-        Client.is_active,
-        Client.scopes,
+        _LOGIN.c.user_id,
+        _LOGIN.c.client_id,
+        _USER.c.is_active,
+        _USER.c.is_admin,
+        _CLIENT.c.is_active,
+        _CLIENT.c.scopes,
     )
-    .join(Client, Client.id == Login.client_id)
-    .outerjoin(User, User.id == Login.user_id)
+    .select_from(
+        _LOGIN.join(_CLIENT, _CLIENT.c.id == _LOGIN.c.client_id).outerjoin(
+            _USER, _USER.c.id == _LOGIN.c.user_id
+        )
+    )
     .where(
-        Login.id == bindparam("login_id"),
-        Login.ended_at.is_(None),
-        Login.expires_at > bindparam("now"),
+        _LOGIN.c.id == bindparam("login_id"),
+        _LOGIN.c.ended_at.is_(None),
+        _LOGIN.c.expires_at > bindparam("now"),
     )
 )
 
 
 class BrowserSessions(SecureCookieSessionInterface):
     """The sessions of the login page. Their cookie is sent only over TLS if there is TLS."""
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """Return the session of the cookie. Most requests have none, and need no signatures."""
+        if "HTTP_COOKIE" not in request.environ:
+            return self.session_class()
+        return super().open_session(app, request)
 
     def get_cookie_secure(self, app: Flask) -> bool:
         return url_root().startswith("https:") or request.is_secure

@@ -61,7 +61,7 @@ def version_response(response: Response) -> Response:
         return response
     if "ETag" not in response.headers:
         response.set_etag(_hash(response.get_data()))
-    if request.method in ("GET", "HEAD"):
+    if request.method in ("GET", "HEAD") and "If-None-Match" in request.headers:
         response.make_conditional(request)
     return response
 

@@ -135,4 +135,6 @@ class UtcTime(fields.DateTime):
 
 def rfc3339(value: datetime) -> str:
     """Return a time in UTC, in the format of RFC 3339 §5.6."""
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if value.tzinfo is not UTC:
+        value = value.astimezone(UTC)
+    return f"{value.isoformat()[:-6]}Z"

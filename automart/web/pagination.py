@@ -36,7 +36,9 @@ def paginate(
         if last is not None:
             rows = rows.where(key < last if newest_first else key > last)
         order = desc(key) if newest_first else asc(key)
-        return list(db.session.scalars(rows.order_by(order).limit(count)))
+        found = db.session.execute(rows.order_by(order).limit(count))
+        is_entity = len(found.keys()) == 1
+        return list(found.scalars() if is_entity else found)
 
     return paginate_by(fetch, key, query)
 

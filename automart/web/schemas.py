@@ -10,6 +10,7 @@ from marshmallow import INCLUDE, RAISE, fields, missing, validate
 from marshmallow import Schema as MarshmallowSchema
 
 from automart.web.fields import QueryInteger
+from automart.web.serialization import compiled
 
 LARGEST_PAGE = 100
 
@@ -33,6 +34,11 @@ class Schema(MarshmallowSchema):
 
 class Output(Schema):
     """A schema of responses. A field is always present, unless its metadata says `optional`."""
+
+    def dump(self, obj: Any, *, many: bool | None = None) -> Any:
+        """Serialize an object, or each of `many`."""
+        dump = compiled(type(self))
+        return [dump(each) for each in obj] if many else dump(obj)
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
         field_obj.required = not field_obj.metadata.get("optional")
@@ -98,7 +104,7 @@ def page_of(item: type[Schema]) -> type[Schema]:
         "items": fields.List(fields.Nested(item), required=True),
         "next_cursor": fields.String(required=True, allow_none=True),
     }
-    return type(name, (Schema,), page)
+    return type(name, (Output,), page)
 
 
 @cache

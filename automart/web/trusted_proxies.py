@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from automart.core.networks import Address, Network
@@ -54,6 +55,7 @@ class TrustedProxies:
         return address is not None and any(address in network for network in self._trusted)
 
 
+@lru_cache(maxsize=4096)
 def parsed_address(text: str | None) -> Address | None:
     """Return an address, with or without a port in `text`; None if it is invalid. An IPv4-mapped
     IPv6 address becomes IPv4."""

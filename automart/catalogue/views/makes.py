@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask.views import MethodView
-from sqlalchemy import select
+from sqlalchemy import Row, select
 
 from automart.catalogue import models, service
 from automart.catalogue.schemas import Make, MakeChanges, MakeQuery, Model, NewMake
 from automart.catalogue.views.blueprint import blp
-from automart.core.db import get_or_404, lock_or_404, transaction
+from automart.core.db import get_or_404, lock_or_404, read_or_404, rows_of, transaction
 from automart.web import (
     ADMIN,
     ANY,
@@ -33,7 +35,7 @@ class Makes(MethodView):
     def get(self, query: Values) -> Values:
         """List makes."""
         filters = {models.VehicleMake.name_folded: query["name"]}
-        makes = where_given(select(models.VehicleMake), filters)
+        makes = where_given(rows_of(models.VehicleMake), filters)
         return paginate(makes, models.VehicleMake.id, query)
 
     @requires(ADMIN, scope="catalogue")
@@ -52,9 +54,9 @@ class Makes(MethodView):
 class MakeById(MethodView):
     @requires(ANY)
     @blp.response(200, Make)
-    def get(self, make_id: int) -> models.VehicleMake:
+    def get(self, make_id: int) -> Row[Any]:
         """Get a make."""
-        return get_or_404(models.VehicleMake, make_id)
+        return read_or_404(models.VehicleMake, make_id)
 
     @requires(ADMIN, scope="catalogue")
     @blp.arguments(MakeChanges)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from flask.views import MethodView
-from sqlalchemy import select
+from sqlalchemy import Row
 
-from automart.core.db import get_or_404, transaction
+from automart.core.db import get_or_404, read_or_404, rows_of, transaction
 from automart.customers import models, photos, search, service
 from automart.customers.schemas import (
     Customer,
@@ -41,7 +42,7 @@ class Customers(MethodView):
     def get(self, query: Values) -> Values:
         """List customers, or search them."""
         if not query["q"]:
-            return paginate(select(models.Customer), models.Customer.id, query)
+            return paginate(rows_of(models.Customer), models.Customer.id, query)
         return paginate_by(partial(search.find_customers, query["q"]), models.Customer.id, query)
 
     @requires(USER)
@@ -59,9 +60,9 @@ class Customers(MethodView):
 class CustomerById(MethodView):
     @requires(USER)
     @blp.response(200, Customer)
-    def get(self, customer_id: int) -> models.Customer:
+    def get(self, customer_id: int) -> Row[Any]:
         """Get a customer."""
-        return get_or_404(models.Customer, customer_id)
+        return read_or_404(models.Customer, customer_id)
 
     @requires(USER)
     @blp.arguments(CustomerChanges)
@@ -76,7 +77,7 @@ class CustomerById(MethodView):
     @requires(USER)
     @blp.response(204)
     def delete(self, customer_id: int) -> None:
-        """Delete a customer and its photo."""
+        """Delete a customer and the photo."""
         with transaction():
             service.delete_customer(_lock_version(customer_id))
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from flask.views import MethodView
-from sqlalchemy import select
+from typing import Any
 
-from automart.core.db import get_or_404, lock_or_404, transaction
+from flask.views import MethodView
+from sqlalchemy import Row
+
+from automart.core.db import lock_or_404, read_or_404, rows_of, transaction
 from automart.core.text import casefold_key
 from automart.production import models, service
 from automart.production.schemas import Location, LocationChanges, LocationQuery, NewLocation
@@ -34,7 +36,7 @@ class Locations(MethodView):
         postal_code = query["postal_code"]
         folded = None if postal_code is None else casefold_key(postal_code)
         locations = where_given(
-            select(models.Location), {models.Location.postal_code_folded: folded}
+            rows_of(models.Location), {models.Location.postal_code_folded: folded}
         )
         return paginate(locations, models.Location.id, query)
 
@@ -53,9 +55,9 @@ class Locations(MethodView):
 class LocationById(MethodView):
     @requires(USER)
     @blp.response(200, Location)
-    def get(self, location_id: int) -> models.Location:
+    def get(self, location_id: int) -> Row[Any]:
         """Get a location."""
-        return get_or_404(models.Location, location_id)
+        return read_or_404(models.Location, location_id)
 
     @requires(USER)
     @blp.arguments(LocationChanges)

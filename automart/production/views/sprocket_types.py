@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from flask.views import MethodView
-from sqlalchemy import select
+from typing import Any
 
-from automart.core.db import get_or_404, lock_or_404, transaction
+from flask.views import MethodView
+from sqlalchemy import Row
+
+from automart.core.db import lock_or_404, read_or_404, rows_of, transaction
 from automart.production import models, service
 from automart.production.schemas import NewSprocketType, SprocketType, SprocketTypeChanges
 from automart.production.views.blueprint import blp
@@ -30,7 +32,7 @@ class SprocketTypes(MethodView):
     @blp.response(200, page_of(SprocketType))
     def get(self, query: Values) -> Values:
         """List sprocket types."""
-        return paginate(select(models.SprocketType), models.SprocketType.id, query)
+        return paginate(rows_of(models.SprocketType), models.SprocketType.id, query)
 
     @requires(USER)
     @blp.arguments(NewSprocketType)
@@ -49,9 +51,9 @@ class SprocketTypes(MethodView):
 class SprocketTypeById(MethodView):
     @requires(USER)
     @blp.response(200, SprocketType)
-    def get(self, sprocket_type_id: int) -> models.SprocketType:
+    def get(self, sprocket_type_id: int) -> Row[Any]:
         """Get a sprocket type."""
-        return get_or_404(models.SprocketType, sprocket_type_id)
+        return read_or_404(models.SprocketType, sprocket_type_id)
 
     @requires(USER)
     @blp.arguments(SprocketTypeChanges)

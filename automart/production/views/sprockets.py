@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from flask.views import MethodView
-from sqlalchemy import select
+from typing import Any
 
-from automart.core.db import get_or_404, lock_or_404, transaction
+from flask.views import MethodView
+from sqlalchemy import Row
+
+from automart.core.db import lock_or_404, read_or_404, rows_of, transaction
 from automart.production import models, service
 from automart.production.schemas import NewSprocket, Sprocket, SprocketChanges, SprocketQuery
 from automart.production.views.blueprint import blp
@@ -34,7 +36,7 @@ class Sprockets(MethodView):
             models.Sprocket.factory_id: query["factory_id"],
             models.Sprocket.sprocket_type_id: query["sprocket_type_id"],
         }
-        sprockets = where_given(select(models.Sprocket), filters)
+        sprockets = where_given(rows_of(models.Sprocket), filters)
         return paginate(sprockets, models.Sprocket.id, query)
 
     @requires(USER)
@@ -52,9 +54,9 @@ class Sprockets(MethodView):
 class SprocketById(MethodView):
     @requires(USER)
     @blp.response(200, Sprocket)
-    def get(self, sprocket_id: int) -> models.Sprocket:
+    def get(self, sprocket_id: int) -> Row[Any]:
         """Get a sprocket."""
-        return get_or_404(models.Sprocket, sprocket_id)
+        return read_or_404(models.Sprocket, sprocket_id)
 
     @requires(USER)
     @blp.arguments(SprocketChanges)

@@ -1,0 +1,74 @@
+"""Turns: few threads of a process compute at the same time.
+
+Python runs one thread at a time. Threads that compete for it spend much of the processor's time on
+switching, and each takes longer than if it had waited for its turn. A turn is a courtesy and not a
+lock: a thread that has waited for `WAITING_SECONDS` continues without one. So threads that wait for
+a database during their turn cannot stop the others.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock, local
+from typing import Any
+
+WAITING_SECONDS = 0.1
+
+_thread = local()
+
+
+class Turns:
+    """Turns for `count` threads, in the order in which they ask."""
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._waiting: deque[Any] = deque()
+        self._mutex = Lock()
+
+    def take(self) -> None:
+        """Wait for a turn, but not for long."""
+        if self._is_given():
+            _thread.turns = self
+
+    def give_back(self) -> None:
+        """Let another thread continue, if this one has a turn."""
+        if getattr(_thread, "turns", None) is not self:
+            return
+        _thread.turns = None
+        with self._mutex:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._free += 1
+
+    def _is_given(self) -> bool:
+        with self._mutex:
+            if self._free:
+                self._free -= 1
+                return True
+            mine = Lock()
+            mine.acquire()
+            self._waiting.append(mine)
+        if mine.acquire(timeout=WAITING_SECONDS):
+            return True
+        with self._mutex:
+            if mine not in self._waiting:
+                return True  # it was given at the last moment
+            self._waiting.remove(mine)
+        return False
+
+
+@contextmanager
+def turn_released() -> Iterator[None]:
+    """Let other threads continue during work that does not need the interpreter."""
+    turns: Turns | None = getattr(_thread, "turns", None)
+    if turns is None:
+        yield
+        return
+    turns.give_back()
+    try:
+        yield
+    finally:
+        turns.take()

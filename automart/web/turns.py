@@ -1,0 +1,47 @@
+"""Middleware that gives each request a turn while the application computes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from automart.core.turns import Turns, turn_released
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+class RequestTurns:
+    """WSGI middleware: at most `count` requests compute at the same time, unless they wait long."""
+
+    def __init__(self, app: WSGIApplication, count: int) -> None:
+        self._app = app
+        self._turns = Turns(count)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        environ["wsgi.input"] = _Body(environ["wsgi.input"])
+        self._turns.take()
+        try:
+            return self._app(environ, start_response)
+        finally:
+            self._turns.give_back()
+
+
+class _Body:
+    """The body of a request. Its client may send it slowly."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def read(self, *size: int) -> bytes:
+        with turn_released():
+            data: bytes = self._stream.read(*size)
+        return data
+
+    def readline(self, *size: int) -> bytes:
+        with turn_released():
+            line: bytes = self._stream.readline(*size)
+        return line
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)

@@ -1,0 +1,80 @@
+"""Turns: who has one, who waits, and who continues without one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from automart.core import turns
+from automart.core.turns import Turns, turn_released
+
+
+@pytest.fixture
+def pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(8)
+
+
+def in_turn(one: Turns, work: Callable[[], None]) -> None:
+    one.take()
+    try:
+        work()
+    finally:
+        one.give_back()
+
+
+def test_only_so_many_threads_have_a_turn(pool: ThreadPoolExecutor) -> None:
+    two, inside, most, lock = Turns(2), 0, 0, threading.Lock()
+
+    def work() -> None:
+        nonlocal inside, most
+        with lock:
+            inside += 1
+            most = max(most, inside)
+        threading.Event().wait(0.001)
+        with lock:
+            inside -= 1
+
+    for each in [pool.submit(in_turn, two, work) for _ in range(40)]:
+        each.result()
+    assert most == 2
+    assert two._free == 2
+
+
+def test_a_thread_that_has_waited_long_continues_without_a_turn(
+    pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "WAITING_SECONDS", 0.01)
+    one, done = Turns(1), threading.Event()
+    holder = pool.submit(in_turn, one, done.wait)
+    pool.submit(in_turn, one, lambda: None).result(timeout=10)
+    done.set()
+    holder.result()
+    assert one._free == 1
+    assert not one._waiting
+
+
+def test_a_released_turn_is_given_to_a_thread_that_waits(
+    pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "WAITING_SECONDS", 60)
+    one, released, other_is_done = Turns(1), threading.Event(), threading.Event()
+
+    def slow() -> None:
+        with turn_released():
+            released.set()
+            assert other_is_done.wait(30)
+
+    holder = pool.submit(in_turn, one, slow)
+    released.wait(30)
+    pool.submit(in_turn, one, other_is_done.set)
+    holder.result()
+    assert one._free == 1
+
+
+def test_outside_of_requests_there_is_no_turn_to_release() -> None:
+    with turn_released():
+        pass
+    Turns(1).give_back()
