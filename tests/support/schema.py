@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlalchemy import Column, Table
 from sqlalchemy.dialects import postgresql
 
-import automart
+import automart.app
 from automart.core.db import Model, table_of
 
 FILE = Path(__file__).parent.parent.parent / "docs" / "schema.md"
