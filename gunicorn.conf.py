@@ -107,6 +107,7 @@ def _is_readable(sock):
     poller.register(sock, select.POLLIN)
     return bool(poller.poll(NEXT_REQUEST_MS))
 
+
 # Bounds leaks of memory in libraries. With jitter, the processes do not restart at the same time.
 max_requests = 20_000
 max_requests_jitter = 5_000
