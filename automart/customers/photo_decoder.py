@@ -49,7 +49,7 @@ JPEG_APP0, JPEG_APP1, JPEG_APP2, JPEG_APP14, JPEG_APP15 = 0xE0, 0xE1, 0xE2, 0xEE
 _JPEG_SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 FILLING = bytes(range(0x15, 0xF0, 7)) * 4
 JFIF = b"\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0"
-WEBP_PIXELS = (b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF")
+WEBP_PIXELS = (b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF")  # codespell:ignore
 # Transparency and animation. The others announce metadata.
 WEBP_PIXEL_FLAGS = 0b0001_0010
 UPRIGHT = {
