@@ -39,12 +39,11 @@ def csv_import(run: Run, records: str, encoding: str, keep_good: bool, user_id: 
                 yield record
 
     def add(parts: Iterator[Sequence[Values]], outcome: Outcome) -> None:
-        total = outcome.good + outcome.refused_count
-        run.lease.advance(total)
+        run.lease.advance(outcome.total)
         for part in parts:
             run.check_stop()
             importer.add(part, user_id)
-        run.lease.expect(total)
+        run.lease.expect(outcome.total)
         run.lease.succeed(_result(outcome, imported=outcome.good))
 
     try:
@@ -52,11 +51,9 @@ def csv_import(run: Run, records: str, encoding: str, keep_good: bool, user_id: 
     except NotReadable as error:
         raise Invalid(str(error)) from None
     if not run.lease.has_ended:
-        detail = f"{outcome.refused_count:,} records were refused, so nothing was imported."
+        reason = problem(HTTPStatus.UNPROCESSABLE_ENTITY, outcome.why_nothing_was_imported())
         with transaction():
-            run.lease.fail(
-                problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail), _result(outcome, imported=0)
-            )
+            run.lease.fail(reason, _result(outcome, imported=0))
 
 
 def _result(outcome: Outcome, *, imported: int) -> dict[str, Any]:

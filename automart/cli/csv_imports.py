@@ -20,6 +20,7 @@ from automart.core.errors import Conflict
 from automart.core.interrupts import interrupts_raised
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE.csv", exists=True, dir_okay=False)]
+DEFAULT_ENCODING = UTF_8
 KeepGood = Annotated[
     bool, typer.Option("--keep-good", help="Import the valid records even if others are refused.")
 ]
@@ -80,8 +81,7 @@ def import_file(path: Path, importer: Importer, reading: Reading, *, keep_good: 
         typer.echo(f"Nothing was imported. {error}{hint}", err=True)
         raise typer.Exit(FAILED) from None
     if outcome.refused_count and not keep_good:
-        counts = f"{outcome.good:,} records are good, {outcome.refused_count:,} are refused."
-        typer.echo(f"Nothing was imported. {counts}", err=True)
+        typer.echo(outcome.why_nothing_was_imported(), err=True)
         raise typer.Exit(FAILED)
     typer.echo(f"{outcome.good:,} imported, {outcome.refused_count:,} refused.")
     if outcome.refused_count:
@@ -140,6 +140,3 @@ def _lines(record: Record) -> str:
     if record.first_line == record.last_line:
         return f"line {record.first_line}"
     return f"lines {record.first_line}-{record.last_line}"
-
-
-DEFAULT_ENCODING = UTF_8

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from tempfile import TemporaryFile
+from tempfile import SpooledTemporaryFile
 from typing import Any, TextIO
 
 from marshmallow import ValidationError
@@ -21,6 +21,8 @@ from automart.core.errors import Conflict
 
 MAX_REPORTED = 1_000
 ATTEMPTS = 3
+# Enough for uploads: their workers may have no writable folder.
+MAX_IN_MEMORY = 50_000_000
 LONGEST_REASON = 200
 BAD_QUOTES = "It has a quotation mark that is not closed, or not at the end of its cell."
 _DECIMAL_COMMA = re.compile(r"\s*\d+,\d+\s*", re.ASCII)
@@ -97,6 +99,13 @@ class Outcome:
     refused: list[Record] = field(default_factory=list)
     """The first records that were refused."""
 
+    @property
+    def total(self) -> int:
+        return self.good + self.refused_count
+
+    def why_nothing_was_imported(self) -> str:
+        return f"Nothing was imported: {self.refused_count:,} of {self.total:,} records are wrong."
+
     def refuse(self, record: Record) -> None:
         self.refused_count += 1
         if len(self.refused) < MAX_REPORTED:
@@ -116,7 +125,7 @@ def import_records(
     stored in between, all are checked again. Raises `Conflict` if that happens repeatedly.
     """
     for _ in range(ATTEMPTS):
-        with TemporaryFile("w+", encoding="utf-8") as checked:
+        with SpooledTemporaryFile(MAX_IN_MEMORY, "w+", encoding="utf-8") as checked:
             outcome = _check(read(), checked)
             if outcome.refused_count and not keep_good:
                 return outcome
@@ -141,7 +150,7 @@ def unescape_formula(cell: str) -> str:
     return _ESCAPED.sub(r"\1\2", cell)
 
 
-def _check(records: Iterator[Record], checked: TextIO) -> Outcome:
+def _check(records: Iterator[Record], checked: SpooledTemporaryFile[str]) -> Outcome:
     """Write the values of good records to `checked`, one in each line."""
     outcome = Outcome()
     for record in records:

@@ -67,6 +67,21 @@ def test_every_line_is_imported_refused_or_blank(content: bytes) -> None:
         assert number in found or not line.decode("utf-8").replace(",", "").replace('"', "").strip()
 
 
+@given(st.binary() | STRUCTURE, st.sampled_from(["utf-16", "utf-32", "utf-16-be", "shift_jis"]))
+def test_every_line_of_another_encoding_is_imported_refused_or_blank(
+    content: bytes, encoding: str
+) -> None:
+    content = "a,b,c\n".encode(encoding) + content
+    with text_of(io.BufferedReader(io.BytesIO(content)), encoding) as text:
+        lines = list(text)
+    records = read(content, encoding)
+    found = [n for r in records for n in range(r.first_line, r.last_line + 1)]
+    assert found == sorted(set(found))
+    for number, line in enumerate(lines, 1):
+        has_content = line.replace(",", "").replace('"', "").strip()
+        assert number in found or number == 1 or not has_content
+
+
 @given(
     st.lists(st.tuples(*[st.text("xé\n\r\",;' ", min_size=1).filter(str.strip)] * 2), min_size=1),
     st.sampled_from(",;\t"),

@@ -118,7 +118,7 @@ O\tD'Arcy\t\t\t8"""
         result = run("import", write_file(tmp_path, self.BAD))
         assert result.exit_code == 1
         assert re.fullmatch(
-            self.REASONS + r"Nothing was imported\. 2 records are good, 8 are refused\.\n",
+            self.REASONS + r"Nothing was imported: 8 of 10 records are wrong\.\n",
             result.stderr,
         )
         assert stored_customers() == []

@@ -145,7 +145,7 @@ class TestImport:
             assert "1 imported, 1 refused." in result.output
         else:
             assert result.exit_code == 1
-            assert "Nothing was imported. 1 records are good, 1 are refused." in result.output
+            assert "Nothing was imported: 1 of 2 records are wrong." in result.output
         vins = ["WBA00000000ABCDE1"] if keep_good else []
         assert [vin for _, _, vin, _ in self.stored()] == [*vins, "WBA00000000ABCDE2"]
 

@@ -78,7 +78,7 @@ def test_customers_are_imported_by_the_caller(client: FlaskClient, run_jobs: Run
 def test_one_refused_record_keeps_all_others_out(client: FlaskClient, run_jobs: RunJobs) -> None:
     job = finished(client, send(client, BAD), run_jobs)
     assert (job["state"], job["error"]["status"]) == ("failed", 422)
-    assert "2 records were refused" in job["error"]["detail"]
+    assert "2 of 4 records are wrong" in job["error"]["detail"]
     assert job["result"]["imported"] == 0
     assert [refused["lines"] for refused in job["result"]["refused"]] == [[3, 4], [6, 6]]
     assert job["result"]["refused"][0]["reasons"] == [
