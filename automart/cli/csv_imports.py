@@ -57,7 +57,7 @@ def reading_of(
                 param_hint="--map",
             )
         columns_by_heading[heading] = column
-    return Reading(encoding, columns_by_heading, ignore_others)
+    return Reading(encoding, columns_by_heading, ignore_others, "--encoding")
 
 
 def import_file(path: Path, importer: Importer, reading: Reading, *, keep_good: bool) -> None:

@@ -10,7 +10,7 @@ from automart.core.csv_text import UNDECODABLE, UTF_8, WINDOWS_1252, RecordReade
 
 DELIMITERS = ",;\t"
 LONGEST_HEADINGS = 100_000
-SHOWN_NAMES = 20
+SHOWN_NAMES = 100  # an export of Outlook has about 90 columns
 SHOWN_CHARACTERS = 40
 _SEPARATOR_LINE = re.compile(r'"?sep=([^"\s\w]|\t)"?\s*', re.IGNORECASE)
 _WORKBOOK = "PK\x03\x04"
@@ -50,11 +50,15 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How a file is to be read. `mapped` has columns by heading, before those that are known."""
+    """How a file is to be read. `mapped` has columns by heading, before those that are known.
+
+    `encoding_option` is how messages name the way to choose an encoding.
+    """
 
     encoding: str = UTF_8
     mapped: Mapping[str, str] = field(default_factory=dict)
     ignore_others: bool = False
+    encoding_option: str = "the encoding"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +114,14 @@ def quoted(names: Sequence[str]) -> str:
     return ", ".join(shown) + (f" and {more:,} more" if more else "")
 
 
-def not_decodable(encoding: str) -> str:
-    """Return the reason why text in another encoding than `encoding` is refused."""
-    if encoding.lower() == UTF_8:
+def not_decodable(reading: Reading) -> str:
+    """Return the reason why text in another encoding than that of `reading` is refused."""
+    if reading.encoding.lower() == UTF_8:
         return (
-            f"This is not UTF-8. Spreadsheets often write {WINDOWS_1252}: if this file is in it,"
-            f" pass {WINDOWS_1252} as the encoding."
+            "This is not UTF-8. If the file is in Windows-1252, as spreadsheets often write, use"
+            f" {reading.encoding_option} {WINDOWS_1252}."
         )
-    return f"This is not {encoding}."
+    return f"This is not {reading.encoding}."
 
 
 def _skip_to_headings(reader: RecordReader) -> str | None:
@@ -157,7 +161,7 @@ def _assign(
 def _check(
     names: Sequence[str], assigned: Sequence[str | None], columns: Columns, reading: Reading
 ) -> None:
-    _check_text("".join(names), reading.encoding)
+    _check_text("".join(names), reading)
     absent = [
         heading for heading in reading.mapped if heading_key(heading) not in map(heading_key, names)
     ]
@@ -178,15 +182,15 @@ def _check(
             raise NotReadable(f"Its headings name the column {column} twice: {quoted(same)}.")
 
 
-def _check_text(text: str, encoding: str) -> None:
+def _check_text(text: str, reading: Reading) -> None:
     if text.startswith(_WORKBOOK):
         raise NotReadable("This is a workbook, not CSV. Save it as CSV first.")
     if UNDECODABLE in text:
-        raise NotReadable(f"Its headings cannot be read. {not_decodable(encoding)}")
+        raise NotReadable(f"Its headings cannot be read. {not_decodable(reading)}")
     if "\0" in text:
         raise NotReadable(
-            "It has NUL characters. If it is UTF-16 without a byte order mark, pass utf-16-le or"
-            " utf-16-be as the encoding."
+            "It has NUL characters. If it is UTF-16 without a byte order mark, use"
+            f" {reading.encoding_option} utf-16-le or utf-16-be."
         )
 
 

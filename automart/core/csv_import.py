@@ -170,7 +170,7 @@ def _cells_by_column(
     Absent cells at the end are blank. Raises `ValidationError` for cells without a column.
     """
     if any(UNDECODABLE in cell for cell in cells):
-        raise _refusal(not_decodable(reading.encoding))
+        raise _refusal(not_decodable(reading))
     width = len(header.columns)
     named = [cell for cell, name in zip(cells, header.names, strict=False) if not name]
     if has_content(cells[width:]):

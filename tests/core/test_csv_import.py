@@ -148,7 +148,7 @@ def test_headings_decide_about_the_delimiter() -> None:
 @pytest.mark.parametrize(
     ("content", "encoding", "reason"),
     [
-        (b"a,b\n\xe4,x\n", "utf-8", "pass windows-1252 as the encoding."),
+        (b"a,b\n\xe4,x\n", "utf-8", "use the encoding windows-1252."),
         (b"a,b\n\x81,x\n", "windows-1252", "This is not windows-1252."),
         ("a,b\nä,x\n".encode("utf-16") + b"x", "utf-8", ""),
     ],
