@@ -30,6 +30,7 @@ from automart.operations.health import init_health
 from automart.operations.metrics_views import blp as metrics_views
 from automart.operations.rq_dashboard import init_dashboard
 from automart.operations.views import blp as health_views
+from automart.partners.models import MANUFACTURER_SCOPE, OFFICE_SCOPE
 from automart.partners.views import blp as partner_views
 from automart.production.views import blp as production_views
 from automart.purchases.events import STATE_CHANGED_OPERATION
@@ -50,6 +51,12 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 LARGEST_REQUEST_BODY = 1_000_000
+SCOPES = {
+    "catalogue": "Change the catalogue, and start vehicle syncs",
+    "metrics": "Read the metrics",
+    OFFICE_SCOPE: "Report the sales of a regional office, and read its purchases",
+    MANUFACTURER_SCOPE: "Read and update the purchases of a manufacturer's makes",
+}
 # The login has limits of its own, and health checks must always be answered.
 UNLIMITED = frozenset(
     {"login.LoginPage", "docs", "docs_asset", "health.Live", "health.Ready", "health.Health"}
@@ -105,7 +112,13 @@ def create_app(settings: Settings | None = None) -> Flask:
         app, settings.rate_limit, app.extensions["redis"], token_subject, exempt=UNLIMITED
     )
     register_error_handlers(app)
-    api = create_api(app, title="Automart", version=version("automart"), description=DESCRIPTION)
+    api = create_api(
+        app,
+        title="Automart",
+        version=version("automart"),
+        description=DESCRIPTION,
+        scopes=SCOPES,
+    )
     for views in (
         login_views,
         oauth_views,

@@ -69,7 +69,7 @@ class ClientIdentity(Output):
     client_id = fields.String(attribute="id")
 
 
-class Client(NewClient, ClientIdentity):
+class RegisteredClient(NewClient, ClientIdentity):
     """A client: `service` acts for itself, `application` acts for its users."""
 
     scopes = fields.List(fields.String())  # those of partners cannot be granted here
@@ -78,7 +78,7 @@ class Client(NewClient, ClientIdentity):
     updated_at = UtcTime()
 
 
-class ClientWithSecret(Client):
+class ClientWithSecret(RegisteredClient):
     """A client with its secret, which is shown only once. Applications have none."""
 
     client_secret = fields.String(metadata={"optional": True})
@@ -86,7 +86,7 @@ class ClientWithSecret(Client):
 
 def values_with_secret(client: models.Client, secret: str | None) -> dict[str, Any]:
     """Return the values of `ClientWithSecret`: those of `client`, and `secret` if it has one."""
-    names = [field.attribute or name for name, field in Client().fields.items()]
+    names = [field.attribute or name for name, field in RegisteredClient().fields.items()]
     values = {name: getattr(client, name) for name in names}
     return values | {"client_secret": secret} if secret else values
 

@@ -19,11 +19,13 @@ class Queue(enum.StrEnum):
 class Kind:
     """A kind of job. `function` is called with the job's arguments as keyword arguments.
 
-    Machines with `scope` may start jobs of this kind, and so see all of them.
+    `result` is the schema of its results. Service clients with `scope` may start jobs of this kind,
+    and so see all of them.
     """
 
     name: str
     function: str
+    result: str
     queue: Queue
     cancellable: bool = False
     scope: str | None = None
@@ -32,13 +34,29 @@ class Kind:
 VEHICLE_SYNC = Kind(
     "vehicle_sync",
     "jobs.catalogue.vehicle_sync",
+    "automart.catalogue.schemas.SyncResult",
     Queue.LONG,
     cancellable=True,
     scope="catalogue",
 )
-PURCHASE_RECORDING = Kind("purchase_recording", "jobs.purchases.purchase_recording", Queue.SHORT)
-CSV_IMPORT = Kind("csv_import", "jobs.csv_imports.csv_import", Queue.LONG)
-WEBHOOK_DELIVERY = Kind("webhook_delivery", "jobs.webhooks.webhook_delivery", Queue.WEBHOOKS)
+PURCHASE_RECORDING = Kind(
+    "purchase_recording",
+    "jobs.purchases.purchase_recording",
+    "automart.purchases.schemas.Purchase",
+    Queue.SHORT,
+)
+CSV_IMPORT = Kind(
+    "csv_import",
+    "jobs.csv_imports.csv_import",
+    "automart.background.schemas.ImportResult",
+    Queue.LONG,
+)
+WEBHOOK_DELIVERY = Kind(
+    "webhook_delivery",
+    "jobs.webhooks.webhook_delivery",
+    "automart.webhooks.schemas.DeliveryResult",
+    Queue.WEBHOOKS,
+)
 
 KINDS = {
     kind.name: kind for kind in (VEHICLE_SYNC, PURCHASE_RECORDING, CSV_IMPORT, WEBHOOK_DELIVERY)

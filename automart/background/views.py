@@ -62,6 +62,7 @@ class JobCancellation(MethodView):
     @requires(ANY)
     @blp.response(200, Job)
     @blp.alt_response(409, "CONFLICT")
+    @blp.doc(operationId="cancelJob")
     def post(self, job_id: uuid.UUID) -> models.Job:
         """Cancel a vehicle sync. The makes that it has updated stay updated."""
         with transaction():

@@ -43,7 +43,7 @@ class MakeOfModel(Resource):
     name = fields.String()
 
 
-class Model(Resource):
+class VehicleModel(Resource):
     """A model of a make with NHTSA's id."""
 
     name = fields.String()
@@ -64,3 +64,49 @@ class NewVehicleSync(Schema):
         Id(), load_default=None, allow_none=True, validate=validate.Length(1, MAX_MAKES_PER_SYNC)
     )
     approve_deletions = Flag(load_default=False)
+
+
+class _MakeOfSync(Output):
+    id = fields.Integer(metadata={"description": "The id of the make."})
+    name = fields.String(metadata={"description": "The name of the make."})
+
+
+class UpdatedMake(_MakeOfSync):
+    """A make whose models have changed."""
+
+    created = fields.Integer(metadata={"description": "The number of new models."})
+    updated = fields.Integer(metadata={"description": "The number of renamed models."})
+    deleted = fields.Integer(metadata={"description": "The number of deleted models."})
+
+
+class HeldMake(_MakeOfSync):
+    """A make whose models were not changed, because too many would be deleted."""
+
+    would_delete = fields.Integer(
+        metadata={"description": "The number of models that NHTSA no longer has."}
+    )
+    reason = fields.String(metadata={"description": "Why the deletions were held."})
+
+
+class FailedMake(_MakeOfSync):
+    """A make that could not be updated."""
+
+    reason = fields.String(metadata={"description": "Why it failed."})
+
+
+class SyncResult(Output):
+    """The changes of a vehicle sync."""
+
+    makes_updated = fields.List(
+        fields.Nested(UpdatedMake), metadata={"description": "The makes that have changed."}
+    )
+    makes_unchanged = fields.Integer(
+        metadata={"description": "The number of makes that were up to date."}
+    )
+    makes_held = fields.List(
+        fields.Nested(HeldMake),
+        metadata={"description": "The makes whose deletions `approve_deletions` would apply."},
+    )
+    makes_failed = fields.List(
+        fields.Nested(FailedMake), metadata={"description": "The makes that could not be updated."}
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from marshmallow import fields, validate
 
 from automart.accounts.fields import Secret
-from automart.web import Schema
+from automart.web import Output, Schema
 
 
 class PersonLogin(Schema):
@@ -22,22 +22,22 @@ class ClientLogin(Schema):
     client_secret = Secret(required=True)
 
 
-class Token(Schema):
+class Token(Output):
     """Tokens (RFC 6749 §5.1). Service clients get no refresh token."""
 
-    access_token = fields.String(required=True)
-    token_type = fields.String(required=True)
-    expires_in = fields.Integer(required=True)
-    refresh_token = fields.String()
-    scope = fields.String()
+    access_token = fields.String()
+    token_type = fields.String()
+    expires_in = fields.Integer()
+    refresh_token = fields.String(metadata={"optional": True})
+    scope = fields.String(metadata={"optional": True})
 
 
-class OAuthError(Schema):
+class OAuthError(Output):
     """An error (RFC 6749 §5.2)."""
 
-    error = fields.String(required=True)
-    error_description = fields.String()
-    error_uri = fields.String()
+    error = fields.String()
+    error_description = fields.String(metadata={"optional": True})
+    error_uri = fields.String(metadata={"optional": True})
 
 
 class TokenRequest(Schema):
@@ -65,26 +65,26 @@ class RevocationRequest(Schema):
     client_secret = Secret()
 
 
-class ServerMetadata(Schema):
+class ServerMetadata(Output):
     """OAuth 2 authorization server metadata (RFC 8414)."""
 
-    issuer = fields.String(required=True)
-    authorization_endpoint = fields.String(required=True)
-    token_endpoint = fields.String(required=True)
-    revocation_endpoint = fields.String(required=True)
-    jwks_uri = fields.String(required=True)
-    scopes_supported = fields.List(fields.String(), required=True)
-    response_types_supported = fields.List(fields.String(), required=True)
-    response_modes_supported = fields.List(fields.String(), required=True)
-    grant_types_supported = fields.List(fields.String(), required=True)
-    token_endpoint_auth_methods_supported = fields.List(fields.String(), required=True)
-    revocation_endpoint_auth_methods_supported = fields.List(fields.String(), required=True)
-    code_challenge_methods_supported = fields.List(fields.String(), required=True)
-    authorization_response_iss_parameter_supported = fields.Boolean(required=True)
-    service_documentation = fields.String(required=True)
+    issuer = fields.String()
+    authorization_endpoint = fields.String()
+    token_endpoint = fields.String()
+    revocation_endpoint = fields.String()
+    jwks_uri = fields.String()
+    scopes_supported = fields.List(fields.String())
+    response_types_supported = fields.List(fields.String())
+    response_modes_supported = fields.List(fields.String())
+    grant_types_supported = fields.List(fields.String())
+    token_endpoint_auth_methods_supported = fields.List(fields.String())
+    revocation_endpoint_auth_methods_supported = fields.List(fields.String())
+    code_challenge_methods_supported = fields.List(fields.String())
+    authorization_response_iss_parameter_supported = fields.Boolean()
+    service_documentation = fields.String()
 
 
-class Jwks(Schema):
+class Jwks(Output):
     """The public keys that verify access tokens (RFC 7517)."""
 
-    keys = fields.List(fields.Dict(), required=True)
+    keys = fields.List(fields.Dict())

@@ -25,6 +25,7 @@ TEXT = {"text/plain": {"schema": {"type": "string"}}}
 class Metrics(MethodView):
     @requires(ADMIN, scope="metrics")
     @blp.doc(responses={"200": {"description": "Prometheus' text format", "content": TEXT}})
+    @blp.doc(operationId="getMetrics")
     def get(self) -> Response:
         """Get all metrics, in Prometheus' text format or in OpenMetrics."""
         registry = CollectorRegistry()

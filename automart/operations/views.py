@@ -15,6 +15,7 @@ blp = Blueprint("health", __name__, url_prefix="/health", description="Health ch
 class Live(MethodView):
     @public
     @blp.response(200, schemas.Live)
+    @blp.doc(operationId="getLiveness")
     def get(self) -> dict[str, str]:
         """Check that this process responds, whatever else is down."""
         return {"status": "ok"}
@@ -25,6 +26,7 @@ class Ready(MethodView):
     @public
     @blp.response(200, schemas.Health)
     @blp.alt_response(503, "SERVICE_UNAVAILABLE")
+    @blp.doc(operationId="getReadiness")
     def get(self) -> Values:
         """Check whether requests can be served."""
         return _ready()

@@ -15,7 +15,7 @@ from automart.production.models import (
     MOST_SPROCKETS,
     MOST_TEETH,
 )
-from automart.web import PageQuery, Query, Resource, Schema, changes_of
+from automart.web import Output, PageQuery, Query, Resource, Schema, changes_of
 from automart.web.fields import Id, Number, QueryFlag, QueryId, QueryInteger, Text, UtcTime
 
 FEWEST_POINTS = 10
@@ -77,14 +77,12 @@ class SprocketType(NewSprocketType, Resource):
     """A kind of sprocket. The outside diameter is at least the pitch diameter."""
 
 
-class Chart(Schema):
+class Chart(Output):
     """Goal and actual number over time: three lists of the same length, ordered by time."""
 
-    sprocket_production_actual = fields.List(fields.Integer(), required=True)
-    sprocket_production_goal = fields.List(fields.Integer(), required=True)
-    time = fields.List(
-        fields.Integer(), required=True, metadata={"description": "Seconds since 1970, in UTC."}
-    )
+    sprocket_production_actual = fields.List(fields.Integer())
+    sprocket_production_goal = fields.List(fields.Integer())
+    time = fields.List(fields.Integer(), metadata={"description": "Seconds since 1970, in UTC."})
 
 
 class NewFactory(Schema):
@@ -103,7 +101,7 @@ FactoryChanges = changes_of(NewFactory)
 class Factory(NewFactory, Resource):
     """A factory, its production goal and the number of sprockets that it has made."""
 
-    class Meta(Schema.Meta):
+    class Meta(Output.Meta):
         # The location takes the place of its id.
         fields = (
             "id",

@@ -11,10 +11,11 @@ from automart.webhooks.deliveries import Event
 from automart.webhooks.openapi import webhook_operation
 
 STATE_CHANGED_OPERATION = webhook_operation(
-    "purchase_state_changed",
-    summary="The state of a purchase has changed.",
+    "purchaseStateChanged",
+    summary="Purchase state changed",
     description=(
-        "Posted to the office's `webhook_url` in the form of Standard Webhooks: at least once, and"
+        "The state of a purchase has changed. Posted to the office's `webhook_url` in the form of"
+        " Standard Webhooks: at least once, and"
         " for each purchase in the order of its changes. Receivers must verify `webhook-signature`."
     ),
     event=StateChangedEvent,

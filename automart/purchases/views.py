@@ -43,6 +43,7 @@ class SalesWebhook(MethodView):
     @idempotent
     @blp.response(202, Job)
     @blp.alt_response(409, "CONFLICT")
+    @blp.doc(operationId="reportSale")
     def post(self, sale: Values) -> Answer:
         """Report a sale.
 
@@ -61,6 +62,7 @@ class VehiclesForManufacturing(MethodView):
     @requires(scope=MANUFACTURER_SCOPE)
     @blp.arguments(PageQuery, location="query")
     @blp.response(200, page_of(OrderedVehicle))
+    @blp.doc(operationId="listVehiclesForManufacturing")
     def get(self, query: Values, brand: str) -> Values:
         """List the ordered vehicles of one of your makes, oldest first."""
         ordered = select(models.Purchase).where(
@@ -76,6 +78,7 @@ class UpdateStateWebhook(MethodView):
     @blp.arguments(StateChange)
     @blp.response(200, Purchase)
     @blp.alt_response(409, "CONFLICT")
+    @blp.doc(operationId="updatePurchaseState")
     def post(self, change: Values, purchase_id: int) -> models.Purchase:
         """Update a purchase's state and notify its regional office.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from threading import Lock
 from typing import Any
@@ -31,7 +31,10 @@ from automart.web.decorators import Layer, View, in_layer
 from automart.web.etags import version_response
 from automart.web.fields import Flag, Id, Number, QueryFlag, QueryInteger, QueryText, UtcTime
 from automart.web.media_types import PROBLEM_JSON
-from automart.web.openapi_conventions import document_conventions, document_not_found
+from automart.web.openapi_conventions import document_conventions
+from automart.web.openapi_document import finish_paths
+from automart.web.openapi_headers import COMMON, RESPONSE_HEADERS, headers_of_error, references
+from automart.web.openapi_schemas import SchemaPlugin
 from automart.web.pagination import link_to_next_page
 from automart.web.parsing import StrictParser
 from automart.web.paths import init_paths
@@ -55,9 +58,10 @@ SECURITY_SCHEMES: dict[str, dict[str, Any]] = {
     },
     "oauth2": {
         "type": "oauth2",
-        "description": "For people: the login page. Applications must use PKCE (S256).",
+        "description": "For people: the login page. Applications must use PKCE (S256)."
+        " For service clients: their id and secret.",
         # The URLs depend on the request, and are added when the document is served.
-        "flows": {"authorizationCode": {"scopes": {}}},
+        "flows": {"authorizationCode": {"scopes": {}}, "clientCredentials": {"scopes": {}}},
     },
 }
 
@@ -117,11 +121,12 @@ class Api(flask_smorest.Api):
                         self, self._app, self.spec, name=blp.name, parameters=None
                     )
                     self.spec.tag({"name": blp.name, "description": blp.description})
+                self.spec.tag({"name": "events", "description": "Webhooks that we send"})
                 webhooks = copy.deepcopy(self._webhooks)
                 for operations in webhooks.values():
                     self.ma_plugin.resolver.resolve_operations(operations)
                 self._built = self.spec.to_dict() | {"webhooks": webhooks}
-                document_not_found(self._built["paths"])
+                finish_paths(self._built["paths"])
         return self._built
 
     @public
@@ -129,11 +134,15 @@ class Api(flask_smorest.Api):
         """Serve the document. Its URLs are relative to this host, and keep the client's prefix."""
         document = copy.deepcopy(self.document())
         schemes = document["components"]["securitySchemes"]
-        flow = schemes["oauth2"]["flows"]["authorizationCode"]
+        flows = schemes["oauth2"]["flows"]
         root = urlsplit(origin()).path + request.script_root
         document["servers"] = [{"url": root or "/"}]
-        flow["authorizationUrl"] = f"{root}/oauth/authorize"
-        flow["tokenUrl"] = flow["refreshUrl"] = f"{root}/oauth/token"
+        flows["authorizationCode"] |= {
+            "authorizationUrl": f"{root}/oauth/authorize",
+            "tokenUrl": f"{root}/oauth/token",
+            "refreshUrl": f"{root}/oauth/token",
+        }
+        flows["clientCredentials"]["tokenUrl"] = f"{root}/oauth/token"
         return jsonify(document)
 
     def _register_error_handlers(self) -> None:
@@ -148,18 +157,33 @@ class Api(flask_smorest.Api):
     def _add_responses(self) -> None:
         for status in HTTPStatus:
             if status >= 400:
-                response = {"description": status_phrase(status), "schema": self.ERROR_SCHEMA}
+                response = {
+                    "description": status_phrase(status),
+                    "schema": self.ERROR_SCHEMA,
+                    "headers": headers_of_error(status),
+                }
                 prepare_response(response, self.spec, PROBLEM_JSON)
-                # `document_not_found` adds its references after the others were resolved.
+                # `finish_paths` adds its references after the others were resolved.
                 lazy = status != HTTPStatus.NOT_FOUND
                 self.spec.components.response(status_name(status), response, lazy=lazy)
-        default = {"description": "A problem (RFC 9457)", "schema": self.ERROR_SCHEMA}
+        for name, header in RESPONSE_HEADERS.items():
+            self.spec.components.header(name, header)
+        default = {
+            "description": "A problem (RFC 9457)",
+            "schema": self.ERROR_SCHEMA,
+            "headers": references(*COMMON, "Retry-After"),
+        }
         prepare_response(default, self.spec, PROBLEM_JSON)
         self.spec.components.response("DEFAULT_ERROR", default, lazy=True)
 
 
-def create_api(app: Flask, *, title: str, version: str, description: str) -> Api:
-    """Return the Api of `app`, with `/openapi.json`, and `/docs` without external assets."""
+def create_api(
+    app: Flask, *, title: str, version: str, description: str, scopes: Mapping[str, str]
+) -> Api:
+    """Return the Api of `app`, with `/openapi.json`, and `/docs` without external assets.
+
+    `scopes` are those of service clients, with their descriptions.
+    """
     app.config.update(
         API_TITLE=title,
         API_VERSION=version,
@@ -184,10 +208,11 @@ def create_api(app: Flask, *, title: str, version: str, description: str) -> Api
         (UtcTime, "string", "date-time"),
     ):
         api.register_field(field, *documented)
-    api.init_app(app)
+    api.init_app(app, spec_kwargs={"marshmallow_plugin": SchemaPlugin()})
     for name, scheme in SECURITY_SCHEMES.items():
         api.spec.components.security_scheme(name, copy.deepcopy(scheme))
-    api.ma_plugin.converter.add_attribute_function(_without_null_default)
+    flows = api.spec.components.security_schemes["oauth2"]["flows"]
+    flows["clientCredentials"]["scopes"] = dict(scopes)
     init_paths(app)
     app.add_url_rule("/docs", "docs", _docs)
     app.add_url_rule("/docs/<path:name>", "docs_asset", _docs_asset)
@@ -224,15 +249,6 @@ def _docs_asset(name: str) -> Response:
 
 def _id_parameter(_converter: IdConverter) -> dict[str, Any]:
     return {"type": "integer", "format": "int64", "minimum": 1, "maximum": LARGEST_ID}
-
-
-def _without_null_default(
-    _converter: Any, _field: Any, ret: dict[str, Any], **_context: Any
-) -> dict[str, Any]:
-    """Leave out `default: null`, which means that there is no default."""
-    if ret.get("default", ret) is None:
-        del ret["default"]
-    return {}
 
 
 def _drop_empty_body(response: Response) -> Response:

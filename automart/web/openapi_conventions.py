@@ -7,57 +7,14 @@ from typing import Any
 
 from automart.core.errors import status_name
 from automart.web.authorization import Access
+from automart.web.openapi_headers import (
+    IDEMPOTENCY_KEY,
+    IF_MATCH,
+    IF_NONE_MATCH,
+    PREFER,
+    references,
+)
 from automart.web.schemas import PageQuery
-
-_OPERATIONS = frozenset({"get", "post", "put", "patch", "delete"})
-
-IF_MATCH = {
-    "name": "If-Match",
-    "in": "header",
-    "schema": {"type": "string"},
-    "description": "An `ETag`. The request fails with 412 if the resource has changed since then.",
-}
-IF_NONE_MATCH = {
-    "name": "If-None-Match",
-    "in": "header",
-    "schema": {"type": "string"},
-    "description": "An `ETag`. The response is 304 if the resource has not changed since then.",
-}
-IDEMPOTENCY_KEY = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-    "description": "A repeated request with this key within 24 hours gets the same response.",
-}
-PREFER = {
-    "name": "Prefer",
-    "in": "header",
-    "schema": {"type": "string", "examples": ["wait=10"]},
-    "description": "`wait=N` waits up to N seconds (30 at most) for the job to end (RFC 7240).",
-}
-
-
-def _header(description: str, kind: str = "string") -> dict[str, Any]:
-    return {"description": description, "schema": {"type": kind}}
-
-
-ETAG = {"ETag": _header("The version of the resource, for `If-Match` and `If-None-Match`.")}
-LINK = {
-    "Link": _header(
-        'The URL of the next page, as `rel="next"` (RFC 8288). Absent on the last page.'
-    )
-}
-LOCATION = {"Location": _header("The absolute URL of the new resource.")}
-REPLAYED = {
-    "Idempotent-Replayed": _header("`true` if this repeats the response to an earlier request.")
-}
-REQUEST_ID = {
-    "X-Request-ID": _header("The id of this request: the one that was sent, or a new one.")
-}
-RETRY_AFTER = {"Retry-After": _header("Seconds to wait before the next request.", "integer")}
-PREFERENCE_APPLIED = {
-    "Preference-Applied": _header("The accepted `wait`, if the job ended within that time.")
-}
 
 
 def document_conventions(
@@ -88,17 +45,6 @@ def document_conventions(
     return doc
 
 
-def document_not_found(paths: dict[str, dict[str, Any]]) -> None:
-    """Add a 404 to all operations whose path names a resource."""
-    not_found = {"$ref": "#/components/responses/NOT_FOUND"}
-    for path, operations in paths.items():
-        if "{" not in path:
-            continue
-        for method, operation in operations.items():
-            if method in _OPERATIONS:
-                operation["responses"].setdefault("404", not_found)
-
-
 def _rename_statuses(responses: dict[Any, Any]) -> None:
     """Replace the names that flask-smorest took from Python: they depend on its version."""
     for status, response in responses.items():
@@ -114,7 +60,7 @@ def _document_access(doc: dict[str, Any], info: dict[str, Any]) -> None:
     if access.is_public:
         doc["security"] = []
         return
-    doc["security"] = [{"bearer": []}, {"oauth2": []}]
+    doc["security"] = _security(access)
     docs = info["docstring"]
     requirement = f"Requires {access}."
     docs["description"] = "\n\n".join(filter(None, (docs.get("description"), requirement)))
@@ -123,19 +69,26 @@ def _document_access(doc: dict[str, Any], info: dict[str, Any]) -> None:
     responses.setdefault(403, "FORBIDDEN")
 
 
+def _security(access: Access) -> list[dict[str, list[str]]]:
+    """Return the alternatives: any token, people in an application, clients with a scope."""
+    people: list[dict[str, list[str]]] = [{"oauth2": []}] if access.role else []
+    return [{"bearer": []}, *people, *({"oauth2": [scope]} for scope in access.scopes)]
+
+
 def _document_headers(
     responses: dict[int | str, Any], info: dict[str, Any], *, is_list: bool
 ) -> None:
-    replayed = REPLAYED if info.get("idempotent") else {}
-    applied = PREFERENCE_APPLIED if info.get("can_wait") else {}
-    headers = {
-        200: ETAG | applied | (LINK if is_list else {}),
-        201: ETAG | LOCATION | replayed,
-        202: LOCATION | RETRY_AFTER | replayed,
+    replayed = ("Idempotent-Replayed",) if info.get("idempotent") else ()
+    applied = ("Preference-Applied",) if info.get("can_wait") else ()
+    headers: dict[int, tuple[str, ...]] = {
+        200: ("ETag", *applied, *(("Link",) if is_list else ())),
+        201: ("ETag", "Location", *replayed),
+        202: ("Location", "Retry-After", *replayed),
+        304: ("ETag",),
     }
     for status, response in responses.items():
         if isinstance(response, dict):
-            common = REQUEST_ID | headers.get(int(status), {})
+            common = references(*headers.get(int(status), ()))
             response["headers"] = common | response.get("headers", {})
 
 

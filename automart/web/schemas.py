@@ -6,10 +6,10 @@ import copy
 from functools import cache
 from typing import Any
 
-from marshmallow import INCLUDE, RAISE, fields, missing, validate
+from marshmallow import EXCLUDE, INCLUDE, RAISE, fields, missing, validate
 from marshmallow import Schema as MarshmallowSchema
 
-from automart.web.fields import QueryInteger
+from automart.web.fields import QueryInteger, UtcTime
 from automart.web.serialization import compiled
 
 LARGEST_PAGE = 100
@@ -33,7 +33,13 @@ class Schema(MarshmallowSchema):
 
 
 class Output(Schema):
-    """A schema of responses. A field is always present, unless its metadata says `optional`."""
+    """A schema of responses. A field is always present, unless its metadata says `optional`.
+
+    Clients must ignore unknown fields: later releases may add some.
+    """
+
+    class Meta(Schema.Meta):
+        unknown = EXCLUDE
 
     def dump(self, obj: Any, *, many: bool | None = None) -> Any:
         """Serialize an object, or each of `many`."""
@@ -71,29 +77,70 @@ class PageQuery(Query):
     )
 
 
-class ProblemDetail(Schema):
+class ProblemDetail(Output):
     """One invalid field of a body (`pointer`) or query (`parameter`)."""
 
-    detail = fields.String(required=True)
+    detail = fields.String(metadata={"description": "Why the value is invalid."})
     pointer = fields.String(
-        metadata={"description": "A JSON pointer (RFC 6901) as a URI fragment."}
+        metadata={
+            "description": "The field of the body: a JSON pointer (RFC 6901) as a URI fragment.",
+            "optional": True,
+        }
     )
-    parameter = fields.String()
+    parameter = fields.String(
+        metadata={"description": "The parameter of the query.", "optional": True}
+    )
+
+
+class ConflictingBooking(Output):
+    """A confirmed booking of the same car that overlaps the requested range."""
+
+    booking_id = fields.Integer(metadata={"description": "The id of the booking."})
+    start_datetime = UtcTime(metadata={"description": "Its start."})
+    end_datetime = UtcTime(metadata={"description": "Its end, which is not part of it."})
 
 
 class Problem(Schema):
-    """An error (RFC 9457). Some errors have more members than these."""
+    """An error (RFC 9457). Its media type is `application/problem+json`."""
 
     class Meta(Schema.Meta):
         unknown = INCLUDE
 
-    type = fields.String(required=True, metadata={"format": "uri-reference"})
-    title = fields.String(required=True)
-    status = fields.Integer(required=True)
-    detail = fields.String(required=True)
-    instance = fields.String(required=True, metadata={"format": "uri-reference"})
-    request_id = fields.String(required=True)
-    errors = fields.List(fields.Nested(ProblemDetail))
+    type = fields.String(
+        required=True,
+        metadata={
+            "format": "uri-reference",
+            "description": "`about:blank`: `title` and `status` say what kind of problem it is.",
+        },
+    )
+    title = fields.String(
+        required=True, metadata={"description": "The reason phrase of the status."}
+    )
+    status = fields.Integer(required=True, metadata={"description": "The HTTP status."})
+    detail = fields.String(
+        required=True, metadata={"description": "What went wrong with this request."}
+    )
+    instance = fields.String(
+        required=True,
+        metadata={"format": "uri-reference", "description": "The path of the request."},
+    )
+    request_id = fields.String(
+        required=True, metadata={"description": "The `X-Request-ID` of the response."}
+    )
+    errors = fields.List(
+        fields.Nested(ProblemDetail),
+        metadata={"description": "The invalid fields or parameters (400 and 422)."},
+    )
+    job_url = fields.String(
+        metadata={
+            "format": "uri",
+            "description": "The vehicle sync that is running already (409).",
+        }
+    )
+    in_the_way = fields.Nested(
+        ConflictingBooking,
+        metadata={"description": "The booking that overlaps the requested range (409)."},
+    )
 
 
 @cache
@@ -101,8 +148,14 @@ def page_of(item: type[Schema]) -> type[Schema]:
     """Return the schema of a page of `item`s."""
     name = item.__name__.removesuffix("Schema") + "Page"
     page = {
-        "items": fields.List(fields.Nested(item), required=True),
-        "next_cursor": fields.String(required=True, allow_none=True),
+        "__doc__": "A page of a list.",
+        "items": fields.List(
+            fields.Nested(item), metadata={"description": "The items of this page, in order."}
+        ),
+        "next_cursor": fields.String(
+            allow_none=True,
+            metadata={"description": "The `cursor` of the next page. Null on the last page."},
+        ),
     }
     return type(name, (Output,), page)
 

@@ -23,7 +23,7 @@ def webhook_operation(
     """Return the OpenAPI operation of a webhook whose body is an `event`."""
     return {
         "operationId": operation_id,
-        "tags": ["webhooks"],
+        "tags": ["events"],
         "summary": summary,
         "description": description,
         "security": [],

@@ -79,3 +79,11 @@ class Delivery(Output):
 class DeliveryQuery(PageQuery):
     state = fields.Enum(DeliveryState, by_value=True, load_default=None)
     regional_office_id = QueryId(load_default=None)
+
+
+class DeliveryResult(Output):
+    """The result of a job that delivers webhooks."""
+
+    regional_office_id = fields.Integer(
+        metadata={"description": "The id of the regional office that was notified."}
+    )

@@ -60,6 +60,7 @@ class Redelivery(MethodView):
     @idempotent
     @blp.response(202, Job)
     @blp.alt_response(409, "CONFLICT")
+    @blp.doc(operationId="redeliverWebhook")
     def post(self, delivery_id: int) -> Answer:
         """Restart a delivery under the same `webhook-id`.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from contextvars import Context
@@ -76,17 +77,18 @@ def conforms(api: BaseSchema, signed: dict[str, str]) -> Callable[..., Any]:
 def test_it_is_a_valid_openapi_3_1_document(api: BaseSchema) -> None:
     assert api.raw_schema["openapi"].startswith("3.1.")
     # The specification allows relative URLs, but its JSON Schema requires absolute ones for OAuth.
-    flow = api.raw_schema["components"]["securitySchemes"]["oauth2"]["flows"]["authorizationCode"]
-    for name in ("authorizationUrl", "tokenUrl", "refreshUrl"):
-        assert flow[name].startswith("/oauth/")
-        flow[name] = f"http://localhost{flow[name]}"
+    flows = api.raw_schema["components"]["securitySchemes"]["oauth2"]["flows"]
+    for flow in flows.values():
+        for name in flow.keys() - {"scopes"}:
+            assert flow[name].startswith("/oauth/")
+            flow[name] = f"http://localhost{flow[name]}"
     api.validate()
 
 
 def test_every_reference_is_valid_and_every_component_is_used(
     document: dict[str, Any],
 ) -> None:
-    references = set(re.findall(r"'\$ref': '#/components/(\w+/\w+)'", str(document)))
+    references = set(re.findall(r"'\$ref': '#/components/(\w+/[\w-]+)'", str(document)))
     components = {
         f"{kind}/{name}"
         for kind, named in document["components"].items()
@@ -109,12 +111,96 @@ def test_responses_have_the_names_of_rfc_9110_on_every_python(
     assert found == set(names.items())
 
 
-def test_every_operation_has_a_summary_and_its_errors(document: dict[str, Any]) -> None:
+def test_every_operation_has_a_name_a_title_a_description_and_its_errors(
+    document: dict[str, Any],
+) -> None:
+    names = Counter(operation["operationId"] for _, _, operation in operations(document))
+    assert set(names.values()) == {1}
     for path, method, operation in operations(document):
-        assert operation["summary"], (path, method)
-        failure = operation["responses"]["default"]["$ref"].rpartition("/")[2]
-        content = document["components"]["responses"][failure]["content"]
+        assert re.fullmatch(r"[a-z]+([A-Z][a-z]+)*", operation["operationId"]), (path, method)
+        assert operation["summary"].replace(" ", "").lower() == operation["operationId"].lower()
+        assert operation["description"].partition("\n")[0].endswith("."), (path, method)
+        failure = operation["responses"]["default"]
+        if path.startswith("/oauth/"):
+            assert list(failure["content"]) == ["application/json"]
+            continue
+        name = failure["$ref"].rpartition("/")[2]
+        content = document["components"]["responses"][name]["content"]
         assert list(content) == ["application/problem+json"]
+
+
+def test_pages_for_people_are_not_in_it(document: dict[str, Any]) -> None:
+    assert document["paths"]["/login"].keys() - {"parameters"} == {"post"}
+    assert list(document["paths"]["/login"]["post"]["requestBody"]["content"]) == [
+        "application/json"
+    ]
+    assert "/logout" not in document["paths"]
+
+
+def test_scopes_are_described_and_belong_to_service_clients(document: dict[str, Any]) -> None:
+    alternatives = [
+        alternative["oauth2"]
+        for _, _, operation in operations(document)
+        for alternative in operation["security"]
+        if "oauth2" in alternative
+    ]
+    used = {scope for scopes in alternatives for scope in scopes}
+    flows = document["components"]["securitySchemes"]["oauth2"]["flows"]
+    assert flows["clientCredentials"]["scopes"].keys() == used
+    assert flows["authorizationCode"]["scopes"] == {}
+
+
+def test_errors_document_their_headers(document: dict[str, Any]) -> None:
+    responses = document["components"]["responses"]
+    for name, header in (
+        ("UNAUTHORIZED", "WWW-Authenticate"),
+        ("FORBIDDEN", "WWW-Authenticate"),
+        ("TOO_MANY_REQUESTS", "Retry-After"),
+        ("SERVICE_UNAVAILABLE", "Retry-After"),
+        ("DEFAULT_ERROR", "Retry-After"),
+        ("CONFLICT", "RateLimit"),
+    ):
+        assert header in responses[name]["headers"], (name, header)
+
+
+def test_only_requests_exclude_unknown_fields(document: dict[str, Any]) -> None:
+    for name, schema in document["components"]["schemas"].items():
+        is_strict = schema.get("additionalProperties") is False
+        is_request = bool(re.search(r"^New|Changes?$|Login$|Upload$|Request$|Import$", name))
+        assert is_strict == (is_request and name != "Change"), name
+
+
+def test_the_result_of_a_job_has_the_schema_of_its_kind(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    mapping = schemas["Job"]["discriminator"]["mapping"]
+    assert [each["$ref"] for each in schemas["Job"]["oneOf"]] == list(mapping.values())
+    results = {}
+    for kind, reference in mapping.items():
+        properties = schemas[reference.rpartition("/")[2]]["properties"]
+        assert properties["kind"]["enum"] == [kind]
+        results[kind] = properties["result"]["anyOf"][0]["$ref"].rpartition("/")[2]
+    assert results == {
+        "vehicle_sync": "SyncResult",
+        "purchase_recording": "Purchase",
+        "csv_import": "ImportResult",
+        "webhook_delivery": "DeliveryResult",
+    }
+
+
+def test_generators_find_no_names_that_collide(document: dict[str, Any]) -> None:
+    reserved = {"Client", "AuthenticatedClient", "ApiClient", "Model", "Configuration", "Response"}
+    assert not reserved & document["components"]["schemas"].keys()
+    tags = {tag for _, _, operation in operations(document) for tag in operation["tags"]}
+    for webhook in document["webhooks"].values():
+        assert not tags & set(webhook["post"]["tags"])
+    assert len(document["tags"]) == len({tag["name"] for tag in document["tags"]})
+
+
+def test_limits_that_are_not_allowed_values_are_exclusive(document: dict[str, Any]) -> None:
+    pitch = document["components"]["schemas"]["NewSprocketType"]["properties"]["pitch"]
+    assert (pitch["exclusiveMinimum"], pitch.get("minimum")) == (0, None)
+    status = document["components"]["schemas"]["NewCar"]["properties"]["status"]
+    assert status["type"] == "string"
 
 
 def test_headers_are_documented_where_they_are_sent(document: dict[str, Any]) -> None:

@@ -7,10 +7,10 @@ from sqlalchemy import select
 
 from automart.accounts import models, service
 from automart.accounts.schemas import (
-    Client,
     ClientChanges,
     ClientWithSecret,
     NewClient,
+    RegisteredClient,
     values_with_secret,
 )
 from automart.accounts.views.blueprint import blp
@@ -33,7 +33,7 @@ from automart.web import (
 class Clients(MethodView):
     @requires(ADMIN)
     @blp.arguments(PageQuery, location="query")
-    @blp.response(200, page_of(Client))
+    @blp.response(200, page_of(RegisteredClient))
     def get(self, query: Values) -> Values:
         """List clients, including built-in ones and those of offices and manufacturers."""
         return paginate(select(models.Client), models.Client.id, query)
@@ -51,20 +51,20 @@ class Clients(MethodView):
             client, secret = service.create_client(values)
         body = values_with_secret(client, secret)
         shown, status, headers = created(body, "accounts.ClientById", client_id=client.id)
-        return shown, status, headers | secret_headers(client, Client)
+        return shown, status, headers | secret_headers(client, RegisteredClient)
 
 
 @blp.route("/clients/<client_id>")
 class ClientById(MethodView):
     @requires(ADMIN)
-    @blp.response(200, Client)
+    @blp.response(200, RegisteredClient)
     def get(self, client_id: str) -> models.Client:
         """Get a client."""
         return service.get_client(client_id)
 
     @requires(ADMIN)
     @blp.arguments(ClientChanges)
-    @blp.response(200, Client)
+    @blp.response(200, RegisteredClient)
     @blp.alt_response(409, "CONFLICT")
     def patch(self, changes: Values, client_id: str) -> models.Client:
         """Update a client. Fields that are not sent keep their value.
@@ -73,7 +73,7 @@ class ClientById(MethodView):
         """
         with transaction():
             client = service.lock_client(client_id)
-            check_version(client, Client)
+            check_version(client, RegisteredClient)
             service.update_client(client, changes)
         return client
 
@@ -84,7 +84,7 @@ class ClientById(MethodView):
         """Delete a client. Its tokens become invalid at once."""
         with transaction():
             client = service.lock_client(client_id, before_delete=True)
-            check_version(client, Client)
+            check_version(client, RegisteredClient)
             service.delete_client(client)
 
 
@@ -93,6 +93,7 @@ class ClientSecret(MethodView):
     @requires(ADMIN)
     @blp.response(200, ClientWithSecret)
     @blp.alt_response(409, "CONFLICT")
+    @blp.doc(operationId="rotateClientSecret")
     def post(self, client_id: str) -> Answer:
         """Replace the secret of a service client. The new one is shown only in this response.
 
@@ -101,4 +102,4 @@ class ClientSecret(MethodView):
         with transaction():
             client = service.lock_client(client_id)
             secret = service.rotate_client_secret(client)
-        return values_with_secret(client, secret), 200, secret_headers(client, Client)
+        return values_with_secret(client, secret), 200, secret_headers(client, RegisteredClient)

@@ -88,6 +88,7 @@ class UserById(MethodView):
 class CurrentUser(MethodView):
     @requires(USER)
     @blp.response(200, User)
+    @blp.doc(operationId="getCurrentUser")
     def get(self) -> models.User:
         """Get the current user."""
         return get_or_404(models.User, current_caller().user_id)
@@ -96,6 +97,7 @@ class CurrentUser(MethodView):
     @blp.arguments(CurrentUserChanges)
     @blp.response(200, User)
     @blp.alt_response(429, "TOO_MANY_REQUESTS")
+    @blp.doc(operationId="updateCurrentUser")
     def patch(self, changes: Values) -> models.User:
         """Update your name or password. Changing the password requires the current one.
 

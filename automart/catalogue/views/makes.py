@@ -8,7 +8,7 @@ from flask.views import MethodView
 from sqlalchemy import Row, select
 
 from automart.catalogue import models, service
-from automart.catalogue.schemas import Make, MakeChanges, MakeQuery, Model, NewMake
+from automart.catalogue.schemas import Make, MakeChanges, MakeQuery, NewMake, VehicleModel
 from automart.catalogue.views.blueprint import blp
 from automart.core.db import get_or_404, lock_or_404, read_or_404, rows_of, transaction
 from automart.web import (
@@ -85,7 +85,7 @@ class MakeById(MethodView):
 class ModelsOfMake(MethodView):
     @requires(ANY)
     @blp.arguments(PageQuery, location="query")
-    @blp.response(200, page_of(Model))
+    @blp.response(200, page_of(VehicleModel))
     def get(self, query: Values, make_id: int) -> Values:
         """List the models of a make."""
         make = get_or_404(models.VehicleMake, make_id)

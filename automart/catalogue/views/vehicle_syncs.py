@@ -21,6 +21,7 @@ class VehicleSyncs(MethodView):
     @idempotent
     @blp.response(202, Job)
     @blp.alt_response(409, "CONFLICT")
+    @blp.doc(operationId="startVehicleSync")
     def post(self, values: Values) -> Answer:
         """Start a job that updates models to those of NHTSA. Its result shows the changes."""
         with transaction():

@@ -22,6 +22,7 @@ class CustomerImports(MethodView):
     @idempotent
     @blp.response(202, Job)
     @blp.alt_response(413, "CONTENT_TOO_LARGE")
+    @blp.doc(operationId="importCustomers")
     def post(self, upload: Values) -> Answer:
         """Import customers from a CSV file of up to 10 MB.
 

@@ -82,6 +82,7 @@ class BookingById(MethodView):
     @requires(USER)
     @blp.response(204)
     @blp.alt_response(409, "CONFLICT")
+    @blp.doc(operationId="cancelBooking")
     def delete(self, booking_id: int) -> None:
         """Cancel a booking. Its range becomes free, and the booking can still be read."""
         with transaction():

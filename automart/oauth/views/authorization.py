@@ -38,7 +38,7 @@ _RESPONSES = {
 @blp.route("/oauth/authorize")
 class Authorize(MethodView):
     @public
-    @blp.doc(parameters=_PARAMETERS, responses=_RESPONSES)
+    @blp.doc(operationId="requestAuthorization", parameters=_PARAMETERS, responses=_RESPONSES)
     def get(self) -> Response:
         """Request an authorization code in the browser of a user. PKCE is required.
 
@@ -47,7 +47,11 @@ class Authorize(MethodView):
         return _authorize()
 
     @public
-    @blp.doc(requestBody={"content": {FORM: {"schema": {"type": "object"}}}}, responses=_RESPONSES)
+    @blp.doc(
+        operationId="requestAuthorizationByForm",
+        requestBody={"content": {FORM: {"schema": {"type": "object"}}}},
+        responses=_RESPONSES,
+    )
     def post(self) -> Response:
         """Request an authorization code, with the parameters in the body."""
         return _authorize()

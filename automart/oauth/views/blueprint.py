@@ -23,4 +23,5 @@ def _error(description: str) -> dict[str, Any]:
 ERRORS = {
     "400": _error("The request is invalid"),
     "401": _error("The client is unknown, or its secret is wrong"),
+    "default": _error("Another error"),
 }

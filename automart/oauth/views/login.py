@@ -36,37 +36,30 @@ from automart.oauth.schemas import ClientLogin, PersonLogin, Token
 from automart.oauth.signing_keys import key_ring
 from automart.oauth.tokens import issue_tokens
 from automart.web import Blueprint, Values, public
-from automart.web.media_types import FORM, HTML, JSON
+from automart.web.media_types import FORM, JSON
+from automart.web.openapi_document import UNDOCUMENTED
 
-login_blp = Blueprint("login", __name__, description="Login and logout")
+login_blp = Blueprint("login", __name__, description="Logins of programs")
 
 SESSION_CSRF = "csrf"
 LONGEST_NEXT = 4000
-_PAGE = {"description": "The page", "content": {HTML: {"schema": {"type": "string"}}}}
+# The page's form is not documented: it is for people.
 _LOGIN_BODY = {
     "required": True,
-    "content": {
-        JSON: {"schema": {"oneOf": [PersonLogin, ClientLogin]}},
-        FORM: {"schema": {"type": "object"}},
-    },
+    "content": {JSON: {"schema": {"oneOf": [PersonLogin, ClientLogin]}}},
 }
 
 
 @login_blp.route("/login")
 class LoginPage(MethodView):
     @public
-    @login_blp.doc(
-        parameters=[{"name": "next", "in": "query", "schema": {"type": "string"}}],
-        responses={"200": _PAGE},
-    )
+    @login_blp.doc(**UNDOCUMENTED)
     def get(self) -> Response:
         """Get the login page."""
         return _page(request.args.get("next", ""))
 
     @public
-    @login_blp.doc(
-        requestBody=_LOGIN_BODY, responses={"303": {"description": "Logged in on the page"}}
-    )
+    @login_blp.doc(operationId="logIn", requestBody=_LOGIN_BODY)
     @login_blp.alt_response(200, schema=Token, description="Tokens", success=True)
     @login_blp.alt_response(400, "BAD_REQUEST")
     @login_blp.alt_response(401, "UNAUTHORIZED")
@@ -90,10 +83,7 @@ class LoginPage(MethodView):
 @login_blp.route("/logout")
 class Logout(MethodView):
     @public
-    @login_blp.doc(
-        requestBody={"content": {FORM: {"schema": {"type": "object"}}}},
-        responses={"303": {"description": "To the login page"}},
-    )
+    @login_blp.doc(**UNDOCUMENTED)
     def post(self) -> Response:
         """End the session of the login page in this browser."""
         if _has_valid_csrf_token():

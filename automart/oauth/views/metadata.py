@@ -20,6 +20,7 @@ CACHED = {"Cache-Control": "public, max-age=300"}
 class ServerMetadata(MethodView):
     @public
     @blp.response(200, schemas.ServerMetadata)
+    @blp.doc(operationId="getServerMetadata")
     def get(self) -> Answer:
         """Get the OAuth 2 authorization server metadata (RFC 8414)."""
         metadata = {
@@ -48,6 +49,7 @@ class ServerMetadata(MethodView):
 class Jwks(MethodView):
     @public
     @blp.response(200, schemas.Jwks)
+    @blp.doc(operationId="getSigningKeys")
     def get(self) -> Answer:
         """Get the public keys that verify access tokens (RFC 7517)."""
         return {"keys": key_ring().published()}, 200, CACHED

@@ -21,7 +21,11 @@ from automart.web import public
 @blp.route("/oauth/token")
 class Token(MethodView):
     @public
-    @blp.doc(requestBody=form_body(schemas.TokenRequest), responses=ERRORS)
+    @blp.doc(
+        operationId="createToken",
+        requestBody=form_body(schemas.TokenRequest),
+        responses=ERRORS,
+    )
     @blp.alt_response(200, schema=schemas.Token, description="Tokens", success=True)
     def post(self) -> Response:
         """Get tokens for an authorization code, a client secret or a refresh token."""
@@ -36,6 +40,7 @@ class Token(MethodView):
 class Revocation(MethodView):
     @public
     @blp.doc(
+        operationId="revokeToken",
         requestBody=form_body(schemas.RevocationRequest),
         responses={"200": {"description": "The token is invalid now"}, **ERRORS},
     )

@@ -92,6 +92,7 @@ class RegionalOfficeById(MethodView):
 class WebhookSecretOfOffice(MethodView):
     @requires(ADMIN)
     @blp.response(200, OfficeWithSecret)
+    @blp.doc(operationId="rotateWebhookSecret")
     def post(self, office_id: int) -> Answer:
         """Create a new webhook secret, shown only in this response.
 
