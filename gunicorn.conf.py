@@ -7,7 +7,10 @@ import os
 import resource
 import select
 import selectors
+import socket
+import struct
 import sys
+import time
 from functools import partial
 
 import gunicorn.glogging
@@ -53,6 +56,14 @@ worker_connections = max(2 * threads, min(MOST_CONNECTIONS, _files - OTHER_FILES
 
 
 NEXT_REQUEST_MS = 5
+# How long a client may take for the head of a request, which costs no thread, and how long it may
+# send nothing of a body, or take nothing of a response, which costs one.
+HEAD_SECONDS = 15
+IDLE_SECONDS = 20
+LONGEST_HEAD = 65_536
+# Longer than the 60 seconds after which nginx and the usual load balancers close idle connections:
+# a request on a connection that is just being closed here would fail.
+keepalive = 75
 
 
 class Connection(gthread.TConn):
@@ -62,8 +73,31 @@ class Connection(gthread.TConn):
     and its next line of code. A kept-alive connection is closed if that takes longer.
     """
 
+    def __init__(self, cfg, sock, client, server):
+        super().__init__(cfg, sock, client, server)
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", IDLE_SECONDS, 0))
+
     def wait_for_data(self, timeout):
-        return super().wait_for_data(min(timeout, 0.02))
+        return super().wait_for_data(min(timeout, 0.02)) and self.has_head()
+
+    def has_head(self):
+        """Return whether a thread can read the head of a request without waiting.
+
+        If not, the poller reports the socket only when more of it has arrived.
+        """
+        if self.cfg.is_ssl:
+            return True
+        try:
+            seen = self.sock.recv(LONGEST_HEAD, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True  # the thread finds out
+        is_complete = not seen or b"\r\n\r\n" in seen or len(seen) == LONGEST_HEAD
+        enough = 1 if is_complete else len(seen) + 1
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, enough)
+        return is_complete
 
 
 gthread.TConn = Connection
@@ -82,9 +116,48 @@ class Worker(gthread.ThreadWorker):
         Each way to the poller and back takes longer than most requests.
         """
         result = super().handle(conn)
-        while result is True and self.alive and _is_readable(conn.sock):
+        while result is True and self.alive and _is_readable(conn.sock) and conn.has_head():
             result = super().handle(conn)
         return result
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.incomplete = {}  # connections that have sent a part of a head, with their deadlines
+
+    def on_pending_socket_readable(self, conn, client):
+        if conn.has_head():
+            super().on_pending_socket_readable(conn, client)
+        else:
+            self.pending_conns.remove(conn)
+            self.wait_for_head(conn)
+
+    def on_client_socket_readable(self, conn, client):
+        if conn.has_head():
+            super().on_client_socket_readable(conn, client)
+        else:
+            self.keepalived_conns.remove(conn)
+            self.wait_for_head(conn)
+
+    def wait_for_head(self, conn):
+        self.incomplete[conn] = time.monotonic() + HEAD_SECONDS
+        more = partial(self.on_more_of_head, conn)
+        self.poller.modify(conn.sock, selectors.EVENT_READ, more)
+
+    def on_more_of_head(self, conn, client):
+        if conn.has_head():
+            del self.incomplete[conn]
+            self.poller.unregister(client)
+            conn.data_ready = True
+            self.enqueue_req(conn)
+
+    def murder_pending(self):
+        super().murder_pending()
+        now = time.monotonic()
+        for conn in [conn for conn, deadline in self.incomplete.items() if deadline < now]:
+            del self.incomplete[conn]
+            self.poller.unregister(conn.sock)
+            self.nr_conns -= 1
+            conn.close()
 
     def finish_request(self, conn, fs):
         silent = gthread._DEFER  # noqa: SLF001  gunicorn has no public name for this result
@@ -92,7 +165,7 @@ class Worker(gthread.ThreadWorker):
             super().finish_request(conn, fs)
             return
         conn.sock.setblocking(False)
-        conn.set_timeout()
+        conn.timeout = time.monotonic() + HEAD_SECONDS
         self.pending_conns.append(conn)
         self.poller.register(
             conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from threading import BoundedSemaphore
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from automart.core.db import refuse_in_transaction
+from automart.core.errors import Unavailable
 from automart.core.turns import turn_released
 
 SHORTEST_PASSWORD = 12
@@ -22,10 +26,28 @@ COMMON_PASSWORDS = Path(__file__).with_name("common_passwords.txt")
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 
 
+# Each takes 19 MiB and a processor: more at the same time take no less, and use up the memory.
+MOST_AT_ONCE = 2
+WAITING_SECONDS = 10
+_slots = BoundedSemaphore(MOST_AT_ONCE)
+
+
+@contextmanager
+def _slot() -> Iterator[None]:
+    """Wait until few enough passwords are hashed in this process. Raises `Unavailable`."""
+    with turn_released():
+        if not _slots.acquire(timeout=WAITING_SECONDS):
+            raise Unavailable("Too many people log in at the same time. Try again soon.")
+        try:
+            yield
+        finally:
+            _slots.release()
+
+
 def hash_password(password: str) -> str:
     """Return the hash to store. Takes about 20 ms on purpose."""
     refuse_in_transaction("hashing a password")
-    with turn_released():
+    with _slot():
         return _hasher.hash(_encoded(password))
 
 
@@ -36,7 +58,7 @@ def verify_password(password: str, stored: str | None) -> bool:
     """
     refuse_in_transaction("hashing a password")
     try:
-        with turn_released():
+        with _slot():
             is_right = _hasher.verify(stored or _dummy_hash(), _encoded(password))
     except (VerificationError, InvalidHashError):
         return False

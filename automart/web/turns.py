@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from werkzeug.exceptions import ClientDisconnected
 
 from automart.core.turns import Turns, turn_released
 
@@ -27,6 +30,15 @@ class RequestTurns:
             self._turns.give_back()
 
 
+@contextmanager
+def _timeout_is_disconnection() -> Iterator[None]:
+    """A socket with a timeout of its own (SO_RCVTIMEO) raises `BlockingIOError` after it."""
+    try:
+        yield
+    except (BlockingIOError, TimeoutError) as error:
+        raise ClientDisconnected("The body did not arrive in time.") from error
+
+
 class _Body:
     """The body of a request. Its client may send it slowly."""
 
@@ -34,12 +46,12 @@ class _Body:
         self._stream = stream
 
     def read(self, *size: int) -> bytes:
-        with turn_released():
+        with turn_released(), _timeout_is_disconnection():
             data: bytes = self._stream.read(*size)
         return data
 
     def readline(self, *size: int) -> bytes:
-        with turn_released():
+        with turn_released(), _timeout_is_disconnection():
             line: bytes = self._stream.readline(*size)
         return line
 

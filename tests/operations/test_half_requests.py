@@ -1,0 +1,42 @@
+"""Clients that send a part of a request occupy no thread."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from tests.support.setup import make_settings, migrate
+from tests.support.web import gunicorn_running
+
+pytestmark = pytest.mark.processes
+
+HALF = b"GET /health/live HTTP/1.1\r\nHost: localhost"
+
+
+def test_half_heads_occupy_no_thread_and_can_be_completed(tmp_path: Path) -> None:
+    settings = make_settings(f"sqlite:///{tmp_path}/automart.sqlite", instance=tmp_path)
+    migrate(settings.database_url, tmp_path)
+    few = ("--workers", "1", "--threads", "2")
+    with gunicorn_running(settings, *few) as gunicorn, ExitStack() as stack:
+        host, port = urlsplit(gunicorn.url).hostname, urlsplit(gunicorn.url).port
+        slow = [
+            stack.enter_context(socket.create_connection((host, port), timeout=60))
+            for _ in range(20)
+        ]
+        for client in slow:
+            client.sendall(HALF)
+        with requests.Session() as session:
+            for _ in range(5):
+                assert session.get(f"{gunicorn.url}/health/live", timeout=60).ok
+        kept_alive = slow[0]
+        kept_alive.sendall(b"\r\n\r\n")
+        assert kept_alive.recv(4096).startswith(b"HTTP/1.1 200")
+        kept_alive.sendall(HALF)
+        assert requests.get(f"{gunicorn.url}/health/live", timeout=60).ok
+        kept_alive.sendall(b"\r\nConnection: close\r\n\r\n")
+        assert kept_alive.recv(4096).startswith(b"HTTP/1.1 200")
