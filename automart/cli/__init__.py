@@ -23,7 +23,7 @@ COMMANDS = {
     "clients": ("accounts:clients_app", "Manage service clients and applications."),
     "keys": ("accounts:keys_app", "Rotate signing keys and the encryption of secrets."),
     "customers": ("customers:customers_app", "Import and export customers as CSV."),
-    "cars": ("cars:cars_app", "Cars, as CSV in."),
+    "cars": ("cars:cars_app", "Import cars as CSV."),
     "webhooks": ("webhooks:webhooks_app", "List and redeliver webhook deliveries."),
 }
 """The module and function of each command in `automart.cli`, and its line in `automart --help`."""
