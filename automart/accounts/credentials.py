@@ -19,7 +19,7 @@ from automart.accounts import audit, login_throttle
 from automart.accounts.models import LONGEST_CLIENT_ID, Client, User
 from automart.accounts.passwords import hash_password, needs_rehash, verify_password
 from automart.accounts.sessions import hash_token
-from automart.core.db import db, release_connection, transaction
+from automart.core.db import db, get_for_share, release_connection, transaction
 from automart.core.errors import Unauthenticated
 from automart.core.text import casefold_key
 from automart.web.fields import LONGEST_EMAIL
@@ -89,8 +89,12 @@ def find_client(client_id: str) -> Client | None:
 
 
 def find_client_by_secret(client_id: str, secret: str) -> Client | None:
-    """Return the active client with this id and secret."""
-    client = find_client(client_id)
+    """Return the active client with this id and secret.
+
+    Locks it for reading: a concurrent rotation or deactivation, which ends all logins of the
+    client, happens either before this or after the login that this transaction adds.
+    """
+    client = get_for_share(Client, client_id) if _CLIENT_ID.fullmatch(client_id) else None
     stored = (client.secret_hash if client else None) or _DUMMY_HASH
     if hmac.compare_digest(stored, hash_token(secret)) and client is not None and client.is_active:
         return client

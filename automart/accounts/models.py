@@ -18,7 +18,7 @@ from sqlalchemy import (
     String,
     Uuid,
 )
-from sqlalchemy.orm import Mapped, mapped_column, validates
+from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from automart.core.db import Model, Timestamped, utcnow
 from automart.core.db_types import BigId, enum_column
@@ -126,12 +126,25 @@ class Login(Model):
     )
     noun = "login"
 
-    id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True, default=uuid.uuid4)
+    id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True, default=uuid6.uuid7)
     user_id: Mapped[int | None] = mapped_column(ForeignKey("user_account.id", ondelete="CASCADE"))
     client_id: Mapped[str] = mapped_column(ForeignKey("client.id", ondelete="CASCADE"))
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     expires_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
+    # Null in rows of releases that did not know these columns.
+    last_used_at: Mapped[datetime | None]
+    address: Mapped[str | None] = mapped_column(String(100))
+    client: Mapped[Client] = relationship(viewonly=True, lazy="raise")
+
+    @property
+    def last_use(self) -> datetime:
+        return self.last_used_at or self.created_at
+
+    @property
+    def application(self) -> str | None:
+        """The name of the application; None for logins by the login page or `/login`."""
+        return None if self.client_id == LOGIN_CLIENT else self.client.name
 
     @property
     def subject(self) -> str:

@@ -9,7 +9,7 @@ from marshmallow import fields, validate
 from automart.accounts import models
 from automart.accounts.fields import NewPassword, RedirectUri, Secret
 from automart.accounts.models import GRANTABLE_SCOPES, LONGEST_NAME, ClientKind
-from automart.web import Output, PageQuery, Resource, Schema, changes_of
+from automart.web import Output, PageQuery, Resource, Schema, changes_of, current_caller
 from automart.web.fields import EmailAddress, Flag, QueryText, Text, UtcTime
 
 MOST_REDIRECT_URIS = 20
@@ -49,6 +49,30 @@ class CurrentUserChanges(Schema):
     name = Text(max_length=LONGEST_NAME)
     current_password = Secret()
     password = NewPassword()
+
+
+class IsCurrent(fields.Boolean):
+    """Whether a login is that of the current request."""
+
+    _CHECK_ATTRIBUTE = False  # a login does not know: it has no such attribute
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> bool:
+        return bool(obj.id == current_caller().login_id)
+
+
+class Session(Output):
+    """A login of a user, which has not ended.
+
+    `application` is null for logins by the login page or `/login`. `last_used_at` is accurate to 15
+    minutes.
+    """
+
+    id = fields.UUID()
+    created_at = UtcTime()
+    last_used_at = UtcTime(attribute="last_use")
+    address = fields.String(allow_none=True)
+    application = fields.String(allow_none=True)
+    is_current = IsCurrent()
 
 
 class NewClient(Schema):

@@ -4,6 +4,7 @@ the audit trail."""
 from __future__ import annotations
 
 import secrets
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,12 +14,18 @@ from sqlalchemy import exists, select
 from automart.accounts import audit, login_throttle
 from automart.accounts.audit import Event
 from automart.accounts.credentials import find_client
-from automart.accounts.models import GRANTABLE_SCOPES, Client, ClientKind, User
+from automart.accounts.models import GRANTABLE_SCOPES, Client, ClientKind, Login, User
 from automart.accounts.passwords import hash_password, verify_password
-from automart.accounts.sessions import end_logins_of_client, end_logins_of_user, hash_token
+from automart.accounts.sessions import (
+    active_logins_of_user,
+    end_login,
+    end_logins_of_client,
+    end_logins_of_user,
+    hash_token,
+)
 from automart.core.db import db, lock_or_404, release_connection, transaction
 from automart.core.errors import Conflict, Invalid, NotFound
-from automart.web.authorization import current_caller
+from automart.web.authorization import Caller, current_caller
 
 FIRST_ADMIN_EMAIL = "admin@localhost"
 # Their new values are stored in the audit trail. Of other fields, only the names are.
@@ -91,6 +98,29 @@ def update_current_user(user: User, changes: Mapping[str, Any]) -> None:
         end_logins_of_user(user.id, except_id=current_caller().login_id)
         audit.record(Event.PASSWORD_CHANGED, subject=user.caller_id)
     _record_changes(Event.USER_CHANGED, user, changed)
+
+
+def end_own_session(login_id: uuid.UUID) -> None:
+    """End a login of the caller. Raises `NotFound`."""
+    caller = current_caller()
+    own = active_logins_of_user(user_id_of(caller)).where(Login.id == login_id)
+    if db.session.scalar(own) is None or not end_login(login_id):
+        raise NotFound(f"There is no session {login_id}.")
+    audit.record(Event.LOGIN_ENDED, subject=caller.id)
+
+
+def end_other_sessions() -> None:
+    """End all logins of the caller except the one of the current request."""
+    caller = current_caller()
+    if end_logins_of_user(user_id_of(caller), except_id=caller.login_id):
+        audit.record(Event.LOGIN_ENDED, subject=caller.id)
+
+
+def user_id_of(caller: Caller) -> int:
+    """Return the id of the user who is the caller."""
+    if caller.user_id is None:
+        raise RuntimeError("The caller is a service client.")
+    return caller.user_id
 
 
 def ensure_first_admin() -> str | None:

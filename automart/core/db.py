@@ -166,6 +166,16 @@ def get_referenced(model: type[ModelT], field: str, ident: int) -> ModelT:
     return row
 
 
+def get_for_share(model: type[ModelT], ident: Any) -> ModelT | None:
+    """Return a row, freshly read, or None. No other transaction can change it until this one ends.
+
+    For transactions that rely on its values and do not change it.
+    """
+    return db.session.get(
+        model, ident, populate_existing=True, with_for_update={"read": True, "of": model}
+    )
+
+
 def rowcount(statement: UpdateBase, parameters: Parameters | None = None) -> int:
     """Execute an INSERT, UPDATE or DELETE. Return the number of affected rows."""
     # Without this option, the count of an INSERT is lost (-1) when its cursor is closed.

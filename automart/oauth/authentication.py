@@ -11,10 +11,11 @@ import uuid
 import structlog
 from flask import Flask, Request, request, session
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, func, select
 
 from automart.accounts.models import Client, Login, User
-from automart.core.db import db, table_of, utcnow
+from automart.accounts.sessions import USE_RECORDED_EVERY, record_use
+from automart.core.db import db, table_of, transaction, utcnow
 from automart.core.errors import Unauthenticated
 from automart.oauth.signing_keys import KeyRing
 from automart.oauth.tokens import AccessToken, VerifiedTokens, verify_access_token
@@ -39,6 +40,7 @@ _ACTIVE_LOGIN = (
         _USER.c.is_admin,
         _CLIENT.c.is_active,
         _CLIENT.c.scopes,
+        func.coalesce(_LOGIN.c.last_used_at, _LOGIN.c.created_at).label("last_use"),
     )
     .select_from(
         _LOGIN.join(_CLIENT, _CLIENT.c.id == _LOGIN.c.client_id).outerjoin(
@@ -113,7 +115,7 @@ def _find_caller(login_id: uuid.UUID, token: AccessToken | None = None) -> Calle
     row = db.session.execute(_ACTIVE_LOGIN, {"login_id": login_id, "now": now}).one_or_none()
     if row is None:
         return None
-    user_id, client_id, user_is_active, user_is_admin, client_is_active, client_scopes = row
+    user_id, client_id, user_is_active, user_is_admin, client_is_active, client_scopes = row[:6]
     if not client_is_active:
         return None
     if user_id is None:
@@ -121,6 +123,10 @@ def _find_caller(login_id: uuid.UUID, token: AccessToken | None = None) -> Calle
         return Caller(f"client:{client_id}", None, client_id, False, scopes, login_id)
     if not user_is_active:
         return None
+    # The use of tokens is recorded when they are refreshed.
+    if token is None and now - row.last_use > USE_RECORDED_EVERY:
+        with transaction():
+            record_use(login_id)
     return Caller(f"user:{user_id}", user_id, None, user_is_admin, frozenset(), login_id)
 
 

@@ -18,7 +18,7 @@ from sqlalchemy import select, update
 from automart.accounts import audit
 from automart.accounts.models import Client, Login, User
 from automart.accounts.sessions import create_login, create_service_login, end_login, hash_token
-from automart.core.db import db, rowcount, utcnow
+from automart.core.db import db, get_for_share, rowcount, utcnow
 from automart.oauth.clients import AUTHENTICATION_METHODS, OAuthClient
 from automart.oauth.models import CODE_LIFETIME, AuthorizationCode, RefreshToken
 from automart.oauth.requests import FormRequest
@@ -72,8 +72,19 @@ class AuthorizationCodeGrant(grants.AuthorizationCodeGrant):
         db.session.add(row)
 
     def query_authorization_code(self, code: str, client: OAuthClient) -> IssuedCode | None:
-        row = db.session.get(AuthorizationCode, hash_token(code), populate_existing=True)
-        if row is None or row.client_id != client.client.id or row.expires_at <= utcnow():
+        code_hash = hash_token(code)
+        found = db.session.get(AuthorizationCode, code_hash)
+        if found is None or found.client_id != client.client.id:
+            return None
+        # A concurrent deactivation, which ends all logins, happens either before this or after the
+        # login that this transaction adds. Locked before the code: a deletion of the user or the
+        # client locks them in this order.
+        locked_client = get_for_share(Client, found.client_id)
+        get_for_share(User, found.user_id)
+        row = db.session.get(AuthorizationCode, code_hash, populate_existing=True)
+        if locked_client is None or not locked_client.is_active or row is None:
+            return None
+        if row.expires_at <= utcnow():
             return None
         if row.used_at is not None:
             _end_reused(row.login_id)
@@ -148,10 +159,12 @@ class RefreshTokenGrant(grants.RefreshTokenGrant):
             _end_reused(token.login.id)
             raise InvalidGrantError("The refresh token has already been used.")
         # Locked, so that a concurrent transaction ends the login either before or after this one.
+        # The user is not: a deactivation locks the user before the login.
         db.session.refresh(token.login, with_for_update=True)
         user = _active_user(token.login.user_id)
         if token.login.ended_at is not None or token.login.expires_at <= utcnow() or user is None:
             raise InvalidGrantError("The login has ended. Log in again.")
+        token.login.last_used_at = utcnow()
         return user
 
     def issue_token(self, _user: User, token: IssuedToken) -> dict[str, Any]:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import delete, text, update
+from sqlalchemy.sql.dml import UpdateBase
+from werkzeug.test import TestResponse
 
 from automart.accounts.login_throttle import ACCOUNT
-from automart.accounts.models import Login, User
+from automart.accounts.models import Client, Login, User
 from automart.accounts.service import create_application
+from automart.accounts.sessions import hash_token
 from automart.core.db import db, transaction
 from tests.oauth.pages import CALLBACK, code_for, exchange, log_in, me, refresh
+from tests.support.databases import on_postgresql
 from tests.support.http import at_once
-from tests.support.people import PASSWORD, signed_in
+from tests.support.people import PASSWORD, make_client, signed_in
 
 ROUNDS = 5
 
@@ -124,6 +130,81 @@ def test_a_refresh_during_a_deactivation_leaves_no_valid_login(
         db.session.rollback()
         active_logins = db.session.query(Login).filter_by(user_id=user.id, ended_at=None).count()
         assert active_logins == 0
+
+
+@on_postgresql  # SQLite has one writer at a time
+class TestLoginDuringARevocation:
+    """A login that began before a revocation was committed must not outlive it."""
+
+    @pytest.fixture
+    def zoe(self, make_user: Callable[..., User]) -> User:
+        return make_user()
+
+    def test_a_code_is_refused_after_a_deactivation(
+        self, app: Flask, client: FlaskClient, zoe: User
+    ) -> None:
+        with transaction():
+            front = create_application("Front end", [CALLBACK]).id
+        browser = app.test_client()
+        log_in(browser, zoe.email)
+        for revocation in (
+            update(User).where(User.id == zoe.id).values(is_active=False),
+            update(Client).where(Client.id == front).values(is_active=False),
+        ):
+            code = code_for(browser, front)
+            answer = answer_during(revocation, partial(exchange, client, front, code))
+            assert answer.status_code == 400, answer.get_json()
+            assert answer.get_json()["error"] == "invalid_grant"
+            with transaction():
+                db.session.execute(update(User).values(is_active=True))
+
+    def test_a_client_secret_is_refused_after_its_rotation(
+        self, app: Flask, client: FlaskClient
+    ) -> None:
+        machine = make_client("catalogue", secret="old").id
+        named = {"client_id": machine, "client_secret": "old"}
+        form = named | {"grant_type": "client_credentials"}
+        for log_in_again in (
+            partial(client.post, "/oauth/token", data=form),
+            partial(client.post, "/login", json=named),
+        ):
+            with transaction():
+                db.session.execute(
+                    update(Client).values(secret_hash=hash_token("old")).where(Client.id == machine)
+                )
+            rotation = update(Client).where(Client.id == machine)
+            rotation = rotation.values(secret_hash=hash_token("new"))
+            assert answer_during(rotation, log_in_again).status_code == 401
+
+    def test_a_code_of_a_user_who_is_being_deleted_is_refused(
+        self, app: Flask, client: FlaskClient, zoe: User
+    ) -> None:
+        with transaction():
+            front = create_application("Front end", [CALLBACK]).id
+        browser = app.test_client()
+        log_in(browser, zoe.email)
+        deletion = delete(User).where(User.id == zoe.id)
+        exchanged = partial(exchange, client, front, code_for(browser, front))
+        answer = answer_during(deletion, exchanged)
+        assert answer.status_code == 400
+        assert answer.get_json()["error"] == "invalid_grant"
+
+
+def answer_during(revocation: UpdateBase, request: Callable[[], TestResponse]) -> TestResponse:
+    """Execute `revocation`, and commit it when `request` waits for it or is answered."""
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    with ThreadPoolExecutor(1) as pool:
+        with db.engine.begin() as another:
+            another.execute(revocation)
+            answer = pool.submit(request)
+            while not answer.done():
+                with db.engine.connect() as observer:
+                    if observer.scalar(waiting):
+                        break
+        return answer.result()
 
 
 def test_concurrent_guesses_are_all_counted(client: FlaskClient, ann: User) -> None:

@@ -54,6 +54,8 @@ MATRIX: dict[str, dict[str, frozenset[str]]] = (
         "/v1/users": {"GET": ADMIN, "POST": ADMIN},
         "/v1/users/<id:user_id>": {"GET": ADMIN, "PATCH": ADMIN, "DELETE": ADMIN},
         "/v1/users/me": {"GET": USER, "PATCH": USER},
+        "/v1/users/me/sessions": {"GET": USER, "DELETE": USER},
+        "/v1/users/me/sessions/<uuid:session_id>": {"DELETE": USER},
         "/v1/clients": {"GET": ADMIN, "POST": ADMIN},
         "/v1/clients/<client_id>": {"GET": ADMIN, "PATCH": ADMIN, "DELETE": ADMIN},
         "/v1/clients/<client_id>/rotate-secret": {"POST": ADMIN},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from automart.accounts.views import audit_events, clients, users
+from automart.accounts.views import audit_events, clients, sessions, users
 from automart.accounts.views.blueprint import blp
 
-__all__ = ["audit_events", "blp", "clients", "users"]
+__all__ = ["audit_events", "blp", "clients", "sessions", "users"]
