@@ -9,6 +9,7 @@ from typing import Any
 
 import redis
 import rq
+import rq.job
 import structlog
 from flask import Flask
 from redis.backoff import ConstantBackoff
@@ -16,6 +17,7 @@ from redis.client import Pipeline
 from redis.retry import Retry
 from rq import worker_registration
 from rq.exceptions import StopRequested
+from rq.serializers import JSONSerializer
 from setproctitle import setproctitle
 from sqlalchemy.orm import configure_mappers
 from werkzeug.utils import import_string
@@ -25,7 +27,9 @@ from automart.background.kinds import KINDS, Queue
 from automart.background.queues import RUNNER
 from automart.core.config import Settings
 from automart.core.db import db
+from automart.core.logging import without_values
 from automart.core.parent_death import end_with_parent
+from jobs import runner
 from jobs.context import stopping
 from jobs.pulse import Pulse
 
@@ -40,6 +44,34 @@ MONITORING_SECONDS = 5
 LIMIT_TOLERANCE = 30
 
 
+class Message(rq.job.Job):
+    """A message in Redis. Only its id counts: the job that has this id is run.
+
+    Others who can write to Redis must not be able to run functions of their choice. So neither the
+    function that a message names, nor its arguments, callbacks and webhooks are used, and nothing
+    is unpickled.
+    """
+
+    def _deserialize_data(self) -> None:
+        """Do not read what to call: it is always the same."""
+        self._func_name, self._instance, self._args, self._kwargs = RUNNER, None, (self.id,), {}
+
+    def _execute(self) -> None:
+        runner.run(self.id)
+
+    def execute_success_callback(self, *_args: Any) -> None:
+        """Do nothing: our messages have no callbacks."""
+
+    def execute_failure_callback(self, *_args: Any) -> None:
+        """Do nothing: our messages have no callbacks."""
+
+    def execute_stopped_callback(self, *_args: Any) -> None:
+        """Do nothing: our messages have no callbacks."""
+
+    def send_webhooks(self, *_args: Any, **_kwargs: Any) -> None:
+        """Do nothing: our messages have no webhooks of RQ."""
+
+
 class _Worker(rq.worker.BaseWorker):
     """The base of both kinds of worker. It serves one queue."""
 
@@ -50,6 +82,8 @@ class _Worker(rq.worker.BaseWorker):
         super().__init__(
             [queue],
             connection=connection,
+            job_class=Message,
+            serializer=JSONSerializer,
             worker_ttl=WORKER_TTL,
             job_monitoring_interval=MONITORING_SECONDS,
         )
@@ -78,6 +112,12 @@ class _Worker(rq.worker.BaseWorker):
         the interpreter is in a destructor."""
         self._stop_requested = True
         super()._shutdown()  # type: ignore[no-untyped-call]
+
+    def handle_job_failure(
+        self, job: Any, queue: Any, started_job_registry: Any = None, exc_string: str = ""
+    ) -> None:
+        """Also remove values of rows from the traceback, which Redis keeps and `/rq` shows."""
+        super().handle_job_failure(job, queue, started_job_registry, without_values(exc_string))
 
     def subscribe(self) -> None:
         """Do not listen to commands: RQ would do so in a thread, and forks need a single thread."""

@@ -52,6 +52,29 @@ NAMES = [
     ("rq:Worker.kill_horse", "self sig", "A long job that hangs is never killed."),
     ("rq:Worker.horse_pid", None, "SIGTERM does not reach a long job."),
     ("rq:Worker.main_work_horse", "self job queue", "Long jobs have no application context."),
+    ("rq.job:Job._deserialize_data", "self", "A message chooses the function that is called."),
+    ("rq.job:Job._execute", "self", "A message chooses the function that is called."),
+    (
+        "rq.job:Job.execute_success_callback",
+        "self death_penalty_class result",
+        "A message chooses a function that is called.",
+    ),
+    (
+        "rq.job:Job.execute_failure_callback",
+        "self death_penalty_class exc_info",
+        "A message chooses a function that is called.",
+    ),
+    (
+        "rq.job:Job.execute_stopped_callback",
+        "self death_penalty_class",
+        "A message chooses a function that is called.",
+    ),
+    ("rq.job:Job.send_webhooks", "self status exc_string", "A message posts to any address."),
+    (
+        "rq.worker:BaseWorker.handle_job_failure",
+        "self job queue started_job_registry exc_string",
+        "/rq shows values of rows.",
+    ),
     ("rq:Worker.setup_work_horse_signals", "self", "Long jobs ignore SIGTERM."),
     ("rq:Worker.handle_warm_shutdown_request", "self", "SIGTERM does not reach a job."),
     # automart/web/openapi.py

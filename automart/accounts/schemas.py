@@ -51,13 +51,9 @@ class CurrentUserChanges(Schema):
     password = NewPassword()
 
 
-class IsCurrent(fields.Boolean):
-    """Whether a login is that of the current request."""
-
-    _CHECK_ATTRIBUTE = False  # a login does not know: it has no such attribute
-
-    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> bool:
-        return bool(obj.id == current_caller().login_id)
+def _is_current(login: models.Login) -> bool:
+    """Return whether this is the login of the current request."""
+    return login.id == current_caller().login_id
 
 
 class Session(Output):
@@ -72,7 +68,7 @@ class Session(Output):
     last_used_at = UtcTime(attribute="last_use")
     address = fields.String(allow_none=True)
     application = fields.String(allow_none=True)
-    is_current = IsCurrent()
+    is_current = fields.Function(_is_current, metadata={"type": "boolean"})
 
 
 class NewClient(Schema):

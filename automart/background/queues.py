@@ -9,6 +9,7 @@ import redis
 import rq
 import structlog
 from flask import current_app
+from rq.serializers import JSONSerializer
 
 from automart.background.kinds import Kind, Queue
 
@@ -35,7 +36,8 @@ def push(messages: Iterable[Message]) -> bool:
     try:
         with client.pipeline() as pipeline:
             for job_id, kind, time_limit in messages:
-                rq.Queue(kind.queue, connection=client).enqueue_call(
+                queue = rq.Queue(kind.queue, connection=client, serializer=JSONSerializer)
+                queue.enqueue_call(
                     RUNNER,
                     args=(str(job_id),),
                     job_id=str(job_id),

@@ -14,9 +14,17 @@ from automart.core.config import Settings
 
 log = structlog.get_logger(__name__)
 
-_POSTGRESQL_DETAIL = re.compile(
-    r"\nDETAIL: .*?(?=\n\n|\n\[SQL|\n(HINT|CONTEXT|QUERY): |\Z)", re.DOTALL
+# DETAIL quotes whole rows, CONTEXT may quote parameters. In a repr() a line break is \\n.
+_VALUES = re.compile(
+    r"(?:\n|\\n)(?:DETAIL|CONTEXT): .*?(?=\n\n|\n\[SQL|(?:\n|\\n)(?:HINT|QUERY): |\Z)", re.DOTALL
 )
+# Escape sequences and line breaks can forge lines and control terminals.
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_CONTROLS_IN_TEXTS = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+)
+# They have several lines.
+_TEXTS = ("event", "exception")
 
 _SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
@@ -30,10 +38,13 @@ def configure_logging(log_format: str) -> None:
     """Send all logs of this process, libraries' included, to standard error in one form."""
     # Leaves out the local variables of each frame, which may be personal or secret.
     plain = structlog.dev.plain_traceback
-    renderer: Processor = (
-        structlog.processors.JSONRenderer()
+    renderers: list[Processor] = (
+        [structlog.processors.JSONRenderer()]
         if log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
+        else [
+            _without_control_characters,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain),
+        ]
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -43,7 +54,7 @@ def configure_logging(log_format: str) -> None:
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
                 _without_values,
-                renderer,
+                *renderers,
             ],
         )
     )
@@ -73,10 +84,32 @@ def start_logging(settings: Settings) -> None:
 
 
 def _without_values(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Remove PostgreSQL's DETAIL, which quotes whole rows. They may be personal or secret."""
-    if "exception" in event:
-        event["exception"] = _POSTGRESQL_DETAIL.sub("", event["exception"])
+    """Remove what PostgreSQL quotes, wherever a library or our code has put its message."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = without_values(value)
     return event
+
+
+def without_values(text: str) -> str:
+    """Return the text of an error without PostgreSQL's DETAIL and CONTEXT.
+
+    They quote rows and parameters, which may be personal or secret.
+    """
+    return _VALUES.sub("", text)
+
+
+def _without_control_characters(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Escape control characters, which JSON escapes by itself."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            controls = _CONTROLS_IN_TEXTS if name in _TEXTS else _CONTROLS
+            event[name] = controls.sub(_escape, value)
+    return event
+
+
+def _escape(character: re.Match[str]) -> str:
+    return character[0].encode("unicode_escape").decode("ascii")
 
 
 def current_request_id() -> str | None:

@@ -64,6 +64,11 @@ class BrowserSessions(SecureCookieSessionInterface):
             return self.session_class()
         return super().open_session(app, request)
 
+    def get_cookie_name(self, app: Flask) -> str:
+        """Add the prefix with which browsers accept the cookie from this host and over TLS only."""
+        name = super().get_cookie_name(app)
+        return f"__Host-{name}" if self.get_cookie_secure(app) else name
+
     def get_cookie_secure(self, app: Flask) -> bool:
         return url_root().startswith("https:") or request.is_secure
 

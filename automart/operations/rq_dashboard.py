@@ -8,6 +8,7 @@ cannot be added once it is registered.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import wraps
 from http import HTTPStatus
@@ -16,7 +17,8 @@ from typing import Any
 import redis
 import rq
 from flask import Flask, Response, current_app, redirect, request, url_for
-from rq.exceptions import NoSuchJobError
+from rq.exceptions import DeserializationError, NoSuchJobError
+from rq.serializers import JSONSerializer
 from rq_dashboard import web
 from werkzeug.exceptions import HTTPException
 
@@ -45,8 +47,24 @@ POLICY = (
 )
 
 
+# Its pages fill in most values without escaping them, and some with a function that escapes.
+_ESCAPED_BY_A_FUNCTION = re.compile(r"\$\('<div/>'\)\.text\(([\w.]+)\)\.html\(\)")
+
+
+class _DashboardJob(rq.job.Job):
+    """Is read as JSON: whoever can write to Redis must not be able to run code by a pickle."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs | {"serializer": JSONSerializer})
+
+
 class _DashboardWorker(rq.Worker):
     """Does not fail if Redis was emptied while its job was running."""
+
+    job_class = _DashboardJob
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs | {"serializer": JSONSerializer})
 
     def get_current_job(self) -> rq.job.Job | None:
         """Return the current job; None if Redis no longer has it."""
@@ -108,13 +126,20 @@ def _with_our_errors(view: Callable[..., Any]) -> Callable[..., Any]:
             raise NotFound("Redis has no such job. GET /jobs/{id} may find it.") from None
         except HTTPException:
             raise
-        except ValueError:  # an invalid number in the URL
+        except (ValueError, DeserializationError):  # an invalid number, or a foreign message
             raise NotFound("There is no such page.") from None
-        if response.mimetype == HTML:
-            response.headers["Content-Security-Policy"] = POLICY
-        return response
+        return _secured(response)
 
     return wrapper
+
+
+def _secured(response: Response) -> Response:
+    """Add a policy to a page, and let its templates, which the browser fills in, escape values."""
+    if response.mimetype == HTML:
+        response.headers["Content-Security-Policy"] = POLICY
+        page = _ESCAPED_BY_A_FUNCTION.sub(r"\1", response.get_data(as_text=True))
+        response.set_data(page.replace("<%=", "<%-"))
+    return response
 
 
 def _icon(_error: Exception, endpoint: str, _values: dict[str, Any]) -> str:
@@ -128,6 +153,8 @@ def _icon(_error: Exception, endpoint: str, _values: dict[str, Any]) -> str:
 # does not support sockets.
 web.blueprint.before_request_funcs.clear()
 web.Worker = _DashboardWorker
+web.Job = _DashboardJob
+web.config.serializer = JSONSerializer
 web.blueprint.before_request(_ask_people_to_log_in)
 guard_blueprint(web.blueprint, Access(ADMIN), by_session=True)
 web.blueprint.before_request(_refuse_changes)

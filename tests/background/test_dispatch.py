@@ -12,6 +12,7 @@ import redis
 import rq
 from flask import Flask
 from flask.testing import FlaskClient
+from rq.serializers import JSONSerializer
 
 from automart.background import Job, JobState, kinds, maintenance, submit
 from automart.background.kinds import Queue
@@ -68,10 +69,10 @@ def test_a_submitted_job_is_in_the_queue_of_its_kind_under_its_id(
 ) -> None:
     job = submit_one()
 
-    message = rq.job.Job.fetch(str(job.id), connection=redis_client)
+    message = rq.job.Job.fetch(str(job.id), connection=redis_client, serializer=JSONSerializer)
     assert waiting() == [job.id]
     assert message.func_name == "jobs.runner.run"
-    assert message.args == (str(job.id),)
+    assert message.args == [str(job.id)]
     assert message.timeout == job.time_limit
 
 

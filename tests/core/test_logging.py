@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import structlog
 from flask import Flask, request
 from flask.testing import FlaskClient
 from sqlalchemy import insert
@@ -173,6 +174,35 @@ class TestLogs:
         assert "IntegrityError" in logged
         assert "INSERT INTO vehicle_make" in logged
         assert "hunter2" not in logged
+
+    def test_values_of_rows_are_removed_from_every_field(
+        self, app: Flask, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        error = (
+            "violates a constraint\nDETAIL:  Failing row contains (hunter2,\nhunter2).\n"
+            "CONTEXT:  unnamed portal parameter $1 = 'hunter2'\nHINT:  Try again.\n[SQL: INSERT x]"
+        )
+        for log_format in ("json", "console"):
+            configure_logging(log_format)
+            logging.getLogger("rq.worker").error("job %s failed\n%s", 1, error)
+            structlog.get_logger("automart").warning("lost", error=error, as_repr=repr(error))
+            logged = capsys.readouterr().err
+            assert logged.count("Try again.") == 3
+            assert logged.count("violates a constraint") == 3
+            assert "hunter2" not in logged
+
+    def test_control_characters_reach_no_terminal(
+        self, client: FlaskClient, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        configure_logging("console")
+        client.get("/z%1b%5b2J%0aforged%c2%9b%e2%80%ae%7f")
+        structlog.get_logger("automart").warning("odd\x1b[2J", text="\r\x07")
+        logged = capsys.readouterr().err
+        own = re.sub("\x1b\\[[0-9;]*m", "", logged)  # colours of the console
+        assert r"/z\x1b[2J\nforged\x9b\u202e\x7f" in own
+        assert r"odd\x1b[2J" in own
+        assert not set(own) & set("\x1b\x07\r\x7f\x9b\u202e")
+        assert len(own.splitlines()) == 2
 
     def test_bodies_and_headers_are_not_logged(self, client: FlaskClient, lines: Lines) -> None:
         assert lines() == []

@@ -45,6 +45,14 @@ class TestAuthorize:
         assert sent_back(response)["state"] == "a state"
         assert sent_back(response)["iss"] == "http://localhost"
 
+    def test_a_script_gets_no_code(self, browser: FlaskClient, front: str) -> None:
+        for destination in ("empty", "iframe", "image", "script", "worker"):
+            headers = {"Sec-Fetch-Dest": destination}
+            response = browser.get(authorize_url(front), headers=headers)
+            assert error_of(response) == "invalid_request"
+        response = browser.get(authorize_url(front), headers={"Sec-Fetch-Dest": "document"})
+        assert "code" in sent_back(response)
+
     def test_authorization_parameters_can_be_posted(self, browser: FlaskClient, front: str) -> None:
         query = authorize_url(front).partition("?")[2]
         form = "application/x-www-form-urlencoded"

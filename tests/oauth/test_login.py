@@ -324,9 +324,17 @@ class TestLoginPage:
         ended = [login.ended_at is not None for login in db.session.query(Login)]
         assert sorted(ended) == [False, True]
 
-    def test_the_session_cookie_is_secure_over_https(self, client: FlaskClient) -> None:
-        response = client.get("/login", base_url="https://localhost")
-        assert "Secure" in response.headers["Set-Cookie"]
+    def test_the_session_cookie_belongs_to_one_host_over_https(self, app: Flask, ann: User) -> None:
+        browser = app.test_client()
+        at_host = {"base_url": "https://localhost"}
+        response = browser.get("/login", **at_host)
+        cookie, *attributes = response.headers["Set-Cookie"].split("; ")
+        assert cookie.startswith("__Host-automart_session=")
+        assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= set(attributes)
+        assert not any(attribute.startswith("Domain") for attribute in attributes)
+        form = hidden_fields(response.text) | {"email": ann.email, "password": PASSWORD}
+        assert browser.post("/login", data=form, **at_host).status_code == 303
+        assert "You are logged in" in browser.get("/login", **at_host).text
 
     def test_the_login_page_keeps_the_prefix(self, client: FlaskClient, ann: User) -> None:
         page = client.get("/api/login").get_data(as_text=True)

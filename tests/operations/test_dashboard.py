@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import rq
@@ -18,6 +20,7 @@ from tests.support.http import assert_problem
 from tests.support.setup import application
 
 # The header that Chromium sends.
+unpickled: list[str] = []
 BROWSER = {
     "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,"
     "image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7"
@@ -106,6 +109,27 @@ class TestTokens:
             for source in sources:
                 with as_admin.get(source) as response:
                     assert response.status_code == 200, source
+
+    def test_pages_escape_all_values(self, as_admin: FlaskClient, job: rq.job.Job) -> None:
+        for path in (*PAGES, f"/rq/0/view/job/{job.id}"):
+            page = as_admin.get(path).text
+            assert "<%-" in page
+            assert "<%=" not in page
+            assert ".text(d." not in page  # it would escape twice
+
+    def test_messages_are_not_unpickled(self, app: Flask, as_admin: FlaskClient) -> None:
+        class Attack:
+            def __reduce__(self) -> tuple[Any, ...]:
+                return (unpickled.append, ("unpickled",))
+
+        for attack in ("data", "meta", "result"):
+            queue = rq.Queue("long", connection=app.extensions["redis"])
+            message = queue.enqueue_call("jobs.runner.run", args=("no-such-job",))
+            app.extensions["redis"].hset(message.key, attack, pickle.dumps(Attack()))
+            as_admin.get(f"/rq/0/data/job/{message.id}.json")
+            assert as_admin.get(f"/rq/0/view/job/{message.id}").status_code == 200
+        assert as_admin.get(DATA[2]).status_code == 200
+        assert unpickled == []
 
 
 class TestMissing:

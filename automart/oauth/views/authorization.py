@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from authlib.oauth2.rfc6749.errors import OAuth2Error
+from authlib.oauth2.rfc6749.errors import InvalidRequestError, OAuth2Error
 from flask import Response, make_response, redirect, request, url_for
 from flask.views import MethodView
 
@@ -61,6 +61,9 @@ def _authorize() -> Response:
     malformed = find_malformed_parameter()
     if malformed is not None:
         return error_response(malformed)
+    # Otherwise any script on a page of this origin could get a token of the user unnoticed.
+    if request.headers.get("Sec-Fetch-Dest", "document") != "document":
+        return error_response(InvalidRequestError("Must be opened in a window, not by a script."))
     try:
         grant = server.get_consent_grant()
     except OAuth2Error as error:
