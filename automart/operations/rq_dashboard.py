@@ -52,7 +52,7 @@ _ESCAPED_BY_A_FUNCTION = re.compile(r"\$\('<div/>'\)\.text\(([\w.]+)\)\.html\(\)
 
 
 class _DashboardJob(rq.job.Job):
-    """Is read as JSON: whoever can write to Redis must not be able to run code by a pickle."""
+    """Is read as JSON: others who can write to Redis must not be able to run code by a pickle."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs | {"serializer": JSONSerializer})

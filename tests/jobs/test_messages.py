@@ -1,4 +1,4 @@
-"""Messages in Redis: whoever can write them cannot choose what a worker runs."""
+"""Messages in Redis: others who can write them cannot choose what a worker runs."""
 
 from __future__ import annotations
 
