@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +13,8 @@ from automart.accounts.passwords import LONGEST_PASSWORD, SHORTEST_PASSWORD, pas
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 LONGEST_URI = 2000
+# RFC 8252 §7.1: the reverse of a domain name of its maker. `javascript:` and the like have no dot.
+PRIVATE_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+-]*(\.[A-Za-z0-9+-]+)+:/.*")
 
 
 class NewPassword(fields.String):
@@ -38,7 +41,8 @@ class Secret(fields.String):
 
 
 class RedirectUri(fields.String):
-    """The URL at which an application receives codes: https, or http on a loopback address."""
+    """The URL at which an application receives codes: https, or that of a native application
+    (RFC 8252), which is http on a loopback address or has a private scheme."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
@@ -49,7 +53,8 @@ class RedirectUri(fields.String):
         uri: str = super()._deserialize(value, *args, **kwargs)
         if not _is_safe_redirect_uri(uri):
             raise ValidationError(
-                "Must be an absolute https URL without a fragment, or http on a loopback address."
+                "Must be an absolute https URL without a fragment, http on a loopback address, or"
+                " have a private scheme as in com.example.app:/done."
             )
         return uri
 
@@ -63,4 +68,5 @@ def _is_safe_redirect_uri(uri: str) -> bool:
     clean = uri.isascii() and not any(c.isspace() or c in '"\\<>#' for c in uri)
     printable = not any(unicodedata.category(c) == "Cc" for c in uri)
     secure = parts.scheme == "https" or (parts.scheme == "http" and hostname in LOOPBACK)
-    return bool(clean and printable and secure and hostname and "@" not in parts.netloc)
+    is_ours = (secure and hostname) or PRIVATE_SCHEME.fullmatch(uri)
+    return bool(clean and printable and is_ours and "@" not in parts.netloc)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
@@ -14,6 +15,10 @@ from automart.accounts.models import DOCS_CLIENT, LOGIN_CLIENT, Client, ClientKi
 from automart.oauth.requests import FormRequest
 from automart.web.urls import origin, url_root
 
+# RFC 8252 §7.3: the port, which the system chooses at each start, is not compared.
+_LOOPBACK_URI = re.compile(
+    r"(http://(?:127\.0\.0\.1|\[::1\]|localhost))(?::[1-9][0-9]{0,4})?([/?].*)?"
+)
 AUTHENTICATION_METHODS = ["client_secret_basic", "client_secret_post", "none"]
 
 
@@ -42,7 +47,18 @@ class OAuthClient:
     def check_redirect_uri(self, redirect_uri: str) -> bool:
         if self.client.id == DOCS_CLIENT:
             return redirect_uri in _redirect_uris_of_docs()
-        return redirect_uri in self.client.redirect_uris
+        registered = self.client.redirect_uris
+        without_port = _without_port(redirect_uri)
+        return redirect_uri in registered or (
+            without_port is not None and without_port in map(_without_port, registered)
+        )
+
+    def needs_consent(self, redirect_uri: str) -> bool:
+        """Return whether the user must agree each time (RFC 8252 §8.6).
+
+        Other programs on the user's machine can pretend to be a native application.
+        """
+        return self.client.id != DOCS_CLIENT and not redirect_uri.startswith("https:")
 
     def check_endpoint_auth_method(self, method: str, _endpoint: str) -> bool:
         return (method == "none") == (self.client.kind is ClientKind.APPLICATION)
@@ -110,6 +126,12 @@ def _client_by_secret(client_id: str | None, secret: str | None) -> OAuthClient 
         g.failed_client = client_id
         return None
     return OAuthClient(client)
+
+
+def _without_port(uri: str) -> tuple[str, str] | None:
+    """Return a redirect URI at a loopback address in two parts, without its port."""
+    found = _LOOPBACK_URI.fullmatch(uri)
+    return (found[1], found[2] or "") if found else None
 
 
 def _redirect_uris_of_docs() -> list[str]:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from authlib.oauth2.rfc6749.errors import InvalidRequestError, OAuth2Error
+from authlib.oauth2.rfc6749.errors import AccessDeniedError, InvalidRequestError, OAuth2Error
 from flask import Response, make_response, redirect, request, url_for
 from flask.views import MethodView
 
-from automart.accounts.models import User
+from automart.accounts.models import Client, User
 from automart.core.db import get_or_404, transaction
 from automart.oauth.authentication import session_caller
 from automart.oauth.requests import find_malformed_parameter
 from automart.oauth.server import error_response, server
 from automart.oauth.views.blueprint import ERRORS, blp
+from automart.oauth.views.pages import has_valid_csrf_token, page
 from automart.web import public
-from automart.web.media_types import FORM
+from automart.web.media_types import FORM, HTML
 
 _PARAMETERS = [
     {"name": name, "in": "query", "required": required, "schema": {"type": "string"}}
@@ -30,6 +31,10 @@ _PARAMETERS = [
     )
 ]
 _RESPONSES = {
+    "200": {
+        "description": "The page that asks for consent, for a native application",
+        "content": {HTML: {"schema": {"type": "string"}}},
+    },
     "302": {"description": "To the login page, or back to the application"},
     **ERRORS,
 }
@@ -71,16 +76,34 @@ def _authorize() -> Response:
     caller = session_caller()
     if caller is None:
         return _redirect_to_login()
-    # There is no consent page: administrators register all applications and their redirect URIs,
-    # and users have just opened the application themselves.
+    user = get_or_404(User, caller.user_id)
+    redirect_uri = grant.request.payload.redirect_uri
+    if grant.client.needs_consent(redirect_uri):
+        decision = request.form.get("consent") if has_valid_csrf_token() else None
+        if decision is None:
+            return _ask_for_consent(grant.client.client, user)
+        if decision != "yes":
+            state = grant.request.payload.state
+            return error_response(AccessDeniedError(redirect_uri=redirect_uri, state=state))
+    # Administrators register the others with their https addresses. They need no consent.
     with transaction():
         user = get_or_404(User, caller.user_id)
         response: Response = server.create_authorization_response(grant=grant, grant_user=user)
     return response
 
 
+def _ask_for_consent(client: Client, user: User) -> Response:
+    """Return a page that sends the same request again, with the decision of the user."""
+    return page("consent.html", application=client.name, user=user, parameters=_parameters())
+
+
 def _redirect_to_login() -> Response:
     """Redirect to the login page, which redirects to the same request afterwards."""
-    sent = request.form if request.method == "POST" else request.args
-    url = f"{url_for('oauth.Authorize')}?{urlencode(sent.to_dict())}"
+    url = f"{url_for('oauth.Authorize')}?{urlencode(_parameters())}"
     return make_response(redirect(url_for("login.LoginPage", next=url)))
+
+
+def _parameters() -> dict[str, str]:
+    """Return the parameters of the application, without those of the form of the page."""
+    sent = request.form if request.method == "POST" else request.args
+    return {name: value for name, value in sent.items() if name not in ("csrf_token", "consent")}

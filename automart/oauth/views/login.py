@@ -6,13 +6,11 @@ page does: its forms contain a token that is stored in the session.
 
 from __future__ import annotations
 
-import hmac
-import secrets
 import uuid
 from http import HTTPStatus
 from urllib.parse import parse_qs, urlsplit
 
-from flask import Response, make_response, redirect, render_template, request, session, url_for
+from flask import Response, make_response, redirect, request, session, url_for
 from flask.views import MethodView
 
 from automart.accounts import audit
@@ -35,13 +33,13 @@ from automart.oauth.authentication import SESSION_LOGIN, session_caller
 from automart.oauth.schemas import ClientLogin, PersonLogin, Token
 from automart.oauth.signing_keys import key_ring
 from automart.oauth.tokens import issue_tokens
+from automart.oauth.views.pages import has_valid_csrf_token, page
 from automart.web import Blueprint, Values, public
 from automart.web.media_types import FORM, JSON
 from automart.web.openapi_document import UNDOCUMENTED
 
 login_blp = Blueprint("login", __name__, description="Logins of programs")
 
-SESSION_CSRF = "csrf"
 LONGEST_NEXT = 4000
 # The page's form is not documented: it is for people.
 _LOGIN_BODY = {
@@ -86,7 +84,7 @@ class Logout(MethodView):
     @login_blp.doc(**UNDOCUMENTED)
     def post(self) -> Response:
         """End the session of the login page in this browser."""
-        if _has_valid_csrf_token():
+        if has_valid_csrf_token():
             _end_session()
         return make_response(redirect(url_for("login.LoginPage"), HTTPStatus.SEE_OTHER))
 
@@ -111,7 +109,7 @@ def _login_schema() -> PersonLogin | ClientLogin:
 def _log_in_by_page() -> Response:
     url = request.form.get("next", "")
     email = request.form.get("email", "")
-    if not _has_valid_csrf_token():
+    if not has_valid_csrf_token():
         expired = "The page has expired. Please try again."
         return _page(url, expired, HTTPStatus.BAD_REQUEST, email=email)
     try:
@@ -134,27 +132,16 @@ def _failed(error: DomainError, text: str, url: str, email: str) -> Response:
 
 
 def _page(url: str, problem: str | None = None, status: int = 200, email: str = "") -> Response:
-    nonce = secrets.token_urlsafe(16)
     caller = session_caller()
-    page = render_template(
+    return page(
         "login.html",
-        csrf_token=_csrf_token(),
+        status,
         next=url if _is_local(url) else "",
         application=_application_name(url),
         problem=problem,
         email=email,
         user=db.session.get(User, caller.user_id) if caller else None,
-        nonce=nonce,
     )
-    response = make_response(page, status)
-    response.headers["Cache-Control"] = "no-store"
-    # No form-action: browsers also apply it to the redirect to the application.
-    response.headers["Content-Security-Policy"] = (
-        f"default-src 'none'; style-src 'nonce-{nonce}'; base-uri 'none'; frame-ancestors 'none'"
-    )
-    response.headers["X-Frame-Options"] = "DENY"
-    response.headers["Referrer-Policy"] = "no-referrer"
-    return response
 
 
 def _application_name(url: str) -> str | None:
@@ -174,19 +161,6 @@ def _is_local(url: str) -> bool:
         and url.isprintable()
         and "\\" not in url
     )
-
-
-def _csrf_token() -> str:
-    if SESSION_CSRF not in session:
-        session[SESSION_CSRF] = secrets.token_urlsafe(16)
-    token: str = session[SESSION_CSRF]
-    return token
-
-
-def _has_valid_csrf_token() -> bool:
-    expected = session.get(SESSION_CSRF, "")
-    sent = request.form.get("csrf_token", "")
-    return bool(expected) and hmac.compare_digest(expected.encode(), sent.encode())
 
 
 def _end_session() -> None:
