@@ -21,5 +21,7 @@ keep() { # NAME VALUE
 keep secret_key "$(openssl rand -base64 48 | tr -d '\n')"
 keep database_password "$(openssl rand -hex 24)"
 keep database_url "postgresql://automart:$(cat database_password)@postgresql/automart"
+keep redis_password "$(openssl rand -hex 24)"
+keep redis_url "redis://:$(cat redis_password)@redis:6379/0"
 keep s3_user automart
 keep s3_password "$(openssl rand -hex 24)"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,12 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from automart.core.db import refuse_in_transaction
 from automart.core.errors import Unavailable
 from automart.core.turns import turn_released
+
+# In a password, this word and those of the user's name and e-mail address count for nothing.
+PRODUCT = "automart"
+SHORTEST_WORD = 3
+SHORTEST_REST = 6
+_SEPARATORS = re.compile(r"[\W_]+")
 
 SHORTEST_PASSWORD = 12
 LONGEST_PASSWORD = 128
@@ -79,6 +86,17 @@ def password_problem(password: str) -> str | None:
     if password.casefold() in common_passwords():
         return "This is one of the most common passwords, which attackers try first."
     return None
+
+
+def is_personal(password: str, words: Iterable[str]) -> bool:
+    """Return whether `password` has almost nothing besides `words`, which attackers try first."""
+    parts = {part for word in (*words, PRODUCT) for part in _SEPARATORS.split(word.casefold())}
+    rest = folded = password.casefold()
+    for part in sorted(parts, key=len, reverse=True):
+        if len(part) >= SHORTEST_WORD:
+            rest = rest.replace(part, "")
+    more = sum(unicodedata.category(c)[0] not in "PZ" for c in rest)
+    return rest != folded and more < SHORTEST_REST
 
 
 @cache

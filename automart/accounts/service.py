@@ -15,7 +15,7 @@ from automart.accounts import audit, login_throttle
 from automart.accounts.audit import Event
 from automart.accounts.credentials import find_client
 from automart.accounts.models import GRANTABLE_SCOPES, Client, ClientKind, Login, User
-from automart.accounts.passwords import hash_password, verify_password
+from automart.accounts.passwords import hash_password, is_personal, verify_password
 from automart.accounts.sessions import (
     active_logins_of_user,
     end_login,
@@ -32,14 +32,23 @@ FIRST_ADMIN_EMAIL = "admin@localhost"
 RIGHTS = ("is_admin", "is_active", "scopes")
 
 
-def replace_password_with_hash(values: Mapping[str, Any]) -> dict[str, Any]:
+def replace_password_with_hash(
+    values: Mapping[str, Any], user: User | None = None
+) -> dict[str, Any]:
     """Return `values` with `password_hash` instead of `password`, if it is there.
 
-    This is slow. Call it outside of transactions.
+    `user` is the one that the values change. Raises `Invalid` for a password that is made of the
+    user's name or e-mail address. This is slow. Call it outside of transactions.
     """
     replaced = dict(values)
     password = replaced.pop("password", None)
     if password is not None:
+        stored = (user.name, user.email) if user else ()
+        if is_personal(password, (*stored, values.get("name", ""), values.get("email", ""))):
+            raise Invalid.field(
+                "password", "Must not be made of the user's name, e-mail address or `automart`."
+            )
+        release_connection()
         replaced["password_hash"] = hash_password(password)
     return replaced
 

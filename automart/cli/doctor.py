@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 import redis
 import typer
@@ -81,6 +82,7 @@ def examine(app: Flask, settings: Settings) -> Findings:
     client: redis.Redis = app.extensions["redis"]
     found = list(_redis(client))
     yield from found
+    yield from _redis_password(settings)
     has_redis = all(finding.grade is Grade.OK for finding in found)
     if has_database:
         yield from _housekeeping()
@@ -141,6 +143,17 @@ def _redis(client: redis.Redis) -> Findings:
         yield Finding(Grade.BAD, "Redis", f"{version} is too old", "Use 6.2 or newer, or Valkey.")
         return
     yield Finding(Grade.OK, "Redis", f"{version} responds")
+
+
+def _redis_password(settings: Settings) -> Findings:
+    parts = urlsplit(settings.redis_url)
+    if parts.scheme != "unix" and parts.password is None:
+        yield Finding(
+            Grade.NOTE,
+            "Redis password",
+            "not in REDIS_URL; others who reach Redis can delay jobs and lift rate limits",
+            "Set requirepass, and REDIS_URL to redis://:PASSWORD@HOST:6379/0.",
+        )
 
 
 def _housekeeping() -> Findings:

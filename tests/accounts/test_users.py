@@ -124,6 +124,27 @@ class TestPasswords:
         login = {"email": NEW["email"], "password": password}
         assert client.post("/login", json=login).status_code == 200
 
+    def test_a_password_made_of_personal_words_is_refused(
+        self, app: Flask, as_admin: FlaskClient, make_user: Callable[..., User]
+    ) -> None:
+        named = {"email": "rosalind@hospital.example", "name": "Rosalind Okonkwo"}
+        user = make_user(**named)
+        own = signed_in(app, user)
+        for password in (
+            "Rosalind@Hospital.example",
+            "okonkwo-ROSALIND",
+            "Automart2026!",
+            "rosalind 12345",
+        ):
+            created = as_admin.post("/v1/users", json=NEW | named | {"password": password})
+            changed = as_admin.patch(f"/v1/users/{user.id}", json={"password": password})
+            change = {"current_password": PASSWORD, "password": password}
+            for response in (created, changed, own.patch("/v1/users/me", json=change)):
+                assert list(pointers(response)) == ["#/password"]
+        for password in ("Rosalind rides horses", "automart has good cars"):
+            changed = as_admin.patch(f"/v1/users/{user.id}", json={"password": password})
+            assert changed.status_code == 200
+
     def test_the_three_thousand_most_common_passwords_are_refused(self) -> None:
         common = common_passwords()
         assert len(common) == 3000

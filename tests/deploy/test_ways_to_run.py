@@ -49,3 +49,25 @@ def test_the_procfile_names_the_programs_that_containers_run() -> None:
         name: services()[service]["command"] for name, service in in_containers.items()
     }
     assert all(shutil.which(program, path=str(programs)) for program, *_ in commands.values())
+
+
+def test_redis_has_a_password_and_the_web_is_published_on_loopback() -> None:
+    redis = services()["redis"]
+    assert "requirepass" in redis["command"][-1]
+    assert redis["secrets"] == ["redis_password"]
+    for name in ("migration", "web", "worker"):
+        assert "redis_url" in services()[name]["secrets"]
+        assert services()[name]["environment"]["REDIS_URL_FILE"] == "/run/secrets/redis_url"
+    assert services()["web"]["ports"] == ["${BIND:-127.0.0.1}:${PORT:-8000}:8000"]
+
+
+def test_every_secret_of_compose_is_generated(tmp_path: Path) -> None:
+    script = shutil.copy(ROOT / "deploy" / "make-secrets.sh", tmp_path)
+    subprocess.run(["sh", script], check=True, capture_output=True)
+    named = yaml.safe_load((ROOT / "compose.yaml").read_text())["secrets"]
+    generated = {path.name for path in (tmp_path / "secrets").iterdir()}
+    assert generated == set(named)
+    password = (tmp_path / "secrets" / "redis_password").read_text()
+    url = (tmp_path / "secrets" / "redis_url").read_text()
+    assert len(password) >= 32
+    assert url == f"redis://:{password}@redis:6379/0"

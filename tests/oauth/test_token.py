@@ -15,7 +15,7 @@ from tests.oauth.pages import (
     me,
     refresh,
 )
-from tests.support.people import PASSWORD
+from tests.support.people import PASSWORD, make_client
 
 
 class TestClientCredentials:
@@ -193,3 +193,12 @@ class TestRefresh:
             logins[0].expires_at = logins[0].created_at
         over = refresh(client, second["refresh_token"], client_id=front)
         assert error_of(over) == "invalid_grant"
+
+
+def test_a_client_cannot_authenticate_in_two_ways(client: FlaskClient) -> None:
+    machine = make_client("catalogue", secret="one").id
+    form = {"grant_type": "client_credentials", "client_id": machine, "client_secret": "one"}
+    for path in ("/oauth/token", "/oauth/revoke"):
+        answer = client.post(path, data=form | {"token": "x"}, auth=(machine, "one"))
+        assert error_of(answer) == "invalid_request"
+    assert client.post("/oauth/token", data=form).status_code == 200

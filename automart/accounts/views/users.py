@@ -58,7 +58,6 @@ class UserById(MethodView):
 
     @requires(ADMIN)
     @blp.arguments(UserChanges)
-    @prepared(service.replace_password_with_hash)
     @blp.response(200, User)
     @blp.alt_response(409, "CONFLICT")
     def patch(self, changes: Values, user_id: int) -> models.User:
@@ -67,6 +66,8 @@ class UserById(MethodView):
         Changed rights apply from the next request on. Deactivation and a new password end all
         logins of the user.
         """
+        user = get_or_404(models.User, user_id)
+        changes = service.replace_password_with_hash(changes, user)
         with transaction():
             user = lock_or_404(models.User, user_id)
             check_version(user, User)
@@ -107,7 +108,7 @@ class CurrentUser(MethodView):
         if "password" in changes:
             user = get_or_404(models.User, current_caller().user_id)
             service.check_current_password(user, current_password)
-        changes = service.replace_password_with_hash(changes)
+            changes = service.replace_password_with_hash(changes, user)
         with transaction():
             user = lock_or_404(models.User, current_caller().user_id)
             check_version(user, User)

@@ -54,6 +54,9 @@ def _respond(create: Callable[[], Response]) -> Response:
     malformed = find_malformed_parameter()
     if malformed is not None:
         return error_response(malformed)
+    in_header = request.headers.get("Authorization", "").lower().startswith("basic ")
+    if in_header and request.form.get("client_secret"):
+        return error_response(InvalidRequestError("Authenticate in one way only."))
     with transaction():
         response = create()
     record_failed_authentication()
