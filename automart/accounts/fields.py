@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from marshmallow import ValidationError, fields, validate
 
 from automart.accounts.passwords import LONGEST_PASSWORD, SHORTEST_PASSWORD, password_problem
+from automart.web.types import Values
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 LONGEST_URI = 2000
@@ -20,10 +21,11 @@ PRIVATE_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+-]*(\.[A-Za-z0-9+-]+)+:/.*")
 class NewPassword(fields.String):
     """A password to set, exactly as it was sent: neither trimmed nor normalized."""
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, *, metadata: Values | None = None, **kwargs: Any) -> None:
         # For the OpenAPI document. `password_problem` checks the length.
         lengths = {"minLength": SHORTEST_PASSWORD, "maxLength": LONGEST_PASSWORD}
-        super().__init__(load_only=True, metadata={"format": "password", **lengths}, **kwargs)
+        metadata = {"format": "password"} | lengths | (metadata or {})
+        super().__init__(load_only=True, metadata=metadata, **kwargs)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         password: str = super()._deserialize(value, *args, **kwargs)
@@ -36,8 +38,9 @@ class NewPassword(fields.String):
 class Secret(fields.String):
     """A password or secret to compare, exactly as it was sent."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(load_only=True, metadata={"format": "password"}, **kwargs)
+    def __init__(self, *, metadata: Values | None = None, **kwargs: Any) -> None:
+        metadata = {"format": "password"} | (metadata or {})
+        super().__init__(load_only=True, metadata=metadata, **kwargs)
 
 
 class RedirectUri(fields.String):

@@ -18,26 +18,32 @@ MOST_REDIRECT_URIS = 20
 class UserProfile(Schema):
     """The fields of a user that are both written and read."""
 
-    email = EmailAddress(required=True)
-    name = Text(required=True, max_length=LONGEST_NAME)
-    is_admin = Flag(load_default=False)
+    email = EmailAddress(required=True, metadata={"description": "The address to log in with."})
+    name = Text(
+        required=True, max_length=LONGEST_NAME, metadata={"description": "The name of the person."}
+    )
+    is_admin = Flag(
+        load_default=False, metadata={"description": "Whether the user is an administrator."}
+    )
 
 
 class NewUser(UserProfile):
     """A person who may use Automart."""
 
-    password = NewPassword(required=True)
+    password = NewPassword(required=True, metadata={"description": "The password to log in with."})
 
 
-UserChanges = changes_of(NewUser, is_active=Flag())
+UserChanges = changes_of(
+    NewUser, is_active=Flag(metadata={"description": "Whether it may log in."})
+)
 
 
 class User(UserProfile, Resource):
     """A person who may use Automart."""
 
-    is_active = fields.Boolean()
-    created_at = UtcTime()
-    updated_at = UtcTime()
+    is_active = fields.Boolean(metadata={"description": "Whether the user may log in."})
+    created_at = UtcTime(metadata={"description": "When the user was created."})
+    updated_at = UtcTime(metadata={"description": "When the user was last changed."})
 
 
 class CurrentUserChanges(Schema):
@@ -46,9 +52,11 @@ class CurrentUserChanges(Schema):
     A new password requires `current_password`.
     """
 
-    name = Text(max_length=LONGEST_NAME)
-    current_password = Secret()
-    password = NewPassword()
+    name = Text(max_length=LONGEST_NAME, metadata={"description": "Your name."})
+    current_password = Secret(
+        metadata={"description": "Your current password, which a new one requires."}
+    )
+    password = NewPassword(metadata={"description": "Your new password."})
 
 
 def _is_current(login: models.Login) -> bool:
@@ -74,34 +82,61 @@ class Session(Output):
 class NewClient(Schema):
     """A client: `service` acts for itself, `application` acts for its users."""
 
-    name = Text(required=True, max_length=LONGEST_NAME)
-    kind = fields.Enum(ClientKind, by_value=True, required=True)
-    scopes = fields.List(fields.String(validate=validate.OneOf(GRANTABLE_SCOPES)))
-    redirect_uris = fields.List(RedirectUri(), validate=validate.Length(max=MOST_REDIRECT_URIS))
+    name = Text(
+        required=True,
+        max_length=LONGEST_NAME,
+        metadata={"description": "The name of the client, which users of an application see."},
+    )
+    kind = fields.Enum(
+        ClientKind,
+        by_value=True,
+        required=True,
+        metadata={"description": "`service` acts for itself, `application` for its users."},
+    )
+    scopes = fields.List(
+        fields.String(validate=validate.OneOf(GRANTABLE_SCOPES)),
+        metadata={"description": "What a service client may do."},
+    )
+    redirect_uris = fields.List(
+        RedirectUri(),
+        validate=validate.Length(max=MOST_REDIRECT_URIS),
+        metadata={"description": "Where an application receives codes. Service clients have none."},
+    )
 
 
-ClientChanges = changes_of(NewClient, exclude=("kind",), is_active=Flag())
+ClientChanges = changes_of(
+    NewClient, exclude=("kind",), is_active=Flag(metadata={"description": "Whether it may log in."})
+)
 
 
 class ClientIdentity(Output):
     """The id of a client, which comes first."""
 
-    client_id = fields.String(attribute="id")
+    client_id = fields.String(
+        attribute="id", metadata={"description": "The id of the client, as OAuth uses it."}
+    )
 
 
 class RegisteredClient(NewClient, ClientIdentity):
     """A client: `service` acts for itself, `application` acts for its users."""
 
-    scopes = fields.List(fields.String())  # those of partners cannot be granted here
-    is_active = fields.Boolean()
-    created_at = UtcTime()
-    updated_at = UtcTime()
+    scopes = fields.List(
+        fields.String(), metadata={"description": "What a service client may do."}
+    )  # those of partners cannot be granted here
+    is_active = fields.Boolean(metadata={"description": "Whether the client may get tokens."})
+    created_at = UtcTime(metadata={"description": "When the client was created."})
+    updated_at = UtcTime(metadata={"description": "When the client was last changed."})
 
 
 class ClientWithSecret(RegisteredClient):
     """A client with its secret, which is shown only once. Applications have none."""
 
-    client_secret = fields.String(metadata={"optional": True})
+    client_secret = fields.String(
+        metadata={
+            "description": "The secret, which is not shown again. Applications have none.",
+            "optional": True,
+        }
+    )
 
 
 def values_with_secret(client: models.Client, secret: str | None) -> dict[str, Any]:
@@ -114,16 +149,26 @@ def values_with_secret(client: models.Client, secret: str | None) -> dict[str, A
 class AuditEvent(Resource):
     """A login, or a change of rights: what `actor` did to `subject`, and from which address."""
 
-    at = UtcTime()
-    kind = fields.String()
-    actor = fields.String(allow_none=True)
-    subject = fields.String(allow_none=True)
-    address = fields.String(allow_none=True)
-    detail = fields.Dict(allow_none=True)
+    at = UtcTime(metadata={"description": "When it happened."})
+    kind = fields.String(metadata={"description": "What happened, such as `login_succeeded`."})
+    actor = fields.String(
+        allow_none=True,
+        metadata={"description": "Who did it, such as `user:7`. Null if that is unknown."},
+    )
+    subject = fields.String(
+        allow_none=True, metadata={"description": "What it concerns, such as `client:0193…`."}
+    )
+    address = fields.String(
+        allow_none=True,
+        metadata={"description": "The IP address of the request. Null without a request."},
+    )
+    detail = fields.Dict(
+        allow_none=True, metadata={"description": "More about the event, depending on its kind."}
+    )
 
 
 class AuditQuery(PageQuery):
-    kind = QueryText(load_default=None)
+    kind = QueryText(load_default=None, metadata={"description": "Only events of this kind."})
     subject = QueryText(
         load_default=None, metadata={"description": "Such as `user:7` or `client:0193…`."}
     )

@@ -32,7 +32,10 @@ class CsvImport(Schema):
 
     largest_body = MAX_FORM_BYTES
 
-    file = fields.Raw(required=True, metadata={"type": "string", "format": "binary"})
+    file = fields.Raw(
+        required=True,
+        metadata={"description": "The content of the file.", "type": "string", "format": "binary"},
+    )
     encoding = fields.String(
         load_default=UTF_8,
         validate=check_encoding,

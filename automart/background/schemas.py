@@ -123,5 +123,14 @@ Job.alternatives = ("kind", {kind.name: _job_of(kind) for kind in KINDS.values()
 
 
 class JobQuery(PageQuery):
-    kind = fields.String(load_default=None, validate=validate.OneOf(KINDS))
-    state = fields.Enum(JobState, by_value=True, load_default=None)
+    kind = fields.String(
+        load_default=None,
+        validate=validate.OneOf(KINDS),
+        metadata={"description": "Only jobs of this kind."},
+    )
+    state = fields.Enum(
+        JobState,
+        by_value=True,
+        load_default=None,
+        metadata={"description": "Only jobs in this state."},
+    )

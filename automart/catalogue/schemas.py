@@ -14,14 +14,21 @@ MAX_MAKES_PER_SYNC = 50_000
 class NewMake(Schema):
     """A make of vehicles with NHTSA's id."""
 
-    id = Id(required=True)
-    name = Text(required=True, max_length=LONGEST_NAME)
+    id = Id(required=True, metadata={"description": "NHTSA's id of the make."})
+    name = Text(
+        required=True,
+        max_length=LONGEST_NAME,
+        metadata={"description": "The name of the make, which no other make has."},
+    )
 
 
 class MakeChanges(Schema):
     """The fields to change. The id stays NHTSA's."""
 
-    name = Text(max_length=LONGEST_NAME)
+    name = Text(
+        max_length=LONGEST_NAME,
+        metadata={"description": "The name of the make, which no other make has."},
+    )
 
 
 class Make(NewMake, Output):
@@ -40,18 +47,18 @@ class MakeQuery(PageQuery):
 class MakeOfModel(Resource):
     """The make of a model."""
 
-    name = fields.String()
+    name = fields.String(metadata={"description": "The name of the make."})
 
 
 class VehicleModel(Resource):
     """A model of a make with NHTSA's id."""
 
-    name = fields.String()
-    make = fields.Nested(MakeOfModel)
+    name = fields.String(metadata={"description": "The name of the model."})
+    make = fields.Nested(MakeOfModel, metadata={"description": "The make of the model."})
 
 
 class ModelQuery(PageQuery):
-    make_id = QueryId(load_default=None)
+    make_id = QueryId(load_default=None, metadata={"description": "Only models of this make."})
     name = QueryName()
 
 
@@ -61,9 +68,16 @@ class NewVehicleSync(Schema):
     body_may_be_absent = True
 
     make_ids = fields.List(
-        Id(), load_default=None, allow_none=True, validate=validate.Length(1, MAX_MAKES_PER_SYNC)
+        Id(),
+        load_default=None,
+        allow_none=True,
+        validate=validate.Length(1, MAX_MAKES_PER_SYNC),
+        metadata={"description": "The makes to sync. By default all."},
     )
-    approve_deletions = Flag(load_default=False)
+    approve_deletions = Flag(
+        load_default=False,
+        metadata={"description": "Whether to apply deletions even if they are many."},
+    )
 
 
 class _MakeOfSync(Output):

@@ -54,10 +54,14 @@ def photo_url(customer: models.Customer) -> str | None:
 class NewCustomer(Schema):
     """A person who buys or rents."""
 
-    first_name = PersonName(required=True)
-    last_name = PersonName(required=True)
-    email = EmailAddress(allow_none=True)
-    phone = Text(allow_none=True, max_length=LONGEST_PHONE)
+    first_name = PersonName(required=True, metadata={"description": "The first name."})
+    last_name = PersonName(required=True, metadata={"description": "The last name."})
+    email = EmailAddress(allow_none=True, metadata={"description": "The e-mail address."})
+    phone = Text(
+        allow_none=True,
+        max_length=LONGEST_PHONE,
+        metadata={"description": "The phone number, in any notation."},
+    )
 
 
 CustomerChanges = changes_of(NewCustomer)
@@ -74,10 +78,20 @@ class Customer(NewCustomer, Resource):
             "description": "Where the photo can be loaded without a token.",
         },
     )
-    created_by = fields.Integer(allow_none=True)
-    updated_by = fields.Integer(allow_none=True)
-    created_at = UtcTime()
-    updated_at = UtcTime()
+    created_by = fields.Integer(
+        allow_none=True,
+        metadata={
+            "description": "The id of the user who created the customer. Null after the user was deleted."
+        },
+    )
+    updated_by = fields.Integer(
+        allow_none=True,
+        metadata={
+            "description": "The id of the user who last changed the customer. Null after the user was deleted."
+        },
+    )
+    created_at = UtcTime(metadata={"description": "When the customer was created."})
+    updated_at = UtcTime(metadata={"description": "When the customer was last changed."})
 
 
 class CustomerQuery(PageQuery):
@@ -95,4 +109,7 @@ class PhotoUpload(Schema):
 
     largest_body = MAX_FORM_BYTES
 
-    photo = fields.Raw(required=True, metadata={"type": "string", "format": "binary"})
+    photo = fields.Raw(
+        required=True,
+        metadata={"description": "The content of the file.", "type": "string", "format": "binary"},
+    )

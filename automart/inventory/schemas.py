@@ -33,8 +33,12 @@ def _check_year(year: int) -> None:
 class NewDealer(Schema):
     """A dealer, who has cars."""
 
-    name = Text(required=True, max_length=LONGEST_TEXT)
-    location = Text(required=True, max_length=LONGEST_TEXT)
+    name = Text(
+        required=True, max_length=LONGEST_TEXT, metadata={"description": "The name of the dealer."}
+    )
+    location = Text(
+        required=True, max_length=LONGEST_TEXT, metadata={"description": "Where the dealer is."}
+    )
 
 
 DealerChanges = changes_of(NewDealer)
@@ -47,19 +51,28 @@ class Dealer(NewDealer, Resource):
 class NewCar(Schema):
     """A car of a dealer. Brand and model are looked up in the catalogue; case does not matter."""
 
-    brand = Text(required=True, max_length=LONGEST_NAME)
-    model = Text(required=True, max_length=LONGEST_NAME)
+    brand = Text(
+        required=True, max_length=LONGEST_NAME, metadata={"description": "The name of the make."}
+    )
+    model = Text(
+        required=True, max_length=LONGEST_NAME, metadata={"description": "The name of the model."}
+    )
     year = fields.Integer(
         required=True,
         strict=True,
         validate=[validate.Range(min=FIRST_YEAR), _check_year],
         metadata={"description": "Next year at the latest."},
     )
-    color = Text(required=True, max_length=LONGEST_TEXT)
+    color = Text(required=True, max_length=LONGEST_TEXT, metadata={"description": "The color."})
     daily_price = Price(required=True)
     vin = Vin(required=True)
-    status = fields.Enum(CarStatus, by_value=True, load_default=CarStatus.AVAILABLE)
-    dealer_id = Id(required=True)
+    status = fields.Enum(
+        CarStatus,
+        by_value=True,
+        load_default=CarStatus.AVAILABLE,
+        metadata={"description": "Cars in `maintenance` cannot be booked."},
+    )
+    dealer_id = Id(required=True, metadata={"description": "The dealer who has the car."})
 
 
 CarChanges = changes_of(NewCar)
@@ -68,29 +81,40 @@ CarChanges = changes_of(NewCar)
 class Car(NewCar, Resource):
     """A car of a dealer. Brand and model are spelled as in the catalogue."""
 
-    created_at = UtcTime()
-    updated_at = UtcTime()
+    created_at = UtcTime(metadata={"description": "When the car was created."})
+    updated_at = UtcTime(metadata={"description": "When the car was last changed."})
 
 
 class CarQuery(PageQuery):
     brand = QueryName()
     model = QueryName()
-    year = QueryInteger(load_default=None, validate=validate.Range(min=1, max=LAST_YEAR))
-    dealer_id = QueryId(load_default=None)
-    status = fields.Enum(CarStatus, by_value=True, load_default=None)
+    year = QueryInteger(
+        load_default=None,
+        validate=validate.Range(min=1, max=LAST_YEAR),
+        metadata={"description": "Only cars of this model year."},
+    )
+    dealer_id = QueryId(load_default=None, metadata={"description": "Only cars of this dealer."})
+    status = fields.Enum(
+        CarStatus,
+        by_value=True,
+        load_default=None,
+        metadata={"description": "Only cars with this status."},
+    )
 
 
 class NewBooking(Schema):
     """A booking of a car. Name and e-mail are required unless there is a `customer_id`."""
 
-    car_id = Id(required=True)
+    car_id = Id(required=True, metadata={"description": "The car to book."})
     customer_id = Id(
         allow_none=True,
         metadata={"description": "Name and e-mail are this customer's unless they are sent."},
     )
-    customer_name = Text(max_length=LONGEST_TEXT)
-    customer_email = EmailAddress()
-    start_datetime = Instant(required=True)
+    customer_name = Text(
+        max_length=LONGEST_TEXT, metadata={"description": "The name of the customer."}
+    )
+    customer_email = EmailAddress(metadata={"description": "The e-mail address of the customer."})
+    start_datetime = Instant(required=True, metadata={"description": "The start, with an offset."})
     end_datetime = Instant(required=True, metadata={"description": "After the start."})
 
 
@@ -106,36 +130,51 @@ class Booking(Resource):
     customer_id = fields.Integer(
         allow_none=True, metadata={"description": "Null without a customer, or if it was deleted."}
     )
-    customer_name = fields.String()
+    customer_name = fields.String(metadata={"description": "The name of the customer."})
     customer_email = fields.String(
         allow_none=True, metadata={"description": "Null if the customer has none."}
     )
-    start_datetime = Instant()
-    end_datetime = Instant()
-    status = fields.Enum(BookingStatus, by_value=True)
+    start_datetime = Instant(metadata={"description": "The start."})
+    end_datetime = Instant(metadata={"description": "The end, which is not part of the booking."})
+    status = fields.Enum(
+        BookingStatus,
+        by_value=True,
+        metadata={"description": "`cancelled` bookings leave the car free."},
+    )
     total_price = Money(
         metadata={
             "description": "The daily price at the time of booking, for each 24 hours or part."
         }
     )
-    created_at = UtcTime()
-    updated_at = UtcTime()
+    created_at = UtcTime(metadata={"description": "When the booking was created."})
+    updated_at = UtcTime(metadata={"description": "When the booking was last changed."})
 
 
 class BookingQuery(PageQuery):
-    car_id = QueryId(load_default=None)
+    car_id = QueryId(load_default=None, metadata={"description": "Only bookings of this car."})
     customer_email = QueryKey(load_default=None, metadata={"description": "In any case."})
-    start_datetime = Instant(load_default=None)
-    end_datetime = Instant(load_default=None)
-    status = fields.Enum(BookingStatus, by_value=True, load_default=None)
+    start_datetime = Instant(
+        load_default=None, metadata={"description": "Only bookings that end after this time."}
+    )
+    end_datetime = Instant(
+        load_default=None, metadata={"description": "Only bookings that start before this time."}
+    )
+    status = fields.Enum(
+        BookingStatus,
+        by_value=True,
+        load_default=None,
+        metadata={"description": "Only bookings with this status."},
+    )
 
 
 class AvailableCarsQuery(PageQuery):
-    start_datetime = Instant(required=True)
-    end_datetime = Instant(required=True)
+    start_datetime = Instant(required=True, metadata={"description": "The start of the range."})
+    end_datetime = Instant(
+        required=True, metadata={"description": "The end of the range, which is not part of it."}
+    )
     brand = QueryName()
     model = QueryName()
-    dealer_id = QueryId(load_default=None)
+    dealer_id = QueryId(load_default=None, metadata={"description": "Only cars of this dealer."})
     max_daily_price = QueryPrice(load_default=None)
 
 
@@ -156,14 +195,14 @@ class CalendarQuery(Query):
 class Free(Output):
     """A part of the range in which the car is free."""
 
-    start = Instant()
-    end = Instant()
+    start = Instant(metadata={"description": "The start of the part."})
+    end = Instant(metadata={"description": "The end of the part, which is not in it."})
 
 
 class Busy(Free):
     """A part of the range in which the car is booked."""
 
-    booking_id = fields.Integer()
+    booking_id = fields.Integer(metadata={"description": "The booking."})
 
 
 class Calendar(Output):
@@ -172,5 +211,9 @@ class Calendar(Output):
     Bookings are cut off at the ends of the range.
     """
 
-    busy = fields.List(fields.Nested(Busy))
-    free = fields.List(fields.Nested(Free))
+    busy = fields.List(
+        fields.Nested(Busy), metadata={"description": "The parts that are booked, in order."}
+    )
+    free = fields.List(
+        fields.Nested(Free), metadata={"description": "The parts that are free, in order."}
+    )

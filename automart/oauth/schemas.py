@@ -11,33 +11,57 @@ from automart.web import Output, Schema
 class PersonLogin(Schema):
     """The login of a user."""
 
-    email = fields.String(required=True)
-    password = Secret(required=True)
+    email = fields.String(
+        required=True, metadata={"description": "The e-mail address of the user."}
+    )
+    password = Secret(required=True, metadata={"description": "The password."})
 
 
 class ClientLogin(Schema):
     """The login of a service client."""
 
-    client_id = fields.String(required=True)
-    client_secret = Secret(required=True)
+    client_id = fields.String(
+        required=True, metadata={"description": "The id of the service client."}
+    )
+    client_secret = Secret(
+        required=True, metadata={"description": "The secret of the service client."}
+    )
 
 
 class Token(Output):
     """Tokens (RFC 6749 §5.1). Service clients get no refresh token."""
 
-    access_token = fields.String()
-    token_type = fields.String()
-    expires_in = fields.Integer()
-    refresh_token = fields.String(metadata={"optional": True})
-    scope = fields.String(metadata={"optional": True})
+    access_token = fields.String(
+        metadata={"description": "The token for the `Authorization` header."}
+    )
+    token_type = fields.String(metadata={"description": "`Bearer`."})
+    expires_in = fields.Integer(
+        metadata={"description": "The seconds for which the access token is valid."}
+    )
+    refresh_token = fields.String(
+        metadata={
+            "description": "The token to get new tokens with. It is valid once. Service clients get none.",
+            "optional": True,
+        }
+    )
+    scope = fields.String(
+        metadata={
+            "description": "The scopes of a service client, separated by blanks.",
+            "optional": True,
+        }
+    )
 
 
 class OAuthError(Output):
     """An error (RFC 6749 §5.2)."""
 
-    error = fields.String()
-    error_description = fields.String(metadata={"optional": True})
-    error_uri = fields.String(metadata={"optional": True})
+    error = fields.String(
+        metadata={"description": "The code of the error, such as `invalid_grant`."}
+    )
+    error_description = fields.String(
+        metadata={"description": "What went wrong.", "optional": True}
+    )
+    error_uri = fields.String(metadata={"description": "A page about the error.", "optional": True})
 
 
 class TokenRequest(Schema):
@@ -46,45 +70,88 @@ class TokenRequest(Schema):
     grant_type = fields.String(
         required=True,
         validate=validate.OneOf(["authorization_code", "client_credentials", "refresh_token"]),
+        metadata={"description": "What the tokens are requested for."},
     )
-    client_id = fields.String()
-    client_secret = Secret()
-    code = fields.String()
-    redirect_uri = fields.String()
-    code_verifier = fields.String()
-    refresh_token = fields.String()
-    scope = fields.String()
+    client_id = fields.String(
+        metadata={"description": "The id of the client, unless it authenticates with HTTP Basic."}
+    )
+    client_secret = Secret(
+        metadata={
+            "description": "The secret of a service client, unless it authenticates with HTTP Basic."
+        }
+    )
+    code = fields.String(metadata={"description": "The authorization code."})
+    redirect_uri = fields.String(
+        metadata={"description": "The redirect URI of the authorization request."}
+    )
+    code_verifier = fields.String(metadata={"description": "The verifier of PKCE (RFC 7636)."})
+    refresh_token = fields.String(metadata={"description": "The refresh token."})
+    scope = fields.String(
+        metadata={
+            "description": "The requested scopes, separated by blanks. By default all of the client."
+        }
+    )
 
 
 class RevocationRequest(Schema):
     """A revocation request (RFC 7009)."""
 
-    token = fields.String(required=True)
-    token_type_hint = fields.String()
-    client_id = fields.String()
-    client_secret = Secret()
+    token = fields.String(
+        required=True, metadata={"description": "The access token or refresh token."}
+    )
+    token_type_hint = fields.String(
+        metadata={"description": "`access_token` or `refresh_token`. Optional."}
+    )
+    client_id = fields.String(
+        metadata={"description": "The id of the client, unless it authenticates with HTTP Basic."}
+    )
+    client_secret = Secret(
+        metadata={
+            "description": "The secret of a service client, unless it authenticates with HTTP Basic."
+        }
+    )
 
 
 class ServerMetadata(Output):
     """OAuth 2 authorization server metadata (RFC 8414)."""
 
-    issuer = fields.String()
-    authorization_endpoint = fields.String()
-    token_endpoint = fields.String()
-    revocation_endpoint = fields.String()
-    jwks_uri = fields.String()
-    scopes_supported = fields.List(fields.String())
-    response_types_supported = fields.List(fields.String())
-    response_modes_supported = fields.List(fields.String())
-    grant_types_supported = fields.List(fields.String())
-    token_endpoint_auth_methods_supported = fields.List(fields.String())
-    revocation_endpoint_auth_methods_supported = fields.List(fields.String())
-    code_challenge_methods_supported = fields.List(fields.String())
-    authorization_response_iss_parameter_supported = fields.Boolean()
-    service_documentation = fields.String()
+    issuer = fields.String(metadata={"description": "The issuer of tokens."})
+    authorization_endpoint = fields.String(
+        metadata={"description": "The URL of the authorization endpoint."}
+    )
+    token_endpoint = fields.String(metadata={"description": "The URL of the token endpoint."})
+    revocation_endpoint = fields.String(
+        metadata={"description": "The URL of the revocation endpoint."}
+    )
+    jwks_uri = fields.String(metadata={"description": "The URL of the public keys."})
+    scopes_supported = fields.List(
+        fields.String(), metadata={"description": "The scopes of service clients."}
+    )
+    response_types_supported = fields.List(
+        fields.String(), metadata={"description": "The supported response types."}
+    )
+    response_modes_supported = fields.List(
+        fields.String(), metadata={"description": "The supported response modes."}
+    )
+    grant_types_supported = fields.List(
+        fields.String(), metadata={"description": "The supported grant types."}
+    )
+    token_endpoint_auth_methods_supported = fields.List(
+        fields.String(), metadata={"description": "How clients authenticate to get tokens."}
+    )
+    revocation_endpoint_auth_methods_supported = fields.List(
+        fields.String(), metadata={"description": "How clients authenticate to revoke tokens."}
+    )
+    code_challenge_methods_supported = fields.List(
+        fields.String(), metadata={"description": "The supported methods of PKCE."}
+    )
+    authorization_response_iss_parameter_supported = fields.Boolean(
+        metadata={"description": "Whether authorization responses contain `iss` (RFC 9207)."}
+    )
+    service_documentation = fields.String(metadata={"description": "The URL of the documentation."})
 
 
 class Jwks(Output):
     """The public keys that verify access tokens (RFC 7517)."""
 
-    keys = fields.List(fields.Dict())
+    keys = fields.List(fields.Dict(), metadata={"description": "The keys (RFC 7517)."})

@@ -8,23 +8,35 @@ from automart.web import Output
 
 
 class Live(Output):
-    status = fields.String(validate=validate.OneOf(["ok"]))
+    """Whether the process responds."""
+
+    status = fields.String(validate=validate.OneOf(["ok"]), metadata={"description": "`ok`."})
 
 
 class Parts(Output):
     """The services that Automart depends on. It also runs with the `newer` schema of a later
     release."""
 
-    database = fields.String(validate=validate.OneOf(["ok", "down"]))
-    schema = fields.String(validate=validate.OneOf(["ok", "newer", "older", "missing", "unknown"]))
-    redis = fields.String(validate=validate.OneOf(["ok", "down"]))
+    database = fields.String(
+        validate=validate.OneOf(["ok", "down"]),
+        metadata={"description": "Whether the database responds."},
+    )
+    schema = fields.String(
+        validate=validate.OneOf(["ok", "newer", "older", "missing", "unknown"]),
+        metadata={"description": "How the schema of the database compares to this release."},
+    )
+    redis = fields.String(
+        validate=validate.OneOf(["ok", "down"]), metadata={"description": "Whether Redis responds."}
+    )
 
 
 class Health(Output):
+    """Whether requests can be served."""
+
     status = fields.String(
         validate=validate.OneOf(["ok", "degraded"]),
         metadata={
             "description": "`degraded` without Redis: jobs are accepted and stored, and run later."
         },
     )
-    parts = fields.Nested(Parts)
+    parts = fields.Nested(Parts, metadata={"description": "The state of each service."})

@@ -17,8 +17,14 @@ MOST_MAKES = 100
 class NewOffice(Schema):
     """A regional office. Without `webhook_url` it receives no webhooks."""
 
-    name = Text(required=True, max_length=LONGEST_NAME)
-    webhook_url = WebhookUrl(allow_none=True, load_default=None)
+    name = Text(
+        required=True,
+        max_length=LONGEST_NAME,
+        metadata={"description": "The name of the regional office."},
+    )
+    webhook_url = WebhookUrl(
+        allow_none=True, load_default=None, metadata={"description": "Where its webhooks are sent."}
+    )
     webhook_enabled = Flag(
         load_default=True,
         metadata={
@@ -37,14 +43,25 @@ class Office(NewOffice, Resource):
 class OfficeWithSecret(Office):
     """A regional office with the secret that signs its webhooks, which is shown only once."""
 
-    webhook_secret = fields.String()
+    webhook_secret = fields.String(
+        metadata={"description": "The secret, which is not shown again."}
+    )
 
 
 class NewManufacturer(Schema):
     """A manufacturer and the makes whose cars it makes."""
 
-    name = Text(required=True, max_length=LONGEST_NAME)
-    make_ids = fields.List(Id(), load_default=list, validate=validate.Length(max=MOST_MAKES))
+    name = Text(
+        required=True,
+        max_length=LONGEST_NAME,
+        metadata={"description": "The name of the manufacturer."},
+    )
+    make_ids = fields.List(
+        Id(),
+        load_default=list,
+        validate=validate.Length(max=MOST_MAKES),
+        metadata={"description": "The makes whose cars it makes."},
+    )
 
 
 ManufacturerChanges = changes_of(NewManufacturer)
@@ -57,10 +74,14 @@ class Manufacturer(NewManufacturer, Resource):
 class NewPartnerClient(Schema):
     """A client that acts for a partner."""
 
-    name = Text(required=True, max_length=LONGEST_CLIENT_NAME)
+    name = Text(
+        required=True,
+        max_length=LONGEST_CLIENT_NAME,
+        metadata={"description": "The name of the client."},
+    )
 
 
 class PartnerClientWithSecret(ClientWithSecret):
     """A client of a partner with its secret, which is shown only once."""
 
-    client_secret = fields.String()
+    client_secret = fields.String(metadata={"description": "The secret, which is not shown again."})

@@ -30,12 +30,32 @@ _dimension = validate.Range(min=0, min_inclusive=False, max=LARGEST_DIMENSION)
 class NewLocation(Schema):
     """The address of factories."""
 
-    name = Text(required=True, max_length=LONGEST_NAME)
-    address_1 = Text(required=True, max_length=LONGEST_ADDRESS)
-    address_2 = Text(allow_none=True, load_default=None, max_length=LONGEST_ADDRESS)
-    city = Text(required=True, max_length=LONGEST_CITY)
-    state = Text(allow_none=True, load_default=None, max_length=LONGEST_STATE)
-    postal_code = Text(required=True, max_length=LONGEST_POSTAL_CODE)
+    name = Text(
+        required=True,
+        max_length=LONGEST_NAME,
+        metadata={"description": "The name of the location."},
+    )
+    address_1 = Text(
+        required=True,
+        max_length=LONGEST_ADDRESS,
+        metadata={"description": "The first line of the address."},
+    )
+    address_2 = Text(
+        allow_none=True,
+        load_default=None,
+        max_length=LONGEST_ADDRESS,
+        metadata={"description": "The second line of the address."},
+    )
+    city = Text(required=True, max_length=LONGEST_CITY, metadata={"description": "The city."})
+    state = Text(
+        allow_none=True,
+        load_default=None,
+        max_length=LONGEST_STATE,
+        metadata={"description": "The state or province."},
+    )
+    postal_code = Text(
+        required=True, max_length=LONGEST_POSTAL_CODE, metadata={"description": "The postal code."}
+    )
     country_code = fields.String(
         required=True,
         validate=validate.OneOf(COUNTRY_CODES, error="Must be an ISO 3166-1 alpha-2 code."),
@@ -61,13 +81,32 @@ class LocationQuery(PageQuery):
 class NewSprocketType(Schema):
     """A kind of sprocket. The outside diameter is at least the pitch diameter."""
 
-    name = Text(required=True, max_length=LONGEST_NAME)
-    teeth = fields.Integer(
-        required=True, strict=True, validate=validate.Range(min=1, max=MOST_TEETH)
+    name = Text(
+        required=True,
+        max_length=LONGEST_NAME,
+        metadata={"description": "The name of the sprocket type."},
     )
-    pitch_diameter = Number(required=True, validate=_dimension)
-    pitch = Number(required=True, validate=_dimension)
-    outside_diameter = Number(required=True, validate=_dimension)
+    teeth = fields.Integer(
+        required=True,
+        strict=True,
+        validate=validate.Range(min=1, max=MOST_TEETH),
+        metadata={"description": "The number of teeth."},
+    )
+    pitch_diameter = Number(
+        required=True,
+        validate=_dimension,
+        metadata={"description": "The diameter of the pitch circle."},
+    )
+    pitch = Number(
+        required=True,
+        validate=_dimension,
+        metadata={"description": "The distance between two rollers of the chain."},
+    )
+    outside_diameter = Number(
+        required=True,
+        validate=_dimension,
+        metadata={"description": "The diameter over the tips of the teeth."},
+    )
 
 
 SprocketTypeChanges = changes_of(NewSprocketType)
@@ -80,18 +119,28 @@ class SprocketType(NewSprocketType, Resource):
 class Chart(Output):
     """Goal and actual number over time: three lists of the same length, ordered by time."""
 
-    sprocket_production_actual = fields.List(fields.Integer())
-    sprocket_production_goal = fields.List(fields.Integer())
+    sprocket_production_actual = fields.List(
+        fields.Integer(),
+        metadata={"description": "The numbers of sprockets that the factory has made."},
+    )
+    sprocket_production_goal = fields.List(
+        fields.Integer(), metadata={"description": "The goals of the factory."}
+    )
     time = fields.List(fields.Integer(), metadata={"description": "Seconds since 1970, in UTC."})
 
 
 class NewFactory(Schema):
     """A factory at a location, and its production goal."""
 
-    name = Text(required=True, max_length=LONGEST_NAME)
-    location_id = Id(required=True)
+    name = Text(
+        required=True, max_length=LONGEST_NAME, metadata={"description": "The name of the factory."}
+    )
+    location_id = Id(required=True, metadata={"description": "The location of the factory."})
     sprocket_production_goal = fields.Integer(
-        required=True, strict=True, validate=validate.Range(min=0, max=MOST_SPROCKETS)
+        required=True,
+        strict=True,
+        validate=validate.Range(min=0, max=MOST_SPROCKETS),
+        metadata={"description": "The number of sprockets to make."},
     )
 
 
@@ -112,7 +161,7 @@ class Factory(NewFactory, Resource):
             "chart_data",
         )
 
-    location = fields.Nested(Location)
+    location = fields.Nested(Location, metadata={"description": "The location of the factory."})
     sprocket_production_actual = fields.Integer(metadata={"description": "Counted by the server."})
     chart_data = fields.Nested(
         Chart, metadata={"description": "Only if it was requested.", "optional": True}
@@ -156,9 +205,13 @@ class ChartQuery(Query):
 class NewSprocket(Schema):
     """A sprocket that was made by a factory."""
 
-    name = Text(required=True, max_length=LONGEST_NAME)
-    sprocket_type_id = Id(required=True)
-    factory_id = Id(required=True)
+    name = Text(
+        required=True,
+        max_length=LONGEST_NAME,
+        metadata={"description": "The name of the sprocket."},
+    )
+    sprocket_type_id = Id(required=True, metadata={"description": "The type of the sprocket."})
+    factory_id = Id(required=True, metadata={"description": "The factory that made it."})
 
 
 SprocketChanges = changes_of(NewSprocket)
@@ -169,5 +222,9 @@ class Sprocket(NewSprocket, Resource):
 
 
 class SprocketQuery(PageQuery):
-    factory_id = QueryId(load_default=None)
-    sprocket_type_id = QueryId(load_default=None)
+    factory_id = QueryId(
+        load_default=None, metadata={"description": "Only sprockets of this factory."}
+    )
+    sprocket_type_id = QueryId(
+        load_default=None, metadata={"description": "Only sprockets of this type."}
+    )

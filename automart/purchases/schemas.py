@@ -23,8 +23,16 @@ class NewSale(Schema):
             " create a second purchase."
         },
     )
-    brand = Text(required=True, max_length=LONGEST_MODEL_NAME)
-    car_model = Text(required=True, max_length=LONGEST_MODEL_NAME)
+    brand = Text(
+        required=True,
+        max_length=LONGEST_MODEL_NAME,
+        metadata={"description": "The name of the make."},
+    )
+    car_model = Text(
+        required=True,
+        max_length=LONGEST_MODEL_NAME,
+        metadata={"description": "The name of the model."},
+    )
     regional_office_id = Id(
         metadata={"description": "Optional. Must be the id of the caller's office."}
     )
@@ -34,32 +42,50 @@ class NewSale(Schema):
 class StateChange(Schema):
     """The new state of a purchase."""
 
-    state = fields.Enum(PurchaseState, by_value=True, required=True)
+    state = fields.Enum(
+        PurchaseState,
+        by_value=True,
+        required=True,
+        metadata={"description": "The new state. It must follow from the current one."},
+    )
 
 
 class Change(Output):
     """A state and the time at which it was reached."""
 
-    state = fields.Enum(PurchaseState, by_value=True)
-    at = UtcTime()
+    state = fields.Enum(PurchaseState, by_value=True, metadata={"description": "The state."})
+    at = UtcTime(metadata={"description": "When it was reached."})
 
 
 class Purchase(Output):
     """A car that a regional office has sold, and the states of its production."""
 
-    id = fields.Integer()
-    regional_office_id = fields.Integer()
-    external_order_number = fields.String()
-    brand = fields.String()
-    car_model = fields.String()
-    state = fields.Enum(PurchaseState, by_value=True)
-    created_at = UtcTime()
-    updated_at = UtcTime()
-    history = fields.List(fields.Nested(Change))
+    id = fields.Integer(metadata={"description": "The id of the purchase."})
+    regional_office_id = fields.Integer(
+        metadata={"description": "The office that reported the sale."}
+    )
+    external_order_number = fields.String(
+        metadata={"description": "The order number that the office reported."}
+    )
+    brand = fields.String(metadata={"description": "The name of the make."})
+    car_model = fields.String(metadata={"description": "The name of the model."})
+    state = fields.Enum(
+        PurchaseState, by_value=True, metadata={"description": "The current state."}
+    )
+    created_at = UtcTime(metadata={"description": "When the purchase was recorded."})
+    updated_at = UtcTime(metadata={"description": "When the purchase was last changed."})
+    history = fields.List(
+        fields.Nested(Change), metadata={"description": "All states so far, oldest first."}
+    )
 
 
 class PurchaseQuery(PageQuery):
-    state = fields.Enum(PurchaseState, by_value=True, load_default=None)
+    state = fields.Enum(
+        PurchaseState,
+        by_value=True,
+        load_default=None,
+        metadata={"description": "Only purchases in this state."},
+    )
     brand = QueryText(
         load_default=None,
         metadata={"description": "The whole name. Upper and lower case do not matter."},
@@ -69,9 +95,9 @@ class PurchaseQuery(PageQuery):
 class OrderedVehicle(Output):
     """A purchase that is to be manufactured."""
 
-    id = fields.Integer()
-    car_model = fields.String()
-    brand = fields.String()
+    id = fields.Integer(metadata={"description": "The id of the purchase."})
+    car_model = fields.String(metadata={"description": "The name of the model."})
+    brand = fields.String(metadata={"description": "The name of the make."})
 
 
 class StateChangedData(Schema):
@@ -80,12 +106,16 @@ class StateChangedData(Schema):
     class Meta(Schema.Meta):
         unknown = INCLUDE
 
-    purchase_id = fields.Integer(required=True)
+    purchase_id = fields.Integer(required=True, metadata={"description": "The id of the purchase."})
     external_order_number = fields.String(
         required=True, metadata={"description": "The order number that the office reported."}
     )
-    previous_state = fields.Enum(PurchaseState, by_value=True, required=True)
-    state = fields.Enum(PurchaseState, by_value=True, required=True)
+    previous_state = fields.Enum(
+        PurchaseState, by_value=True, required=True, metadata={"description": "The state before."}
+    )
+    state = fields.Enum(
+        PurchaseState, by_value=True, required=True, metadata={"description": "The state now."}
+    )
 
 
 class StateChangedEvent(Schema):
@@ -94,6 +124,12 @@ class StateChangedEvent(Schema):
     class Meta(Schema.Meta):
         unknown = INCLUDE
 
-    type = fields.String(required=True, validate=validate.OneOf([STATE_CHANGED]))
+    type = fields.String(
+        required=True,
+        validate=validate.OneOf([STATE_CHANGED]),
+        metadata={"description": "The type of the event."},
+    )
     timestamp = UtcTime(required=True, metadata={"description": "When the state changed."})
-    data = fields.Nested(StateChangedData, required=True)
+    data = fields.Nested(
+        StateChangedData, required=True, metadata={"description": "What has changed."}
+    )

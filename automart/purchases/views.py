@@ -35,6 +35,9 @@ from automart.web import (
 blp = Blueprint("purchases", __name__, url_prefix="/v1", description="Purchases and their states")
 
 
+BRAND = {"in": "path", "name": "brand", "description": "The name of the make, in any case."}
+
+
 @blp.route("/sales-webhook")
 class SalesWebhook(MethodView):
     @requires(scope=OFFICE_SCOPE)
@@ -57,7 +60,7 @@ class SalesWebhook(MethodView):
         return accepted(job)
 
 
-@blp.route("/get-all-vehicles-for-manufacturing/<path:brand>")
+@blp.route("/get-all-vehicles-for-manufacturing/<path:brand>", parameters=[BRAND])
 class VehiclesForManufacturing(MethodView):
     @requires(scope=MANUFACTURER_SCOPE)
     @blp.arguments(PageQuery, location="query")

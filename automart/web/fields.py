@@ -10,6 +10,7 @@ from marshmallow import ValidationError, fields, validate
 
 from automart.core.db_types import LARGEST_ID
 from automart.core.text import casefold_key, clean
+from automart.web.types import Values
 
 LONGEST_EMAIL = 254
 
@@ -61,8 +62,9 @@ class Text(QueryText):
 class EmailAddress(Text):
     """An e-mail address."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(max_length=LONGEST_EMAIL, metadata={"format": "email"}, **kwargs)
+    def __init__(self, *, metadata: Values | None = None, **kwargs: Any) -> None:
+        metadata = {"format": "email"} | (metadata or {})
+        super().__init__(max_length=LONGEST_EMAIL, metadata=metadata, **kwargs)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         return validate.Email()(super()._deserialize(value, *args, **kwargs))

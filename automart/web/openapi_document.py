@@ -16,6 +16,8 @@ _METHODS = ("get", "post", "put", "patch", "delete")
 def finish_paths(paths: dict[str, dict[str, Any]]) -> None:
     """Complete all operations, and leave out those that are marked as `UNDOCUMENTED`."""
     for path, item in list(paths.items()):
+        for parameter in item.get("parameters", []):
+            parameter.setdefault("description", _description_of_id(parameter["name"]))
         for method in [method for method in _METHODS if method in item]:
             if item[method].pop("x-undocumented", False):
                 del item[method]
@@ -23,6 +25,11 @@ def finish_paths(paths: dict[str, dict[str, Any]]) -> None:
                 _finish(path, method, item[method])
         if not any(method in item for method in _METHODS):
             del paths[path]
+
+
+def _description_of_id(name: str) -> str:
+    """Describe a parameter of a path, such as `make_id`."""
+    return f"The id of the {name.removesuffix('_id').replace('_', ' ')}."
 
 
 def _finish(path: str, method: str, operation: dict[str, Any]) -> None:

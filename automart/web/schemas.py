@@ -53,7 +53,7 @@ class Output(Schema):
 class Resource(Output):
     """A schema of responses with an `id`, which comes first if this is the last base class."""
 
-    id = fields.Integer()
+    id = fields.Integer(metadata={"description": "The id."})
 
 
 class Query(Schema):

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from marshmallow import ValidationError, fields
 
-from automart.web import Output, PageQuery
+from automart.web import Output, PageQuery, Values
 from automart.web.fields import QueryId, Text, UtcTime
 from automart.web.urls import can_be_host
 from automart.webhooks.models import LONGEST_URL, DeliveryState
@@ -16,8 +16,9 @@ from automart.webhooks.models import LONGEST_URL, DeliveryState
 class WebhookUrl(Text):
     """An http or https URL without user information."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(max_length=LONGEST_URL, metadata={"format": "uri"}, **kwargs)
+    def __init__(self, *, metadata: Values | None = None, **kwargs: Any) -> None:
+        metadata = {"format": "uri"} | (metadata or {})
+        super().__init__(max_length=LONGEST_URL, metadata=metadata, **kwargs)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         url = super()._deserialize(value, *args, **kwargs)
@@ -50,22 +51,42 @@ class SubjectId(fields.Integer):
 class Attempt(Output):
     """One attempt: the response's status and its first 2,048 characters, or the error."""
 
-    at = UtcTime()
-    status = fields.Integer(allow_none=True)
-    response = fields.String(allow_none=True)
-    error = fields.String(allow_none=True)
+    at = UtcTime(metadata={"description": "When it was made."})
+    status = fields.Integer(
+        allow_none=True,
+        metadata={"description": "The HTTP status of the response. Null without a response."},
+    )
+    response = fields.String(
+        allow_none=True,
+        metadata={
+            "description": "The first 2,048 characters of the response. Null without a response."
+        },
+    )
+    error = fields.String(
+        allow_none=True,
+        metadata={"description": "Why there was no response. Null if there was one."},
+    )
 
 
 class Delivery(Output):
     """An event and its delivery to a regional office."""
 
-    id = fields.Integer()
-    webhook_id = fields.String()
-    regional_office_id = fields.Integer(attribute="endpoint.regional_office_id")
-    type = fields.String()
-    purchase_id = SubjectId("purchase")
-    created_at = UtcTime()
-    state = fields.Enum(DeliveryState, by_value=True)
+    id = fields.Integer(metadata={"description": "The id of the delivery."})
+    webhook_id = fields.String(
+        metadata={"description": "The `webhook-id` header, the same for all attempts."}
+    )
+    regional_office_id = fields.Integer(
+        attribute="endpoint.regional_office_id",
+        metadata={"description": "The office that is notified."},
+    )
+    type = fields.String(metadata={"description": "The type of the event."})
+    purchase_id = SubjectId(
+        "purchase", metadata={"description": "The purchase that the event concerns."}
+    )
+    created_at = UtcTime(metadata={"description": "When the event happened."})
+    state = fields.Enum(
+        DeliveryState, by_value=True, metadata={"description": "`pending` deliveries are retried."}
+    )
     next_attempt_at = UtcTime(
         allow_none=True,
         metadata={
@@ -73,12 +94,21 @@ class Delivery(Output):
             " same purchase is pending."
         },
     )
-    attempts = fields.List(fields.Nested(Attempt))
+    attempts = fields.List(
+        fields.Nested(Attempt), metadata={"description": "The attempts so far, oldest first."}
+    )
 
 
 class DeliveryQuery(PageQuery):
-    state = fields.Enum(DeliveryState, by_value=True, load_default=None)
-    regional_office_id = QueryId(load_default=None)
+    state = fields.Enum(
+        DeliveryState,
+        by_value=True,
+        load_default=None,
+        metadata={"description": "Only deliveries in this state."},
+    )
+    regional_office_id = QueryId(
+        load_default=None, metadata={"description": "Only deliveries to this office."}
+    )
 
 
 class DeliveryResult(Output):

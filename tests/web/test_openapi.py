@@ -129,6 +129,20 @@ def test_every_operation_has_a_name_a_title_a_description_and_its_errors(
         assert list(content) == ["application/problem+json"]
 
 
+def test_everything_has_a_description(document: dict[str, Any]) -> None:
+    silent = [
+        f"{name}.{field}"
+        for name, schema in document["components"]["schemas"].items()
+        for field, described in ({"": schema} | schema.get("properties", {})).items()
+        if not described.get("description")
+    ]
+    for path, item in document["paths"].items():
+        for _, operation in [("", {"parameters": item.get("parameters", [])}), *item.items()]:
+            parameters = operation.get("parameters", []) if isinstance(operation, dict) else []
+            silent += [f"{path} {p['name']}" for p in parameters if not p.get("description")]
+    assert silent == []
+
+
 def test_pages_for_people_are_not_in_it(document: dict[str, Any]) -> None:
     assert document["paths"]["/login"].keys() - {"parameters"} == {"post"}
     assert list(document["paths"]["/login"]["post"]["requestBody"]["content"]) == [

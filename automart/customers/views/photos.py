@@ -20,7 +20,10 @@ PHOTO_HEADERS = {
 }
 
 
-@photo_blp.route(f"/<string(length={TOKEN_LENGTH}):token>")
+TOKEN = {"in": "path", "name": "token", "description": "The last part of a `photo_url`."}
+
+
+@photo_blp.route(f"/<string(length={TOKEN_LENGTH}):token>", parameters=[TOKEN])
 @public
 @photo_blp.response(200, {"type": "string", "format": "binary"}, content_type=WEBP)
 def photo(token: str) -> Response:

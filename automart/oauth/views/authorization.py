@@ -19,15 +19,21 @@ from automart.web import public
 from automart.web.media_types import FORM, HTML
 
 _PARAMETERS = [
-    {"name": name, "in": "query", "required": required, "schema": {"type": "string"}}
-    for name, required in (
-        ("response_type", True),
-        ("client_id", True),
-        ("redirect_uri", True),
-        ("code_challenge", True),
-        ("code_challenge_method", True),
-        ("state", False),
-        ("scope", False),
+    {
+        "name": name,
+        "in": "query",
+        "required": required,
+        "schema": {"type": "string"},
+        "description": description,
+    }
+    for name, required, description in (
+        ("response_type", True, "`code`."),
+        ("client_id", True, "The id of the application."),
+        ("redirect_uri", True, "One of the redirect URIs of the application."),
+        ("code_challenge", True, "The challenge of PKCE (RFC 7636)."),
+        ("code_challenge_method", True, "`S256`."),
+        ("state", False, "A value that is sent back with the code."),
+        ("scope", False, "Has no effect."),
     )
 ]
 _RESPONSES = {
