@@ -5,7 +5,7 @@ MANIFESTS = $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yam
 COMPOSE := docker compose
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
-.PHONY: help install tools python run test test-quick test-one coverage check check-deploy prose format bench schema lock clean
+.PHONY: help install tools python run test test-quick test-one coverage check check-deploy prose format bench schema openapi lock clean
 .PHONY: build secrets up migrate-up stop
 
 help: ## List the targets
@@ -40,13 +40,14 @@ test-one: tools ## Run one file or test: make test-one TEST=tests/web/test_etags
 coverage: tools ## Run the tests of test-quick, and show what they do not reach
 	$(PYTEST) $(QUICK) --cov --cov-report=term:skip-covered
 
-check: tools ## Lint, types, import contracts, migrations, prose, deployment files
+check: tools ## Lint, types, import contracts, documents, migrations, prose, deployment files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.support.migrations
 	$(BIN)/python -m tests.support.schema --check
+	$(BIN)/python -m tests.support.openapi --check
 	$(MAKE) --no-print-directory prose
 	$(MAKE) --no-print-directory check-deploy
 
@@ -71,6 +72,9 @@ bench: tools ## Run the benchmarks
 
 schema: tools ## Write docs/schema.md, the diagram of the tables, from the models
 	$(BIN)/python -m tests.support.schema
+
+openapi: tools ## Write docs/openapi.json, the OpenAPI document, unless it breaks clients unannounced
+	$(BIN)/python -m tests.support.openapi
 
 # The tools of development limit some packages that also run in production: one version for both.
 lock: tools ## Compile the requirements files from pyproject.toml

@@ -81,13 +81,13 @@ class Customer(NewCustomer, Resource):
     created_by = fields.Integer(
         allow_none=True,
         metadata={
-            "description": "The id of the user who created the customer. Null after the user was deleted."
+            "description": "The user who created the customer. Null after that user was deleted."
         },
     )
     updated_by = fields.Integer(
         allow_none=True,
         metadata={
-            "description": "The id of the user who last changed the customer. Null after the user was deleted."
+            "description": "The user who last changed the customer. Null after that user was deleted."
         },
     )
     created_at = UtcTime(metadata={"description": "When the customer was created."})

@@ -40,7 +40,7 @@ class Token(Output):
     )
     refresh_token = fields.String(
         metadata={
-            "description": "The token to get new tokens with. It is valid once. Service clients get none.",
+            "description": "The token to get new tokens with, once. Service clients get none.",
             "optional": True,
         }
     )
@@ -73,12 +73,10 @@ class TokenRequest(Schema):
         metadata={"description": "What the tokens are requested for."},
     )
     client_id = fields.String(
-        metadata={"description": "The id of the client, unless it authenticates with HTTP Basic."}
+        metadata={"description": "The id of the client, unless it uses HTTP Basic."}
     )
     client_secret = Secret(
-        metadata={
-            "description": "The secret of a service client, unless it authenticates with HTTP Basic."
-        }
+        metadata={"description": "The secret of a service client, unless it uses HTTP Basic."}
     )
     code = fields.String(metadata={"description": "The authorization code."})
     redirect_uri = fields.String(
@@ -87,9 +85,7 @@ class TokenRequest(Schema):
     code_verifier = fields.String(metadata={"description": "The verifier of PKCE (RFC 7636)."})
     refresh_token = fields.String(metadata={"description": "The refresh token."})
     scope = fields.String(
-        metadata={
-            "description": "The requested scopes, separated by blanks. By default all of the client."
-        }
+        metadata={"description": "The scopes, separated by blanks. By default all of the client."}
     )
 
 
@@ -103,12 +99,10 @@ class RevocationRequest(Schema):
         metadata={"description": "`access_token` or `refresh_token`. Optional."}
     )
     client_id = fields.String(
-        metadata={"description": "The id of the client, unless it authenticates with HTTP Basic."}
+        metadata={"description": "The id of the client, unless it uses HTTP Basic."}
     )
     client_secret = Secret(
-        metadata={
-            "description": "The secret of a service client, unless it authenticates with HTTP Basic."
-        }
+        metadata={"description": "The secret of a service client, unless it uses HTTP Basic."}
     )
 
 
