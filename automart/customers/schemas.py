@@ -80,15 +80,11 @@ class Customer(NewCustomer, Resource):
     )
     created_by = fields.Integer(
         allow_none=True,
-        metadata={
-            "description": "The user who created the customer. Null after that user was deleted."
-        },
+        metadata={"description": "The user who created it. Null after that user was deleted."},
     )
     updated_by = fields.Integer(
         allow_none=True,
-        metadata={
-            "description": "The user who last changed the customer. Null after that user was deleted."
-        },
+        metadata={"description": "The user who last changed it. Null after that user was deleted."},
     )
     created_at = UtcTime(metadata={"description": "When the customer was created."})
     updated_at = UtcTime(metadata={"description": "When the customer was last changed."})
