@@ -71,12 +71,21 @@ class Session(Output):
     minutes.
     """
 
-    id = fields.UUID()
-    created_at = UtcTime()
-    last_used_at = UtcTime(attribute="last_use")
-    address = fields.String(allow_none=True)
-    application = fields.String(allow_none=True)
-    is_current = fields.Function(_is_current, metadata={"type": "boolean"})
+    id = fields.UUID(metadata={"description": "The id of the session."})
+    created_at = UtcTime(metadata={"description": "When the user logged in."})
+    last_used_at = UtcTime(
+        attribute="last_use", metadata={"description": "When it was last used, to 15 minutes."}
+    )
+    address = fields.String(
+        allow_none=True, metadata={"description": "The IP address of the login."}
+    )
+    application = fields.String(
+        allow_none=True, metadata={"description": "The name of the application."}
+    )
+    is_current = fields.Function(
+        _is_current,
+        metadata={"type": "boolean", "description": "Whether this request belongs to it."},
+    )
 
 
 class NewClient(Schema):

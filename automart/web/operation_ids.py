@@ -22,7 +22,7 @@ def operation_id(path: str, method: str, *, is_list: bool) -> str:
     """Return the name of the operation of `method` at `path`.
 
     Each part of the path that an id follows is named in the singular, and so is the last part,
-    unless the operation lists it.
+    unless the operation lists or deletes it as a whole.
     """
     parts = path.strip("/").removeprefix("v1/").split("/")
     words = [
@@ -31,7 +31,8 @@ def operation_id(path: str, method: str, *, is_list: bool) -> str:
         if not _is_id(part) and _is_id(following)
     ]
     if not _is_id(parts[-1]):
-        words.append(parts[-1] if is_list else _singular(parts[-1]))
+        is_whole = is_list or method == "delete"
+        words.append(parts[-1] if is_whole else _singular(parts[-1]))
     verb = "list" if is_list else _VERBS[method]
     return verb + "".join(part.title() for word in words for part in word.split("-"))
 

@@ -16,6 +16,7 @@ def test_a_name_follows_from_the_method_and_the_path() -> None:
         ("/v1/batteries/{id}/cells/{cell}", "delete", False, "deleteBatteryCell"),
         ("/v1/batteries/{id}/label", "put", False, "replaceBatteryLabel"),
         ("/v1/wheels/flat-wheels", "get", True, "listFlatWheels"),
+        ("/v1/batteries/{id}/cells", "delete", False, "deleteBatteryCells"),
         ("/radio", "get", False, "getRadio"),
     ):
         assert operation_id(path, method, is_list=is_list) == expected
