@@ -22,6 +22,8 @@ from tests.support.web import web_running
 pytestmark = pytest.mark.processes
 
 EMAIL = "ann@example.com"
+MESSAGE = uuid.uuid4()
+MARKUP = "<img src=x onerror='document.title = 0'>"
 # On a slow machine that does much else.
 PATIENCE = 30_000
 
@@ -40,7 +42,8 @@ def url(settings: Settings) -> Iterator[str]:
     """A server with one administrator, and a message in a queue."""
     with application(settings) as app, app.app_context():
         make_user(email=EMAIL, is_admin=True)
-        assert queues.push([(uuid.uuid4(), kinds.VEHICLE_SYNC, 60)])
+        assert queues.push([(MESSAGE, kinds.VEHICLE_SYNC, 60)])
+        app.extensions["redis"].hset(f"rq:job:{MESSAGE}", "description", MARKUP)
     with web_running(settings, processes=1, threads=8) as url:
         yield url.replace("127.0.0.1", "localhost")
 
@@ -79,6 +82,9 @@ def look_at_queues(page: Page, url: str) -> None:
     """Open the dashboard, with the session of the login page."""
     page.goto(f"{url}/rq/")
     expect(page.locator("table#queues tbody tr", has_text="long")).to_be_visible()
+    page.goto(f"{url}/rq/0/view/job/{MESSAGE}")
+    expect(page.locator(".description-scroll")).to_have_text(MARKUP)
+    assert page.locator("#job-data img").count() == 0
 
 
 def test_a_person_logs_in_and_calls_the_api(url: str, browser: tuple[Page, list[str]]) -> None:
