@@ -79,16 +79,22 @@ def discover(url: str) -> dict[str, Any]:
 def log_in_and_return(address: str, email: str) -> str:
     """Act as the browser of a user until the redirect to the application. Return its URL."""
     with requests.Session() as browser:
-        page = browser.get(address, timeout=30)
-        action = re.findall(r'<form method="post" action="([^"]+)"', page.text)[-1]
-        form = hidden_fields(page.text) | {"email": email, "password": PASSWORD}
+        login_page = browser.get(address, timeout=30)
         root = "/".join(address.split("/")[:3])
-        answer = browser.post(root + action, data=form, allow_redirects=False, timeout=30)
-        while not answer.headers["Location"].startswith(CALLBACK):
-            answer = browser.get(
-                root + answer.headers["Location"], allow_redirects=False, timeout=30
-            )
-        return answer.headers["Location"]
+        consent_page = submit(browser, root, login_page, email=email, password=PASSWORD)
+        while consent_page.is_redirect:
+            url = root + consent_page.headers["Location"]
+            consent_page = browser.get(url, allow_redirects=False, timeout=30)
+        return submit(browser, root, consent_page, consent="yes").headers["Location"]
+
+
+def submit(
+    browser: requests.Session, root: str, page: requests.Response, **values: str
+) -> requests.Response:
+    """Submit the last form of a page."""
+    action = re.findall(r'<form method="post" action="([^"]+)"', page.text)[-1]
+    fields = hidden_fields(page.text) | values
+    return browser.post(root + action, data=fields, allow_redirects=False, timeout=30)
 
 
 def can_read(url: str, token: str) -> bool:
