@@ -43,7 +43,7 @@ HEADINGS = {
 COLUMNS = Columns(READ[:2], READ[2:], INFORMATIVE, HEADINGS)
 
 
-def new_load() -> Load:
+def new_customer_check() -> Load:
     """Return the function that checks the customers of one file."""
     schema = NewCustomer()
     return lambda cells: dict.fromkeys(READ) | schema.load(cells)
@@ -54,7 +54,7 @@ def add_customers(rows: Sequence[Values], created_by: int | None) -> None:
     service.create_customers(rows, created_by)
 
 
-CUSTOMERS = Importer(COLUMNS, new_load, add_customers)
+CUSTOMERS = Importer(COLUMNS, new_customer_check, add_customers)
 
 
 def write_customers(file: TextIO) -> Iterator[int]:

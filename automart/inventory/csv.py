@@ -37,7 +37,7 @@ _WHOLE_NUMBER = re.compile(r"\d{1,18}", re.ASCII)
 _AMOUNT = re.compile(r"\d{1,15}(\.\d{1,20})?", re.ASCII)
 
 
-def new_load() -> Load:
+def new_car_check() -> Load:
     """Return the function that checks the cars of one file."""
     return _Loader().load
 
@@ -89,7 +89,7 @@ class _Loader:
         self._vins.add(vin)
 
 
-CARS = Importer(COLUMNS, new_load, add_cars)
+CARS = Importer(COLUMNS, new_car_check, add_cars)
 
 
 def _typed(cells: Mapping[str, str]) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def update_office(office: RegionalOffice, changes: Mapping[str, Any]) -> None:
     webhooks.update_endpoint(office.endpoint, _endpoint_values(changes))
 
 
-def rotate_secret(office: RegionalOffice) -> str:
+def rotate_office_secret(office: RegionalOffice) -> str:
     """Add a signing secret to a locked office and return it. Earlier ones sign for 24 hours."""
     return webhooks.rotate_secret(office.endpoint)
 

@@ -103,7 +103,7 @@ class TestImport:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def load_while_another_writes() -> Load:
-            load = csv.new_load()
+            load = csv.new_car_check()
 
             def wrapped(cells: Mapping[str, str]) -> Values:
                 with db.engine.begin() as another:
@@ -126,7 +126,7 @@ class TestImport:
         late = ["WBA00000000ABCDE2"]
 
         def load_too_early() -> Load:
-            load = csv.new_load()
+            load = csv.new_car_check()
 
             def wrapped(cells: Mapping[str, str]) -> Values:
                 values = load(cells)

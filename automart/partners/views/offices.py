@@ -100,7 +100,7 @@ class WebhookSecretOfOffice(MethodView):
         """
         with transaction():
             office = service.lock_office(office_id)
-            secret = service.rotate_secret(office)
+            secret = service.rotate_office_secret(office)
         return _with_secret(office, secret), 200, secret_headers(office, Office)
 
 
