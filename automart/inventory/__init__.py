@@ -1,1 +1,4 @@
-"""Dealers, their cars, and the bookings of cars."""
+"""Dealers, their cars, and the bookings of cars.
+
+Nothing expires: cancelled bookings are kept.
+"""

@@ -1,1 +1,4 @@
-"""Purchases: cars that regional offices have sold, and the states of their production."""
+"""Purchases: cars that regional offices have sold, and the states of their production.
+
+Nothing expires: purchases are never deleted.
+"""
