@@ -66,6 +66,7 @@ DESCRIPTION = (
 )
 
 
+CONNECT_SECONDS = 5
 # Requests that compute at the same time. While one waits for PostgreSQL, others can compute.
 SQLITE_TURNS = 1
 POSTGRESQL_TURNS = 4
@@ -180,7 +181,7 @@ def _engine_options(settings: Settings) -> dict[str, Any]:
     return options | {
         # Without these, requests would hang for minutes if the database's host is cut off.
         "connect_args": {
-            "connect_timeout": 5,
+            "connect_timeout": CONNECT_SECONDS,
             "tcp_user_timeout": 15_000,
             # tcp_user_timeout has no effect while a result is awaited, because nothing is sent.
             "keepalives_idle": 10,

@@ -12,7 +12,7 @@ from automart.background.leases import JobLease
 from automart.background.models import Job
 from automart.catalogue import sync
 from automart.catalogue.models import OutcomeState
-from automart.catalogue.nhtsa import NhtsaClient, NhtsaError
+from automart.catalogue.nhtsa import LONGEST_PAUSE_OF_SYNC, NhtsaClient, NhtsaError
 from automart.catalogue.sync import PendingMake
 from automart.core.config import current_settings
 from automart.core.db import db, transaction
@@ -37,20 +37,27 @@ def vehicle_sync(run: Run, make_ids: Sequence[int] | None, approve_deletions: bo
     _enqueue(run.lease, make_ids)
     settings = current_settings()
     unanswered = 0  # makes in a row
+    ended_by: str | None = None
     with NhtsaClient(
         settings.nhtsa_url,
         rate=settings.nhtsa_requests_per_second,
         connections=MAX_CONNECTIONS,
+        longest_pause=LONGEST_PAUSE_OF_SYNC,
     ) as client:
         for make, answer in _answers(client, sync.pending_makes(run.lease.job_id), run):
             _record(run.lease, make, answer, approved=approve_deletions)
-            is_unanswered = isinstance(answer, NhtsaError) and answer.is_shut_out
+            is_unanswered = isinstance(answer, NhtsaError) and answer.is_passing
             unanswered = unanswered + 1 if is_unanswered else 0
+            if isinstance(answer, NhtsaError) and answer.ends_run:
+                ended_by = str(answer)
+                _fail_remaining(run.lease, f"Not requested. {answer}")
+                break
             if unanswered == UNANSWERED_ALLOWED:
+                ended_by = str(answer)
                 reason = f"Not requested: {unanswered} makes in a row failed. {answer}"
                 _fail_remaining(run.lease, reason)
                 break
-    _conclude(run.lease)
+    _conclude(run.lease, ended_by)
 
 
 def _enqueue(lease: JobLease, make_ids: Sequence[int] | None) -> None:
@@ -106,8 +113,10 @@ def _record(lease: JobLease, make: PendingMake, answer: NhtsaAnswer, *, approved
         if isinstance(answer, NhtsaError):
             log.warning("make_failed", make_id=make.make_id, reason=str(answer))
             sync.record_outcome(lease.job_id, make.make_id, OutcomeState.FAILED, reason=str(answer))
-        else:
-            sync.apply(lease.job_id, make, answer, approved=approved)
+            return
+        reason = sync.apply(lease.job_id, make, answer, approved=approved)
+    if reason is not None:
+        log.warning("make_held", make_id=make.make_id, make=make.name, reason=reason)
 
 
 def _fail_remaining(lease: JobLease, reason: str) -> None:
@@ -116,13 +125,14 @@ def _fail_remaining(lease: JobLease, reason: str) -> None:
         lease.advance(sync.fail_remaining(lease.job_id, reason))
 
 
-def _conclude(lease: JobLease) -> None:
+def _conclude(lease: JobLease, ended_by: str | None) -> None:
     with transaction():
         result = sync.summary(lease.job_id)
         failed = result["makes_failed"]
         others = result["makes_updated"] or result["makes_unchanged"] or result["makes_held"]
         if failed and not others:
-            detail = f"All {len(failed)} makes failed. The first: {failed[0]['reason']}"
+            why = f": {ended_by}" if ended_by else f". The first: {failed[0]['reason']}"
+            detail = f"All {len(failed)} makes failed{why}"
             lease.fail(problem(HTTPStatus.BAD_GATEWAY, detail), result)
         else:
             lease.succeed(result)

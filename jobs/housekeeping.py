@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
 from flask import Flask
 from sqlalchemy import exists, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from automart import create_app
 from automart.accounts import maintenance as accounts
@@ -33,6 +34,7 @@ from automart.catalogue.service import SyncRunning, start_sync
 from automart.core.config import Settings
 from automart.core.db import db, transaction, utcnow
 from automart.core.interrupts import Endings, Stop
+from automart.core.outages import database_outage
 from automart.customers.maintenance import delete_orphaned_photos
 from automart.oauth import maintenance as oauth
 from automart.web import expire_idempotency_keys
@@ -125,11 +127,33 @@ def keep_house(app: Flask, stop: Stop, pulse: Pulse) -> None:
                         stop.wait(RENEWAL_SECONDS)
                         continue
                     renew_at = now + RENEWAL_SECONDS
-                for task in tasks:
-                    pulse.beat(TASK_TIMEOUT_SECONDS)
-                    task.run_if_due(now)
+                run_tasks(tasks, now, pulse)
         except SQLAlchemyError as error:
-            log.warning("housekeeping_without_database", error=str(error))
+            log.warning("housekeeping_without_database", error=_reason(error))
+
+
+def run_tasks(tasks: Sequence[Task], now: float, pulse: Pulse) -> None:
+    """Run the tasks that are due. One that fails does not hold up the others.
+
+    Raises `SQLAlchemyError` if the database is unavailable: the others would fail as well.
+    """
+    for task in tasks:
+        pulse.beat(TASK_TIMEOUT_SECONDS)
+        try:
+            task.run_if_due(now)
+        except Exception as error:
+            if isinstance(error, PoolTimeout):
+                raise
+            if isinstance(error, DBAPIError) and database_outage(error) is not None:
+                raise
+            log.exception("task_failed")
+            db.session.rollback()
+
+
+def _reason(error: SQLAlchemyError) -> str:
+    # The text of SQLAlchemy's error repeats the whole statement.
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return str(cause).partition("\n")[0]
 
 
 def main(pulse: Pulse) -> None:

@@ -44,6 +44,10 @@ MONITORING_SECONDS = 5
 LIMIT_TOLERANCE = 30
 
 
+class JobFailed(Exception):
+    """A job has failed, and its row says why. Raised so that RQ's tools show it as failed too."""
+
+
 class Message(rq.job.Job):
     """A message in Redis. Only its id counts: the job that has this id is run.
 
@@ -57,7 +61,9 @@ class Message(rq.job.Job):
         self._func_name, self._instance, self._args, self._kwargs = RUNNER, None, (self.id,), {}
 
     def _execute(self) -> None:
-        runner.run(self.id)
+        reason = runner.run(self.id)
+        if reason is not None:
+            raise JobFailed(reason)
 
     def execute_success_callback(self, *_args: Any) -> None:
         """Do nothing: our messages have no callbacks."""
@@ -106,6 +112,20 @@ class _Worker(rq.worker.BaseWorker):
             registration.hset(self.key, mapping=self.serialize())
             worker_registration.register(self, registration)
             registration.execute()
+        self._register_queue()
+
+    def register_birth(self) -> None:
+        """Also register the queue: RQ's tools would list it only after its first job."""
+        super().register_birth()  # type: ignore[no-untyped-call]
+        self._register_queue()
+
+    def _register_queue(self) -> None:
+        self.connection.sadd(rq.Queue.redis_queues_keys, *(queue.key for queue in self.queues))
+
+    def handle_exception(self, job: Any, *exc_info: Any) -> None:
+        """Do not log what the runner has logged already."""
+        if not isinstance(exc_info[1], JobFailed):
+            super().handle_exception(job, *exc_info)
 
     def _shutdown(self) -> None:
         """Also store the request: RQ raises an exception in its signal handler, which is lost if
@@ -193,6 +213,6 @@ def serve(queue: Queue, pulse: Pulse) -> None:
     worker = ForkingWorker if queue in FORKED else InlineWorker
     try:
         worker(app, queue, connection, pulse).work(logging_level="WARNING")
-    except redis.ConnectionError as error:
+    except redis.RedisError as error:  # it is down, or refuses to be written to
         log.warning("redis_unavailable", error=str(error))
         sys.exit(1)  # the supervisor restarts it

@@ -57,7 +57,9 @@ def webhook_delivery(run: Run, endpoint_id: int) -> None:
         run.check_stop()
         if time.monotonic() > slice_ends:
             raise Requeue("The time slice is over.")
-        _deliver(run, delivery)
+        # The job has the id of the request that submitted it, and sends the events of others too.
+        with structlog.contextvars.bound_contextvars(request_id=delivery.request_id):
+            _deliver(run, delivery)
 
 
 def build_request(delivery: WebhookDelivery, at: datetime) -> WebhookRequest:

@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError
 
 from automart.core.db import Model
+from automart.core.db_engine import wait_without_limit
 from automart.core.db_types import UtcDateTime
 
 # All other transactions queue behind a migration that waits for a lock. It fails instead and can be
@@ -67,6 +68,7 @@ def run() -> None:
     with connect() as connection:
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+            wait_without_limit(connection)
             connection.commit()
         context.configure(
             connection=connection,

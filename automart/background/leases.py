@@ -34,12 +34,15 @@ class LeaseLost(Exception):
 class JobLease:
     """The exclusive right to run a job. Its methods raise `LeaseLost` once the right has ended.
 
-    `has_ended` says whether this process has ended the lease itself.
+    `has_ended` says whether this process has ended the lease itself, and `outcome` how the job has
+    ended then. `failure` is the reason of a failed one.
     """
 
     job_id: uuid.UUID
     token: uuid.UUID
     has_ended: bool = field(default=False, init=False)
+    outcome: JobState = field(default=JobState.QUEUED, init=False)
+    failure: str | None = field(default=None, init=False)
 
     def renew(self) -> None:
         """Prolong the lease by another `LEASE`."""
@@ -67,17 +70,18 @@ class JobLease:
     def fail(self, error: dict[str, Any], result: dict[str, Any] | None = None) -> None:
         """End the job with `error`, a problem object."""
         self._end(JobState.FAILED, error=error, result=result)
+        self.failure = str(error.get("detail"))
 
     def requeue(self) -> None:
         """Queue the job again as it stands. This run does not count as an attempt."""
         self._write(
             **_QUEUED_AGAIN, due_at=utcnow(), attempts=JOB.c.attempts - 1, dispatched_at=None
         )
-        self.has_ended = True
+        self.has_ended, self.failure = True, None
 
     def _end(self, state: JobState, **values: Any) -> None:
         self._write(state=state, claim=None, lease_until=None, finished_at=utcnow(), **values)
-        self.has_ended = True
+        self.has_ended, self.outcome = True, state
 
     def _write(self, **values: Any) -> None:
         held = update(JOB).where(JOB.c.id == self.job_id, JOB.c.claim == self.token)

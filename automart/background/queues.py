@@ -16,6 +16,7 @@ from automart.background.kinds import Kind, Queue
 log = structlog.get_logger(__name__)
 
 RUNNER = "jobs.runner.run"
+PROBE_KEY = "automart:probe"
 # Only rq-dashboard reads the results that RQ keeps.
 RESULT_KEPT_SECONDS = 300
 FAILURE_KEPT_SECONDS = 3600
@@ -52,6 +53,15 @@ def push(messages: Iterable[Message]) -> bool:
         log.warning("redis_unavailable", error=str(error))
         return False
     return True
+
+
+def check_writable(client: redis.Redis) -> None:
+    """Push a message and remove it. Raises `redis.RedisError` if Redis does not allow that.
+
+    A Redis that is full or a replica still responds to a ping.
+    """
+    client.rpush(PROBE_KEY, "")
+    client.delete(PROBE_KEY)
 
 
 def waiting_ids(queue: Queue) -> set[uuid.UUID]:

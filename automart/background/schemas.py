@@ -10,7 +10,7 @@ from automart.background import models
 from automart.background.kinds import KINDS, Kind
 from automart.background.models import JobState
 from automart.web import Output, PageQuery, Schema, absolute_url
-from automart.web.fields import UtcTime
+from automart.web.fields import QueryEnum, QueryKey, UtcTime
 
 
 def job_url(job: models.Job) -> str:
@@ -123,14 +123,9 @@ Job.alternatives = ("kind", {kind.name: _job_of(kind) for kind in KINDS.values()
 
 
 class JobQuery(PageQuery):
-    kind = fields.String(
+    kind = QueryKey(
         load_default=None,
         validate=validate.OneOf(KINDS),
         metadata={"description": "Only jobs of this kind."},
     )
-    state = fields.Enum(
-        JobState,
-        by_value=True,
-        load_default=None,
-        metadata={"description": "Only jobs in this state."},
-    )
+    state = QueryEnum(JobState, metadata={"description": "Only jobs in this state."})

@@ -7,12 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, or_, select, update
-from sqlalchemy.exc import IntegrityError
 
 from automart.background.kinds import KINDS, Kind
 from automart.background.models import Job, JobState
 from automart.background.queues import push
-from automart.core.db import after_commit, db, for_update, transaction, utcnow
+from automart.core.db import after_commit, db, for_update, insert, transaction, utcnow
 from automart.core.errors import Conflict, NotFound
 from automart.core.logging import current_request_id
 from automart.web.authorization import current_caller, current_caller_id
@@ -36,7 +35,7 @@ def submit(
     default.
     """
     now = utcnow()
-    job = Job(
+    new = insert(Job).values(
         kind=kind.name,
         arguments=arguments,
         singleton=singleton,
@@ -49,12 +48,10 @@ def submit(
         # no queue.
         dispatched_at=now if due_at is None else None,
     )
-    if singleton is None:
-        db.session.add(job)
-        db.session.flush()
-    elif not _add_unless_active(job, singleton):
-        return None
-    if due_at is None:
+    # A violated constraint would be an error in PostgreSQL's log. This is none: sales, for example,
+    # often find the job of their office.
+    job = db.session.scalar(new.on_conflict_do_nothing().returning(Job))
+    if job is not None and due_at is None:
         after_commit(lambda: _send_message(job))
     return job
 
@@ -126,18 +123,6 @@ def _found(statement: Select[Job], job_id: uuid.UUID) -> Job:
     if job is None:
         raise NotFound(f"There is no job {job_id}.")
     return job
-
-
-def _add_unless_active(job: Job, singleton: str) -> bool:
-    """Add a job. Return False if there is an active one with its singleton."""
-    try:
-        with db.session.begin_nested():
-            db.session.add(job)
-    except IntegrityError:
-        if active_job(singleton) is None:
-            raise
-        return False
-    return True
 
 
 def _send_message(job: Job) -> None:

@@ -14,6 +14,7 @@ from automart.core.db_types import BigId, enum_column
 from automart.core.text import casefold_key
 
 LONGEST_NAME = 255
+LONGEST_REASON = 500
 
 
 class VehicleMake(Model):
@@ -98,4 +99,4 @@ class SyncOutcome(Model):
     updated: Mapped[int] = mapped_column(Integer, default=0)
     deleted: Mapped[int] = mapped_column(Integer, default=0)
     would_delete: Mapped[int] = mapped_column(Integer, default=0)
-    reason: Mapped[str | None] = mapped_column(String(500))
+    reason: Mapped[str | None] = mapped_column(String(LONGEST_REASON))

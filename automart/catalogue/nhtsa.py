@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+import reprlib
 import threading
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
+from itertools import count
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,8 +18,9 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from automart.catalogue.models import LONGEST_NAME
-from automart.catalogue.pacing import Pace
+from automart.catalogue.pacing import Pace, Pauses, PauseTooLong
 from automart.core.db_types import LARGEST_ID
+from automart.core.errors import status_phrase
 from automart.core.text import clean
 from automart.web.retry_after import parse_retry_after
 
@@ -26,6 +29,12 @@ CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 15.0
 FIRST_BACKOFF = 0.5
 LONGEST_BACKOFF = 20.0
+# Somebody may be waiting for the answer. A sync can wait longer.
+LONGEST_PAUSE = 60.0
+LONGEST_PAUSE_OF_SYNC = 600.0
+# A single make that always asks for a pause must not use up the pauses of the others.
+TRIES_WITH_PAUSES = 5
+LONGEST_QUOTE = 40
 # The largest make has about 460 models, which are 37 KB; all makes together are 600 KB.
 LARGEST_ANSWER = 5_000_000
 USER_AGENT = "automart (vehicle catalogue sync)"
@@ -37,38 +46,47 @@ _RETRIED = {HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
 class NhtsaError(Exception):
     """NHTSA gave no usable answer. The message is for an operator.
 
-    `is_shut_out`: it refused the request (403) or did not answer, which is a reason to stop.
-    `is_passing`: the same request may succeed later.
+    `is_passing`: the same request may succeed later. NHTSA is overloaded (429, 5xx), refuses to
+    talk to us (403), or is silent. `ends_run`: it asks for a pause that is too long to wait for,
+    and all further requests of this client fail with the same reason.
     """
 
     def __init__(
         self,
         reason: str,
         *,
-        is_shut_out: bool = False,
         is_passing: bool = False,
+        ends_run: bool = False,
         retry_after: float | None = None,
     ) -> None:
         super().__init__(reason)
-        self.is_shut_out = is_shut_out
         self.is_passing = is_passing
+        self.ends_run = ends_run
         self.retry_after = retry_after
 
 
 class NhtsaClient:
     """A client of vPIC for several threads. It sends at most `rate` requests a second, 0 for any.
 
-    Its methods raise `NhtsaError` after at most `give_up_after` seconds, by default a minute. When
-    the context ends, methods that are waiting in other threads raise `Stopped`.
+    Its methods raise `NhtsaError` after at most `give_up_after` seconds, by default a minute. A
+    `Retry-After` pauses all threads, for `longest_pause` seconds in total; this time is not
+    counted. When the context ends, methods that are waiting in other threads raise `Stopped`.
     """
 
     def __init__(
-        self, url: str, *, rate: float, connections: int, give_up_after: float | None = None
+        self,
+        url: str,
+        *,
+        rate: float,
+        connections: int,
+        give_up_after: float | None = None,
+        longest_pause: float = LONGEST_PAUSE,
     ) -> None:
         self._url = url
         self._give_up_after = give_up_after
         self._closed = threading.Event()
         self._pace = Pace(rate, self._closed)
+        self._pauses = Pauses(longest_pause, self._closed)
         self._session = requests.Session()
         self._session.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json"})
         # The common parts of all requests are prepared once. That halves the cost of a request.
@@ -100,21 +118,45 @@ class NhtsaClient:
 
     def _ask(self, path: str) -> Any:
         """Return the parsed answer. Repeat the request as long as it may succeed later."""
-        self._pace.wait()
-        deadline = time.monotonic() + (self._give_up_after or GIVE_UP_AFTER)
-        tries = 1
-        while True:
+        left = self._give_up_after or GIVE_UP_AFTER
+        for tries in count(1):
+            self._wait_for_turn()
+            began = time.monotonic()
             try:
-                return _parsed(self._fetch(path, deadline))
+                return _parsed(self._fetch(path, began + left))
             except NhtsaError as error:
-                pause = error.retry_after
-                if pause is None:
-                    pause = _backoff(tries)
-                if not error.is_passing or time.monotonic() + pause >= deadline:
+                if not error.is_passing:
                     raise
-            self._pace.pause(pause)
+                left -= time.monotonic() - began
+                if error.retry_after:
+                    self._order_pause(error.retry_after, error)
+                    if tries >= TRIES_WITH_PAUSES:
+                        raise
+                    continue
+                backoff = _backoff(tries)
+                left -= backoff
+                if left <= 0:
+                    raise
+            self._pace.pause(backoff)
+        raise AssertionError("count() does not end")
+
+    def _wait_for_turn(self) -> None:
+        try:
+            self._pauses.wait()
             self._pace.wait()
-            tries += 1
+            while self._pauses.are_on:  # ordered while this thread waited for its turn
+                self._pauses.wait()
+                self._pace.wait()
+        except PauseTooLong as error:
+            raise NhtsaError(str(error), is_passing=True, ends_run=True) from None
+
+    def _order_pause(self, seconds: float, error: NhtsaError) -> None:
+        asked = str(error).removesuffix(".")
+        reason = f"{asked} and asks for a pause of {seconds:.0f} seconds."
+        try:
+            self._pauses.order(seconds, reason)
+        except PauseTooLong:
+            raise NhtsaError(reason, is_passing=True, ends_run=True) from None
 
     def _fetch(self, path: str, deadline: float) -> bytes:
         request = self._request.copy()
@@ -128,12 +170,10 @@ class NhtsaClient:
                 _check_status(response)
                 return _body(response, deadline)
         except (requests.Timeout, urllib3.exceptions.TimeoutError):
-            raise NhtsaError(
-                "NHTSA did not answer in time.", is_shut_out=True, is_passing=True
-            ) from None
+            raise NhtsaError("NHTSA did not answer in time.", is_passing=True) from None
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             reason = f"The connection to NHTSA failed ({type(error).__name__})."
-            raise NhtsaError(reason, is_shut_out=True, is_passing=True) from error
+            raise NhtsaError(reason, is_passing=True) from error
 
 
 def _backoff(tries: int) -> float:
@@ -146,11 +186,18 @@ def _check_status(response: requests.Response) -> None:
     if status == HTTPStatus.OK:
         return
     raise NhtsaError(
-        f"NHTSA answered {status} {response.reason or ''}".strip() + ".",
-        is_shut_out=status == HTTPStatus.FORBIDDEN,
+        f"NHTSA answered {_with_phrase(status)}.",
         is_passing=status in _RETRIED or status >= HTTPStatus.INTERNAL_SERVER_ERROR,
         retry_after=parse_retry_after(response.headers.get("Retry-After"), time.time()),
     )
+
+
+def _with_phrase(status: int) -> str:
+    # Not the phrase that it sends, which may have any length.
+    try:
+        return f"{status} {status_phrase(status)}"
+    except ValueError:
+        return str(status)
 
 
 def _body(response: requests.Response, deadline: float) -> bytes:
@@ -163,7 +210,8 @@ def _body(response: requests.Response, deadline: float) -> bytes:
         if size > LARGEST_ANSWER:
             raise NhtsaError(f"NHTSA's answer is larger than {LARGEST_ANSWER} bytes.")
         if time.monotonic() > deadline:
-            raise NhtsaError("NHTSA's answer did not come to an end in time.", is_shut_out=True)
+            reason = "NHTSA's answer did not come to an end in time."
+            raise NhtsaError(reason, is_passing=True)
     return b"".join(parts)
 
 
@@ -171,15 +219,20 @@ def _parsed(body: bytes) -> Any:
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
-        beginning = body[:40].decode("utf-8", "replace").strip()
+        beginning = body[:LONGEST_QUOTE].decode("utf-8", "replace").strip()
         raise NhtsaError(f"NHTSA's answer is not JSON. It begins with {beginning!r}.") from None
+
+
+def _quote(value: Any) -> str:
+    """Return a value of an answer as messages show it: its beginning and its end."""
+    return reprlib.repr(value)[:LONGEST_QUOTE]
 
 
 def _checked_models(answer: Any, make_id: int) -> dict[int, str]:
     for row in _rows(answer):
         found = row.get("Make_ID")
         if found != make_id:
-            raise NhtsaError(f"NHTSA's answer has a model of another make ({found!r}).")
+            raise NhtsaError(f"NHTSA's answer has a model of another make ({_quote(found)}).")
     return _checked_names(answer, "Model")
 
 
@@ -188,7 +241,7 @@ def _checked_names(answer: Any, noun: str) -> dict[int, str]:
     for row in _rows(answer):
         ident = row.get(f"{noun}_ID")
         if type(ident) is not int or not 1 <= ident <= LARGEST_ID:
-            raise NhtsaError(f"NHTSA's answer has a {noun.lower()} with the id {ident!r}.")
+            raise NhtsaError(f"NHTSA's answer has a {noun.lower()} with the id {_quote(ident)}.")
         if ident in names:
             raise NhtsaError(f"NHTSA's answer has {noun.lower()} {ident} twice.")
         names[ident] = _checked_name(row.get(f"{noun}_Name"), f"{noun.lower()} {ident}")
@@ -211,7 +264,9 @@ def _rows(answer: Any) -> list[Mapping[str, Any]]:
     rows = answer.get("Results") if isinstance(answer, dict) else None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise NhtsaError("NHTSA's answer has no list of results.")
-    count = answer.get("Count")
-    if count != len(rows):
-        raise NhtsaError(f"NHTSA's answer is truncated: it counts {count!r} and has {len(rows)}.")
+    found = answer.get("Count")
+    if found != len(rows):
+        raise NhtsaError(
+            f"NHTSA's answer is truncated: it counts {_quote(found)} and has {len(rows)}."
+        )
     return rows

@@ -1,4 +1,4 @@
-"""Even spacing of requests, below a rate in every second."""
+"""When requests may be sent: evenly spaced, below a rate in every second, and not in a pause."""
 
 from __future__ import annotations
 
@@ -39,3 +39,45 @@ class Pace:
         """Sleep. Raises `Stopped`."""
         if seconds > 0 and self._stop.wait(seconds):
             raise Stopped
+
+
+class PauseTooLong(Exception):
+    """The pauses that were ordered add up to more than is allowed. The message is the reason."""
+
+
+class Pauses:
+    """Pauses that hold for all threads, and add up to at most `longest` seconds."""
+
+    def __init__(self, longest: float, stop: threading.Event) -> None:
+        self._left = longest
+        self._stop = stop
+        self._lock = threading.Lock()
+        self._until = 0.0
+        self._reason: str | None = None
+
+    def order(self, seconds: float, reason: str) -> None:
+        """Pause for `seconds` from now. Raises `PauseTooLong`, as all later calls then do."""
+        with self._lock:
+            now = time.monotonic()
+            longer = now + seconds - max(now, self._until)
+            if longer > self._left:
+                self._reason = self._reason or reason
+                raise PauseTooLong(reason)
+            if longer > 0:
+                self._left -= longer
+                self._until = now + seconds
+
+    @property
+    def are_on(self) -> bool:
+        return self._reason is not None or time.monotonic() < self._until
+
+    def wait(self) -> None:
+        """Return when no pause holds. Raises `PauseTooLong`, or `Stopped`."""
+        while True:
+            if self._reason is not None:
+                raise PauseTooLong(self._reason)
+            left = self._until - time.monotonic()
+            if left <= 0:
+                return
+            if self._stop.wait(min(left, 1.0)):
+                raise Stopped

@@ -10,6 +10,7 @@ from sqlalchemy import case, func, select
 from automart import background
 from automart.background.service import active_job
 from automart.catalogue.models import VehicleMake, VehicleModel
+from automart.catalogue.nhtsa import LONGEST_PAUSE_OF_SYNC
 from automart.core.batches import batched
 from automart.core.config import current_settings
 from automart.core.db import db
@@ -131,7 +132,8 @@ def _check_known(make_ids: Sequence[int]) -> None:
 
 
 def _time_limit(wanted: Sequence[int] | None) -> int:
-    """Return three times the seconds that the pace alone takes: some requests are repeated."""
+    """Return three times the seconds that the pace alone takes: some requests are repeated. NHTSA
+    may order pauses in addition."""
     settings = current_settings()
     count = (
         len(wanted) if wanted is not None else db.session.scalar(select(func.count(VehicleMake.id)))
@@ -139,4 +141,6 @@ def _time_limit(wanted: Sequence[int] | None) -> int:
     seconds_each = (
         1 / settings.nhtsa_requests_per_second if settings.nhtsa_requests_per_second else 1
     )
-    return MIN_TIME_LIMIT_SECONDS + int(3 * seconds_each * (count or 0))
+    return (
+        MIN_TIME_LIMIT_SECONDS + int(LONGEST_PAUSE_OF_SYNC) + int(3 * seconds_each * (count or 0))
+    )

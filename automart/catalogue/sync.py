@@ -11,7 +11,13 @@ from typing import Any
 from sqlalchemy import UpdateBase, bindparam, delete, exists, func, literal, select, update
 from sqlalchemy import insert as plain_insert
 
-from automart.catalogue.models import OutcomeState, SyncOutcome, VehicleMake, VehicleModel
+from automart.catalogue.models import (
+    LONGEST_REASON,
+    OutcomeState,
+    SyncOutcome,
+    VehicleMake,
+    VehicleModel,
+)
 from automart.core.batches import batched
 from automart.core.db import db, insert, release_connection, rowcount, table_of, utcnow
 from automart.core.text import casefold_key
@@ -138,17 +144,18 @@ def pending_makes(job_id: uuid.UUID) -> Iterator[PendingMake]:
 
 def apply(
     job_id: uuid.UUID, make: PendingMake, fetched: Mapping[int, str], *, approved: bool
-) -> None:
-    """Store the changes of one make and its outcome, in the current transaction."""
+) -> str | None:
+    """Store the changes of one make and its outcome, in the current transaction. Return why they
+    are held, None if they are not."""
     stored = _lock_and_read(make.make_id)
     if stored is None:
         record_outcome(job_id, make.make_id, OutcomeState.FAILED, reason=GONE)
-        return
+        return None
     reason = None if approved else reason_to_hold(stored, fetched)
     if reason is not None:
         gone = sum(i not in fetched for i in stored)
         record_outcome(job_id, make.make_id, OutcomeState.HELD, would_delete=gone, reason=reason)
-        return
+        return reason
     difference = Difference.between(stored, fetched)
     _write(make.make_id, difference)
     record_outcome(
@@ -159,19 +166,30 @@ def apply(
         updated=len(difference.renamed),
         deleted=len(difference.deleted),
     )
+    return None
 
 
 def record_outcome(job_id: uuid.UUID, make_id: int, state: OutcomeState, **values: Any) -> None:
     """Store the outcome of a make, in the current transaction."""
-    found = {"of_job": job_id, "of_make": make_id, "state": state}
+    found: dict[str, Any] = {"of_job": job_id, "of_make": make_id, "state": state}
+    found |= {"reason": _shortened(values.pop("reason", None))}
     db.session.execute(_CONCLUDE, NOTHING | values | found)
 
 
 def fail_remaining(job_id: uuid.UUID, reason: str) -> int:
     """Fail all pending makes, in the current transaction. Return their number."""
     pending = (SyncOutcome.job_id == job_id, SyncOutcome.state == OutcomeState.PENDING)
-    failed = update(SyncOutcome).where(*pending).values(state=OutcomeState.FAILED, reason=reason)
+    failed = (
+        update(SyncOutcome)
+        .where(*pending)
+        .values(state=OutcomeState.FAILED, reason=_shortened(reason))
+    )
     return rowcount(failed)
+
+
+def _shortened(reason: str | None) -> str | None:
+    """Return a reason that fits into its column: PostgreSQL refuses longer ones."""
+    return reason and reason[:LONGEST_REASON]
 
 
 def summary(job_id: uuid.UUID) -> dict[str, Any]:

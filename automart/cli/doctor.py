@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import enum
 import secrets
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -18,8 +16,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from automart.background.kinds import Queue
 from automart.background.maintenance import HOUSEKEEPING
 from automart.background.models import LeaderLease
+from automart.background.queues import check_writable
 from automart.cli.application import opened
+from automart.cli.doctor_data import data_findings
 from automart.cli.errors import explain
+from automart.cli.findings import Finding, Findings, Grade
 from automart.cli.nhtsa_probe import nhtsa_failure
 from automart.core import schema_version
 from automart.core.config import Settings
@@ -27,41 +28,20 @@ from automart.core.db import db, release_connection, utcnow
 from automart.core.errors import Unavailable
 from automart.core.storage import NotStored, current_storage
 from automart.operations.collectors import living_workers
+from automart.operations.health import check_database_writable
 
 OLDEST_POSTGRESQL = 14
 OLDEST_REDIS = (6, 2)
 MAX_CLOCK_DIFFERENCE = timedelta(seconds=2)
-NHTSA_TIMEOUT_SECONDS = 10.0
-
-
-class Grade(enum.StrEnum):
-    OK = "ok"
-    NOTE = "note"
-    BAD = "BAD"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check, and how to fix it."""
-
-    grade: Grade
-    subject: str
-    detail: str
-    advice: str = ""
-
-    def __str__(self) -> str:
-        line = f"{self.grade:<5} {self.subject}: {self.detail}"
-        return f"{line}\n      → {self.advice}" if self.advice else line
-
-
-Findings = Iterator[Finding]
+NHTSA_TIMEOUT_SECONDS = 5.0
 
 
 def doctor() -> None:
     """Check everything that Automart depends on and suggest fixes.
 
-    Checks settings, database, schema, Redis, workers, NHTSA, photo storage and clocks. The web
-    processes need not be running. Notes need no action. The exit status is 1 if a check is BAD.
+    Checks settings, database, schema, Redis, workers, waiting jobs, stored secrets and photos,
+    NHTSA, photo storage and clocks. The web processes need not be running. Notes need no action.
+    The exit status is 1 if a check is BAD.
     """
     settings = Settings.from_environment(log_format="console")
     is_healthy = True
@@ -86,6 +66,7 @@ def examine(app: Flask, settings: Settings) -> Findings:
     has_redis = all(finding.grade is Grade.OK for finding in found)
     if has_database:
         yield from _housekeeping()
+        yield from data_findings()
     if has_redis:
         yield from _workers()
     yield from _nhtsa(settings)
@@ -114,20 +95,22 @@ def _settings(settings: Settings) -> Findings:
 
 
 def _database(settings: Settings) -> Findings:
+    engine = schema_version.short_timeout_engine(settings)
     try:
-        with schema_version.short_timeout_engine(settings).connect() as connection:
+        with engine.connect() as connection:
             name, version = connection.dialect.name, connection.dialect.server_version_info or ()
             number = ".".join(map(str, version))
             if name == "postgresql" and version < (OLDEST_POSTGRESQL,):
                 advice = f"Use PostgreSQL {OLDEST_POSTGRESQL} or newer."
                 yield Finding(Grade.BAD, "Database", f"PostgreSQL {number} is too old", advice)
-            else:
-                yield Finding(Grade.OK, "Database", f"{name} {number} responds")
+                return
             state = schema_version.schema_state(connection)
+        check_database_writable(engine)
     except SQLAlchemyError as error:
-        advice = "Is it running, and is DATABASE_URL right?"
+        advice = "Is it running, not full and no standby, and is DATABASE_URL right?"
         yield Finding(Grade.BAD, "Database", explain(error), advice)
         return
+    yield Finding(Grade.OK, "Database", f"{name} {number} responds and can be written to")
     advice = "" if state.serves else f"Run: {schema_version.UPGRADE}"
     yield Finding(Grade.OK if state.serves else Grade.BAD, "Schema", str(state), advice)
 
@@ -135,14 +118,18 @@ def _database(settings: Settings) -> Findings:
 def _redis(client: redis.Redis) -> Findings:
     try:
         version = str(client.info("server")["redis_version"])
+        check_writable(client)
     except redis.RedisError as error:
-        advice = "Is it running, and is REDIS_URL right? Jobs are accepted and kept until then."
+        advice = (
+            "Is it running, not full (maxmemory) and no replica, and is REDIS_URL right? Jobs are"
+            " accepted and kept until then."
+        )
         yield Finding(Grade.BAD, "Redis", explain(error), advice)
         return
     if tuple(map(int, version.split(".")[:2])) < OLDEST_REDIS:
         yield Finding(Grade.BAD, "Redis", f"{version} is too old", "Use 6.2 or newer, or Valkey.")
         return
-    yield Finding(Grade.OK, "Redis", f"{version} responds")
+    yield Finding(Grade.OK, "Redis", f"{version} responds and accepts messages")
 
 
 def _redis_password(settings: Settings) -> Findings:

@@ -11,7 +11,9 @@ PROBED_MAKE = 474
 def nhtsa_failure(url: str, *, give_up_after: float) -> str | None:
     """Request a make from NHTSA. Return why that failed, None if it responded."""
     try:
-        with NhtsaClient(url, rate=0, connections=1, give_up_after=give_up_after) as client:
+        with NhtsaClient(
+            url, rate=0, connections=1, give_up_after=give_up_after, longest_pause=0
+        ) as client:
             client.models(PROBED_MAKE)
     except NhtsaError as error:
         return str(error)

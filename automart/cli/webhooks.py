@@ -56,7 +56,9 @@ def list_deliveries(
     office: Office = None,
     since: Since = None,
     until: Until = None,
-    limit: Annotated[int, typer.Option(min=1, help="Maximum number to list.")] = DEFAULT_LIMIT,
+    limit: Annotated[
+        int, typer.Option(min=1, max=LARGEST_ID, help="Maximum number to list.")
+    ] = DEFAULT_LIMIT,
 ) -> None:
     """List deliveries, newest first. Times without an offset are in UTC."""
     chosen = _chosen(state, office, since, until)

@@ -24,13 +24,14 @@ from sqlalchemy import (
     bindparam,
     delete,
     event,
+    func,
     select,
     text,
     tuple_,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.default import DefaultExecutionContext
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, registry
 
 from automart.core.db_engine import one_writer_at_a_time
@@ -148,6 +149,15 @@ def lock_or_404(model: type[ModelT], ident: Any, *, before_delete: bool = False)
     if row is None:
         raise NotFound(f"There is no {model.noun} {ident}.")
     return row
+
+
+def lock_name(name: str) -> None:
+    """Let other transactions that lock this name wait until the current one ends.
+
+    For what must be serialized before it is known which rows to lock.
+    """
+    if db.engine.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
+        db.session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
 
 def get_referenced(model: type[ModelT], field: str, ident: int) -> ModelT:
@@ -277,11 +287,6 @@ def end_session(_error: BaseException | None = None) -> None:
     except DBAPIError as error:
         log.warning("connection_lost", error=str(error.orig))
         db.session().invalidate()
-
-
-def is_transient(error: DBAPIError) -> bool:
-    """Return whether the database is unavailable or busy, as opposed to a faulty statement."""
-    return error.connection_invalidated or isinstance(error, (OperationalError, InterfaceError))
 
 
 def disable_idle_timeout() -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
+import psycopg
+from psycopg.abc import PQGen
 from sqlalchemy import event
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection, Engine, ExceptionContext
 
+from automart.core.outages import is_unusable_after
 from automart.core.turns import turn_released
 
 SQLITE_BUSY_SECONDS = 15
@@ -22,7 +25,15 @@ POSTGRESQL_SETTINGS = {
     "tcp_keepalives_count": "2",
     "idle_in_transaction_session_timeout": "30s",
     "lock_timeout": "10s",
+    # Longer than the wait for a lock, which has an error of its own.
+    "statement_timeout": "12s",
 }
+# A server that hangs (or a host that is suspended) still confirms what it receives, so TCP notices
+# nothing. The server's own timeouts come first.
+ANSWER_SECONDS = 15.0
+PING_SECONDS = 3.0
+
+T = TypeVar("T")
 
 _write_locks: WeakKeyDictionary[Engine, Lock] = WeakKeyDictionary()
 
@@ -51,8 +62,13 @@ def prepare_engine(engine: Engine) -> None:
         event.listen(engine, "connect", _prepare_sqlite_connection)
         event.listen(engine, "begin", _begin_on_sqlite)
     else:
+        limit_answers(engine, ANSWER_SECONDS)
         set_on_connect(engine, POSTGRESQL_SETTINGS)
         event.listen(engine, "begin", _begin_on_postgresql)
+        event.listen(engine, "handle_error", _discard_unusable)
+        # A connection is pinged when it leaves the pool, before its checkout.
+        event.listen(engine, "checkin", _expect_ping)
+        event.listen(engine, "checkout", _expect_statements)
 
 
 def set_on_connect(engine: Engine, settings: Mapping[str, str]) -> None:
@@ -67,6 +83,60 @@ def set_on_connect(engine: Engine, settings: Mapping[str, str]) -> None:
         connection.autocommit = True  # otherwise the first rollback would undo them
         connection.execute(script)
         connection.autocommit = False
+
+
+class LimitedConnection(psycopg.Connection[Any]):
+    """A connection that is closed if the server does not answer within `answer_seconds`."""
+
+    answer_seconds: float | None = None
+
+    def wait(self, gen: PQGen[T], *args: Any, **kwargs: Any) -> T:
+        """Wait for an answer of the server. All waiting goes through here."""
+        if args or kwargs or self.answer_seconds is None:
+            return super().wait(gen, *args, **kwargs)
+        try:
+            return super().wait(gen, timeout=self.answer_seconds)
+        except psycopg.errors._WaitTimeout:  # noqa: SLF001 - it has no public name
+            self.pgconn.finish()
+            detail = f"The server did not answer within {self.answer_seconds:g} seconds."
+            raise psycopg.OperationalError(detail) from None
+
+
+def limit_answers(engine: Engine, seconds: float | None) -> None:
+    """Close connections to PostgreSQL whose server takes longer for an answer. None: no limit."""
+
+    @event.listens_for(engine, "do_connect")
+    def connect(
+        _dialect: object, _record: object, args: tuple[Any, ...], parameters: dict[str, Any]
+    ) -> LimitedConnection:
+        connection = LimitedConnection.connect(*args, **parameters)
+        connection.answer_seconds = seconds
+        return connection
+
+
+def wait_without_limit(connection: Connection) -> None:
+    """Let statements of a connection to PostgreSQL take any time: those of migrations do."""
+    connection.exec_driver_sql("SET statement_timeout = 0")
+    driver: Any = connection.connection.dbapi_connection
+    driver.answer_seconds = None
+
+
+def _expect_ping(connection: LimitedConnection | None, _record: object) -> None:
+    if connection is not None:
+        connection.answer_seconds = PING_SECONDS
+
+
+def _expect_statements(connection: LimitedConnection, _record: object, _proxy: object) -> None:
+    connection.answer_seconds = ANSWER_SECONDS
+
+
+def _discard_unusable(context: ExceptionContext) -> None:
+    """Close all pooled connections after an error that the next ones would have as well.
+
+    After a failover the old primary refuses to write. New connections reach the new one.
+    """
+    if is_unusable_after(context.original_exception):
+        context.is_disconnect = True
 
 
 def _prepare_sqlite_connection(connection: Any, _record: Any) -> None:

@@ -70,6 +70,17 @@ def rotate_rows(named_rows: Iterable[tuple[str, Model]], attribute: str) -> Rota
     return Rotation(rotated, undecryptable)
 
 
+def undecryptable(named_rows: Iterable[tuple[str, Model]], attribute: str) -> list[str]:
+    """Return the names of the rows whose attribute cannot be decrypted."""
+    found = []
+    for name, row in named_rows:
+        try:
+            decrypt(getattr(row, attribute))
+        except CannotDecrypt:
+            found.append(name)
+    return found
+
+
 def _fernet() -> MultiFernet:
     settings = current_settings()
     return MultiFernet(

@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
 from automart.core.config import Settings
-from automart.core.db_engine import set_on_connect
+from automart.core.db_engine import limit_answers, set_on_connect
 
 log = structlog.get_logger(__name__)
 
@@ -78,6 +78,7 @@ def short_timeout_engine(settings: Settings) -> Engine:
         connect_args={"timeout": CHECK_TIMEOUT_SECONDS} if settings.is_sqlite else timeouts,
     )
     if not settings.is_sqlite:
+        limit_answers(engine, CHECK_TIMEOUT_SECONDS)
         set_on_connect(engine, {"statement_timeout": f"{CHECK_TIMEOUT_SECONDS}s"})
     return engine
 

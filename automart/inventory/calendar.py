@@ -54,9 +54,14 @@ def as_icalendar(car: Car, bookings: Sequence[Booking]) -> bytes:
     calendar = icalendar.Calendar()
     calendar.add("prodid", PRODUCT)
     calendar.add("version", "2.0")
-    calendar.add("name", f"{car.brand} {car.model} {car.vin}")
+    name = f"{car.brand} {car.model} {car.vin}"
+    calendar.add("name", name)
+    calendar.add("x-wr-calname", name)  # what calendars of Google, Apple and Microsoft read
     for booking in bookings:
         calendar.add_component(_event(car, booking))
+    if not bookings:
+        # A calendar without any component is invalid (§3.6).
+        calendar.add_component(_utc())
     return bytes(calendar.to_ical())
 
 
@@ -86,6 +91,17 @@ def _event(car: Car, booking: Booking) -> icalendar.Event:
     event.add("status", "CANCELLED" if booking.is_cancelled else "CONFIRMED")
     event.add("transp", "TRANSPARENT" if booking.is_cancelled else "OPAQUE")
     return event
+
+
+def _utc() -> icalendar.Timezone:
+    standard = icalendar.TimezoneStandard()
+    standard.add("dtstart", datetime(1970, 1, 1))  # noqa: DTZ001 - local, as §3.6.5 requires
+    standard.add("tzoffsetfrom", timedelta())
+    standard.add("tzoffsetto", timedelta())
+    zone = icalendar.Timezone()
+    zone.add("tzid", "UTC")
+    zone.add_component(standard)
+    return zone
 
 
 def _round_up(instant: datetime) -> datetime:

@@ -12,6 +12,7 @@ from automart.web import Output, PageQuery, Query, Resource, Schema, changes_of
 from automart.web.fields import (
     EmailAddress,
     Id,
+    QueryEnum,
     QueryId,
     QueryInteger,
     QueryKey,
@@ -94,12 +95,7 @@ class CarQuery(PageQuery):
         metadata={"description": "Only cars of this model year."},
     )
     dealer_id = QueryId(load_default=None, metadata={"description": "Only cars of this dealer."})
-    status = fields.Enum(
-        CarStatus,
-        by_value=True,
-        load_default=None,
-        metadata={"description": "Only cars with this status."},
-    )
+    status = QueryEnum(CarStatus, metadata={"description": "Only cars with this status."})
 
 
 class NewBooking(Schema):
@@ -159,12 +155,7 @@ class BookingQuery(PageQuery):
     end_datetime = Instant(
         load_default=None, metadata={"description": "Only bookings that start before this time."}
     )
-    status = fields.Enum(
-        BookingStatus,
-        by_value=True,
-        load_default=None,
-        metadata={"description": "Only bookings with this status."},
-    )
+    status = QueryEnum(BookingStatus, metadata={"description": "Only bookings with this status."})
 
 
 class AvailableCarsQuery(PageQuery):

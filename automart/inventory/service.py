@@ -11,11 +11,20 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import exists, select
+from sqlalchemy import ColumnElement, Connection, Update, exists, select, update
 
+from automart.catalogue.models import VehicleMake
 from automart.catalogue.service import find_model
-from automart.core.db import db, for_update, get_or_404, get_referenced, lock_or_404, utcnow
-from automart.core.errors import FIELDS_ARE_WRONG, Conflict, Invalid
+from automart.core.db import (
+    db,
+    for_update,
+    get_or_404,
+    get_referenced,
+    lock_name,
+    lock_or_404,
+    utcnow,
+)
+from automart.core.errors import FIELDS_ARE_WRONG, Conflict, Invalid, NotFound, Unavailable
 from automart.core.text import casefold_key
 from automart.customers.models import Customer
 from automart.inventory.availability import IS_CONFIRMED, booking_conflict, check_available
@@ -66,9 +75,12 @@ def create_cars(rows: Sequence[Mapping[str, Any]]) -> None:
 def update_car(car: Car, changes: Mapping[str, Any]) -> None:
     """Update a locked car. Raises `Invalid` for an unknown brand, model or dealer."""
     others = dict(changes)
+    shown = (car.brand, car.model)
     _update_model(car, others.pop("brand", car.brand), others.pop("model", car.model))
     if others.get("dealer_id", car.dealer_id) != car.dealer_id:
         get_referenced(Dealer, "dealer_id", others["dealer_id"])
+    if (car.brand, car.model) != shown:
+        _count_revisions(Booking.car_id == car.id)
     car.update(others)
 
 
@@ -116,16 +128,18 @@ def lock_booking(booking_id: int, changes: Mapping[str, Any] | None = None) -> B
     With `changes`, these include the new car and the new customer. Raises `NotFound`, and `Invalid`
     if a new car or customer does not exist.
     """
+    # Cars are locked before the booking, but only the booking says which one is its car. So others
+    # who move this booking wait here.
+    lock_name(f"booking:{booking_id}")
     for _ in range(LOCK_ATTEMPTS):
-        # Cars are locked before the booking, but the car of a booking is known for certain only
-        # when the booking is locked. If it got another car in between, all locks are released for
-        # the next attempt.
+        # During an upgrade, the release before this one moves bookings without that lock. Then all
+        # locks are released for the next attempt.
         with db.session.begin_nested() as attempt:
             booking = _try_to_lock_booking(booking_id, changes or {})
             if booking is not None:
                 return booking
             attempt.rollback()
-    raise Conflict(f"Booking {booking_id} is being moved from car to car.")
+    raise Unavailable(f"Booking {booking_id} is being moved from car to car.", retry_after=1)
 
 
 def update_booking(booking: Booking, changes: Mapping[str, Any]) -> None:
@@ -179,7 +193,7 @@ def _lock_car(car_id: int) -> Car | None:
 
 def _try_to_lock_booking(booking_id: int, changes: Mapping[str, Any]) -> Booking | None:
     """Return the locked booking, or None if it got another car before it was locked."""
-    before = get_or_404(Booking, booking_id).car_id
+    before = _car_of(booking_id)
     _with_customer(changes)
     after = changes.get("car_id", before)
     cars = {car_id: _lock_car(car_id) for car_id in sorted({before, after} - {None})}
@@ -189,6 +203,14 @@ def _try_to_lock_booking(booking_id: int, changes: Mapping[str, Any]) -> Booking
     if "car_id" in changes and cars[after] is None:
         raise _unknown_car(after)
     return booking
+
+
+def _car_of(booking_id: int) -> int | None:
+    row = db.session.execute(select(Booking.car_id).where(Booking.id == booking_id)).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no booking {booking_id}.")
+    car_id: int | None = row.car_id
+    return car_id
 
 
 def _with_customer(values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -211,6 +233,30 @@ def _unknown_car(car_id: int) -> Invalid:
 def _check_order(start: datetime, end: datetime) -> None:
     if end <= start:
         raise Invalid.field("end_datetime", "Must be after start_datetime.")
+
+
+@sqlalchemy.event.listens_for(VehicleMake, "after_update")
+def _show_renamed_make(_mapper: object, connection: Connection, make: VehicleMake) -> None:
+    """Count revisions of the bookings whose events show a renamed make.
+
+    The catalogue, which renames it, knows nothing of them.
+    """
+    if sqlalchemy.inspect(make).attrs.name.history.has_changes():
+        cars = select(Car.id).where(Car.make_id == make.id)
+        connection.execute(_revised(Booking.car_id.in_(cars)))
+
+
+def _count_revisions(which: ColumnElement[bool]) -> None:
+    """Count a revision of bookings whose events in calendars have changed, although they have not:
+    programs that have imported an event take a change over only if its revision is higher."""
+    db.session.execute(_revised(which), execution_options={"synchronize_session": False})
+
+
+def _revised(which: ColumnElement[bool]) -> Update:
+    unchanged = {Booking.updated_at: Booking.updated_at}
+    return (
+        update(Booking).where(which).values({Booking.revision: Booking.revision + 1, **unchanged})
+    )
 
 
 def _count_revision(booking: Booking) -> None:

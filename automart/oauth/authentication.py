@@ -7,10 +7,12 @@ by one query: the login, the user and the client, and their rights.
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 import structlog
 from flask import Flask, Request, request, session
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
+from itsdangerous import SignatureExpired, TimestampSigner, URLSafeTimedSerializer
 from sqlalchemy import bindparam, func, select
 
 from automart.accounts.models import Client, Login, User
@@ -18,7 +20,12 @@ from automart.accounts.sessions import USE_RECORDED_EVERY, record_use
 from automart.core.db import db, table_of, transaction, utcnow
 from automart.core.errors import Unauthenticated
 from automart.oauth.signing_keys import KeyRing
-from automart.oauth.tokens import AccessToken, VerifiedTokens, verify_access_token
+from automart.oauth.tokens import (
+    CLOCK_TOLERANCE_SECONDS,
+    AccessToken,
+    VerifiedTokens,
+    verify_access_token,
+)
 from automart.web.authorization import (
     Caller,
     use_authentication,
@@ -55,8 +62,30 @@ _ACTIVE_LOGIN = (
 )
 
 
+class _TolerantSigner(TimestampSigner):
+    """Accepts signatures that are from the near future."""
+
+    def unsign(  # type: ignore[override]  # it has overloads
+        self, signed_value: str | bytes, max_age: int | None = None, **kwargs: Any
+    ) -> Any:
+        if max_age is None:
+            return super().unsign(signed_value, **kwargs)
+        value, signed_at = super().unsign(signed_value, return_timestamp=True)
+        age = self.get_timestamp() - signed_at.timestamp()
+        if not -CLOCK_TOLERANCE_SECONDS <= age <= max_age:
+            raise SignatureExpired(f"Signature age {age:.0f} seconds", value, signed_at)
+        return (value, signed_at) if kwargs.get("return_timestamp") else value
+
+
 class BrowserSessions(SecureCookieSessionInterface):
     """The sessions of the login page. Their cookie is sent only over TLS if there is TLS."""
+
+    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
+        """Return a serializer that also accepts the cookies of hosts whose clock is ahead."""
+        serializer = super().get_signing_serializer(app)
+        if serializer is not None:
+            serializer.signer = _TolerantSigner
+        return serializer
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
         """Return the session of the cookie. Most requests have none, and need no signatures."""

@@ -15,7 +15,14 @@ from sqlalchemy import delete, or_, select, update
 
 from automart.accounts.sessions import TOKEN_LIFETIME
 from automart.core.db import db, transaction, utcnow
-from automart.core.encryption import CannotDecrypt, Rotation, decrypt, encrypt, rotate_rows
+from automart.core.encryption import (
+    CannotDecrypt,
+    Rotation,
+    decrypt,
+    encrypt,
+    rotate_rows,
+    undecryptable,
+)
 from automart.oauth.models import SigningKey
 
 log = structlog.get_logger(__name__)
@@ -105,8 +112,17 @@ def reencrypt_signing_keys() -> Rotation:
     """Encrypt all private keys under the current `SECRET_KEY`."""
     with transaction():
         keys = db.session.scalars(select(SigningKey).order_by(SigningKey.kid).with_for_update())
-        named = ((f"signing key {key.kid}", key) for key in keys)
-        return rotate_rows(named, "encrypted_private_key")
+        return rotate_rows(map(_named, keys), "encrypted_private_key")
+
+
+def undecryptable_keys() -> list[str]:
+    """Return the names of the keys that should sign, and cannot be decrypted."""
+    active = select(SigningKey).where(SigningKey.retired_at.is_(None)).order_by(SigningKey.kid)
+    return undecryptable(map(_named, db.session.scalars(active)), "encrypted_private_key")
+
+
+def _named(key: SigningKey) -> tuple[str, SigningKey]:
+    return f"signing key {key.kid}", key
 
 
 def _add_key() -> str:

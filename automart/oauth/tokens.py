@@ -31,6 +31,8 @@ TOKEN_TYPES = ("at+jwt", "application/at+jwt")
 # Used without PUBLIC_URL: the only other name of this deployment is sent by the client.
 DEFAULT_AUDIENCE = "urn:automart"
 LONGEST_TOKEN = 4096
+# The clock of the host that issued a token may be ahead of ours.
+CLOCK_TOLERANCE_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,8 @@ def _verify(text: str) -> AccessToken:
         token = jwt.decode(text, _find_key, algorithms=[ALGORITHM])
         claims, header = token.claims, token.header
         rules = jwt.JWTClaimsRegistry(
-            leeway=0,
+            # For `iat`. The caller checks `exp` again, without leeway.
+            leeway=CLOCK_TOLERANCE_SECONDS,
             aud={"essential": True, "value": audience()},
             exp={"essential": True},
             iat={"essential": True},

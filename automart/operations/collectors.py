@@ -20,12 +20,15 @@ from sqlalchemy import case, func, select
 from automart.background.kinds import KINDS, VEHICLE_SYNC, Queue
 from automart.background.maintenance import HOUSEKEEPING
 from automart.background.models import Job, JobState, LeaderLease
+from automart.background.queues import check_writable
 from automart.catalogue.models import OutcomeState, SyncOutcome
 from automart.core.db import db, utcnow
 from automart.webhooks.models import DeliveryState, WebhookDelivery, WebhookEndpoint
 
 RECENT = timedelta(hours=1)
 ENDED = tuple(state for state in JobState if state.has_ended)
+# A sync that somebody cancelled says nothing about NHTSA.
+COMPLETED = (JobState.SUCCEEDED, JobState.FAILED)
 
 Gauges = Iterator[GaugeMetricFamily]
 
@@ -94,7 +97,7 @@ def last_sync() -> Gauges:
     """Yield the result of the last vehicle sync, and the outcomes of its makes."""
     last = (
         select(Job.id, Job.state, Job.finished_at)
-        .where(Job.kind == VEHICLE_SYNC.name, Job.state.in_(ENDED))
+        .where(Job.kind == VEHICLE_SYNC.name, Job.state.in_(COMPLETED))
         .order_by(Job.id.desc())
         .limit(1)
     )
@@ -188,11 +191,12 @@ def workers() -> Gauges:
         int(until is not None and until > utcnow()),
     )
     try:
+        check_writable(current_app.extensions["redis"])
         counts = {queue: living_workers(queue) for queue in Queue}
     except redis.RedisError:
-        yield GaugeMetricFamily("automart_redis_up", "1 if Redis responds.", 0)
+        yield GaugeMetricFamily("automart_redis_up", "1 if Redis accepts messages.", 0)
         return
-    yield GaugeMetricFamily("automart_redis_up", "1 if Redis responds.", 1)
+    yield GaugeMetricFamily("automart_redis_up", "1 if Redis accepts messages.", 1)
     family = GaugeMetricFamily("automart_workers", "Workers of each queue.", labels=("queue",))
     for queue, count in counts.items():
         family.add_metric((queue,), count)

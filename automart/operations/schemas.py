@@ -18,15 +18,16 @@ class Parts(Output):
     release."""
 
     database = fields.String(
-        validate=validate.OneOf(["ok", "down"]),
-        metadata={"description": "Whether the database responds."},
+        validate=validate.OneOf(["ok", "busy", "full", "read-only", "down"]),
+        metadata={"description": "Whether the database responds and can be written to."},
     )
     schema = fields.String(
         validate=validate.OneOf(["ok", "newer", "older", "missing", "unknown"]),
         metadata={"description": "How the schema of the database compares to this release."},
     )
     redis = fields.String(
-        validate=validate.OneOf(["ok", "down"]), metadata={"description": "Whether Redis responds."}
+        validate=validate.OneOf(["ok", "full", "read-only", "down"]),
+        metadata={"description": "Whether Redis responds and accepts messages."},
     )
 
 
@@ -36,7 +37,8 @@ class Health(Output):
     status = fields.String(
         validate=validate.OneOf(["ok", "degraded"]),
         metadata={
-            "description": "`degraded` without Redis: jobs are accepted and stored, and run later."
+            "description": "`degraded` without Redis, when jobs are accepted and stored, and run"
+            " later; and while the database is busy."
         },
     )
     parts = fields.Nested(Parts, metadata={"description": "The state of each service."})

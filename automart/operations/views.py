@@ -45,7 +45,9 @@ class Health(MethodView):
 def _ready() -> Values:
     found = health.check()
     if found["status"] == "unavailable":
-        error = Unavailable("The database is down, or its schema is too old for this release.")
+        error = Unavailable(
+            "The database is down or cannot be written to, or its schema is too old."
+        )
         error.members["parts"] = found["parts"]
         raise error
     return found

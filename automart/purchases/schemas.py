@@ -7,7 +7,7 @@ from marshmallow import INCLUDE, fields, validate
 from automart.catalogue.models import LONGEST_NAME as LONGEST_MODEL_NAME
 from automart.purchases.models import LONGEST_ORDER_NUMBER, PurchaseState
 from automart.web import Output, PageQuery, Schema
-from automart.web.fields import Id, QueryText, Text, UtcTime
+from automart.web.fields import Id, QueryEnum, QueryText, Text, UtcTime
 
 STATE_CHANGED = "purchase.state_changed"
 
@@ -80,12 +80,7 @@ class Purchase(Output):
 
 
 class PurchaseQuery(PageQuery):
-    state = fields.Enum(
-        PurchaseState,
-        by_value=True,
-        load_default=None,
-        metadata={"description": "Only purchases in this state."},
-    )
+    state = QueryEnum(PurchaseState, metadata={"description": "Only purchases in this state."})
     brand = QueryText(
         load_default=None,
         metadata={"description": "The whole name. Upper and lower case do not matter."},

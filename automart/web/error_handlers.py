@@ -13,9 +13,9 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
-from automart.core.db import is_transient
 from automart.core.errors import DomainError, Unavailable, problem
 from automart.core.integrity_errors import explain_violation
+from automart.core.outages import Outage, database_outage, database_sentence
 from automart.web.media_types import JSON, PROBLEM_JSON
 
 log = structlog.get_logger(__name__)
@@ -37,7 +37,7 @@ def register_error_handlers(app: Flask) -> None:
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(IntegrityError, _violation)
     app.register_error_handler(DBAPIError, _database_error)
-    app.register_error_handler(PoolTimeout, _database_down)
+    app.register_error_handler(PoolTimeout, _no_connection)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -90,12 +90,17 @@ def _violation(error: IntegrityError) -> Response:
 
 
 def _database_error(error: DBAPIError) -> Response:
-    return _database_down(error) if is_transient(error) else _unexpected(error)
+    outage = database_outage(error)
+    return _unexpected(error) if outage is None else _unavailable(error, outage)
 
 
-def _database_down(error: DBAPIError | PoolTimeout) -> Response:
-    log.error("database_unavailable", error=type(error).__name__, exc_info=error)
-    unavailable = Unavailable("The database is not available at the moment.")
+def _no_connection(error: PoolTimeout) -> Response:
+    return _unavailable(error, Outage.BUSY)
+
+
+def _unavailable(error: DBAPIError | PoolTimeout, outage: Outage) -> Response:
+    log.error("database_unavailable", outage=outage, exc_info=error)
+    unavailable = Unavailable(database_sentence(outage))
     return _respond(unavailable.as_problem(), unavailable.headers)
 
 

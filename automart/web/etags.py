@@ -12,6 +12,7 @@ from automart.core.db import Model
 from automart.core.errors import Malformed, VersionMismatch
 from automart.web.media_types import JSON
 from automart.web.schemas import Schema
+from automart.web.urls import url_root
 
 _ENTITY_TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 # Separates the versions of a resource and of what is shown with it. Hexadecimal hashes have no dot.
@@ -71,4 +72,6 @@ def _version_of(thing: Model, schema: type[Schema]) -> str:
 
 
 def _hash(body: bytes) -> str:
+    # Absolute URLs differ by the host and prefix that a client uses, and the version does not.
+    body = body.replace(f"{url_root()}{request.script_root}/".encode(), b"\0/")
     return hashlib.sha256(body).hexdigest()[:32]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 from marshmallow import ValidationError, fields, validate
@@ -84,6 +85,16 @@ class QueryInteger(fields.Integer):
         if not _WHOLE_NUMBER.fullmatch(str(value)):
             raise ValidationError("Not a valid integer.")
         return int(value)
+
+
+class QueryEnum(fields.Enum[Any]):
+    """A value of an enumeration in a query, in any case. Optional."""
+
+    def __init__(self, enum: type[StrEnum], *, metadata: Values) -> None:
+        super().__init__(enum, by_value=True, load_default=None, metadata=metadata)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        return super()._deserialize(str(value).strip().lower(), *args, **kwargs)
 
 
 class QueryId(QueryInteger):

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from marshmallow import ValidationError, fields
 
 from automart.web import Output, PageQuery, Values
-from automart.web.fields import QueryId, Text, UtcTime
+from automart.web.fields import QueryEnum, QueryId, Text, UtcTime
 from automart.web.urls import can_be_host
 from automart.webhooks.models import LONGEST_URL, DeliveryState
 
@@ -100,12 +100,7 @@ class Delivery(Output):
 
 
 class DeliveryQuery(PageQuery):
-    state = fields.Enum(
-        DeliveryState,
-        by_value=True,
-        load_default=None,
-        metadata={"description": "Only deliveries in this state."},
-    )
+    state = QueryEnum(DeliveryState, metadata={"description": "Only deliveries in this state."})
     regional_office_id = QueryId(
         load_default=None, metadata={"description": "Only deliveries to this office."}
     )

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import or_, select, update
+from sqlalchemy import Select, or_, select, update
 from standardwebhooks import Webhook
 
 from automart.core.db import db, for_update, transaction, utcnow
-from automart.core.encryption import CannotDecrypt, Rotation, decrypt, encrypt, rotate_rows
+from automart.core.encryption import (
+    CannotDecrypt,
+    Rotation,
+    decrypt,
+    encrypt,
+    rotate_rows,
+    undecryptable,
+)
 from automart.webhooks.models import WebhookEndpoint, WebhookSecret
 
 log = structlog.get_logger(__name__)
@@ -60,15 +67,26 @@ def sign(webhook_id: str, at: datetime, body: str, signing_secrets: Sequence[str
 
 def rotate_encryption() -> Rotation:
     """Encrypt all webhook secrets under the current `SECRET_KEY`."""
-    rows = (
-        select(WebhookSecret, WebhookEndpoint.regional_office_id)
-        .join(WebhookEndpoint, WebhookEndpoint.id == WebhookSecret.endpoint_id)
-        .order_by(WebhookSecret.id)
-    )
     with transaction():
-        found = db.session.execute(for_update(rows, WebhookSecret))
-        named = ((f"webhook secret of office {office_id}", row) for row, office_id in found)
-        return rotate_rows(named, "encrypted")
+        return rotate_rows(_named(for_update(_WITH_OFFICES, WebhookSecret)), "encrypted")
+
+
+def undecryptable_secrets() -> list[str]:
+    """Return the names of the current secrets that cannot be decrypted."""
+    current = _WITH_OFFICES.where(WebhookSecret.retired_at.is_(None))
+    return undecryptable(_named(current), "encrypted")
+
+
+_WITH_OFFICES = (
+    select(WebhookSecret, WebhookEndpoint.regional_office_id)
+    .join(WebhookEndpoint, WebhookEndpoint.id == WebhookSecret.endpoint_id)
+    .order_by(WebhookSecret.id)
+)
+
+
+def _named(secrets_with_offices: Select[WebhookSecret, int]) -> Iterator[tuple[str, WebhookSecret]]:
+    for row, office_id in db.session.execute(secrets_with_offices):
+        yield f"webhook secret of office {office_id}", row
 
 
 def _decrypted(row: WebhookSecret) -> str | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
 
@@ -215,3 +216,15 @@ def test_all_old_jobs_are_deleted_in_small_batches(
             db.session.add(Job(kind="vehicle_sync", arguments={}, **values))
     assert expire_jobs() == 5
     assert db.session.query(Job).count() == 2
+
+
+def test_a_second_active_job_of_a_singleton_violates_no_constraint(
+    app: Flask, count_queries: Callable[[], AbstractContextManager[Any]]
+) -> None:
+    """PostgreSQL would log each violation as an error."""
+    submit_one(singleton="one")
+    with count_queries() as queries, transaction():
+        assert submit(kinds.VEHICLE_SYNC, singleton="one") is None
+    (inserted,) = [each for each in queries.statements if each.startswith("INSERT")]
+    assert "ON CONFLICT DO NOTHING" in inserted
+    assert db.session.query(Job).count() == 1

@@ -12,6 +12,7 @@ from requests_mock import Mocker
 
 from automart.catalogue import nhtsa
 from automart.catalogue.nhtsa import NhtsaClient, NhtsaError
+from automart.catalogue.pacing import Pauses
 from sandbox import Catalogue, Fault, Vpic
 
 URL = "http://nhtsa.example/api"
@@ -150,34 +151,69 @@ class TestPassingTroubles:
 
         assert client.models(441) == {1685: "Model S"}
 
-    @pytest.mark.parametrize(
-        ("status", "is_shut_out"), [(403, True), (429, False), (500, False), (503, False)]
-    )
+    @pytest.mark.parametrize("status", [403, 429, 500, 503, 520])
     def test_a_lasting_refusal_is_given_up_with_its_status(
-        self,
-        client: NhtsaClient,
-        requests_mock: Mocker,
-        impatient: Any,
-        status: int,
-        is_shut_out: Any,
+        self, client: NhtsaClient, requests_mock: Mocker, impatient: Any, status: int
     ) -> None:
         requests_mock.get(MODELS, status_code=status)
 
         with pytest.raises(NhtsaError, match=f"NHTSA answered {status}") as refused:
             client.models(441)
 
-        assert refused.value.is_shut_out is is_shut_out
+        assert refused.value.is_passing
+        assert not refused.value.ends_run
         assert requests_mock.call_count > 2
 
-    def test_a_retry_after_beyond_our_patience_is_not_waited_for(
+    def test_a_pause_that_is_too_long_ends_all_requests_of_the_client(
         self, client: NhtsaClient, requests_mock: Mocker
     ) -> None:
         requests_mock.get(MODELS, status_code=429, headers={"Retry-After": "3600"})
 
-        with pytest.raises(NhtsaError, match="429"):
-            client.models(441)
+        for _ in range(2):
+            with pytest.raises(NhtsaError) as refused:
+                client.models(441)
+            assert refused.value.ends_run
+            assert str(refused.value) == (
+                "NHTSA answered 429 Too Many Requests and asks for a pause of 3600 seconds."
+            )
 
         assert requests_mock.call_count == 1
+
+    def test_a_make_that_always_asks_for_a_pause_is_given_up(
+        self, client: NhtsaClient, requests_mock: Mocker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        waited: list[float] = []
+        monkeypatch.setattr(Pauses, "wait", lambda pauses: waited.append(pauses._until))
+        monkeypatch.setattr(Pauses, "are_on", False)
+        requests_mock.get(MODELS, status_code=503, headers={"Retry-After": "2"})
+
+        with pytest.raises(NhtsaError, match="NHTSA answered 503") as refused:
+            client.models(441)
+
+        assert not refused.value.ends_run
+        assert requests_mock.call_count == len(waited) == nhtsa.TRIES_WITH_PAUSES
+
+    @pytest.mark.parametrize("value", ["A" * 1_000_000, ["b"] * 100_000, {"c": "d" * 50_000}])
+    def test_a_wrong_value_is_quoted_by_its_beginning(
+        self, client: NhtsaClient, requests_mock: Mocker, value: Any
+    ) -> None:
+        for wrong in (row(Make_ID=value), row(Model_ID=value)):
+            requests_mock.get(MODELS, json=envelope([wrong]))
+            with pytest.raises(NhtsaError) as refused:
+                client.models(441)
+            assert len(str(refused.value)) < 100
+        requests_mock.get(MODELS, json=envelope(TESLA, Count=value))
+        with pytest.raises(NhtsaError, match="is truncated") as refused:
+            client.models(441)
+        assert len(str(refused.value)) < 120
+
+    def test_the_phrase_of_a_status_is_not_quoted(
+        self, client: NhtsaClient, requests_mock: Mocker
+    ) -> None:
+        requests_mock.get(MODELS, status_code=404, reason="x" * 10_000)
+
+        with pytest.raises(NhtsaError, match=r"^NHTSA answered 404 Not Found\.$"):
+            client.models(441)
 
     @pytest.mark.parametrize("header", ["0", "Thu, 01 Jan 1970 00:00:00 GMT", "soon", "-5"])
     def test_any_retry_after_can_be_read(
@@ -196,7 +232,7 @@ class TestPassingTroubles:
             pytest.raises(NhtsaError, match="connection to NHTSA failed") as refused,
         ):
             client.models(474)
-        assert refused.value.is_shut_out
+        assert refused.value.is_passing
 
 
 @pytest.fixture
@@ -226,7 +262,7 @@ class TestOnTheWire:
         with pytest.raises(NhtsaError) as refused:
             client.models(448)
 
-        assert refused.value.is_shut_out
+        assert refused.value.is_passing
         assert client.models(474)
 
     def test_a_body_that_never_ends_is_given_up(self, sandboxed: Any, impatient: Any) -> None:

@@ -1,14 +1,16 @@
-"""Even spacing of requests, on a clock that the test moves."""
+"""Even spacing of requests, on a clock that the test moves, and pauses."""
 
 from __future__ import annotations
 
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import pytest
 
 from automart.catalogue import pacing
-from automart.catalogue.pacing import Pace, Stopped
+from automart.catalogue.pacing import Pace, Pauses, PauseTooLong, Stopped
 
 
 class Clock:
@@ -81,3 +83,33 @@ def test_a_stop_ends_the_wait(rate: float) -> None:
 
     with pytest.raises(Stopped):
         paced.wait()
+
+
+class TestPauses:
+    def test_all_threads_wait_until_a_pause_ends(self) -> None:
+        pauses = Pauses(10, threading.Event())
+        began = time.monotonic()
+        pauses.order(0.05, "slow down")
+        pauses.order(0.01, "a shorter one does not shorten it")
+        with ThreadPoolExecutor(3) as pool:
+            for waiting in [pool.submit(pauses.wait) for _ in range(3)]:
+                waiting.result()
+        assert time.monotonic() - began >= 0.05
+        assert not pauses.are_on
+
+    def test_pauses_that_overlap_are_counted_once_and_too_many_end_all(self) -> None:
+        pauses = Pauses(100, threading.Event())
+        for _ in range(5):
+            pauses.order(90, "slow down")
+        with pytest.raises(PauseTooLong, match="stop"):
+            pauses.order(110, "stop")
+        with pytest.raises(PauseTooLong, match="stop"):
+            pauses.wait()
+
+    def test_a_stop_ends_the_wait(self) -> None:
+        stop = threading.Event()
+        pauses = Pauses(100, stop)
+        pauses.order(90, "slow down")
+        stop.set()
+        with pytest.raises(Stopped):
+            pauses.wait()

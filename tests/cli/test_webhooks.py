@@ -109,3 +109,9 @@ def test_redeliver_names_an_office_whose_webhook_is_disabled(
 )
 def test_redeliver_rejects_wrong_usage(app: Flask, run: Run, arguments: tuple[str, ...]) -> None:
     assert run("webhooks", "redeliver", *arguments).exit_code == 2
+
+
+def test_a_limit_beyond_64_bits_is_wrong_usage(run: Run) -> None:
+    result = run("webhooks", "list", "--limit", str(2**64))
+    assert result.exit_code == 2
+    assert "--limit" in result.stderr

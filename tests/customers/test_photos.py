@@ -269,3 +269,15 @@ class TestDelivery:
         assert answer["updated_by"] != answer["created_by"]
         assert answer["updated_at"] > ada["updated_at"]
         assert db.session.get_one(Customer, ada["id"]).updated_by == answer["updated_by"]
+
+
+def test_no_log_line_has_the_path_of_a_photo(
+    as_user: FlaskClient, client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = "0123456789abcdef" * 2
+    for path in (f"/v1/photos/{token}", f"/api/v1/photos/{token}", f"/v1/photos/{token}/x"):
+        assert client.get(path).status_code == 404
+    assert client.post(f"/v1/photos/{token}").status_code == 405
+    assert client.get(f"//v1/photos/{token}").status_code == 404
+    assert caplog.text.count("/photos/…") == 5
+    assert token not in caplog.text

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ from sqlalchemy import select, update
 from automart.core.db import db, transaction
 from automart.inventory import service
 from automart.inventory.models import Booking, BookingStatus, Car, CarStatus, started_days
+from tests.support.http import assert_problem
 from tests.support.inventory import (
     booking_body,
     day,
@@ -28,6 +31,7 @@ from tests.support.inventory import (
     timeless,
     without,
 )
+from tests.support.web import at_once
 
 LAST_SECOND = "9999-12-31T23:59:59Z"
 DAY_OF_MICROSECONDS = 86_400_000_000
@@ -386,3 +390,23 @@ class TestLists:
         self, as_user: FlaskClient, query: str, wrong: str
     ) -> None:
         assert parameters(as_user.get(f"/v1/bookings?{query}")) == {wrong}
+
+
+def test_a_booking_that_many_move_at_once_makes_them_wait(app: Flask, as_user: FlaskClient) -> None:
+    cars = [make_car(), make_car()]
+    booking = make_booking(cars[0], 1, 2)
+    header = {"Authorization": as_user.environ_base["HTTP_AUTHORIZATION"]}
+
+    def move(number: int) -> Callable[[], int]:
+        body = {"car_id": cars[number % 2].id}
+        url = f"/v1/bookings/{booking.id}"
+        return lambda: app.test_client().patch(url, json=body, headers=header).status_code
+
+    assert set(at_once([move(number) for number in range(16)])) == {200}
+
+
+def test_filters_by_status_ignore_case(as_user: FlaskClient) -> None:
+    make_booking(make_car(), 1, 2)
+    for status in ("confirmed", "CONFIRMED", "Confirmed"):
+        assert len(as_user.get(f"/v1/bookings?status={status}").get_json()["items"]) == 1
+    assert_problem(as_user.get("/v1/bookings?status=unknown"), 422)

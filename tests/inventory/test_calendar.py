@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from icalendar import Calendar
 
 from automart.inventory.models import BookingStatus
-from tests.support.inventory import day, iso, make_booking, make_car, parameters
+from tests.support.inventory import HONDA, day, iso, make_booking, make_car, parameters
 
 ICALENDAR = {"Accept": "text/calendar"}
 
@@ -133,8 +133,34 @@ class TestIcalendar:
         assert event.decoded("dtstart") == day(1)
         assert event.decoded("dtend") == day(1) + timedelta(seconds=1)
 
-    def test_a_calendar_without_bookings_is_valid(self, as_user: FlaskClient) -> None:
-        assert self.events(as_user, make_car().id) == {}
+    def test_a_calendar_without_bookings_has_a_component(self, as_user: FlaskClient) -> None:
+        car = make_car()
+        assert self.events(as_user, car.id) == {}
+        answer = as_user.get(f"/v1/cars/{car.id}/calendar", headers=ICALENDAR)
+        found = Calendar.from_ical(answer.get_data())
+        assert [part.name for part in found.subcomponents] == ["VTIMEZONE"]
+        assert str(found["x-wr-calname"]) == str(found["name"]) == f"Honda Civic {car.vin}"
+
+    def test_an_event_that_shows_a_renamed_car_is_a_new_revision(
+        self, as_user: FlaskClient, as_admin: FlaskClient
+    ) -> None:
+        car, other = make_car(), make_car()
+        booking = make_booking(car, 1, 2)
+        make_booking(other, 1, 2)
+        (before,) = self.events(as_user, car.id).values()
+        assert as_user.patch(f"/v1/cars/{car.id}", json={"color": "red"}).status_code == 200
+        assert self.events(as_user, car.id) == {str(before["uid"]): before}
+        patched = as_user.patch(f"/v1/cars/{car.id}", json={"model": "Accord"})
+        assert patched.status_code == 200
+        (renamed,) = self.events(as_user, car.id).values()
+        assert str(renamed["summary"]).startswith("Honda Accord: ")
+        assert renamed["sequence"] == before["sequence"] + 1
+        assert as_admin.patch(f"/v1/makes/{HONDA}", json={"name": "Hondá"}).status_code == 200
+        (again,) = self.events(as_user, car.id).values()
+        assert str(again["summary"]).startswith("Hondá Accord: ")
+        assert again["sequence"] == before["sequence"] + 2
+        shown = as_user.get(f"/v1/bookings/{booking.id}").get_json()
+        assert shown["updated_at"] == shown["created_at"]
 
     def test_a_client_that_has_the_current_calendar_gets_304(self, as_user: FlaskClient) -> None:
         car = make_car()

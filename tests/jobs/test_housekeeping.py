@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy.exc import OperationalError
 
 from automart.background import Job, JobState
+from automart.background.maintenance import dispatch_due, dispatch_lost
 from automart.core.config import Settings
 from automart.core.db import db, transaction
-from jobs.housekeeping import Task, start_nightly_sync
+from jobs.housekeeping import Task, run_tasks, start_nightly_sync
+from jobs.pulse import Pulse
 from tests.support.sync import the_job
 from tests.support.web import at_once
 
@@ -104,3 +107,31 @@ def end_all_jobs() -> None:
     with transaction():
         for job in db.session.query(Job).populate_existing():
             job.update({"state": JobState.SUCCEEDED, "finished_at": NIGHT})
+
+
+class TestTasks:
+    def test_a_task_that_fails_does_not_hold_up_the_others(self, app: Flask) -> None:
+        done = []
+
+        def fail() -> None:
+            with transaction():
+                raise KeyError("a row that cannot be processed")
+
+        for _ in range(2):
+            run_tasks([Task(0, fail), Task(0, lambda: done.append(1))], 0.0, Pulse())
+        assert len(done) == 2
+
+    def test_all_tasks_wait_while_the_database_is_unavailable(self, app: Flask) -> None:
+        def fail() -> None:
+            raise OperationalError("SELECT 1", {}, Exception("connection refused"))
+
+        with pytest.raises(OperationalError):
+            run_tasks([Task(0, fail), Task(0, pytest.fail)], 0.0, Pulse())
+
+    def test_jobs_of_kinds_of_the_next_release_are_left_to_it(self, app: Flask) -> None:
+        with transaction():
+            values = {"arguments": {}, "time_limit": 60, "created_at": NIGHT}
+            for dispatched_at in (None, NIGHT):
+                db.session.add(Job(kind="of_the_future", dispatched_at=dispatched_at, **values))
+                db.session.add(Job(kind="vehicle_sync", dispatched_at=dispatched_at, **values))
+        assert (dispatch_due(), dispatch_lost()) == (1, 1)

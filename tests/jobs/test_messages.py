@@ -18,6 +18,8 @@ from automart.background.models import Job, JobState
 from automart.background.queues import push
 from automart.background.service import submit
 from automart.core.db import db, transaction
+from automart.core.errors import Conflict
+from jobs import catalogue
 from jobs.pulse import Pulse
 from jobs.rq_workers import InlineWorker
 from tests.support.databases import on_sqlite
@@ -101,3 +103,40 @@ def test_messages_are_json(app: Flask, redis_client: redis.Redis) -> None:
     assert push([(job_id, kinds.VEHICLE_SYNC, 60)])
     message = rq.job.Job.fetch(str(job_id), connection=redis_client, serializer=JSONSerializer)
     assert (message.func_name, message.args) == ("jobs.runner.run", [str(job_id)])
+
+
+@on_sqlite
+class TestTools:
+    """What RQ's own tools show: rq-dashboard and `rq info`."""
+
+    def test_a_job_that_failed_is_failed_there_too_with_its_reason(
+        self,
+        app: Flask,
+        queue: rq.Queue,
+        redis_client: redis.Redis,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        def fail(_run: object) -> None:
+            raise Conflict("The office was deleted.")
+
+        monkeypatch.setattr(catalogue, "vehicle_sync", fail)
+        with transaction():
+            job = submit(kinds.VEHICLE_SYNC)
+        assert job is not None
+        work(app, redis_client)
+        assert queue.failed_job_registry.get_job_ids() == [str(job.id)]
+        assert queue.finished_job_registry.get_job_ids() == []
+        message = rq.job.Job.fetch(str(job.id), connection=redis_client, serializer=JSONSerializer)
+        result = message.latest_result()
+        assert result is not None
+        assert "The office was deleted." in result.exc_string
+        # Once, by the runner.
+        assert caplog.text.count("The office was deleted.") == 1
+
+    def test_queues_are_listed_before_their_first_job(
+        self, app: Flask, redis_client: redis.Redis
+    ) -> None:
+        assert rq.Queue.all(connection=redis_client) == []
+        work(app, redis_client)
+        assert [queue.name for queue in rq.Queue.all(connection=redis_client)] == [Queue.LONG]

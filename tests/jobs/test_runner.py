@@ -48,7 +48,9 @@ def test_a_job_that_ends_its_lease_succeeds(perform: Perform) -> None:
         with transaction():
             run.lease.succeed({"done": True})
 
-    assert perform(function)[-1]["event"] == "job_ended"
+    ended = perform(function)[-1]
+    assert (ended["event"], ended["state"]) == ("job_ended", "succeeded")
+    assert ended["duration_s"] >= 0
     assert the_job().state is JobState.SUCCEEDED
 
 

@@ -43,7 +43,6 @@ def synced(client: FlaskClient, run_jobs: Callable[[], None], vpic: Vpic) -> Any
 FAILURES = [
     (Fault.FORBIDDEN, {}, "NHTSA answered 403 Forbidden."),
     (Fault.TOO_MANY_REQUESTS, {}, "NHTSA answered 429 Too Many Requests."),
-    (Fault.TOO_MANY_REQUESTS, {"retry_after": 9}, "NHTSA answered 429 Too Many Requests."),
     (Fault.SERVER_ERROR, {"status": 500}, "NHTSA answered 500 Internal Server Error."),
     (Fault.SERVER_ERROR, {"status": 503}, "NHTSA answered 503 Service Unavailable."),
     (Fault.TIMEOUT, {}, "NHTSA did not answer in time."),
@@ -138,7 +137,13 @@ def test_a_sync_whose_makes_all_failed_ends_failed_and_still_names_them(
     assert stored_models() == synced
 
 
-@pytest.mark.parametrize("fault", [Fault.FORBIDDEN, Fault.TIMEOUT, Fault.DISCONNECT])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *(Fault.FORBIDDEN, Fault.TIMEOUT, Fault.DISCONNECT),
+        *(Fault.SERVER_ERROR, Fault.TOO_MANY_REQUESTS),
+    ],
+)
 def test_five_unanswered_makes_in_a_row_end_the_sync(
     client: FlaskClient,
     run_jobs: Callable[[], None],
@@ -207,3 +212,54 @@ def test_a_bug_fails_the_job_and_is_logged(
     assert job["state"] == "failed"
     assert "a bug" not in job["error"]["detail"]
     assert stored_models() == synced
+
+
+def test_a_long_pause_that_nhtsa_asks_for_ends_the_sync_at_once(
+    client: FlaskClient, run_jobs: Callable[[], None], vpic: Vpic
+) -> None:
+    models = {make_id: {make_id: f"Model {make_id}"} for make_id in range(1, 301)}
+    add_models(models)
+    vpic.serve(catalogue_of(models))
+    vpic.order(Fault.SERVER_ERROR, status=503, retry_after=7200)
+
+    url = client.post(SYNCS).get_json()["url"]
+    run_jobs()
+
+    job = client.get(url).get_json()
+    assert job["state"] == "failed"
+    reason = "NHTSA answered 503 Service Unavailable and asks for a pause of 7200 seconds."
+    assert job["error"]["detail"] == f"All 300 makes failed: {reason}"
+    assert all(reason in make["reason"] for make in job["result"]["makes_failed"])
+    assert len(job["result"]["makes_failed"]) == 300
+    assert vpic.request_count <= catalogue.MAX_CONNECTIONS
+    assert stored_models() == models
+
+
+def test_a_pause_that_nhtsa_asks_for_is_waited_for(
+    client: FlaskClient, run_jobs: Callable[[], None], vpic: Vpic, synced: Any
+) -> None:
+    vpic.order(Fault.TOO_MANY_REQUESTS, times=1, retry_after=1)
+
+    url = client.post(SYNCS).get_json()["url"]
+    run_jobs()
+
+    assert client.get(url).get_json()["result"]["makes_unchanged"] == 11
+    first, *others = vpic.requests
+    later = [request.at - first.at for request in others]
+    under_way = [seconds for seconds in later if seconds < 1]
+    assert len(under_way) < catalogue.MAX_CONNECTIONS
+
+
+def test_a_held_make_is_logged(
+    client: FlaskClient,
+    run_jobs: Callable[[], None],
+    vpic: Vpic,
+    synced: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    vpic.order(Fault.EMPTY, make_id=TOYOTA)
+    client.post(SYNCS)
+    run_jobs()
+    events = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+    (held,) = [event for event in events if event["event"] == "make_held"]
+    assert (held["make_id"], held["reason"]) == (TOYOTA, "NHTSA's answer was empty")

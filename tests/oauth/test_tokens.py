@@ -162,6 +162,10 @@ class TestAttacks:
     ) -> None:
         assert status_of(app, signed_again(token, header, claims)) == 401
 
+    def test_the_clock_of_the_issuing_host_may_be_ahead(self, app: Flask, token: str) -> None:
+        ahead = signed_again(token, {}, {"iat": int(time.time()) + 10})
+        assert status_of(app, ahead) != 401
+
     def test_a_foreign_issuer_or_audience_is_refused(self, settings: Settings) -> None:
         with application(replace(settings, public_url=PUBLIC_URL)) as app, app.app_context():
             token = token_of(app, make_user())

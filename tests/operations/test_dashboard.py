@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import rq
 from flask import Flask
 from flask.testing import FlaskClient
+from itsdangerous import TimestampSigner
 
 from automart.core.config import Settings
 from tests.oauth import pages
@@ -173,3 +175,13 @@ def test_without_redis_the_dashboard_is_503(without_redis: Flask) -> None:
     admin = people.signed_in(without_redis, people.make_user(is_admin=True))
     for path in (*PAGES, *DATA, "/rq/0/view/job/gone"):
         assert_problem(admin.get(path), 503)
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(10, 200), (3600, 303)])
+def test_a_cookie_of_a_host_whose_clock_is_slightly_ahead_is_accepted(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, seconds: int, status: int
+) -> None:
+    with monkeypatch.context() as there:
+        there.setattr(TimestampSigner, "get_timestamp", lambda _: int(time.time()) + seconds)
+        log_in(client, "/login?next=/rq/", is_admin=True)
+    assert client.get("/rq/", headers=BROWSER).status_code == status

@@ -129,6 +129,14 @@ class TestState:
         assert value(samples, "automart_last_sync_makes", outcome="updated") == 1
         assert value(samples, "automart_last_sync_makes", outcome="held") == 1
 
+    def test_a_cancelled_sync_is_not_a_failed_one(self, as_admin: FlaskClient) -> None:
+        ended = utcnow() - timedelta(minutes=5)
+        add_job(state=JobState.SUCCEEDED, finished_at=ended)
+        add_job(state=JobState.CANCELLED, finished_at=utcnow())
+        samples = scrape(as_admin)
+        assert value(samples, "automart_last_sync_succeeded") == 1
+        assert value(samples, "automart_last_sync_timestamp_seconds") == ended.timestamp()
+
     def test_webhook_deliveries_are_counted(self, as_admin: FlaskClient) -> None:
         samples = scrape(as_admin)
         assert value(samples, "automart_webhook_backlog", tried="no") == 0

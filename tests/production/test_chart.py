@@ -157,6 +157,15 @@ def test_the_picture_shows_the_factory(as_user: FlaskClient, factory: Factory) -
     assert title == "Works <&> \N{SNOWMAN}: sprockets made, against the goal"
 
 
+def test_a_picture_may_use_its_own_style_and_fits_into_its_window(
+    as_user: FlaskClient, factory: Factory
+) -> None:
+    picture = as_user.get(f"/v1/factories/{factory.id}/chart", headers={"Accept": SVG})
+    policy = picture.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; style-src 'unsafe-inline';")
+    assert ":root { max-width: 100%; height: auto }" in picture.text
+
+
 def test_openapi_documents_both_media_types(client: FlaskClient) -> None:
     document = client.get("/openapi.json").get_json()
     response = document["paths"]["/v1/factories/{factory_id}/chart"]["get"]["responses"]["200"]

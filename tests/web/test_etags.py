@@ -6,6 +6,8 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from automart.core.db import db, transaction
+from automart.customers.models import TOKEN_LENGTH, Customer
 from tests.support.catalogue import HONDA, HONDAS, add_make
 from tests.support.http import assert_problem, at_once
 
@@ -151,3 +153,20 @@ def test_either_an_update_or_a_deletion_with_the_same_if_match_succeeds(
         lambda: client.delete(PATH, headers={"If-Match": etag}),
     )
     assert (changed.status_code, deleted.status_code) in ((200, 412), (404, 204))
+
+
+def test_the_etag_does_not_depend_on_the_url_of_the_request(
+    as_user: FlaskClient, subtests: pytest.Subtests
+) -> None:
+    with transaction():
+        customer = Customer(first_name="Ann", last_name="Lee", photo_token="0" * TOKEN_LENGTH)
+        db.session.add(customer)
+    path = f"/v1/customers/{customer.id}"
+    etag = as_user.get(path).headers["ETag"]
+    for other, host in ((f"/api{path}", "localhost"), (path, "127.0.0.1")):
+        with subtests.test(other, host=host):
+            shown = as_user.get(other, headers={"Host": host})
+            assert shown.headers["ETag"] == etag
+            changes = {"first_name": "Ann"}
+            headers = {"Host": host, "If-Match": etag}
+            assert as_user.patch(other, json=changes, headers=headers).status_code == 200

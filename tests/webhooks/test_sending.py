@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import structlog
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import update
@@ -226,3 +227,17 @@ class TestSending:
         assert [one.error for one in delivery.attempts] == ["There is no secret to sign with."]
         assert delivery.next_attempt_at > utcnow()
         assert offices.received() == []
+
+
+def test_each_event_is_logged_with_the_id_of_its_own_request(
+    office: RegionalOffice, deliver: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One job sends the events of many requests."""
+    ids = ("the-first", "another")
+    for request_id in ids:
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            make_purchase(office, state=S.MANUFACTURING)
+    deliver()
+    events = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+    sent = [event["request_id"] for event in events if event["event"] == "webhook_sent"]
+    assert sent == list(ids)

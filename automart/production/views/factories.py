@@ -38,6 +38,9 @@ from automart.web import (
 )
 from automart.web.media_types import JSON
 
+# Opened as a document of its own, a picture needs its own style, and nothing else.
+PICTURE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+
 
 @blp.route("/factories")
 class Factories(MethodView):
@@ -127,6 +130,7 @@ class FactoryChart(MethodView):
             return series.chart_data(points), 200, {"Vary": "Accept"}
         response = Response(svg.draw_chart(factory.name, points, start, end), mimetype=svg.SVG)
         response.headers["Vary"] = "Accept"
+        response.headers["Content-Security-Policy"] = PICTURE_POLICY
         response.add_etag()
         response.make_conditional(request)
         return response
