@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 # The name of the lease for housekeeping, and of its process.
 HOUSEKEEPING = "housekeeping"
 DISPATCHED_AT_ONCE = 500
-EXPIRED_AT_ONCE = 50
+EXPIRED_AT_ONCE = 10
 INPUTS_AT_ONCE = 10
 # How long a worker may take from taking a message to claiming its job.
 MESSAGE_LOST_AFTER = timedelta(seconds=10)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -33,7 +34,7 @@ from automart.operations.health import check_database_writable
 OLDEST_POSTGRESQL = 14
 OLDEST_REDIS = (6, 2)
 MAX_CLOCK_DIFFERENCE = timedelta(seconds=2)
-NHTSA_TIMEOUT_SECONDS = 5.0
+NHTSA_TIMEOUT_SECONDS = 3.0
 
 
 def doctor() -> None:
@@ -55,6 +56,16 @@ def doctor() -> None:
 
 def examine(app: Flask, settings: Settings) -> Findings:
     """Return all findings. Checks that depend on something that is down are skipped."""
+    with ThreadPoolExecutor(1) as pool:
+        # A silent NHTSA takes longest. The other checks do not wait for it.
+        failure = pool.submit(
+            nhtsa_failure, settings.nhtsa_url, give_up_after=NHTSA_TIMEOUT_SECONDS
+        )
+        yield from _parts(app, settings)
+        yield from _nhtsa(settings, failure.result())
+
+
+def _parts(app: Flask, settings: Settings) -> Findings:
     yield from _settings(settings)
     database = list(_database(settings))
     yield from database
@@ -69,7 +80,6 @@ def examine(app: Flask, settings: Settings) -> Findings:
         yield from data_findings()
     if has_redis:
         yield from _workers()
-    yield from _nhtsa(settings)
     yield from _photos()
     yield from _clocks(client if has_redis else None, settings if has_database else None)
 
@@ -164,8 +174,7 @@ def _workers() -> Findings:
             yield Finding(Grade.BAD, f"Workers of {queue}", "none", advice)
 
 
-def _nhtsa(settings: Settings) -> Findings:
-    failure = nhtsa_failure(settings.nhtsa_url, give_up_after=NHTSA_TIMEOUT_SECONDS)
+def _nhtsa(settings: Settings, failure: str | None) -> Findings:
     if failure is None:
         yield Finding(Grade.OK, "NHTSA", "responds")
         return

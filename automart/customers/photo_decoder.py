@@ -27,6 +27,8 @@ MAX_INPUT_PIXELS = 40_000_000
 # The limit of JPEG. For a PNG with a single column, pointers to its rows would take more memory
 # than its pixels.
 MAX_INPUT_SIDE = 65_535
+# A progressive JPEG has about ten. Each one takes time, however few bytes it has.
+MAX_JPEG_SCANS = 100
 QUALITY = 80
 SRGB = ImageCms.createProfile("sRGB")
 
@@ -46,6 +48,7 @@ JPEG_WITHOUT_LENGTH = (0x00, 0x01, *range(0xD0, 0xD8), 0xD8, 0xFF)
 JPEG_SEQUENTIAL = (0xC0, 0xC1)
 JPEG_SCAN, JPEG_COMMENT = 0xDA, 0xFE
 JPEG_APP0, JPEG_APP1, JPEG_APP2, JPEG_APP14, JPEG_APP15 = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF
+_JPEG_SCAN_START = bytes((0xFF, JPEG_SCAN))
 _JPEG_SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 FILLING = bytes(range(0x15, 0xF0, 7)) * 4
 JFIF = b"\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0"
@@ -71,6 +74,7 @@ class RefusedError(Exception):
         self.status = status
 
 
+TOO_MANY_SCANS = RefusedError(422, f"It has more than {MAX_JPEG_SCANS} scans.")
 TOO_MANY_PIXELS = RefusedError(422, f"It has more than {MAX_INPUT_PIXELS // 1_000_000} megapixels.")
 
 
@@ -162,8 +166,7 @@ def _strip_jpeg(upload: bytes) -> Stripped:
     for marker, segment in _jpeg_segments(upload):
         content = segment[4:]
         if marker == JPEG_SCAN:
-            if is_sequential:
-                _check_scan(b"".join(kept), segment)
+            _check_scans(b"".join(kept), segment, is_sequential=is_sequential)
             kept.append(segment)
         elif marker == JPEG_APP1 and content.startswith(b"Exif\0"):
             exif = exif or content[6:]
@@ -198,6 +201,13 @@ def _is_jpeg_pixels(marker: int, content: bytes) -> bool:
     if marker == JPEG_APP14:  # may say which colours the components are
         return content.startswith(b"Adobe") and len(content) >= 12
     return marker != JPEG_COMMENT and not JPEG_APP0 <= marker <= JPEG_APP15
+
+
+def _check_scans(head: bytes, scans: bytes, *, is_sequential: bool) -> None:
+    if scans.count(_JPEG_SCAN_START) > MAX_JPEG_SCANS:
+        raise TOO_MANY_SCANS
+    if is_sequential:
+        _check_scan(head, scans)
 
 
 def _check_scan(head: bytes, scan: bytes) -> None:

@@ -279,3 +279,12 @@ def _peak_megabytes(upload: bytes) -> float:
     printed = subprocess.run(command, input=upload, capture_output=True, check=True).stdout.split()
     assert printed[0] in (b"0", b"3")
     return int(printed[1]) / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
+def test_a_progressive_jpeg_of_very_many_scans_is_refused() -> None:
+    """Each scan takes as long as the whole picture, and a few bytes."""
+    upload = jpeg((64, 64), progressive=True)
+    last_scan = upload[upload.rindex(b"\xff\xda") : -2]
+    make_photo(upload[:-2] + 80 * last_scan + upload[-2:])
+    with pytest.raises(RefusedError, match="more than 100 scans"):
+        make_photo(upload[:-2] + 100 * last_scan + upload[-2:])
