@@ -6,6 +6,21 @@ import unicodedata
 
 # Control characters, and surrogates, which no database can encode.
 _UNPRINTABLE = {"Cc", "Cs"}
+_INVISIBLE = {"Cc", "Cf", "Zs", "Zl", "Zp"}
+# Default_Ignorable_Code_Point (without category Cf), and the braille blank.
+_INVISIBLE_RANGES = (
+    (0x034F, 0x034F),
+    (0x115F, 0x1160),
+    (0x17B4, 0x17B5),
+    (0x180B, 0x180F),
+    (0x2065, 0x2065),
+    (0x2800, 0x2800),
+    (0x3164, 0x3164),
+    (0xFE00, 0xFE0F),
+    (0xFFA0, 0xFFA0),
+    (0xFFF0, 0xFFF8),
+    (0xE0000, 0xE0FFF),
+)
 
 
 def has_control_characters(text: str) -> bool:
@@ -13,10 +28,27 @@ def has_control_characters(text: str) -> bool:
     return any(unicodedata.category(character) in _UNPRINTABLE for character in text)
 
 
+def is_invisible(character: str) -> bool:
+    """Return whether a character is a blank, a control or a format character, or ignorable."""
+    if unicodedata.category(character) in _INVISIBLE:
+        return True
+    return any(first <= ord(character) <= last for first, last in _INVISIBLE_RANGES)
+
+
+def trim(text: str) -> str:
+    """Return `text` without invisible characters at its ends."""
+    start, end = 0, len(text)
+    while start < end and is_invisible(text[start]):
+        start += 1
+    while start < end and is_invisible(text[end - 1]):
+        end -= 1
+    return text[start:end]
+
+
 def clean(text: str) -> str:
     """Return `text` trimmed and in NFC, the form that is stored. Raises `ValueError` if it has
     control characters."""
-    trimmed = text.strip()
+    trimmed = trim(text)
     if has_control_characters(trimmed):
         raise ValueError("Control characters are not allowed.")
     return unicodedata.normalize("NFC", trimmed)

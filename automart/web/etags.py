@@ -32,8 +32,8 @@ def check_version(thing: Model, schema: type[Schema]) -> None:
     if not _ENTITY_TAGS.fullmatch(header):
         raise Malformed('If-Match must be * or a list of quoted ETags: "…", "…".')
     sent = request.if_match
-    # Werkzeug parses `""` as None.
-    versions = {tag.partition(_SEPARATOR)[0] for tag in sent.as_set() if tag}
+    # Proxies that compress responses make ETags weak. Werkzeug parses `""` as None.
+    versions = {tag.partition(_SEPARATOR)[0] for tag in sent.as_set(include_weak=True) if tag}
     if not sent.star_tag and _version_of(thing, schema) not in versions:
         raise VersionMismatch("It has changed since you read it. Read it again.")
 

@@ -15,9 +15,12 @@ from automart.web.types import Values
 
 LONGEST_EMAIL = 254
 
-_RFC_3339 = re.compile(
-    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE
-)
+_DATE_AND_TIME = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:(?P<second>\d\d)(\.\d+)?"
+_OFFSET = r"(?P<offset_hour>\d\d):(?P<offset_minute>\d\d)"
+_RFC_3339 = re.compile(rf"{_DATE_AND_TIME}(Z|[+-]{_OFFSET})", re.ASCII | re.IGNORECASE)
+_WITH_LOST_PLUS = re.compile(rf"{_DATE_AND_TIME} {_OFFSET}", re.ASCII | re.IGNORECASE)
+_WITHOUT_OFFSET = re.compile(_DATE_AND_TIME, re.ASCII | re.IGNORECASE)
+_EXPECTED_TIME = "Must be a time with an offset, like 2026-01-15T00:00:00Z."
 _WHOLE_NUMBER = re.compile(r"-?\d{1,400}", re.ASCII)
 
 
@@ -131,16 +134,34 @@ class QueryFlag(fields.Boolean):
         return bool(value == "true")
 
 
+def _time_problem(text: str) -> str:
+    """Return what is wrong with a time that is not one of RFC 3339."""
+    if _WITH_LOST_PLUS.fullmatch(text):
+        return "The offset's + arrived as a blank. Write it as %2B in a query."
+    if _WITHOUT_OFFSET.fullmatch(text):
+        return "The offset is missing: Z for UTC, or one like +02:00."
+    return _EXPECTED_TIME
+
+
 class UtcTime(fields.DateTime):
     """An RFC 3339 time. It is read with any offset, and written in UTC with a `Z`."""
 
     def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> datetime:
+        if not isinstance(value, str):
+            raise ValidationError(_EXPECTED_TIME)
+        found = _RFC_3339.fullmatch(value)
+        if not found:
+            raise ValidationError(_time_problem(value))
+        if found["second"] == "60":
+            raise ValidationError("Leap seconds are not supported.")
+        if (found["offset_hour"] or "00") > "23" or (found["offset_minute"] or "00") > "59":
+            raise ValidationError("The offset's hours end at 23 and its minutes at 59.")
         try:
-            if _RFC_3339.fullmatch(value):
-                return datetime.fromisoformat(value.upper()).astimezone(UTC)
-        except (TypeError, ValueError, OverflowError):
-            pass  # not text; no such day or hour; outside the years 1 to 9999 in UTC
-        raise ValidationError("Must be a time with an offset, like 2026-01-15T00:00:00Z.")
+            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+        except ValueError:
+            raise ValidationError("There is no such day or time of day.") from None
+        except OverflowError:
+            raise ValidationError("Must be in the years 1 to 9999, in UTC.") from None
 
     def _serialize(self, value: datetime | None, *_args: Any, **_kwargs: Any) -> str | None:
         return None if value is None else rfc3339(value)

@@ -36,7 +36,7 @@ from automart.web.openapi_document import finish_paths
 from automart.web.openapi_headers import COMMON, RESPONSE_HEADERS, headers_of_error, references
 from automart.web.openapi_schemas import SchemaPlugin
 from automart.web.pagination import link_to_next_page
-from automart.web.parsing import StrictParser
+from automart.web.parsing import StrictParser, refuse_encoded_body
 from automart.web.paths import init_paths
 from automart.web.schemas import Problem
 from automart.web.urls import (
@@ -194,6 +194,7 @@ def create_api(
     app.url_map.converters["id"] = IdConverter
     app.url_map.merge_slashes = False  # one URL per resource, and no redirects with HTML
     app.before_request(refuse_malformed_host)
+    app.before_request(refuse_encoded_body)
     for finish in (_drop_empty_body, link_to_next_page, version_response):
         app.after_request(finish)
     api = Api()

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Set
 from itertools import islice
 from typing import Any, NoReturn
 from urllib.parse import quote
 
 import marshmallow
-from flask import Request
+from flask import Request, request
 from webargs import core
 from webargs.flaskparser import FlaskParser
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from automart.core.errors import FIELDS_ARE_WRONG, Invalid, Malformed, UnsupportedMediaType
-from automart.web.media_types import JSON, MULTIPART
+from automart.web.media_types import JSON, MERGE_PATCH, MULTIPART
 
 # Bounds the size of a response: a short body can have many errors.
 MAX_REPORTED_ERRORS = 100
@@ -37,22 +38,25 @@ class StrictParser(FlaskParser):
         body = read_body(req)
         if not body and getattr(schema, "body_may_be_absent", False):
             return core.missing
-        if body and req.mimetype != JSON:
-            raise UnsupportedMediaType(
-                f"The body must be sent as {JSON}.", headers={"Accept": JSON}
-            )
-        return parse_json(body)
+        return parse_body(req)
 
     def load_querystring(self, req: Request, schema: marshmallow.Schema) -> Any:
         query = super().load_querystring(req, schema)
+        known = {field.data_key or name for name, field in schema.load_fields.items()}
+        # A parameter without a value counts as absent. Misspelt ones are still reported.
+        given = MultiDict(
+            (name, value)
+            for name, value in req.args.items(multi=True)
+            if value or name not in known
+        )
         errors = [
             {"detail": "Given more than once.", "parameter": name}
-            for name, values in req.args.lists()
+            for name, values in given.lists()
             if len(values) > 1 and name not in query.multiple_keys
         ]
         if errors:
             raise Invalid(FIELDS_ARE_WRONG, errors=errors[:MAX_REPORTED_ERRORS])
-        return query
+        return self._makeproxy(given, schema)
 
     def load_files(self, req: Request, schema: marshmallow.Schema) -> Any:
         """Return the files of a form, and its fields that are not blank. `largest_body` of the
@@ -99,11 +103,31 @@ def read_body(req: Request) -> bytes:
     return body
 
 
+def parse_body(req: Request) -> Any:
+    """Return the JSON of the body. Raises `UnsupportedMediaType` or `Malformed`."""
+    body = read_body(req)
+    taken = (JSON, MERGE_PATCH) if req.method == "PATCH" else (JSON,)
+    if body and req.mimetype not in taken:
+        raise UnsupportedMediaType(
+            f"The body must be sent as {JSON}.", headers={"Accept": ", ".join(taken)}
+        )
+    return parse_json(body)
+
+
+def refuse_encoded_body() -> None:
+    """Raise `UnsupportedMediaType` for a compressed body (RFC 9110 §8.4)."""
+    coding = request.headers.get("Content-Encoding", "").strip().lower()
+    if coding not in ("", "identity"):
+        raise UnsupportedMediaType(
+            "The body must not be compressed.", headers={"Accept-Encoding": "identity"}
+        )
+
+
 def parse_json(body: bytes) -> Any:
     """Parse JSON (RFC 8259) in UTF-8. Raises `Malformed`, also for NaN and duplicate names."""
     try:
         return json.loads(
-            body.decode("utf-8"),
+            body.removeprefix(BOM_UTF8).decode("utf-8"),
             parse_int=_whole_number,
             parse_constant=_refuse_constant,
             object_pairs_hook=_unique_names,

@@ -10,7 +10,7 @@ from flask import Flask, Response, current_app, jsonify, make_response, redirect
 from automart.core.errors import NotFound
 from automart.web.authorization import public
 from automart.web.error_handlers import PATH
-from automart.web.media_types import HTML, JSON
+from automart.web.media_types import HTML, JSON, accepted_media_types
 from automart.web.urls import absolute_url, origin
 
 # rq-dashboard has paths with a final slash.
@@ -28,7 +28,7 @@ def init_paths(app: Flask) -> None:
 
 def prefers_page() -> bool:
     """Return whether the client prefers HTML to JSON, as browsers do."""
-    return request.accept_mimetypes.best_match([JSON, HTML]) == HTML
+    return accepted_media_types().best_match([JSON, HTML]) == HTML
 
 
 def _check_slashes() -> Response | None:

@@ -13,7 +13,7 @@ from automart.inventory.fields import LAST_INSTANT
 from automart.inventory.schemas import Calendar, CalendarQuery
 from automart.inventory.views.blueprint import blp
 from automart.web import USER, Answer, Values, requires
-from automart.web.media_types import JSON
+from automart.web.media_types import JSON, accepted_media_types
 
 ICALENDAR = "text/calendar"
 
@@ -32,7 +32,7 @@ class CalendarOfCar(MethodView):
         """
         start, end = _range_of(query)
         car = get_or_404(models.Car, car_id)
-        if request.accept_mimetypes.best_match([JSON, ICALENDAR]) == ICALENDAR:
+        if accepted_media_types().best_match([JSON, ICALENDAR]) == ICALENDAR:
             bookings = calendar.bookings_of(car, start, end, include_cancelled=True)
             return _icalendar_response(calendar.as_icalendar(car, bookings))
         bookings = calendar.bookings_of(car, start, end)

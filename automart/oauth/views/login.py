@@ -37,6 +37,7 @@ from automart.oauth.views.pages import has_valid_csrf_token, page
 from automart.web import Blueprint, Values, public
 from automart.web.media_types import FORM, JSON
 from automart.web.openapi_document import UNDOCUMENTED
+from automart.web.parsing import parse_body
 
 login_blp = Blueprint("login", __name__, description="Logins of programs")
 
@@ -101,7 +102,7 @@ def _log_in_by_json() -> Values:
 
 def _login_schema() -> PersonLogin | ClientLogin:
     """Return the schema for the body. It also reports a body that is not a JSON object."""
-    sent = request.get_json(silent=True)
+    sent = parse_body(request)
     is_client = isinstance(sent, dict) and ("client_id" in sent or "client_secret" in sent)
     return ClientLogin() if is_client else PersonLogin()
 

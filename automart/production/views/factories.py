@@ -36,7 +36,7 @@ from automart.web import (
     requires,
     version_headers,
 )
-from automart.web.media_types import JSON
+from automart.web.media_types import JSON, accepted_media_types
 
 # Opened as a document of its own, a picture needs its own style, and nothing else.
 PICTURE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
@@ -148,5 +148,5 @@ def _with_charts(factories: Sequence[models.Factory]) -> list[Values]:
 
 def _prefers_picture() -> bool:
     """Return whether the client prefers a picture to JSON (RFC 9110 §12.5.1)."""
-    accepted = request.accept_mimetypes
+    accepted = accepted_media_types()
     return accepted.quality(svg.SVG) > accepted.quality(JSON)

@@ -1,0 +1,68 @@
+"""Requests as proxies, spreadsheets and other programs send them."""
+
+from __future__ import annotations
+
+from flask.testing import FlaskClient
+
+from tests.support.catalogue import HONDA, add_make
+
+PATH = f"/v1/makes/{HONDA}"
+
+
+def test_invisible_characters_at_the_ends_are_trimmed(as_user: FlaskClient) -> None:
+    sent = {"first_name": "\u2060Ada\u3164", "last_name": "\ufeffLovelace\u2800"}
+    created = as_user.post("/v1/customers", json=sent).get_json()
+    assert (created["first_name"], created["last_name"]) == ("Ada", "Lovelace")
+    for blank in ("\u200d\u00ad", "\u034f", "\ufe0f \u180b"):
+        refused = as_user.post("/v1/customers", json=sent | {"last_name": blank})
+        assert refused.status_code == 422
+
+
+def test_a_patch_takes_merge_patches_and_a_byte_order_mark(client: FlaskClient) -> None:
+    add_make()
+    merged = client.patch(
+        PATH, data=b'\xef\xbb\xbf{"name": "Acura"}', content_type="application/merge-patch+json"
+    )
+    assert (merged.status_code, merged.get_json()["name"]) == (200, "Acura")
+    posted = client.post("/v1/makes", data="{}", content_type="application/merge-patch+json")
+    assert posted.status_code == 415
+
+
+def test_a_compressed_body_is_415(client: FlaskClient) -> None:
+    for coding in ("gzip", "br, identity"):
+        response = client.post("/login", data=b"\x1f\x8b", headers={"Content-Encoding": coding})
+        assert response.status_code == 415
+        assert response.headers["Accept-Encoding"] == "identity"
+
+
+def test_deeply_nested_json_is_400_at_the_login(client: FlaskClient) -> None:
+    response = client.post("/login", data="[" * 9000, content_type="application/json")
+    assert response.status_code == 400
+
+
+def test_parameters_without_a_value_are_absent(client: FlaskClient) -> None:
+    add_make()
+    page = client.get("/v1/makes?name=&limit=&cursor=")
+    assert [make["id"] for make in page.get_json()["items"]] == [HONDA]
+    assert client.get("/v1/makes?nmae=").status_code == 422
+
+
+def test_if_match_takes_weak_etags(client: FlaskClient) -> None:
+    add_make()
+    weak = f"W/{client.get(PATH).headers['ETag']}"
+    for expected in (200, 412):
+        changed = client.patch(PATH, json={"name": "Acura"}, headers={"If-Match": weak})
+        assert changed.status_code == expected
+
+
+def test_a_wrong_time_is_refused_with_what_is_wrong(as_user: FlaskClient) -> None:
+    for sent, reason in {
+        "2026-03-01T10:00:00+02:00": "%2B",
+        "2026-06-31T10:00:00Z": "no such day",
+        "2026-06-30T23:59:60Z": "Leap seconds",
+        "2026-06-30T10:00:00-03:75": "59",
+        "2026-06-30T10:00:00": "offset is missing",
+    }.items():
+        refused = as_user.get(f"/v1/bookings?start_datetime={sent}")
+        assert refused.status_code == 422
+        assert reason in refused.get_json()["errors"][0]["detail"]
