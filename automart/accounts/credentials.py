@@ -21,7 +21,7 @@ from automart.accounts.passwords import hash_password, needs_rehash, verify_pass
 from automart.accounts.sessions import hash_token
 from automart.core.db import db, get_for_share, release_connection, transaction
 from automart.core.errors import Unauthenticated
-from automart.core.text import casefold_key
+from automart.core.text import email_key, trim
 from automart.web.fields import LONGEST_EMAIL
 
 _CLIENT_ID = re.compile(rf"[A-Za-z0-9_.-]{{1,{LONGEST_CLIENT_ID}}}", re.ASCII)
@@ -111,8 +111,8 @@ def record_failed_client(client_id: str) -> None:
 
 def _account_key(email: str) -> str:
     """Return the form in which addresses are compared. It is empty for an impossible address."""
-    email = email.strip()
-    return casefold_key(email) if email.isprintable() and len(email) <= LONGEST_EMAIL else ""
+    email = trim(email)
+    return email_key(email) if email.isprintable() and len(email) <= LONGEST_EMAIL else ""
 
 
 def _reject_login(subject: str | None) -> NoReturn:

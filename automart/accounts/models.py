@@ -22,7 +22,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from automart.core.db import Model, Timestamped, utcnow
 from automart.core.db_types import BigId, enum_column
-from automart.core.text import casefold_key
+from automart.core.text import email_key
 from automart.web.fields import LONGEST_EMAIL
 
 LONGEST_NAME = 100
@@ -68,7 +68,7 @@ class User(Timestamped, Model):
 
     @validates("email")
     def _fold_email(self, _key: str, email: str) -> str:
-        self.email_folded = casefold_key(email)
+        self.email_folded = email_key(email)
         return email
 
     @property

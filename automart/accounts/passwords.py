@@ -15,6 +15,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from automart.core.db import refuse_in_transaction
 from automart.core.errors import Unavailable
+from automart.core.text import trim
 from automart.core.turns import turn_released
 
 # In a password, this word and those of the user's name and e-mail address count for nothing.
@@ -81,7 +82,7 @@ def password_problem(password: str) -> str | None:
     """Return why `password` cannot be set, or None. There are no composition rules."""
     if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
         return f"Must have {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters."
-    if not password.strip() or any(unicodedata.category(c) in ("Cc", "Cs") for c in password):
+    if not trim(password) or any(unicodedata.category(c) in ("Cc", "Cs") for c in password):
         return "Must not be blank or contain control characters."
     if password.casefold() in common_passwords():
         return "This is one of the most common passwords, which attackers try first."

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
+from contextlib import suppress
+
+import idna
 
 # Control characters, and surrogates, which no database can encode.
 _UNPRINTABLE = {"Cc", "Cs"}
@@ -58,3 +61,18 @@ def casefold_key(text: str) -> str:
     """Return the form in which texts are compared: Unicode's caseless matching (§3.13, D145)."""
     decomposed = unicodedata.normalize("NFD", text).casefold()
     return unicodedata.normalize("NFC", decomposed)
+
+
+def email_key(address: str) -> str:
+    """Return the form in which e-mail addresses are compared: in any case, with the ASCII form of
+    the domain (RFC 5891)."""
+    local, at, domain = address.rpartition("@")
+    if not domain.isascii():
+        with suppress(ValueError):  # another release may have accepted and stored it
+            domain = domain_in_ascii(domain)
+    return casefold_key(local + at + domain)
+
+
+def domain_in_ascii(domain: str) -> str:
+    """Return the ASCII form of a domain. Raises `ValueError` if IDNA 2008 does not allow it."""
+    return idna.encode(domain, uts46=True, std3_rules=True).decode("ascii")

@@ -7,12 +7,18 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
-from automart.core.text import clean
 from automart.customers import models
 from automart.customers.models import LONGEST_NAME, LONGEST_PHONE
 from automart.customers.photos import MAX_UPLOAD_BYTES
 from automart.web import PageQuery, Resource, Schema, absolute_url, changes_of
-from automart.web.fields import LONGEST_EMAIL, EmailAddress, Text, UtcTime
+from automart.web.fields import (
+    LONGEST_EMAIL,
+    EmailAddress,
+    PhoneNumber,
+    QueryText,
+    Text,
+    UtcTime,
+)
 
 # The form adds boundaries and headers to the file.
 MAX_FORM_BYTES = MAX_UPLOAD_BYTES + 100_000
@@ -34,16 +40,6 @@ class PersonName(Text):
         return name
 
 
-class SearchText(fields.String):
-    """The text to search for. It is normalized like the fields that are searched."""
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        try:
-            return clean(super()._deserialize(value, *args, **kwargs))
-        except ValueError as error:
-            raise ValidationError(str(error)) from None
-
-
 def photo_url(customer: models.Customer) -> str | None:
     """Return the absolute URL of the customer's photo."""
     if customer.photo_token is None:
@@ -57,7 +53,7 @@ class NewCustomer(Schema):
     first_name = PersonName(required=True, metadata={"description": "The first name."})
     last_name = PersonName(required=True, metadata={"description": "The last name."})
     email = EmailAddress(allow_none=True, metadata={"description": "The e-mail address."})
-    phone = Text(
+    phone = PhoneNumber(
         allow_none=True,
         max_length=LONGEST_PHONE,
         metadata={"description": "The phone number, in any notation."},
@@ -91,7 +87,7 @@ class Customer(NewCustomer, Resource):
 
 
 class CustomerQuery(PageQuery):
-    q = SearchText(
+    q = QueryText(
         load_default=None,
         validate=validate.Length(max=LONGEST_EMAIL),
         metadata={

@@ -25,7 +25,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 from automart.catalogue.models import LONGEST_NAME, VehicleMake
 from automart.core.db import Model, Timestamped, time_of_creation, utcnow
 from automart.core.db_types import BigId, Money, enum_column
-from automart.core.text import casefold_key
+from automart.core.text import casefold_key, email_key
 from automart.web.fields import LONGEST_EMAIL
 
 LONGEST_TEXT = 200
@@ -173,7 +173,7 @@ class Booking(Timestamped, Model):
 
     @validates("customer_email")
     def _fold_email(self, _key: str, email: str | None) -> str | None:
-        self.customer_email_folded = None if email is None else casefold_key(email)
+        self.customer_email_folded = None if email is None else email_key(email)
         return email
 
     @property

@@ -12,10 +12,10 @@ from automart.web import Output, PageQuery, Query, Resource, Schema, changes_of
 from automart.web.fields import (
     EmailAddress,
     Id,
+    QueryEmail,
     QueryEnum,
     QueryId,
     QueryInteger,
-    QueryKey,
     QueryName,
     Text,
     UtcTime,
@@ -148,7 +148,7 @@ class Booking(Resource):
 
 class BookingQuery(PageQuery):
     car_id = QueryId(load_default=None, metadata={"description": "Only bookings of this car."})
-    customer_email = QueryKey(load_default=None, metadata={"description": "In any case."})
+    customer_email = QueryEmail(load_default=None, metadata={"description": "In any case."})
     start_datetime = Instant(
         load_default=None, metadata={"description": "Only bookings that end after this time."}
     )

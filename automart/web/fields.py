@@ -10,10 +10,18 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate
 
 from automart.core.db_types import LARGEST_ID
-from automart.core.text import casefold_key, clean
+from automart.core.text import (
+    casefold_key,
+    clean,
+    domain_in_ascii,
+    email_key,
+    is_invisible,
+    trim,
+)
 from automart.web.types import Values
 
 LONGEST_EMAIL = 254
+LONGEST_LOCAL_PART = 64  # octets, RFC 5321 §4.5.3.1.1
 
 _DATE_AND_TIME = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:(?P<second>\d\d)(\.\d+)?"
 _OFFSET = r"(?P<offset_hour>\d\d):(?P<offset_minute>\d\d)"
@@ -25,14 +33,17 @@ _WHOLE_NUMBER = re.compile(r"-?\d{1,400}", re.ASCII)
 
 
 class QueryText(fields.String):
-    """Text in a query, normalized like stored text. Blank text matches nothing."""
+    """Text in a query, normalized like stored text. Invisible text is refused."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, *args, **kwargs)
         try:
-            return clean(text)
+            cleaned = clean(text)
         except ValueError as error:
             raise ValidationError(str(error)) from None
+        if not cleaned:
+            raise ValidationError("Must not be blank.")
+        return cleaned
 
 
 class QueryKey(QueryText):
@@ -40,6 +51,13 @@ class QueryKey(QueryText):
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         return casefold_key(super()._deserialize(value, *args, **kwargs))
+
+
+class QueryEmail(QueryText):
+    """An e-mail address in a query. It is loaded as the form in which addresses are compared."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        return email_key(super()._deserialize(value, *args, **kwargs))
 
 
 class QueryName(QueryKey):
@@ -56,22 +74,36 @@ class Text(QueryText):
     def __init__(self, *, max_length: int, **kwargs: Any) -> None:
         super().__init__(validate=validate.Length(min=1, max=max_length), **kwargs)
 
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        cleaned = super()._deserialize(value, *args, **kwargs)
-        if not cleaned:
-            raise ValidationError("Must not be blank.")
-        return cleaned
-
 
 class EmailAddress(Text):
-    """An e-mail address."""
+    """An e-mail address whose domain IDNA 2008 allows (RFC 5891). It is stored as written."""
 
     def __init__(self, *, metadata: Values | None = None, **kwargs: Any) -> None:
         metadata = {"format": "email"} | (metadata or {})
         super().__init__(max_length=LONGEST_EMAIL, metadata=metadata, **kwargs)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        return validate.Email()(super()._deserialize(value, *args, **kwargs))
+        address = super()._deserialize(value, *args, **kwargs)
+        local, _, domain = address.rpartition("@")
+        if len(local.encode()) > LONGEST_LOCAL_PART:
+            raise ValidationError("The part before the @ may have 64 octets.")
+        try:
+            validate.Email()(f"{local}@{domain_in_ascii(domain)}")
+        except ValueError:
+            raise ValidationError(validate.Email.default_message) from None
+        if any(map(is_invisible, address)):
+            raise ValidationError(validate.Email.default_message)
+        return address
+
+
+class PhoneNumber(Text):
+    """A phone number in any notation, without invisible characters other than blanks."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        number = super()._deserialize(value, *args, **kwargs)
+        if any(is_invisible(c) and not c.isspace() for c in number):
+            raise ValidationError("Must not contain invisible characters.")
+        return number
 
 
 class Id(fields.Integer):
@@ -97,7 +129,7 @@ class QueryEnum(fields.Enum[Any]):
         super().__init__(enum, by_value=True, load_default=None, metadata=metadata)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
-        return super()._deserialize(str(value).strip().lower(), *args, **kwargs)
+        return super()._deserialize(trim(str(value)).lower(), *args, **kwargs)
 
 
 class QueryId(QueryInteger):

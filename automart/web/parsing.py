@@ -47,7 +47,7 @@ class StrictParser(FlaskParser):
         given = MultiDict(
             (name, value)
             for name, value in req.args.items(multi=True)
-            if value or name not in known
+            if value.strip() or name not in known
         )
         errors = [
             {"detail": "Given more than once.", "parameter": name}

@@ -107,7 +107,7 @@ class TestReading:
         for name in ("Citroën", "CITROËN", "citroe\u0308n", " Citroën "):
             found = client.get("/v1/makes", query_string={"name": name}).get_json()
             assert [make["id"] for make in found["items"]] == [1]
-        for name in ("Citro", "Citroen", "%", "_______", "", "x' OR 'x'='x"):
+        for name in ("Citro", "Citroen", "%", "_______", "x' OR 'x'='x"):
             assert client.get("/v1/makes", query_string={"name": name}).get_json()["items"] == []
 
     def test_a_name_with_control_characters_is_422(self, client: FlaskClient) -> None:

@@ -66,7 +66,7 @@ def test_models_are_found_by_the_whole_name_in_any_case(client: FlaskClient) -> 
 def test_wrong_filters_are_422(client: FlaskClient) -> None:
     response = client.get("/v1/models?make_id=0&name=%07&brand=Honda")
     assert parameters(response).keys() == {"make_id", "name", "brand"}
-    for text in ("-1", "Honda", "", str(2**63)):
+    for text in ("-1", "Honda", str(2**63)):
         response = client.get("/v1/models", query_string={"make_id": text})
         assert parameters(response).keys() == {"make_id"}
     # The make stands in the path.

@@ -113,7 +113,7 @@ class TestGoodAnswers:
         ({"json": envelope([row(Model_Name="  ")])}, "no name for model 1685"),
         ({"json": envelope([row(Model_Name=None)])}, "no name for model 1685"),
         ({"json": envelope([row(Model_Name="S" * 256)])}, "more than 255 characters"),
-        ({"json": envelope([row(Model_Name="S\x00")])}, "control characters"),
+        ({"json": envelope([row(Model_Name="S\x00S")])}, "control characters"),
         ({"json": envelope([row(Model_Name="S\ud800")])}, "control characters"),
         ({"status_code": 404, "json": {"message": "No HTTP resource was found"}}, "answered 404"),
         ({"status_code": 301, "headers": {"Location": "https://elsewhere/"}}, "answered 301"),

@@ -91,7 +91,7 @@ class TestCreation:
                 assert response.status_code == 201, name
                 read = as_user.get(response.headers["Location"]).get_json()
                 assert read["first_name"] == read["last_name"]
-                assert read["first_name"] == unicodedata.normalize("NFC", name)
+                assert read["first_name"] == unicodedata.normalize("NFC", name.strip("\u200f"))
 
     def test_an_invalid_name_is_refused_with_a_pointer(self, as_user: FlaskClient) -> None:
         for field in ("first_name", "last_name"):

@@ -5,19 +5,22 @@ from __future__ import annotations
 import unicodedata
 from typing import Any
 
+import flask_migrate
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import select, text, update
 from sqlalchemy.dialects import postgresql
 
+from automart.accounts.models import User
 from automart.core.db import db, transaction
 from automart.core.text import clean
 from automart.customers import search
 from automart.customers.models import Customer
 from automart.customers.search_text import normalize, search_text
+from tests.support.people import make_user
 
 PEOPLE = [
     ("Zoë", "Quinn", "zoe@example.com"),
@@ -33,6 +36,8 @@ PEOPLE = [
     ("मोहन", "लाल", None),
     ("يوسف", "علي", None),
     ("Anna  Maria", "Back\\slash", None),
+    ("Eve\u2011Lyn", "D\u02bcArcy\u2212Hill", None),
+    ("\u0645\u062d\u0640\u0640\u0645\u062f", "D\u2032Or", None),
 ]
 FOUND = {
     "zoe": ["Zoë"],
@@ -66,6 +71,10 @@ FOUND = {
     "%": ["Sean"],
     "_": ["Sean"],
     "100%_s": ["Sean"],
+    "eve-lyn": ["Eve\u2011Lyn"],
+    "d\uff07arcy\u2014hill": ["Eve\u2011Lyn"],
+    "d'or": ["\u0645\u062d\u0640\u0640\u0645\u062f"],
+    "\u0645\u062d\u0645\u062f": ["\u0645\u062d\u0640\u0640\u0645\u062f"],
     "quinnzoe": [],
     "quinn zoe@": [],
     "z%e": [],
@@ -192,3 +201,22 @@ def test_postgresql_uses_an_index_for_a_rare_query(app: Flask, query: str, index
     plan = "\n".join(db.session.scalars(text(f"EXPLAIN {sql}")))
     assert index in plan
     assert "Seq Scan" not in plan
+
+
+def test_customers_and_accounts_of_before_0012_are_found_as_new_ones(
+    app: Flask, as_user: FlaskClient
+) -> None:
+    address = "eve@bücher.example"
+    made = as_user.post(
+        "/v1/customers", json={"first_name": "Eve\u2011Lyn", "last_name": "Hill", "email": address}
+    ).get_json()
+    user = make_user(email=address)
+    with transaction():
+        db.session.execute(update(Customer).values(search_text="eve\u2010lyn hill\n"))
+        db.session.execute(update(User).where(User.id == user.id).values(email_folded=address))
+    flask_migrate.downgrade(revision="0011")
+    assert search_for(as_user, "eve-lyn") == []
+    flask_migrate.upgrade()
+    assert search_for(as_user, "eve-lyn") == [made["first_name"]]
+    key = db.session.scalar(select(User.email_folded).where(User.id == user.id))
+    assert key == "eve@xn--bcher-kva.example"

@@ -72,7 +72,7 @@ class TestBooking:
         wrong: dict[str, tuple[Any, ...]] = {
             "car_id": (car.id + 99, 0, 2**63, "1", 1.0, None),
             "customer_id": (99, 0, 2**63, "1", True),
-            "customer_name": ("", " ", 7, None, "a\x00", "x" * 201),
+            "customer_name": ("", " ", 7, None, "a\x00b", "x" * 201),
             "customer_email": ("", "john", "a@b", 7, None, "a\x00@example.com"),
             "start_datetime": (
                 "2090-01-01T00:00:00",

@@ -237,7 +237,7 @@ class TestLists:
         for query, found in {
             "brand=hONDA": [civic, accord],
             "brand=Hond": [],
-            "brand=": [],
+            "brand=": [civic, accord, corolla],
             "model=COROLLA": [corolla],
             "brand=honda&model=corolla": [],
             "year=2024": [civic, corolla],

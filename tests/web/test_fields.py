@@ -71,6 +71,8 @@ def test_an_invalid_id_in_a_query_is_rejected(value: str) -> None:
 
 def test_text_in_a_query_is_normalized_like_stored_text() -> None:
     assert Search().load({"q": " S\u030ckoda\n"})["q"] == "\u0160koda"
-    assert Search().load({"q": " "})["q"] == ""
+    for blank in (" ", "\u200b\u00ad"):
+        with pytest.raises(ValidationError):
+            Search().load({"q": blank})
     with pytest.raises(ValidationError):
         Search().load({"q": "a\u0000b"})

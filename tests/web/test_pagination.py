@@ -57,7 +57,7 @@ def test_a_page_has_fifty_items_by_default_and_a_hundred_at_most(
 
 
 def test_an_invalid_limit_is_422(client: FlaskClient, subtests: pytest.Subtests) -> None:
-    for limit in ["0", "-1", "", "ten", "1.0", "+1", "0x1", "\u0661", "1 ", "9" * 401]:
+    for limit in ["0", "-1", "ten", "1.0", "+1", "0x1", "\u0661", "1 ", "9" * 401]:
         with subtests.test(limit=limit):
             response = client.get("/v1/makes", query_string={"limit": limit})
             assert parameters(response).keys() == {"limit"}
@@ -117,7 +117,7 @@ def test_a_cursor_is_valid_after_its_row_was_deleted(client: FlaskClient) -> Non
 
 
 def test_an_invented_cursor_is_422(client: FlaskClient, subtests: pytest.Subtests) -> None:
-    for cursor in ["", "x", "é", "\u0000", "a.b", "Ijki.", "." * 1000, "9" * 5000]:
+    for cursor in ["x", "é", "\u0000", "a.b", "Ijki.", "." * 1000, "9" * 5000]:
         with subtests.test(cursor=cursor):
             response = client.get("/v1/makes", query_string={"cursor": cursor})
             assert parameters(response).keys() == {"cursor"}

@@ -66,3 +66,40 @@ def test_a_wrong_time_is_refused_with_what_is_wrong(as_user: FlaskClient) -> Non
         refused = as_user.get(f"/v1/bookings?start_datetime={sent}")
         assert refused.status_code == 422
         assert reason in refused.get_json()["errors"][0]["detail"]
+
+
+def test_email_addresses_are_checked_to_the_end(as_user: FlaskClient) -> None:
+    name = {"first_name": "Ada", "last_name": "Lovelace"}
+    for address in ("ada@bücher.example", "zoë@localhost", "a" * 64 + "@a-b.example"):
+        created = as_user.post("/v1/customers", json=name | {"email": address + "\u200b"})
+        assert (created.status_code, created.get_json()["email"]) == (201, address)
+    for address in (
+        *("ada@example.com\u2019", "ada@exa_mple.com", "ada@-example.com", "a\u200bda@example.com"),
+        *(
+            "ada@exam\u2024ple.com ple",
+            "a" * 65 + "@example.com",
+            "ada@a..example",
+            "ada@ⅷ\u0301.a",
+        ),
+    ):
+        refused = as_user.post("/v1/customers", json=name | {"email": address})
+        assert (refused.status_code, address) == (422, address)
+
+
+def test_phones_have_no_invisible_characters(as_user: FlaskClient) -> None:
+    name = {"first_name": "Ada", "last_name": "Lovelace"}
+    pasted = as_user.post("/v1/customers", json=name | {"phone": "\u202a+49 30\u00a01234\u202c"})
+    assert pasted.get_json()["phone"] == "+49 30\u00a01234"
+    refused = as_user.post("/v1/customers", json=name | {"phone": "+49\u202d 30"})
+    assert refused.status_code == 422
+
+
+def test_accounts_and_bookings_compare_the_ascii_form_of_a_domain(
+    as_admin: FlaskClient, client: FlaskClient
+) -> None:
+    sent = {"email": "Zoe@BÜCHER.example", "name": "Zoe", "password": "six sober sheep"}
+    assert as_admin.post("/v1/users", json=sent).status_code == 201
+    again = as_admin.post("/v1/users", json=sent | {"email": "zoe@xn--bcher-kva.example"})
+    assert again.status_code == 409
+    login = {"email": " zoe@xn--bcher-kva.example\u2060", "password": "six sober sheep"}
+    assert client.post("/login", json=login).status_code == 200
