@@ -23,5 +23,6 @@ keep database_password "$(openssl rand -hex 24)"
 keep database_url "postgresql://automart:$(cat database_password)@postgresql/automart"
 keep redis_password "$(openssl rand -hex 24)"
 keep redis_url "redis://:$(cat redis_password)@redis:6379/0"
+keep minio_root_password "$(openssl rand -hex 24)"
 keep s3_user automart
 keep s3_password "$(openssl rand -hex 24)"

@@ -6,7 +6,7 @@ import enum
 import uuid
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, String, Uuid
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, String, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from automart.core.db import Model
@@ -15,10 +15,14 @@ from automart.core.text import casefold_key
 
 LONGEST_NAME = 255
 LONGEST_REASON = 500
+_IS_HELD = text("held_since IS NOT NULL")
 
 
 class VehicleMake(Model):
-    """A make with NHTSA's id. Names are compared by `name_folded`."""
+    """A make with NHTSA's id. Names are compared by `name_folded`.
+
+    `held_since` says since when its changes wait for approval, and is null if none do.
+    """
 
     __tablename__ = "vehicle_make"
     __table_args__ = (
@@ -30,6 +34,7 @@ class VehicleMake(Model):
             unique=True,
             info={"problem": "There is a make with this name already."},
         ),
+        Index(None, "held_since", sqlite_where=_IS_HELD, postgresql_where=_IS_HELD),
     )
     noun = "make"
 
@@ -37,6 +42,7 @@ class VehicleMake(Model):
     name: Mapped[str] = mapped_column(String(LONGEST_NAME))
     name_folded: Mapped[str] = mapped_column(String(LONGEST_NAME * 3))
     synced_at: Mapped[datetime | None]
+    held_since: Mapped[datetime | None]
 
     @validates("name")
     def _fold_name(self, _key: str, name: str) -> str:

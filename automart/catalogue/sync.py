@@ -37,7 +37,16 @@ _STORED = (
     .with_for_update(of=MAKE)
 )
 _DELETE = delete(MODEL).where(MODEL.c.id == bindparam("of_model"))
-_SYNCED = update(MAKE).where(MAKE.c.id == bindparam("of_make")).values(synced_at=bindparam("now"))
+_SYNCED = (
+    update(MAKE)
+    .where(MAKE.c.id == bindparam("of_make"))
+    .values(synced_at=bindparam("now"), held_since=None)
+)
+_HOLD = (
+    update(MAKE)
+    .where(MAKE.c.id == bindparam("of_make"), MAKE.c.held_since.is_(None))
+    .values(held_since=bindparam("now"))
+)
 _CONCLUDE = (
     update(OUTCOME)
     .where(OUTCOME.c.job_id == bindparam("of_job"), OUTCOME.c.make_id == bindparam("of_make"))
@@ -155,6 +164,7 @@ def apply(
     if reason is not None:
         gone = sum(i not in fetched for i in stored)
         record_outcome(job_id, make.make_id, OutcomeState.HELD, would_delete=gone, reason=reason)
+        db.session.execute(_HOLD, {"of_make": make.make_id, "now": utcnow()})
         return reason
     difference = Difference.between(stored, fetched)
     _write(make.make_id, difference)

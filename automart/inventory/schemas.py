@@ -148,6 +148,9 @@ class Booking(Resource):
 
 class BookingQuery(PageQuery):
     car_id = QueryId(load_default=None, metadata={"description": "Only bookings of this car."})
+    customer_id = QueryId(
+        load_default=None, metadata={"description": "Only bookings of this customer."}
+    )
     customer_email = QueryEmail(load_default=None, metadata={"description": "In any case."})
     start_datetime = Instant(
         load_default=None, metadata={"description": "Only bookings that end after this time."}

@@ -21,7 +21,7 @@ from automart.background.kinds import KINDS, VEHICLE_SYNC, Queue
 from automart.background.maintenance import HOUSEKEEPING
 from automart.background.models import Job, JobState, LeaderLease
 from automart.background.queues import check_writable
-from automart.catalogue.models import OutcomeState, SyncOutcome
+from automart.catalogue.models import OutcomeState, SyncOutcome, VehicleMake
 from automart.core.db import db, utcnow
 from automart.webhooks.models import DeliveryState, WebhookDelivery, WebhookEndpoint
 
@@ -119,6 +119,16 @@ def last_sync() -> Gauges:
     yield makes
 
 
+def held_makes() -> Gauges:
+    """Yield the number of makes that wait for approval, whichever sync held them."""
+    held = select(func.count()).where(VehicleMake.held_since.is_not(None))
+    yield GaugeMetricFamily(
+        "automart_makes_held",
+        "Makes whose changes wait for approval.",
+        db.session.scalar(held) or 0,
+    )
+
+
 @lru_cache(maxsize=4)
 def _outcomes(job_id: uuid.UUID) -> dict[str, int]:
     """Return the outcomes of an ended sync. They are cached: there may be thousands of rows, which
@@ -211,5 +221,7 @@ def living_workers(queue: Queue) -> int:
     return int(client.exists(*keys)) if keys else 0
 
 
-COLLECTORS: tuple[Callable[[], Gauges], ...] = (jobs, ended_jobs, last_sync, webhooks, workers)
+COLLECTORS: tuple[Callable[[], Gauges], ...] = (
+    *(jobs, ended_jobs, last_sync, held_makes, webhooks, workers),
+)
 """The collectors of all domains."""

@@ -349,13 +349,16 @@ class TestPrice:
 
 class TestLists:
     def test_bookings_are_filtered(self, as_user: FlaskClient) -> None:
-        car, other = make_car(), make_car()
-        first = make_booking(car, 0, 2)
+        car, other, customer = make_car(), make_car(), make_customer()
+        first = make_booking(car, 0, 2, customer_id=customer.id)
         second = make_booking(car, 2, 4, customer_email="Zoë@Example.com")
         third = make_booking(other, 3, 5, status=BookingStatus.CANCELLED)
         for query, found in {
             f"car_id={car.id}": [first, second],
             "car_id=999": [],
+            f"customer_id={customer.id}": [first],
+            f"customer_id={customer.id}&car_id={other.id}": [],
+            "customer_id=999": [],
             "customer_email=zoË@eXample.com": [second],
             "customer_email=example.com": [],
             "status=cancelled": [third],

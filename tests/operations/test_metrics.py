@@ -31,12 +31,13 @@ from automart.core.db import db, transaction, utcnow
 from automart.core.metrics import CONNECTIONS, free_slot, measure_connections
 from automart.purchases.models import PurchaseState
 from automart.webhooks.models import DeliveryState, WebhookDelivery
+from sandbox import Fault
 from tests.support import people
 from tests.support.databases import on_sqlite
 from tests.support.processes import until
 from tests.support.purchases import make_office, make_purchase
 from tests.support.setup import application
-from tests.support.sync import add_models
+from tests.support.sync import add_models, catalogue_of
 from tests.support.web import gunicorn_running
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -129,6 +130,32 @@ class TestState:
         assert value(samples, "automart_last_sync_makes", outcome="updated") == 1
         assert value(samples, "automart_last_sync_makes", outcome="held") == 1
 
+    def test_a_make_is_held_until_a_sync_of_this_make_no_longer_holds_it(
+        self, as_admin: FlaskClient, run_jobs: Callable[[], None], vpic: Any
+    ) -> None:
+        held, other = {n: f"Model {n}" for n in range(1, 10)}, {100: "Civic"}
+        add_models({1: held, 2: other})
+
+        def held_after(
+            served: dict[int, dict[int, str]], fault: Fault | None = None, **order: Any
+        ) -> float:
+            vpic.serve(catalogue_of(served))
+            vpic.behave()
+            if fault:
+                vpic.order(fault)
+            assert as_admin.post("/v1/vehicle-syncs", json=order).status_code == 202
+            run_jobs()
+            return value(scrape(as_admin), "automart_makes_held")
+
+        assert held_after({1: {}, 2: other}) == 1
+        assert held_after({1: {}, 2: other}, make_ids=[2]) == 1
+        assert held_after({1: {}, 2: other}, Fault.WRONG_SHAPE, make_ids=[1]) == 1
+        assert held_after({1: held, 2: other}, make_ids=[1]) == 0
+        assert held_after({1: {1: "Model 1"}, 2: {}}) == 2
+        assert held_after({1: {1: "Model 1"}, 2: {}}, make_ids=[1], approve_deletions=True) == 1
+        assert as_admin.delete("/v1/makes/2").status_code == 204
+        assert value(scrape(as_admin), "automart_makes_held") == 0
+
     def test_a_cancelled_sync_is_not_a_failed_one(self, as_admin: FlaskClient) -> None:
         ended = utcnow() - timedelta(minutes=5)
         add_job(state=JobState.SUCCEEDED, finished_at=ended)
@@ -197,7 +224,7 @@ class TestState:
         with count_queries() as queries:
             scrape(as_admin)
         selects = [text for text in queries.statements if text.startswith("SELECT")]
-        assert len(selects) <= 9
+        assert len(selects) <= 10
 
 
 def test_a_service_client_needs_the_scope(

@@ -36,6 +36,7 @@ class Bookings(MethodView):
         """
         filters = {
             models.Booking.car_id: query["car_id"],
+            models.Booking.customer_id: query["customer_id"],
             models.Booking.customer_email_folded: query["customer_email"],
             models.Booking.status: query["status"],
         }
