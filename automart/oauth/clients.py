@@ -12,7 +12,7 @@ from flask import g, request
 from automart.accounts import login_throttle
 from automart.accounts.credentials import find_client, find_client_by_secret, record_failed_client
 from automart.accounts.models import DOCS_CLIENT, LOGIN_CLIENT, Client, ClientKind
-from automart.oauth.requests import FormRequest
+from automart.oauth.requests import FormRequest, has_basic_authentication
 from automart.web.urls import origin, url_root
 
 # RFC 8252 §7.3: the port, which the system chooses at each start, is not compared.
@@ -101,7 +101,7 @@ def authenticate_post(_query: Any, oauth_request: FormRequest) -> OAuthClient | 
 def authenticate_none(_query: Any, oauth_request: FormRequest) -> OAuthClient | None:
     """Return the application whose id is in the body. Applications have no secret."""
     form = oauth_request.form
-    if "client_secret" in form or "Authorization" in oauth_request.headers:
+    if "client_secret" in form or has_basic_authentication():
         return None
     # Callers of `/login` do not know the id of the client that their refresh tokens belong to.
     return query_client(form.get("client_id", LOGIN_CLIENT))

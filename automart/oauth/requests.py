@@ -9,6 +9,7 @@ from authlib.integrations.flask_oauth2.requests import FlaskOAuth2Payload, Flask
 from authlib.oauth2.rfc6749 import OAuth2Request
 from authlib.oauth2.rfc6749.errors import InvalidRequestError, OAuth2Error
 from flask import request
+from werkzeug.datastructures import MultiDict
 
 # RFC 6749 §5.2: the characters that are allowed in an error description. Authlib's descriptions
 # contain the values of these parameters.
@@ -22,12 +23,25 @@ _ECHOED_PARAMETERS = (
 )
 
 
+def parameters() -> MultiDict[str, str]:
+    """Return the parameters of the current request: of a POST only those in its body, because
+    queries are logged. Those without a value count as omitted (RFC 6749 §3.1, §3.2)."""
+    sent = request.form if request.method == "POST" else request.args
+    return MultiDict((name, value) for name, value in sent.items(multi=True) if value.strip())
+
+
+def has_basic_authentication() -> bool:
+    """Return whether a client authenticates in the header. Other schemes authenticate no client."""
+    scheme = request.headers.get("Authorization", "").partition(" ")[0]
+    return scheme.lower() == "basic"
+
+
 class FormPayload(FlaskOAuth2Payload):
-    """The parameters of a request: of a POST only those in its body, because queries are logged."""
+    """`parameters`, for Authlib."""
 
     @property
     def data(self) -> Any:
-        return request.form if request.method == "POST" else request.args
+        return parameters()
 
 
 class FormRequest(FlaskOAuth2Request):
@@ -40,10 +54,14 @@ class FormRequest(FlaskOAuth2Request):
         self._request = request
         self.payload = FormPayload(request)
 
+    @property
+    def form(self) -> Any:
+        return parameters()
+
 
 def find_malformed_parameter() -> OAuth2Error | None:
     """Return an error if the current request has a parameter twice, or with bad characters."""
-    sent = request.form if request.method == "POST" else request.args
+    sent = parameters()
     for name in sent:
         if len(sent.getlist(name)) > 1:
             return InvalidRequestError("A parameter is included more than once.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from authlib.oauth2.rfc6749.errors import InvalidRequestError
 from authlib.oauth2.rfc7009 import RevocationEndpoint
 
 from automart.accounts import audit
@@ -9,7 +10,7 @@ from automart.accounts.models import Login
 from automart.accounts.sessions import end_login, hash_token
 from automart.core.db import db
 from automart.core.errors import Unauthenticated
-from automart.oauth.clients import AUTHENTICATION_METHODS
+from automart.oauth.clients import AUTHENTICATION_METHODS, OAuthClient
 from automart.oauth.grants import IssuedToken
 from automart.oauth.models import RefreshToken
 from automart.oauth.requests import FormRequest
@@ -20,6 +21,11 @@ class Revocation(RevocationEndpoint):
     """Ends the login of a token, and with it all tokens of that login."""
 
     CLIENT_AUTH_METHODS = AUTHENTICATION_METHODS
+
+    def check_params(self, oauth_request: FormRequest, _client: OAuthClient) -> None:
+        # RFC 7009 §2.2: unknown hints are ignored, and no hint is needed here.
+        if "token" not in oauth_request.form:
+            raise InvalidRequestError("The parameter token is missing.")
 
     def query_token(self, text: str, _hint: str | None) -> IssuedToken | None:
         row = db.session.get(RefreshToken, hash_token(text))

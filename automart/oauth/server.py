@@ -7,6 +7,7 @@ client exists, and does not detect concurrent uses of a code or refresh token.
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from authlib.integrations.flask_oauth2 import AuthorizationServer
 from authlib.oauth2.rfc6749.errors import OAuth2Error
@@ -61,4 +62,21 @@ def error_response(error: OAuth2Error) -> Response:
     """Return the response to an error: a redirect to the application, or JSON (RFC 6749 §5.2)."""
     response: Response = server.handle_error_response(None, error)
     _issuer_parameter.add_issuer_parameter(server, response)
+    if error.redirect_uri:
+        append_to_redirect_uri(response, error.redirect_uri)
     return response
+
+
+def append_to_redirect_uri(response: Response, redirect_uri: str) -> None:
+    """Keep the query of the redirect URI as it was sent (RFC 6749 §3.1.2), which Authlib writes
+    anew, and append the parameters of the response."""
+    own = len(_query_of(redirect_uri))
+    added = urlencode(_query_of(response.location or "")[own:])
+    separator = "&" if "?" in redirect_uri else "?"
+    response.location = (
+        redirect_uri + ("" if redirect_uri.endswith(("?", "&")) else separator) + added
+    )
+
+
+def _query_of(uri: str) -> list[tuple[str, str]]:
+    return parse_qsl(urlsplit(uri).query, keep_blank_values=True)

@@ -83,10 +83,17 @@ class StrictParser(FlaskParser):
         return self._makeproxy(MultiDict([*req.files.items(), *texts]), schema)
 
     def handle_error(
-        self, error: marshmallow.ValidationError, *_args: Any, **_kwargs: Any
+        self, error: marshmallow.ValidationError, *args: Any, **_kwargs: Any
     ) -> NoReturn:
-        errors = islice(_located(error.messages_dict), MAX_REPORTED_ERRORS)
-        raise Invalid(FIELDS_ARE_WRONG, errors=list(errors))
+        errors = list(islice(_located(error.messages_dict), MAX_REPORTED_ERRORS))
+        schema = next(value for value in args if isinstance(value, marshmallow.Schema))
+        known = ", ".join(
+            sorted(field.data_key or name for name, field in schema.load_fields.items())
+        )
+        for entry in errors:
+            if "parameter" in entry and entry["detail"] == schema.error_messages["unknown"]:
+                entry["detail"] = f"Unknown parameter. Known are: {known}."
+        raise Invalid(FIELDS_ARE_WRONG, errors=errors)
 
 
 def _misplaced(names: Set[str], detail: str) -> list[dict[str, str]]:
@@ -100,6 +107,8 @@ def read_body(req: Request) -> bytes:
     # werkzeug silently truncates a chunked body, which has no length, at the limit.
     if req.content_length is None and limit is not None and len(body) >= limit:
         raise RequestEntityTooLarge
+    if req.content_length is not None and len(body) < req.content_length:
+        raise Malformed("The body is shorter than its Content-Length.")
     return body
 
 

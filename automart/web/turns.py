@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from werkzeug.exceptions import ClientDisconnected
+from gunicorn.http.errors import NoMoreData, ParseException
+from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestTimeout
 
 from automart.core.turns import Turns, turn_released
 
@@ -31,12 +32,19 @@ class RequestTurns:
 
 
 @contextmanager
-def _timeout_is_disconnection() -> Iterator[None]:
-    """A socket with a timeout of its own (SO_RCVTIMEO) raises `BlockingIOError` after it."""
+def _as_http_errors() -> Iterator[None]:
+    """Raise HTTP errors for what the server raises while it reads a body.
+
+    A socket with a timeout of its own (SO_RCVTIMEO) raises `BlockingIOError` after it.
+    """
     try:
         yield
     except (BlockingIOError, TimeoutError) as error:
-        raise ClientDisconnected("The body did not arrive in time.") from error
+        raise RequestTimeout("The body did not arrive in time.") from error
+    except (ParseException, NoMoreData) as error:
+        raise BadRequest("The chunks of the body are malformed, or end too early.") from error
+    except ConnectionError as error:
+        raise ClientDisconnected("The connection was closed before the end of the body.") from error
 
 
 class _Body:
@@ -46,12 +54,12 @@ class _Body:
         self._stream = stream
 
     def read(self, *size: int) -> bytes:
-        with turn_released(), _timeout_is_disconnection():
+        with turn_released(), _as_http_errors():
             data: bytes = self._stream.read(*size)
         return data
 
     def readline(self, *size: int) -> bytes:
-        with turn_released(), _timeout_is_disconnection():
+        with turn_released(), _as_http_errors():
             line: bytes = self._stream.readline(*size)
         return line
 

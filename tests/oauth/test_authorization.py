@@ -11,6 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from automart.accounts.models import AuditEvent, Client, User
+from automart.accounts.service import create_application
 from automart.core.config import Settings
 from automart.core.db import db, transaction
 from automart.oauth.models import AuthorizationCode
@@ -205,3 +206,15 @@ class TestCode:
         with transaction():
             ann.is_active = False
         assert error_of(exchange(client, front, code)) == "invalid_grant"
+
+
+def test_the_query_of_a_redirect_uri_is_kept_to_the_letter(browser: FlaskClient) -> None:
+    uri = "https://app.example/back?state%C3%BC=%fe&b=a+b%20c&&c"
+    with transaction():
+        odd = create_application("Odd", [uri]).id
+    asked = authorize_url(odd, redirect_uri=uri, state="\u00e9 &")
+    location = browser.get(asked).headers["Location"]
+    assert location.startswith(f"{uri}&code=")
+    assert "&state=%C3%A9+%26&iss=" in location
+    refused = browser.get(authorize_url(odd, redirect_uri=uri, code_challenge="x"))
+    assert refused.headers["Location"].startswith(f"{uri}&error=invalid_request&")

@@ -19,7 +19,7 @@ from tests.support.people import PASSWORD
 
 class TestRevocation:
     @pytest.mark.parametrize("kind", ["access_token", "refresh_token"])
-    @pytest.mark.parametrize("hint", ["access_token", "refresh_token", None])
+    @pytest.mark.parametrize("hint", ["access_token", "id_token", None])
     def test_revocation_ends_the_login_of_the_token(
         self,
         client: FlaskClient,

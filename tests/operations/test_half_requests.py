@@ -1,4 +1,4 @@
-"""Clients that send a part of a request occupy no thread."""
+"""Clients that send a part of a request, or a malformed body."""
 
 from __future__ import annotations
 
@@ -16,6 +16,13 @@ from tests.support.web import gunicorn_running
 pytestmark = pytest.mark.processes
 
 HALF = b"GET /health/live HTTP/1.1\r\nHost: localhost"
+LOGIN = b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+BAD_BODIES = (
+    b"Transfer-Encoding: chunked\r\n\r\n-2\r\n{}\r\n0\r\n\r\n",
+    b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}extra\r\n0\r\n\r\n",
+    b"Transfer-Encoding: chunked\r\n\r\n9\r\n{}",
+    b"Content-Length: 9\r\n\r\n{}",
+)
 
 
 def response_of(client: socket.socket) -> bytes:
@@ -27,7 +34,7 @@ def response_of(client: socket.socket) -> bytes:
     return response
 
 
-def test_half_heads_occupy_no_thread_and_can_be_completed(tmp_path: Path) -> None:
+def test_half_heads_occupy_no_thread_and_malformed_bodies_are_400(tmp_path: Path) -> None:
     settings = make_settings(f"sqlite:///{tmp_path}/automart.sqlite", instance=tmp_path)
     migrate(settings.database_url, tmp_path)
     few = ("--workers", "1", "--threads", "2")
@@ -49,3 +56,8 @@ def test_half_heads_occupy_no_thread_and_can_be_completed(tmp_path: Path) -> Non
         assert requests.get(f"{gunicorn.url}/health/live", timeout=60).ok
         kept_alive.sendall(b"\r\nConnection: close\r\n\r\n")
         assert response_of(kept_alive).startswith(b"HTTP/1.1 200")
+        for tail in BAD_BODIES:
+            with socket.create_connection((host, port), timeout=60) as client:
+                client.sendall(LOGIN + tail)
+                client.shutdown(socket.SHUT_WR)
+                assert client.recv(4096).startswith(b"HTTP/1.1 400"), tail

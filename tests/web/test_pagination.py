@@ -161,7 +161,8 @@ def test_a_cursor_is_valid_under_both_prefixes(client: FlaskClient) -> None:
 
 def test_unknown_parameters_are_422(client: FlaskClient) -> None:
     response = client.get("/v1/makes?nmae=Honda&Limit=1")
-    assert parameters(response) == {"nmae": "Unknown field.", "Limit": "Unknown field."}
+    known = "Unknown parameter. Known are: cursor, limit, name."
+    assert parameters(response) == dict.fromkeys(("nmae", "Limit"), known)
 
 
 def test_a_parameter_that_is_given_twice_is_422(client: FlaskClient) -> None:

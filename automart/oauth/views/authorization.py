@@ -11,8 +11,8 @@ from flask.views import MethodView
 from automart.accounts.models import Client, User
 from automart.core.db import get_or_404, transaction
 from automart.oauth.authentication import session_caller
-from automart.oauth.requests import find_malformed_parameter
-from automart.oauth.server import error_response, server
+from automart.oauth.requests import find_malformed_parameter, parameters
+from automart.oauth.server import append_to_redirect_uri, error_response, server
 from automart.oauth.views.blueprint import ERRORS, blp
 from automart.oauth.views.pages import has_valid_csrf_token, page
 from automart.web import public
@@ -95,6 +95,7 @@ def _authorize() -> Response:
     with transaction():
         user = get_or_404(User, caller.user_id)
         response: Response = server.create_authorization_response(grant=grant, grant_user=user)
+    append_to_redirect_uri(response, redirect_uri)
     return response
 
 
@@ -111,5 +112,6 @@ def _redirect_to_login() -> Response:
 
 def _parameters() -> dict[str, str]:
     """Return the parameters of the application, without those of the form of the page."""
-    sent = request.form if request.method == "POST" else request.args
-    return {name: value for name, value in sent.items() if name not in ("csrf_token", "consent")}
+    return {
+        name: value for name, value in parameters().items() if name not in ("csrf_token", "consent")
+    }

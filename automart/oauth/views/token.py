@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from authlib.oauth2.rfc6749.errors import InvalidRequestError
-from flask import Response, request
+from flask import Response
 from flask.views import MethodView
 
 from automart.core.db import transaction
 from automart.oauth import schemas
 from automart.oauth.clients import record_failed_authentication
-from automart.oauth.requests import find_malformed_parameter
+from automart.oauth.requests import (
+    find_malformed_parameter,
+    has_basic_authentication,
+    parameters,
+)
 from automart.oauth.server import error_response, server
 from automart.oauth.signing_keys import key_ring
 from automart.oauth.views.blueprint import ERRORS, blp, form_body
@@ -29,7 +33,7 @@ class Token(MethodView):
     @blp.alt_response(200, schema=schemas.Token, description="Tokens", success=True)
     def post(self) -> Response:
         """Get tokens for an authorization code, a client secret or a refresh token."""
-        if "grant_type" not in request.form:
+        if "grant_type" not in parameters():
             return error_response(InvalidRequestError("Send grant_type in a form-encoded body."))
         # A missing key is created in a transaction of its own.
         key_ring().signing_key()
@@ -54,8 +58,7 @@ def _respond(create: Callable[[], Response]) -> Response:
     malformed = find_malformed_parameter()
     if malformed is not None:
         return error_response(malformed)
-    in_header = request.headers.get("Authorization", "").lower().startswith("basic ")
-    if in_header and request.form.get("client_secret"):
+    if has_basic_authentication() and "client_secret" in parameters():
         return error_response(InvalidRequestError("Authenticate in one way only."))
     with transaction():
         response = create()
