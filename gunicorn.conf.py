@@ -56,6 +56,7 @@ worker_connections = max(2 * threads, min(MOST_CONNECTIONS, _files - OTHER_FILES
 
 
 NEXT_REQUEST_MS = 5
+SHUT_DOWN = getattr(select, "POLLRDHUP", 0)  # Linux only; elsewhere only closed sockets are found
 # How long a client may take for the head of a request, which costs no thread, and how long it may
 # send nothing of a body, or take nothing of a response, which costs one.
 HEAD_SECONDS = 15
@@ -95,6 +96,8 @@ class Connection(gthread.TConn):
         except OSError:
             return True  # the thread finds out
         is_complete = not seen or b"\r\n\r\n" in seen or len(seen) == LONGEST_HEAD
+        # Nothing more comes from a client that has shut down its side, but the socket is readable.
+        is_complete = is_complete or _is_readable(self.sock, SHUT_DOWN, 0)
         enough = 1 if is_complete else len(seen) + 1
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, enough)
         return is_complete
@@ -175,10 +178,10 @@ class Worker(gthread.ThreadWorker):
 worker_class = Worker
 
 
-def _is_readable(sock):
+def _is_readable(sock, events=select.POLLIN, milliseconds=NEXT_REQUEST_MS):
     poller = select.poll()
-    poller.register(sock, select.POLLIN)
-    return bool(poller.poll(NEXT_REQUEST_MS))
+    poller.register(sock, events)
+    return bool(poller.poll(milliseconds))
 
 
 # Bounds leaks of memory in libraries. With jitter, the processes do not restart at the same time.

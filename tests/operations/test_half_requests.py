@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from contextlib import ExitStack
 from pathlib import Path
@@ -49,6 +50,9 @@ def test_half_heads_occupy_no_thread_and_malformed_bodies_are_400(tmp_path: Path
         with requests.Session() as session:
             for _ in range(5):
                 assert session.get(f"{gunicorn.url}/health/live", timeout=60).ok
+        gone = slow[1]
+        gone.shutdown(socket.SHUT_WR)
+        assert select.select(slow, [], [], 60)[0] == [gone]  # the others wait for their deadline
         kept_alive = slow[0]
         kept_alive.sendall(b"\r\n\r\n")
         assert response_of(kept_alive).startswith(b"HTTP/1.1 200")
