@@ -35,6 +35,8 @@ NAMES = [
         "A connection that was accepted before a reload is never served.",
     ),
     (f"{GTHREAD}:_DEFER", None, "A worker does not start: the result of a silent connection."),
+    # automart/core/db_engine.py
+    ("psycopg.errors:_WaitTimeout", None, "A hung PostgreSQL blocks a request forever."),
     # jobs/rq_workers.py
     ("rq.worker:BaseWorker.heartbeat", "self timeout pipeline", "A hang goes unnoticed."),
     ("rq.worker:BaseWorker.procline", "self message", "`ps` shows the same name for all workers."),

@@ -48,8 +48,8 @@ def submit(
         # no queue.
         dispatched_at=now if due_at is None else None,
     )
-    # A violated constraint would be an error in PostgreSQL's log. This is none: sales, for example,
-    # often find the job of their office.
+    # Finding the job of a singleton is normal, for example when an office sends many sales. A
+    # violated constraint would fill PostgreSQL's log with errors.
     job = db.session.scalar(new.on_conflict_do_nothing().returning(Job))
     if job is not None and due_at is None:
         after_commit(lambda: _send_message(job))
