@@ -50,11 +50,11 @@ def vehicle_sync(run: Run, make_ids: Sequence[int] | None, approve_deletions: bo
             unanswered = unanswered + 1 if is_unanswered else 0
             if isinstance(answer, NhtsaError) and answer.ends_run:
                 ended_by = str(answer)
-                _fail_remaining(run.lease, f"Not requested. {answer}")
+                _fail_remaining(run.lease, f"{sync.NOT_REQUESTED}. {answer}")
                 break
             if unanswered == UNANSWERED_ALLOWED:
                 ended_by = str(answer)
-                reason = f"Not requested: {unanswered} makes in a row failed. {answer}"
+                reason = f"{sync.NOT_REQUESTED}: {unanswered} makes in a row failed. {answer}"
                 _fail_remaining(run.lease, reason)
                 break
     _conclude(run.lease, ended_by)

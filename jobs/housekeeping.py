@@ -30,12 +30,13 @@ from automart.background.maintenance import (
     hold_lease,
     requeue_orphans,
 )
-from automart.catalogue.service import SyncRunning, start_sync
+from automart.catalogue.service import SCHEDULER, SyncRunning, start_sync
 from automart.core.config import Settings
 from automart.core.db import db, transaction, utcnow
 from automart.core.interrupts import Endings, Stop
 from automart.core.outages import database_outage
 from automart.customers.maintenance import delete_orphaned_photos
+from automart.notices import maintenance as notices
 from automart.oauth import maintenance as oauth
 from automart.web import expire_idempotency_keys
 from automart.webhooks import maintenance as webhooks
@@ -47,7 +48,6 @@ INTERVAL_SECONDS = 0.5
 LEASE_DURATION = timedelta(seconds=15)
 RENEWAL_SECONDS = 5.0
 TASK_TIMEOUT_SECONDS = 300.0
-SCHEDULER = "schedule"
 # A nightly sync that could not start in time, because no worker ran, may start this much later.
 NIGHTLY_SYNC_TOLERANCE = timedelta(hours=1)
 
@@ -85,6 +85,9 @@ def all_tasks(settings: Settings) -> list[Task]:
         Task(10, webhooks.resume_stalled_endpoints),
         Task(3600, webhooks.expire_deliveries),
         Task(3600, webhooks.expire_secrets),
+        Task(10, notices.record_notices),
+        Task(30, notices.resume_notices),
+        Task(3600, notices.expire_notices),
     ]
 
 

@@ -57,7 +57,14 @@ WEBHOOK_DELIVERY = Kind(
     "automart.webhooks.schemas.DeliveryResult",
     Queue.WEBHOOKS,
 )
+NOTICE_DELIVERY = Kind(
+    "notice_delivery",
+    "jobs.notices.notice_delivery",
+    "automart.background.schemas.NoticeResult",
+    Queue.WEBHOOKS,
+)
 
 KINDS = {
-    kind.name: kind for kind in (VEHICLE_SYNC, PURCHASE_RECORDING, CSV_IMPORT, WEBHOOK_DELIVERY)
+    kind.name: kind
+    for kind in (VEHICLE_SYNC, PURCHASE_RECORDING, CSV_IMPORT, WEBHOOK_DELIVERY, NOTICE_DELIVERY)
 }

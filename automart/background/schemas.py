@@ -59,6 +59,14 @@ class JobError(Output):
     detail = fields.String(metadata={"description": "What went wrong."})
 
 
+class NoticeResult(Output):
+    """The result of a job that sends notices to the services of `NOTIFY_URLS`."""
+
+    pending = fields.Integer(
+        metadata={"description": "The number of notices that are tried again later."}
+    )
+
+
 class Job(Output):
     """Background work. Poll `url` until `state` is neither `queued` nor `running`."""
 

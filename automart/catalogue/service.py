@@ -19,6 +19,8 @@ from automart.core.text import casefold_key
 from automart.web import absolute_url
 
 SINGLETON = "vehicle_sync"
+# The owner of nightly syncs.
+SCHEDULER = "schedule"
 MAX_ERRORS = 20
 MIN_TIME_LIMIT_SECONDS = 600
 

@@ -59,6 +59,7 @@ _CONCLUDE = (
 )
 NOTHING = {"created": 0, "updated": 0, "deleted": 0, "would_delete": 0, "reason": None}
 
+NOT_REQUESTED = "Not requested"
 EMPTY = "NHTSA's answer was empty"
 GONE = "The make was deleted while the sync ran."
 

@@ -18,6 +18,10 @@ COMMANDS = {
         "doctor:doctor",
         "Check everything that Automart depends on and suggest fixes.",
     ),
+    "notify-test": (
+        "notify_test:notify_test",
+        "Send a trial message to the services of NOTIFY_URLS.",
+    ),
     "makes": ("makes:app", "The makes of the catalogue."),
     "users": ("accounts:users_app", "Manage the users of Automart."),
     "clients": ("accounts:clients_app", "Manage service clients and applications."),

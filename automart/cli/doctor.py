@@ -20,6 +20,7 @@ from automart.background.models import LeaderLease
 from automart.background.queues import check_writable
 from automart.cli.application import opened
 from automart.cli.doctor_data import data_findings
+from automart.cli.doctor_notices import notice_findings, setting_findings
 from automart.cli.errors import explain
 from automart.cli.findings import Finding, Findings, Grade
 from automart.cli.nhtsa_probe import nhtsa_failure
@@ -78,6 +79,7 @@ def _parts(app: Flask, settings: Settings) -> Findings:
     if has_database:
         yield from _housekeeping()
         yield from data_findings()
+        yield from notice_findings(settings)
     if has_redis:
         yield from _workers()
     yield from _photos()
@@ -102,6 +104,7 @@ def _settings(settings: Settings) -> Findings:
             "not set; callers may send any number of requests",
             "Set it, for example to 600/minute, if others can reach this server.",
         )
+    yield from setting_findings(settings)
 
 
 def _database(settings: Settings) -> Findings:

@@ -65,6 +65,7 @@ class Settings:
     cors_origins: Annotated[tuple[str, ...], parse.origins] = ()
     trusted_proxies: Annotated[tuple[Network, ...], parse.networks] = ()
     webhook_allow_private: Annotated[bool, parse.yes_or_no] = False
+    notify_urls: Annotated[tuple[str, ...], parse.notify_urls] = field(repr=False, default=())
     log_format: Annotated[str, parse.one_of("json", "console")] = "json"
     port: Annotated[int | None, parse.port] = None
     web_concurrency: Annotated[int, parse.processes] = 2

@@ -126,6 +126,20 @@ def networks(value: str) -> tuple[Network, ...]:
         ) from None
 
 
+def notify_urls(value: str) -> tuple[str, ...]:
+    # Imported late, because it takes most of a second, and few deployments need it.
+    from automart.core.notification_services import is_usable, split_urls  # noqa: PLC0415
+
+    urls = split_urls(value)
+    for place, url in enumerate(urls, 1):
+        if not is_usable(url):
+            raise ValueError(
+                f"URL {place} of {len(urls)} is not one that Apprise can send to. Its documentation"
+                " has the forms: https://appriseit.com"
+            )
+    return urls
+
+
 def listed(value: str) -> tuple[str, ...]:
     return tuple(value.replace(",", " ").split())
 

@@ -23,6 +23,7 @@ from automart.background.models import Job, JobState, LeaderLease
 from automart.background.queues import check_writable
 from automart.catalogue.models import OutcomeState, SyncOutcome, VehicleMake
 from automart.core.db import db, utcnow
+from automart.notices.models import Notice, NoticeState
 from automart.webhooks.models import DeliveryState, WebhookDelivery, WebhookEndpoint
 
 RECENT = timedelta(hours=1)
@@ -142,6 +143,16 @@ def _outcomes(job_id: uuid.UUID) -> dict[str, int]:
     return {str(state): found.get(state, 0) for state in OutcomeState}
 
 
+def notices() -> Gauges:
+    """Yield the number of notices that a service of NOTIFY_URLS has not accepted yet."""
+    refused = select(func.count()).where(Notice.state == NoticeState.PENDING, Notice.tries > 0)
+    yield GaugeMetricFamily(
+        "automart_notices_refused",
+        "Notices to operators that failed at least once and are retried.",
+        db.session.scalar(refused) or 0,
+    )
+
+
 def webhooks() -> Gauges:
     """Yield pending deliveries, those that ended within the last hour, and failing offices."""
     is_retried = WebhookDelivery.tries > 0
@@ -222,6 +233,6 @@ def living_workers(queue: Queue) -> int:
 
 
 COLLECTORS: tuple[Callable[[], Gauges], ...] = (
-    *(jobs, ended_jobs, last_sync, held_makes, webhooks, workers),
+    *(jobs, ended_jobs, last_sync, held_makes, notices, webhooks, workers),
 )
 """The collectors of all domains."""

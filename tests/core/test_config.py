@@ -58,7 +58,7 @@ def test_an_empty_variable_counts_as_unset(tmp_path: Path) -> None:
     names = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "PUBLIC_URL", "NHTSA_URL", "LOG_FORMAT")
     names += ("NHTSA_REQUESTS_PER_SECOND", "VEHICLE_SYNC_AT", "RATE_LIMIT", "CORS_ORIGINS")
     names += ("WEBHOOK_ALLOW_PRIVATE", "SECRET_KEY_FALLBACKS", "TRUSTED_PROXIES", "WEB_CONCURRENCY")
-    names += ("PORT", "PHOTO_STORAGE")
+    names += ("PORT", "PHOTO_STORAGE", "NOTIFY_URLS")
     empty = dict.fromkeys(names, " ")
     assert read(tmp_path, **empty) == plain
 
@@ -103,6 +103,27 @@ def test_all_settings_are_read(tmp_path: Path) -> None:
         port=8080,
     )
     assert not settings.is_sqlite
+
+
+def test_urls_of_services_are_separated_by_whitespace_or_commas(tmp_path: Path) -> None:
+    mail = "mailto://u:p@mail.example?to=a@x.example,b@x.example"
+    chat, hook = "json://chat.example/a,b", "jsons://hook.example/#general"
+    for value in (
+        f"{mail} {chat}\n{hook}",
+        f"{mail},{chat}, {hook},",
+        f"{mail} {chat} {mail} {hook}",
+    ):
+        assert read(tmp_path, NOTIFY_URLS=value).notify_urls == (mail, chat, hook)
+    path = tmp_path / "urls"
+    path.write_text(f"{mail}\n{chat}\n")
+    assert read(tmp_path, NOTIFY_URLS_FILE=str(path)).notify_urls == (mail, chat)
+
+
+def test_a_wrong_url_of_a_service_is_named_by_its_number(tmp_path: Path) -> None:
+    for wrong in ("nope://bot:hunter2@chat.example", "slack://hunter2", "hunter2", "mailto://"):
+        errors = mistakes(tmp_path, NOTIFY_URLS=f"json://chat.example {wrong}")
+        assert errors["NOTIFY_URLS"].startswith("URL 2 of 2 is not one that Apprise can send to.")
+        assert "hunter2" not in errors["NOTIFY_URLS"]
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])

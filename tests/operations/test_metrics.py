@@ -224,7 +224,7 @@ class TestState:
         with count_queries() as queries:
             scrape(as_admin)
         selects = [text for text in queries.statements if text.startswith("SELECT")]
-        assert len(selects) <= 10
+        assert len(selects) <= 11
 
 
 def test_a_service_client_needs_the_scope(

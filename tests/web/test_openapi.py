@@ -198,6 +198,7 @@ def test_the_result_of_a_job_has_the_schema_of_its_kind(document: dict[str, Any]
         "purchase_recording": "Purchase",
         "csv_import": "ImportResult",
         "webhook_delivery": "DeliveryResult",
+        "notice_delivery": "NoticeResult",
     }
 
 

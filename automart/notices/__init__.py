@@ -1,0 +1,1 @@
+"""Notices to the operators: what became of nightly syncs. Sent to NOTIFY_URLS."""

@@ -1,0 +1,174 @@
+"""What operators are notified of, and that it is once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from automart.background import Job, JobState
+from automart.background.maintenance import requeue_orphans
+from automart.catalogue import nhtsa, service
+from automart.catalogue.models import VehicleMake
+from automart.catalogue.service import SCHEDULER, start_sync
+from automart.core.db import db, transaction, utcnow
+from automart.notices.maintenance import KEPT_FOR, expire_notices, record_notices
+from automart.notices.models import Notice, NoticeState, ReportedMake
+from automart.notices.service import NEWS_FOR
+from sandbox import Fault
+from sandbox.vpic import Vpic
+from tests.notices.conftest import Night
+from tests.support.databases import on_sqlite
+from tests.support.notified import NotifiedService
+from tests.support.sync import add_models
+from tests.support.web import at_once
+
+MANY = {n: f"Model {n}" for n in range(1, 10)}
+FEW = {1: "Model 1"}
+CIVIC = {100: "Civic"}
+
+
+def add_failed_sync(**changes: Any) -> None:
+    """Store a nightly sync that has just failed."""
+    values = {"kind": "vehicle_sync", "arguments": {}, "time_limit": 60, "owner": SCHEDULER}
+    ended = {"state": JobState.FAILED, "error": {"detail": "…"}, "finished_at": utcnow()}
+    with transaction():
+        db.session.add(Job(**values | ended | changes))
+
+
+def test_held_makes_are_reported_once_and_once_more_when_they_are_settled(
+    night: Night, mail: NotifiedService, chat: NotifiedService, run_jobs: Callable[[], None]
+) -> None:
+    add_models({1: MANY, 2: CIVIC})
+    for _ in range(3):
+        night({1: FEW, 2: {}})
+    (notice,) = mail.requests
+    assert notice["title"] == "Automart: the nightly sync holds 2 makes"
+    assert "- Make 1 (1): It would delete 8 of 9 models" in notice["message"].splitlines()
+    assert "- Make 2 (2): NHTSA's answer was empty" in notice["message"].splitlines()
+
+    night({1: FEW, 2: CIVIC})
+    assert mail.titles[1:] == ["Automart: 1 make is no longer held"]
+    assert mail.requests[1]["message"].startswith("- Make 2 (2)\n")
+
+    with transaction():
+        start_sync([1], approve_deletions=True)
+    assert record_notices() == 0, "a sync is active"
+    run_jobs()
+    assert [record_notices(), record_notices()] == [1, 0]
+    run_jobs()
+    assert mail.requests[2]["message"].startswith("- Make 1 (1)\n")
+    assert chat.titles == mail.titles
+    assert db.session.query(ReportedMake).count() == 0
+
+    night({1: {}, 2: CIVIC})
+    assert mail.titles[3:] == ["Automart: the nightly sync holds 1 make"]
+
+
+@on_sqlite
+def test_a_deleted_make_is_no_longer_held(night: Night, mail: NotifiedService) -> None:
+    add_models({1: MANY, 2: CIVIC})
+    night({1: {}, 2: CIVIC})
+    with transaction():
+        service.delete_make(db.session.get_one(VehicleMake, 1))
+    night({2: CIVIC})
+    assert mail.titles[1:] == ["Automart: 1 make is no longer held"]
+
+
+@on_sqlite
+def test_many_makes_are_not_all_named(night: Night, mail: NotifiedService) -> None:
+    makes = range(1, 25)
+    add_models({make: {make: "Model"} for make in makes})
+    night({make: {} for make in makes})
+    assert mail.titles == ["Automart: the nightly sync holds 24 makes"]
+    lines = [line for line in mail.requests[0]["message"].splitlines() if line.startswith("- ")]
+    assert len(lines) == 21
+    assert lines[-1] == "- and 4 more"
+
+
+def test_a_failed_nightly_sync_is_reported(night: Night, vpic: Vpic, mail: NotifiedService) -> None:
+    add_models({1: CIVIC})
+    vpic.order(Fault.WRONG_SHAPE)
+    job = night({1: CIVIC})
+    assert mail.titles == ["Automart: the nightly sync failed"]
+    assert job.error["detail"] in mail.requests[0]["message"]
+    assert str(job.id) in mail.requests[0]["message"]
+    vpic.behave()
+    night({1: CIVIC})
+    assert len(mail.requests) == 1
+
+
+@on_sqlite
+def test_a_nightly_sync_that_gave_up_is_reported(
+    night: Night, vpic: Vpic, mail: NotifiedService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nhtsa, "GIVE_UP_AFTER", 1.0)
+    monkeypatch.setattr(nhtsa, "FIRST_BACKOFF", 0.2)
+    served = {make: {make: f"Model {make}"} for make in range(1, 41)}
+    add_models(served)
+    for make in range(20, 41):
+        vpic.order(Fault.FORBIDDEN, make_id=make)
+    assert night(served).state is JobState.SUCCEEDED
+    assert mail.titles == ["Automart: the nightly sync gave up"]
+    assert "kept their models. Not requested" in mail.requests[0]["message"]
+
+
+@on_sqlite
+def test_a_nightly_sync_that_was_abandoned_is_reported(
+    app: Flask, mail: NotifiedService, run_jobs: Callable[[], None]
+) -> None:
+    with transaction():
+        job = start_sync(None, approve_deletions=False, owner=SCHEDULER)
+        job.update({"state": JobState.RUNNING, "claim": job.id, "stalls": 2})
+        job.lease_until = utcnow() - timedelta(minutes=1)
+    requeue_orphans()
+    record_notices()
+    run_jobs()
+    assert mail.titles == ["Automart: the nightly sync failed"]
+    assert "The worker died 3 times" in mail.requests[0]["message"]
+
+
+@pytest.mark.parametrize("change", ["owner", "age", "cancelled", "no setting"])
+@on_sqlite
+def test_other_syncs_and_old_ones_are_not_reported(app: Flask, change: str) -> None:
+    if change == "no setting":
+        settings = app.extensions["settings"]
+        app.extensions["settings"] = replace(settings, notify_urls=())
+    changes: dict[str, dict[str, Any]] = {
+        "owner": {"owner": "cli"},
+        "age": {"finished_at": utcnow() - NEWS_FOR - timedelta(minutes=1)},
+        "cancelled": {"state": JobState.CANCELLED},
+        "no setting": {},
+    }
+    add_failed_sync(**changes[change])
+    assert record_notices() == 0
+    assert db.session.query(Notice).count() == 0
+
+
+def test_concurrent_housekeeping_records_a_notice_once(app: Flask) -> None:
+    add_failed_sync()
+
+    def record() -> None:
+        with app.app_context():
+            record_notices()
+
+    at_once([record] * 4)
+    assert db.session.query(Notice).count() == 1
+    assert db.session.query(Job).filter_by(kind="notice_delivery").count() == 1
+
+
+@on_sqlite
+def test_notices_are_deleted_30_days_after_their_end(app: Flask) -> None:
+    for days in (-1, 1):
+        notice = Notice(subject=str(days), title="…", body="…")
+        ended = utcnow() - KEPT_FOR + timedelta(days=days)
+        with transaction():
+            db.session.add(notice)
+            db.session.flush()
+            notice.update({"state": NoticeState.SENT, "next_attempt_at": None, "ended_at": ended})
+    assert expire_notices() == 1
+    assert [notice.subject for notice in db.session.query(Notice)] == ["1"]
