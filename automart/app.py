@@ -36,6 +36,7 @@ from automart.production.views import blp as production_views
 from automart.purchases.events import STATE_CHANGED_OPERATION
 from automart.purchases.schemas import STATE_CHANGED
 from automart.purchases.views import blp as purchase_views
+from automart.vins.views import blp as vin_views
 from automart.web import check_that_access_is_stated, create_api
 from automart.web.cors import allow_origins
 from automart.web.error_handlers import register_error_handlers
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 
 LARGEST_REQUEST_BODY = 1_000_000
 SCOPES = {
-    "catalogue": "Change the catalogue, and start vehicle syncs",
+    "catalogue": "Change the catalogue, start vehicle syncs, and decode VINs",
     "metrics": "Read the metrics",
     OFFICE_SCOPE: "Report the sales of a regional office, and read its purchases",
     MANUFACTURER_SCOPE: "Read and update the purchases of a manufacturer's makes",
@@ -126,6 +127,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         account_views,
         job_views,
         catalogue_views,
+        vin_views,
         customer_views,
         photo_views,
         inventory_views,

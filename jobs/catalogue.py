@@ -13,6 +13,7 @@ from automart.background.models import Job
 from automart.catalogue import sync
 from automart.catalogue.models import OutcomeState
 from automart.catalogue.nhtsa import LONGEST_PAUSE_OF_SYNC, NhtsaClient, NhtsaError
+from automart.catalogue.shared_pace import RedisSlots
 from automart.catalogue.sync import PendingMake
 from automart.core.config import current_settings
 from automart.core.db import db, transaction
@@ -43,6 +44,7 @@ def vehicle_sync(run: Run, make_ids: Sequence[int] | None, approve_deletions: bo
         rate=settings.nhtsa_requests_per_second,
         connections=MAX_CONNECTIONS,
         longest_pause=LONGEST_PAUSE_OF_SYNC,
+        slots=RedisSlots.of_current_app(),
     ) as client:
         for make, answer in _answers(client, sync.pending_makes(run.lease.job_id), run):
             _record(run.lease, make, answer, approved=approve_deletions)

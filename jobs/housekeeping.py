@@ -38,6 +38,7 @@ from automart.core.outages import database_outage
 from automart.customers.maintenance import delete_orphaned_photos
 from automart.notices import maintenance as notices
 from automart.oauth import maintenance as oauth
+from automart.vins.maintenance import expire_vin_decodings
 from automart.web import expire_idempotency_keys
 from automart.webhooks import maintenance as webhooks
 from jobs.pulse import Pulse
@@ -82,6 +83,7 @@ def all_tasks(settings: Settings) -> list[Task]:
         Task(3600, accounts.expire_login_throttles),
         Task(3600, accounts.expire_audit_events),
         Task(30, delete_orphaned_photos),
+        Task(3600, expire_vin_decodings),
         Task(10, webhooks.resume_stalled_endpoints),
         Task(3600, webhooks.expire_deliveries),
         Task(3600, webhooks.expire_secrets),

@@ -35,9 +35,9 @@ from jobs.pulse import Pulse
 
 log = structlog.get_logger(__name__)
 
-# A fork costs more than a short job, so only long jobs run in forks: they may be killed or
+# A fork costs more than a short job, so only other jobs run in forks: they may be killed or
 # cancelled while they run, and may use much memory.
-FORKED = frozenset({Queue.LONG})
+FORKED = frozenset({Queue.LONG, Queue.INTERACTIVE})
 WORKER_TTL = 60
 MONITORING_SECONDS = 5
 # How long a job may exceed its time limit, whose alarm interrupts only Python code.

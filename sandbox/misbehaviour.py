@@ -93,7 +93,10 @@ def _truncated(envelope: Envelope) -> None:
 
 def _foreign_make(envelope: Envelope) -> None:
     for row in envelope["Results"][-1:]:
-        row["Make_ID"] += 1
+        if "Make_ID" in row:
+            row["Make_ID"] += 1
+        else:
+            row["MakeID"] = str(int(row["MakeID"] or 0) + 1)
 
 
 def _duplicate_id(envelope: Envelope) -> None:
@@ -109,7 +112,7 @@ def _blank_name(envelope: Envelope) -> None:
 
 
 def _name_column(row: Row) -> str:
-    return "Model_Name" if "Model_Name" in row else "Make_Name"
+    return next(name for name in ("Model_Name", "Make_Name", "Model") if name in row)
 
 
 def _spoilt(page: Page, spoil: Callable[[Envelope], None]) -> Reply:

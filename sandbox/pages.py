@@ -9,12 +9,14 @@ from xml.sax.saxutils import escape
 
 from sandbox.catalogue import Catalogue
 from sandbox.server import JSON, XML, Reply, render
+from sandbox.vins import decoded
 
 Row = dict[str, Any]
 Envelope = dict[str, Any]
 
 MODELS = re.compile(r"/api/vehicles/getmodelsformakeid/([^/]+)/?", re.IGNORECASE)
 MAKES = re.compile(r"/api/vehicles/getallmakes/?", re.IGNORECASE)
+VINS = re.compile(r"/api/vehicles/decodevinvaluesbatch/?", re.IGNORECASE)
 INTEGER = re.compile(r"-?[0-9]+")
 
 
@@ -67,8 +69,21 @@ class Pages:
         ]
 
 
+def decoding(target: str, body: bytes) -> Page:
+    """Return the answer to a batch of VINs. It is about a make if all vehicles are of that make."""
+    form = parse_qs(body.decode("ascii", "replace"))
+    # A VIN may be followed by a comma and its model year.
+    data = form.get("data", [""])[0].split(";")
+    rows = decoded([vin for entry in data if (vin := entry.partition(",")[0].strip().upper())])
+    make_ids = {row["MakeID"] for row in rows}
+    make_id = int(make_ids.pop() or 0) if len(make_ids) == 1 else None
+    as_json = [value.lower() for value in form.get("format", [])] == ["json"]
+    shown = f"{target}?{body.decode('ascii', 'replace')}"
+    return _page(shown, make_id or None, _envelope(rows, ""), as_json)
+
+
 def method_not_allowed(method: str, target: str) -> Page:
-    """Return the answer to a method other than GET."""
+    """Return the answer to a method that the path does not support."""
     message = f"The requested resource does not support http method '{method}'."
     return Page(target, None, _json(405, {"message": message}))
 
@@ -98,7 +113,8 @@ def _json(status: int, content: object) -> Reply:
 
 
 def _xml(envelope: Envelope) -> bytes:
-    tag = "AllVehicleMakes" if envelope["SearchCriteria"] is None else "MakeModels"
+    criteria = envelope["SearchCriteria"]
+    tag = {None: "AllVehicleMakes", "": "DecodedVINValues"}.get(criteria, "MakeModels")
     rows = "".join(f"<{tag}>{_elements(row)}</{tag}>" for row in envelope["Results"])
     rest = {name: value for name, value in envelope.items() if name != "Results"}
     return f"<Response>{_elements(rest)}<Results>{rows}</Results></Response>".encode()

@@ -7,7 +7,7 @@ from sandbox.control import PREFIX
 from sandbox.faults import Fault, VpicOrder
 from sandbox.misbehaviour import faulty_answer
 from sandbox.orders import OrderBook
-from sandbox.pages import Page, Pages, method_not_allowed
+from sandbox.pages import VINS, Page, Pages, decoding, method_not_allowed
 from sandbox.server import Incoming, Reply, Server
 from sandbox.vpic_control import create_vpic_control
 from sandbox.vpic_log import Request, RequestLog
@@ -91,6 +91,9 @@ class Vpic(Server):
         return reply._replace(wait=wait) if wait else reply
 
     def _page(self, incoming: Incoming) -> Page:
-        if incoming.method != "GET":
+        decodes_vins = VINS.fullmatch(incoming.target.partition("?")[0]) is not None
+        if decodes_vins and incoming.method == "POST":
+            return decoding(incoming.target, incoming.body)
+        if decodes_vins or incoming.method != "GET":
             return method_not_allowed(incoming.method, incoming.target)
         return self._pages.find(incoming.target)

@@ -7,7 +7,7 @@ class Request(NamedTuple):
     """A request and the status of its answer; None if it got no answer."""
 
     at: float  # time.monotonic(), which on Linux is the same clock in every process
-    path: str  # with its query
+    path: str  # with its query, or with the form of a POST
     make_id: int | None
     status: int | None
 

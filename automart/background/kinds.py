@@ -8,10 +8,14 @@ from dataclasses import dataclass
 
 
 class Queue(enum.StrEnum):
-    """A worker serves one queue, so that long work never delays short work."""
+    """A worker serves one queue, so that long work never delays short work.
+
+    `INTERACTIVE` is for work that people wait for, and that is not short.
+    """
 
     SHORT = "short"
     LONG = "long"
+    INTERACTIVE = "interactive"
     WEBHOOKS = "webhooks"
 
 
@@ -49,7 +53,13 @@ CSV_IMPORT = Kind(
     "csv_import",
     "jobs.csv_imports.csv_import",
     "automart.background.schemas.ImportResult",
-    Queue.LONG,
+    Queue.INTERACTIVE,
+)
+VIN_DECODING = Kind(
+    "vin_decoding",
+    "jobs.vins.vin_decoding",
+    "automart.vins.schemas.VinDecodingResult",
+    Queue.INTERACTIVE,
 )
 WEBHOOK_DELIVERY = Kind(
     "webhook_delivery",
@@ -66,5 +76,12 @@ NOTICE_DELIVERY = Kind(
 
 KINDS = {
     kind.name: kind
-    for kind in (VEHICLE_SYNC, PURCHASE_RECORDING, CSV_IMPORT, WEBHOOK_DELIVERY, NOTICE_DELIVERY)
+    for kind in (
+        VEHICLE_SYNC,
+        PURCHASE_RECORDING,
+        CSV_IMPORT,
+        VIN_DECODING,
+        WEBHOOK_DELIVERY,
+        NOTICE_DELIVERY,
+    )
 }

@@ -7,7 +7,7 @@ import random
 import reprlib
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from itertools import count
 from types import TracebackType
@@ -18,7 +18,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from automart.catalogue.models import LONGEST_NAME
-from automart.catalogue.pacing import Pace, Pauses, PauseTooLong
+from automart.catalogue.pacing import Pace, Pauses, PauseTooLong, Slots
 from automart.core.db_types import LARGEST_ID
 from automart.core.errors import status_phrase
 from automart.core.text import clean
@@ -71,6 +71,7 @@ class NhtsaClient:
     Its methods raise `NhtsaError` after at most `give_up_after` seconds, by default a minute. A
     `Retry-After` pauses all threads, for `longest_pause` seconds in total; this time is not
     counted. When the context ends, methods that are waiting in other threads raise `Stopped`.
+    Clients that share `slots` keep the rate together.
     """
 
     def __init__(
@@ -81,11 +82,14 @@ class NhtsaClient:
         connections: int,
         give_up_after: float | None = None,
         longest_pause: float = LONGEST_PAUSE,
+        slots: Slots | None = None,
     ) -> None:
         self._url = url
         self._give_up_after = give_up_after
         self._closed = threading.Event()
-        self._pace = Pace(rate, self._closed)
+        # Several threads use up what is reserved for a second. A single one may not.
+        ahead = 1 if connections == 1 else max(1, int(rate))
+        self._pace = Pace(rate, self._closed, slots, ahead=ahead)
         self._pauses = Pauses(longest_pause, self._closed)
         self._session = requests.Session()
         self._session.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json"})
@@ -116,14 +120,27 @@ class NhtsaClient:
         """Return the names of all makes by id."""
         return _checked_names(self._ask("GetAllMakes"), "Make")
 
-    def _ask(self, path: str) -> Any:
-        """Return the parsed answer. Repeat the request as long as it may succeed later."""
+    def decode_vins(self, vins: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """Return the unchecked rows of at most 50 VINs in capitals. The answer may lack some."""
+        form = {"format": "json", "data": ";".join(vins)}
+        rows: dict[str, Mapping[str, Any]] = {}
+        for row in _rows(self._ask("DecodeVINValuesBatch/", form)):
+            found = row.get("VIN")
+            if isinstance(found, str):
+                rows.setdefault(found.strip().upper(), row)
+        return {vin: rows[vin] for vin in vins if vin in rows}
+
+    def _ask(self, path: str, form: Mapping[str, str] | None = None) -> Any:
+        """Return the parsed answer to a GET, or to the POST of a form.
+
+        Repeat the request as long as it may succeed later.
+        """
         left = self._give_up_after or GIVE_UP_AFTER
         for tries in count(1):
             self._wait_for_turn()
             began = time.monotonic()
             try:
-                return _parsed(self._fetch(path, began + left))
+                return _parsed(self._fetch(path, form, began + left))
             except NhtsaError as error:
                 if not error.is_passing:
                     raise
@@ -158,9 +175,16 @@ class NhtsaClient:
         except PauseTooLong:
             raise NhtsaError(reason, is_passing=True, ends_run=True) from None
 
-    def _fetch(self, path: str, deadline: float) -> bytes:
+    def _prepared(self, path: str, form: Mapping[str, str] | None) -> requests.PreparedRequest:
+        url = f"{self._url}/vehicles/{path}"
+        if form is not None:
+            return self._session.prepare_request(requests.Request("POST", url, data=form))
         request = self._request.copy()
-        request.url = f"{self._url}/vehicles/{path}?format=json"
+        request.url = f"{url}?format=json"
+        return request
+
+    def _fetch(self, path: str, form: Mapping[str, str] | None, deadline: float) -> bytes:
+        request = self._prepared(path, form)
         remaining = max(deadline - time.monotonic(), 0.1)
         timeout = (min(CONNECT_TIMEOUT, remaining), min(READ_TIMEOUT, remaining))
         try:

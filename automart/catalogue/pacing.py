@@ -4,24 +4,46 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Protocol
 
 # The network may deliver requests closer together than they were sent. A little more space keeps
 # them below the rate where they arrive.
 MARGIN = 1.03
+# The part of an interval by which the sum of several may miss their multiple.
+ROUNDING = 0.01
 
 
 class Stopped(Exception):
     """The wait was interrupted."""
 
 
-class Pace:
-    """Delays threads so that at most `rate` per second continue. With 0 none is delayed."""
+class Slots(Protocol):
+    """Times for requests that several processes share."""
 
-    def __init__(self, rate: float, stop: threading.Event) -> None:
+    def reserve(self, wait: float, seconds: float) -> float:
+        """Reserve the next `seconds` that are free and begin in `wait` seconds or later.
+
+        Return in how many seconds they begin.
+        """
+
+
+class Pace:
+    """Delays threads so that at most `rate` per second continue. With 0 none is delayed.
+
+    With `slots`, all processes that share them keep the rate together. They are reserved for
+    `ahead` requests at once, so that the reservations cost nothing.
+    """
+
+    def __init__(
+        self, rate: float, stop: threading.Event, slots: Slots | None = None, *, ahead: int = 1
+    ) -> None:
         self._interval = MARGIN / rate if rate else 0.0
         self._stop = stop
+        self._slots = slots
+        self._ahead = ahead
         self._lock = threading.Lock()
         self._next = 0.0
+        self._last_reserved = 0.0
 
     def wait(self) -> None:
         """Return when this thread may send its request. Raises `Stopped`."""
@@ -31,9 +53,17 @@ class Pace:
             return
         with self._lock:
             now = time.monotonic()
-            slot = max(now, self._next)
+            slot = self._reserved(now, max(now, self._next))
             self._next = slot + self._interval
         self.pause(slot - now)
+
+    def _reserved(self, now: float, slot: float) -> float:
+        """Return the first reserved time from `slot` on. Reserve more if there is none."""
+        if self._slots is None or slot <= self._last_reserved:
+            return slot
+        slot = now + self._slots.reserve(slot - now, self._ahead * self._interval)
+        self._last_reserved = slot + (self._ahead - 1 + ROUNDING) * self._interval
+        return slot
 
     def pause(self, seconds: float) -> None:
         """Sleep. Raises `Stopped`."""

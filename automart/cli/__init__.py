@@ -13,6 +13,7 @@ MARKUP: Final = "markdown"
 COMMANDS = {
     "up": ("up:up", "Start Automart here: database, Redis, web and worker."),
     "sync": ("sync:sync", "Update models to those of NHTSA, and show what changed."),
+    "vin": ("vin:vin", "Decode VINs: make, model, year and more, and warnings."),
     "openapi": ("openapi:openapi", "Print the OpenAPI document of this release."),
     "doctor": (
         "doctor:doctor",

@@ -13,6 +13,7 @@ from automart.catalogue.models import VehicleMake
 from automart.catalogue.nhtsa import NhtsaClient
 from automart.catalogue.schemas import NewMake
 from automart.catalogue.service import create_make
+from automart.catalogue.shared_pace import RedisSlots
 from automart.cli.application import check_schema, opened
 from automart.cli.arguments import make_id as read_make_id
 from automart.core.batches import batched
@@ -84,7 +85,8 @@ def _names_by_nhtsa(application: Flask) -> dict[int, str]:
     settings: Settings = application.extensions["settings"]
     typer.echo(f"Requesting the makes from {settings.nhtsa_url}.")
     rate = settings.nhtsa_requests_per_second
-    with NhtsaClient(settings.nhtsa_url, rate=rate, connections=1) as client:
+    slots = RedisSlots.of_current_app()
+    with NhtsaClient(settings.nhtsa_url, rate=rate, connections=1, slots=slots) as client:
         return client.makes()
 
 

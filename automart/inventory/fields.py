@@ -11,24 +11,18 @@ from typing import Any
 from marshmallow import ValidationError, fields
 
 from automart.inventory.models import PRICE_LIMIT
-from automart.web.fields import Text, UtcTime
+from automart.vins.check_digit import has_wrong_check_digit
+from automart.vins.fields import Vin
+from automart.web.fields import UtcTime
 
 # One day less than Python's range: the driver may return a time with any offset.
 FIRST_INSTANT = datetime.min.replace(tzinfo=UTC) + timedelta(days=1)
 LAST_INSTANT = datetime.max.replace(tzinfo=UTC) - timedelta(days=1)
 
-VIN_LENGTH = 17
-_VIN_PATTERN = rf"^[A-HJ-NPR-Za-hj-npr-z0-9]{{{VIN_LENGTH}}}$"
-_VIN = re.compile(_VIN_PATTERN, re.ASCII)
-_VIN_METADATA = {
-    "pattern": _VIN_PATTERN,
-    "description": "ISO 3779, in any case. If the first character is 1 to 5, the ninth must be the"
-    " right check digit.",
-}
-_VIN_VALUES = dict(zip("ABCDEFGHJKLMNPRSTUVWXYZ", "12345678123457923456789", strict=True))
-_VIN_WEIGHTS = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
-_CHECK_DIGIT_AT = 8
-_NORTH_AMERICA = frozenset("12345")
+_VIN_DESCRIPTION = (
+    "ISO 3779, in any case. If the first character is 1 to 5 and the ninth is a digit or X, the"
+    " ninth must be the right check digit."
+)
 _AMOUNT = re.compile(r"\d{1,20}(\.\d{1,2})?", re.ASCII)
 
 
@@ -71,21 +65,15 @@ class QueryPrice(Price):
         return Decimal(value)
 
 
-class Vin(Text):
-    """A vehicle identification number (ISO 3779), converted to capitals.
-
-    In North America (the first character is 1 to 5) the check digit must be right (49 CFR 565.15).
-    """
+class CarVin(Vin):
+    """A VIN whose check digit is right where North America requires one."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(max_length=VIN_LENGTH, metadata=_VIN_METADATA, **kwargs)
+        super().__init__(metadata={"description": _VIN_DESCRIPTION}, **kwargs)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         vin = super()._deserialize(value, *args, **kwargs)
-        if not _VIN.fullmatch(vin):
-            raise ValidationError("Must be 17 letters and digits, without I, O and Q.")
-        vin = vin.upper()
-        if vin[0] in _NORTH_AMERICA and vin[_CHECK_DIGIT_AT] != check_digit(vin):
+        if has_wrong_check_digit(vin):
             raise ValidationError("The check digit (the ninth character) is wrong.")
         return vin
 
@@ -103,10 +91,3 @@ class Instant(UtcTime):
 def _in_range(price: Decimal) -> None:
     if not 0 < price < PRICE_LIMIT:
         raise ValidationError(f"Must be above 0 and below {PRICE_LIMIT:,}.")
-
-
-def check_digit(vin: str) -> str:
-    """Return the right check digit for a VIN in capitals. The ninth character does not matter."""
-    values = (int(_VIN_VALUES.get(character, character)) for character in vin)
-    remainder = sum(v * w for v, w in zip(values, _VIN_WEIGHTS, strict=True)) % 11
-    return "X" if remainder == 10 else str(remainder)

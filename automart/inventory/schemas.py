@@ -6,7 +6,7 @@ from marshmallow import ValidationError, fields, validate
 
 from automart.catalogue.models import LONGEST_NAME
 from automart.core.db import utcnow
-from automart.inventory.fields import Instant, Money, Price, QueryPrice, Vin
+from automart.inventory.fields import CarVin, Instant, Money, Price, QueryPrice
 from automart.inventory.models import FIRST_YEAR, LONGEST_TEXT, BookingStatus, CarStatus
 from automart.web import Output, PageQuery, Query, Resource, Schema, changes_of
 from automart.web.fields import (
@@ -66,7 +66,7 @@ class NewCar(Schema):
     )
     color = Text(required=True, max_length=LONGEST_TEXT, metadata={"description": "The color."})
     daily_price = Price(required=True)
-    vin = Vin(required=True)
+    vin = CarVin(required=True)
     status = fields.Enum(
         CarStatus,
         by_value=True,

@@ -235,6 +235,54 @@ class TestPassingTroubles:
         assert refused.value.is_passing
 
 
+class TestVins:
+    URL = f"{URL}/vehicles/DecodeVINValuesBatch/"
+    VINS = ("5YJSA1E26HF000337", "1M8GDM9AXKP042788")
+
+    def test_all_vins_are_asked_for_in_one_form(
+        self, client: NhtsaClient, requests_mock: Mocker
+    ) -> None:
+        rows = [{"VIN": vin.lower(), "Make": "TESLA"} for vin in reversed(self.VINS)]
+        requests_mock.post(self.URL, json=envelope(rows))
+
+        assert list(client.decode_vins(self.VINS)) == list(self.VINS)
+        request = requests_mock.last_request
+        assert request.text == f"format=json&data={'%3B'.join(self.VINS)}"
+        assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
+        assert "automart" in request.headers["User-Agent"]
+
+    def test_rows_of_other_vins_or_of_none_are_left_out(
+        self, client: NhtsaClient, requests_mock: Mocker
+    ) -> None:
+        asked = self.VINS[0]
+        rows = [{"VIN": asked, "Make": "A"}, {"VIN": asked, "Make": "B"}, {"VIN": self.VINS[1]}]
+        requests_mock.post(self.URL, json=envelope([*rows, {"VIN": 7}, {"VIN": None}, {}]))
+
+        assert client.decode_vins([asked]) == {asked: rows[0]}
+
+    def test_a_refusal_is_followed_by_the_same_form(
+        self, client: NhtsaClient, requests_mock: Mocker, impatient: Any
+    ) -> None:
+        answers = [{"status_code": 503}, {"json": envelope([{"VIN": self.VINS[0]}])}]
+        requests_mock.post(self.URL, answers)
+
+        assert list(client.decode_vins(self.VINS)) == [self.VINS[0]]
+        first, second = requests_mock.request_history
+        assert first.text == second.text
+
+    def test_an_answer_without_its_envelope_is_refused(
+        self, client: NhtsaClient, requests_mock: Mocker
+    ) -> None:
+        for answer, reason in (
+            ({"text": "<html>"}, "is not JSON"),
+            ({"json": envelope([], Results=None)}, "no list of results"),
+            ({"json": envelope([{"VIN": self.VINS[0]}], Count=2)}, "is truncated"),
+        ):
+            requests_mock.post(self.URL, **answer)
+            with pytest.raises(NhtsaError, match=reason):
+                client.decode_vins(self.VINS)
+
+
 @pytest.fixture
 def sandboxed() -> Iterator[Any]:
     with (

@@ -50,6 +50,50 @@ def test_no_second_has_more_requests_than_the_rate(
     assert 199 / (starts[-1] - starts[0]) >= 0.95 * rate
 
 
+class Timeline:
+    """What Redis holds for all processes: when the next request may be sent."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.next = 0.0
+        self.reservations = 0
+
+    def reserve(self, wait: float, seconds: float) -> float:
+        first = max(self.clock.now + wait, self.next)
+        self.next = first + seconds
+        self.reservations += 1
+        return first - self.clock.now
+
+
+def test_processes_that_share_slots_keep_the_rate_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, rate = Clock(), 3
+    monkeypatch.setattr(pacing, "time", clock)
+    timeline = Timeline(clock)
+    sync = Pace(rate, NeverStopped(clock), timeline, ahead=rate)
+    decoding = Pace(rate, NeverStopped(clock), timeline)
+    starts = []
+    for number in range(200):
+        (decoding if number % 7 == 6 else sync).wait()
+        starts.append(clock.now)
+        clock.now += 0.05 if number % 20 else 1.7  # what a request takes
+
+    for start in starts:
+        assert sum(start <= other < start + 1 for other in starts) <= rate
+
+
+def test_one_process_alone_is_as_fast_with_shared_slots(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(pacing, "time", clock)
+    timeline = Timeline(clock)
+    paced = Pace(50, NeverStopped(clock), timeline, ahead=50)
+    began = clock.now
+    for _ in range(500):
+        paced.wait()
+
+    assert 499 / (clock.now - began) >= 0.95 * 50
+    assert timeline.reservations == 10
+
+
 def test_time_lost_by_slow_requests_is_not_caught_up(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr(pacing, "time", clock)

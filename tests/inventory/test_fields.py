@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
-from automart.inventory.fields import Instant, Money, Price, QueryPrice, Vin, check_digit
+from automart.inventory.fields import CarVin, Instant, Money, Price, QueryPrice
 from automart.inventory.models import PRICE_LIMIT
+from automart.vins.check_digit import check_digit
 
 CENTS = st.integers(1, PRICE_LIMIT * 100 - 1).map(lambda cents: Decimal(cents).scaleb(-2))
 TOTALS = st.integers(1, 10**7 * 100 * 3_652_059).map(lambda cents: Decimal(cents).scaleb(-2))
@@ -50,10 +51,17 @@ class TestMoney:
 
 class TestVin:
     @pytest.mark.parametrize(
-        "vin", ["1M8GDM9AXKP042788", "11111111111111111", "5GZCZ43D13S812715", "WBA00000000000001"]
+        "vin",
+        [
+            "1M8GDM9AXKP042788",
+            "11111111111111111",
+            "5GZCZ43D13S812715",
+            "WBA00000000000001",
+            "1M8GDM9AZKP042788",  # built in North America for Europe
+        ],
     )
     def test_a_valid_vin_is_converted_to_capitals(self, vin: str) -> None:
-        assert Vin().deserialize(f" {vin.lower()} ") == vin
+        assert CarVin().deserialize(f" {vin.lower()} ") == vin
 
     @pytest.mark.parametrize(
         "vin",
@@ -75,10 +83,11 @@ class TestVin:
     )
     def test_an_invalid_vin_is_refused(self, vin: Any) -> None:
         with pytest.raises(ValidationError):
-            Vin().deserialize(vin)
+            CarVin().deserialize(vin)
 
     @given(st.text("ABCDEFGHJKLMNPRSTUVWXYZ0123456789", min_size=16, max_size=16))
     def test_only_north_american_vins_need_the_right_check_digit(self, text: str) -> None:
+        assert all(_is_vin("1" + text[:7] + letter + text[8:]) for letter in "ABZ")
         accepted = [d for d in "0123456789X" if _is_vin("1" + text[:7] + d + text[8:])]
         assert accepted == [check_digit("1" + text[:7] + "0" + text[8:])]
         assert all(_is_vin("W" + text[:7] + d + text[8:]) for d in "0123456789X")
@@ -86,7 +95,7 @@ class TestVin:
 
 def _is_vin(vin: str) -> bool:
     try:
-        return bool(Vin().deserialize(vin))
+        return bool(CarVin().deserialize(vin))
     except ValidationError:
         return False
 

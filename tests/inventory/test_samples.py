@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask.testing import FlaskClient
 
 from automart.core.db import transaction
-from automart.inventory.fields import Vin
+from automart.inventory.fields import CarVin
 from automart.inventory.seed import CARS, add_sample_dealer
 from tests.support.inventory import add_catalogue, ids
 
@@ -30,4 +30,4 @@ def test_samples_are_a_dealer_and_cars_of_the_makes_in_the_catalogue(as_user: Fl
 
 def test_the_vins_of_samples_are_valid() -> None:
     for *_, vin in CARS:
-        assert Vin().deserialize(vin) == vin
+        assert CarVin().deserialize(vin) == vin

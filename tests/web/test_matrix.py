@@ -66,6 +66,7 @@ MATRIX: dict[str, dict[str, frozenset[str]]] = (
         "/v1/models": {"GET": ANY},
         "/v1/models/<id:model_id>": {"GET": ANY},
         "/v1/vehicle-syncs": {"POST": CATALOGUE},
+        "/v1/vin-decodings": {"POST": USER | CATALOGUE},
         "/v1/customers": {"GET": USER, "POST": USER},
         "/v1/customers/<id:customer_id>": {"GET": USER, "PATCH": USER, "DELETE": USER},
         "/v1/customers/<id:customer_id>/photo": {"PUT": USER, "DELETE": USER},

@@ -197,6 +197,7 @@ def test_the_result_of_a_job_has_the_schema_of_its_kind(document: dict[str, Any]
         "vehicle_sync": "SyncResult",
         "purchase_recording": "Purchase",
         "csv_import": "ImportResult",
+        "vin_decoding": "VinDecodingResult",
         "webhook_delivery": "DeliveryResult",
         "notice_delivery": "NoticeResult",
     }

@@ -1,0 +1,1 @@
+"""Vehicle identification numbers: their form, and their decoding by NHTSA's vPIC."""

@@ -1,0 +1,31 @@
+"""The pace that processes keep together by way of Redis."""
+
+from __future__ import annotations
+
+import redis
+
+from automart.catalogue.shared_pace import KEY, RedisSlots
+
+
+def test_what_one_process_has_reserved_is_not_free_for_another(redis_url: str) -> None:
+    client = redis.Redis.from_url(redis_url)
+    client.delete(KEY)
+    one, other = RedisSlots(client), RedisSlots(redis.Redis.from_url(redis_url))
+    assert one.reserve(0, 100) == 0
+    assert 0 < other.reserve(0, 1000) <= 100
+    assert 1000 < one.reserve(0, 100) <= 1100
+    assert one.reserve(5000, 100) == 5000  # its own turn is later
+    client.delete(KEY)
+
+
+def test_a_reservation_is_deleted_after_its_time(redis_url: str) -> None:
+    client = redis.Redis.from_url(redis_url)
+    client.delete(KEY)
+    RedisSlots(client).reserve(10, 20)
+    assert 0 < client.pttl(KEY) <= 31_000  # type: ignore[operator] # not a coroutine
+    client.delete(KEY)
+
+
+def test_each_process_keeps_the_pace_alone_while_redis_is_down() -> None:
+    slots = RedisSlots(redis.Redis(unix_socket_path="/nowhere/redis.sock"))
+    assert [slots.reserve(wait, 1) for wait in (0, 0.25, 3)] == [0, 0.25, 3]

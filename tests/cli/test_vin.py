@@ -1,0 +1,61 @@
+"""`automart vin`."""
+
+from __future__ import annotations
+
+import io
+import uuid
+
+import pytest
+from rich.console import Console
+
+from automart.background import Job, JobState
+from automart.cli.vin import VinExit, print_decoding
+from sandbox import Fault, Vpic
+from tests.cli.conftest import Run
+from tests.support.catalogue import add_make
+from tests.support.databases import on_sqlite
+
+CIVIC, WRONG_CAMRY = "2HGFC2F56KH512345", "4T1B11HK0JU123456"
+FOREIGN = "VF1AAAAA0AA000001"
+
+
+@on_sqlite
+@pytest.mark.usefixtures("worker")
+class TestVin:
+    def test_vehicles_are_shown_in_a_table_and_warnings_below_it(self, run: Run) -> None:
+        add_make(474, "Honda", {1863: "Civic"})
+        result = run("vin", CIVIC.lower(), WRONG_CAMRY)
+        assert result.exit_code == 0
+        row = next(line for line in result.output.splitlines() if line.split()[:1] == [CIVIC])
+        assert row.split()[1:4] == ["Honda", "Civic", "2019"]
+        assert f"{WRONG_CAMRY}: The check digit (the ninth character) is wrong." in result.output
+
+    def test_a_vin_that_nhtsa_does_not_know_has_its_own_exit_status(self, run: Run) -> None:
+        result = run("vin", CIVIC, FOREIGN)
+        assert result.exit_code == 3
+        assert f"{FOREIGN}: NHTSA does not know the manufacturer" in result.output
+
+    def test_a_failure_is_shown_with_its_reason(self, run: Run, vpic: Vpic) -> None:
+        vpic.order(Fault.HTML)
+        result = run("vin", CIVIC)
+        assert result.exit_code == 1
+        assert "It failed. NHTSA's answer is not JSON." in result.output
+
+
+@on_sqlite
+def test_wrong_usage_is_an_error(run: Run) -> None:
+    for arguments, error in (
+        ([], "Missing argument"),
+        (["WBA"], "'WBA' is not a VIN. Must be 17 letters and digits, without I, O and Q."),
+        ([CIVIC] * 51, "At most 50 VINs can be decoded at once."),
+    ):
+        result = run("vin", *arguments)
+        assert result.exit_code == 2
+        assert error in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_a_decoding_that_is_not_waited_for_continues() -> None:
+    console = Console(file=io.StringIO(), width=200)
+    job = Job(id=uuid.uuid4(), kind="vin_decoding", state=JobState.RUNNING)
+    assert print_decoding(console, job) is VinExit.STOPPED_WATCHING
+    assert str(job.id) in console.file.getvalue()  # type: ignore[attr-defined] # of a StringIO
