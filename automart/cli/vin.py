@@ -102,7 +102,7 @@ def _print_vehicles(console: Console, vehicles: Sequence[Vehicle]) -> None:
     table = Table(box=SIMPLE)
     table.add_column("VIN", no_wrap=True)
     for heading in COLUMNS:
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for vehicle in vehicles:
         values = (vehicle[name] for name in COLUMNS.values())
         table.add_row(vehicle["vin"], *(UNKNOWN if v is None else str(v) for v in values))
