@@ -271,6 +271,20 @@ class TestDelivery:
         assert db.session.get_one(Customer, ada["id"]).updated_by == answer["updated_by"]
 
 
+def test_the_version_of_a_customer_depends_on_neither_prefix_nor_host(
+    as_user: FlaskClient, ada: dict[str, Any]
+) -> None:
+    put(as_user, ada, jpeg())
+    url = f"/v1/customers/{ada['id']}"
+    found = as_user.get(url)
+    assert found.get_json()["photo_url"]
+    for path, host in ((f"/api{url}", "localhost"), (url, "other.example"), (f"/api{url}", "a:81")):
+        other = as_user.get(path, headers={"Host": host})
+        assert other.headers["ETag"] == found.headers["ETag"], (path, host)
+        changed = as_user.patch(path, json={}, headers={"If-Match": other.headers["ETag"]})
+        assert changed.status_code == 200
+
+
 def test_no_log_line_has_the_path_of_a_photo(
     as_user: FlaskClient, client: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 import subprocess
@@ -59,6 +60,19 @@ def test_redis_has_a_password_and_the_web_is_published_on_loopback() -> None:
         assert "redis_url" in services()[name]["secrets"]
         assert services()[name]["environment"]["REDIS_URL_FILE"] == "/run/secrets/redis_url"
     assert services()["web"]["ports"] == ["${BIND:-127.0.0.1}:${PORT:-8000}:8000"]
+
+
+def test_automart_is_not_the_root_of_minio() -> None:
+    minio, bucket = services()["minio"], services()["bucket"]
+    assert minio["secrets"] == ["minio_root_password"]
+    for name in ("migration", "web", "worker"):
+        assert "minio_root_password" not in services()[name]["secrets"]
+    (script,) = bucket["command"]
+    policy = json.loads(script.partition("printf '%s' '")[2].partition("'")[0])
+    assert {resource for each in policy["Statement"] for resource in each["Resource"]} == {
+        *("arn:aws:s3:::automart", "arn:aws:s3:::automart/*")
+    }
+    assert "mc admin policy attach root automart-photos --user" in script
 
 
 def test_every_secret_of_compose_is_generated(tmp_path: Path) -> None:
