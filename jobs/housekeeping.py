@@ -30,7 +30,13 @@ from automart.background.maintenance import (
     hold_lease,
     requeue_orphans,
 )
-from automart.catalogue.service import SCHEDULER, SyncRunning, start_sync
+from automart.catalogue.service import (
+    NIGHTLY_SYNC_TOLERANCE,
+    SCHEDULER,
+    SyncRunning,
+    last_night,
+    start_sync,
+)
 from automart.core.config import Settings
 from automart.core.db import db, transaction, utcnow
 from automart.core.interrupts import Endings, Stop
@@ -49,8 +55,6 @@ INTERVAL_SECONDS = 0.5
 LEASE_DURATION = timedelta(seconds=15)
 RENEWAL_SECONDS = 5.0
 TASK_TIMEOUT_SECONDS = 300.0
-# A nightly sync that could not start in time, because no worker ran, may start this much later.
-NIGHTLY_SYNC_TOLERANCE = timedelta(hours=1)
 
 
 @dataclass
@@ -97,9 +101,8 @@ def start_nightly_sync(settings: Settings, now: datetime) -> None:
     """Submit the sync of `VEHICLE_SYNC_AT` if it is due and was not submitted this night."""
     if settings.vehicle_sync_at is None:
         return
-    due = datetime.combine(now.date(), settings.vehicle_sync_at, tzinfo=now.tzinfo)
-    if now < due:
-        due -= timedelta(days=1)  # the one of yesterday may be late, and it is past midnight now
+    # It may be yesterday's, which is late, and it is past midnight now.
+    due = last_night(settings.vehicle_sync_at, now)
     if now > due + NIGHTLY_SYNC_TOLERANCE:
         return
     nightly = exists().where(

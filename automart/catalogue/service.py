@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, time, timedelta
 from typing import Any
 
 from sqlalchemy import case, func, select
@@ -21,6 +22,9 @@ from automart.web import absolute_url
 SINGLETON = "vehicle_sync"
 # The owner of nightly syncs.
 SCHEDULER = "schedule"
+# A nightly sync that could not start in time, because no worker ran or another sync did, may start
+# this much later.
+NIGHTLY_SYNC_TOLERANCE = timedelta(hours=1)
 MAX_ERRORS = 20
 MIN_TIME_LIMIT_SECONDS = 600
 
@@ -118,6 +122,12 @@ def start_sync(
     if running.arguments != arguments:
         raise SyncRunning(running)
     return running
+
+
+def last_night(at: time, now: datetime) -> datetime:
+    """Return when the latest nightly sync was due, if it is due every day `at` a time."""
+    due = datetime.combine(now.date(), at, tzinfo=now.tzinfo)
+    return due if due <= now else due - timedelta(days=1)
 
 
 def _check_known(make_ids: Sequence[int]) -> None:

@@ -14,13 +14,13 @@ from automart.background.kinds import NOTICE_DELIVERY, VEHICLE_SYNC
 from automart.background.models import Job, JobState
 from automart.background.service import active_job, ensure_due
 from automart.catalogue.models import OutcomeState, SyncOutcome, VehicleMake
-from automart.catalogue.service import SCHEDULER, SINGLETON
+from automart.catalogue.service import NIGHTLY_SYNC_TOLERANCE, SCHEDULER, SINGLETON, last_night
 from automart.catalogue.sync import NOT_REQUESTED
 from automart.core.batches import batched
 from automart.core.config import current_settings
 from automart.core.db import db, insert, lock_name, release_connection, transaction, utcnow
 from automart.notices.models import Notice, ReportedMake
-from automart.notices.texts import HeldMake, NightlySync, Text, no_longer_held
+from automart.notices.texts import HeldMake, NightlySync, Text, no_longer_held, not_started
 
 log = structlog.get_logger(__name__)
 
@@ -39,12 +39,15 @@ def record_notices() -> int:
         return 0
     syncs = [sync for sync in _unreported_syncs() if sync.needs_attention]
     settled = _settled_makes()
+    blocked = _blocked_night()
     release_connection()
-    if not syncs and not settled:
+    if not syncs and not settled and not blocked:
         return 0
     with transaction():
         lock_name(LOCK)
         recorded = sum(map(_record_sync, syncs)) + _record_settled(settled)
+        if blocked:
+            recorded += _record(*blocked)
         if recorded:
             ensure_job()
     return recorded
@@ -115,6 +118,26 @@ def _settled_makes() -> list[HeldMake]:
     settled = select(ReportedMake.make_id, ReportedMake.make_name).where(~still_held)
     found = [HeldMake(*row) for row in db.session.execute(settled.order_by(ReportedMake.make_id))]
     return found if found and active_job(SINGLETON) is None else []
+
+
+def _blocked_night() -> tuple[str, Text] | None:
+    """Return the subject and text of a notice if another sync kept the nightly one from starting
+    until it was too late, and that was within the last hour."""
+    at, now = current_settings().vehicle_sync_at, utcnow()
+    if at is None:
+        return None
+    due = last_night(at, now)
+    too_late = due + NIGHTLY_SYNC_TOLERANCE
+    if not too_late < now < too_late + NIGHTLY_SYNC_TOLERANCE:
+        return None
+    is_sync = Job.kind == VEHICLE_SYNC.name
+    started = exists().where(is_sync, Job.owner == SCHEDULER, Job.created_at >= due)
+    still_active = Job.finished_at.is_(None) | (Job.finished_at >= too_late)
+    other = select(Job.id).where(is_sync, Job.created_at < due, still_active)
+    subject = f"not_started:{due:%Y-%m-%dT%H:%M}"
+    is_reported = exists().where(Notice.subject == subject)
+    running = db.session.scalar(other.where(~started, ~is_reported).limit(1))
+    return (subject, not_started(due, running)) if running else None
 
 
 def _record_sync(sync: NightlySync) -> int:

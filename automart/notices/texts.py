@@ -63,9 +63,20 @@ class NightlySync:
                 f"{_listed(self.held)}\n\nNothing of what is held has changed. To approve it:"
                 " automart sync --make ID --approve-deletions"
             )
-        parts.append(f"It started at {self.started_at:%Y-%m-%d %H:%M} UTC. {_reference(self)}")
+        parts.append(
+            f"It started at {self.started_at:%Y-%m-%d %H:%M} UTC. {_reference(self.job_id)}"
+        )
         title = f"Automart: the nightly sync {' and '.join(happened)}"
         return Text(title, "\n\n".join(parts))
+
+
+def not_started(due: datetime, running: uuid.UUID) -> Text:
+    """Return the notice that a nightly sync was given up before it started."""
+    body = (
+        f"It was due at {due:%Y-%m-%d %H:%M} UTC. Another sync was queued or running for an hour,"
+        f" so the next one starts in the following night. {_reference(running)}"
+    )
+    return Text("Automart: the nightly sync was not started", body)
 
 
 def no_longer_held(makes: Sequence[HeldMake]) -> Text:
@@ -88,6 +99,6 @@ def _listed(makes: Sequence[HeldMake]) -> str:
     return "\n".join([*lines, f"- and {others:,} more"] if others > 0 else lines)
 
 
-def _reference(sync: NightlySync) -> str:
+def _reference(job_id: uuid.UUID) -> str:
     public_url = current_settings().public_url
-    return f"{public_url}/jobs/{sync.job_id}" if public_url else f"Its job is {sync.job_id}."
+    return f"{public_url}/jobs/{job_id}" if public_url else f"Its job is {job_id}."

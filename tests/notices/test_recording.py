@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import pytest
@@ -147,6 +147,32 @@ def test_other_syncs_and_old_ones_are_not_reported(app: Flask, change: str) -> N
     add_failed_sync(**changes[change])
     assert record_notices() == 0
     assert db.session.query(Notice).count() == 0
+
+
+@on_sqlite
+def test_a_nightly_sync_that_another_one_kept_from_starting_is_reported(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    due = datetime(2026, 3, 29, 23, 30, tzinfo=UTC)
+    settings = app.extensions["settings"]
+    app.extensions["settings"] = replace(settings, vehicle_sync_at=time(23, 30))
+    values = {"kind": "vehicle_sync", "arguments": {}, "time_limit": 60, "owner": "cli"}
+    job = Job(**values, created_at=due - timedelta(minutes=5))
+    with transaction():
+        db.session.add(job)
+
+    def recorded_after(minutes: int) -> int:
+        now = due + timedelta(minutes=minutes)
+        monkeypatch.setattr("automart.notices.service.utcnow", lambda: now)
+        return record_notices()
+
+    assert [recorded_after(minutes) for minutes in (-1, 59, 121, 61, 62)] == [0, 0, 0, 1, 0]
+    assert "2026-03-29 23:30" in db.session.query(Notice).one().body
+    with transaction():
+        db.session.query(Notice).delete()
+        finished = {"state": JobState.SUCCEEDED, "finished_at": due + timedelta(minutes=30)}
+        db.session.query(Job).filter_by(id=job.id).update(finished)
+    assert recorded_after(61) == 0
 
 
 def test_concurrent_housekeeping_records_a_notice_once(app: Flask) -> None:
