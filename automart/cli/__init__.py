@@ -13,7 +13,7 @@ MARKUP: Final = "markdown"
 COMMANDS = {
     "up": ("up:up", "Start Automart here: database, Redis, web and worker."),
     "sync": ("sync:sync", "Update models to those of NHTSA, and show what changed."),
-    "vin": ("vin:vin", "Decode VINs: make, model, year and more, and warnings."),
+    "vin": ("vin:vin", "Show make, model, year and more of vehicles by their VINs."),
     "openapi": ("openapi:openapi", "Print the OpenAPI document of this release."),
     "doctor": (
         "doctor:doctor",
@@ -21,7 +21,7 @@ COMMANDS = {
     ),
     "notify-test": (
         "notify_test:notify_test",
-        "Send a trial message to the services of NOTIFY_URLS.",
+        "Send a trial message to each service of NOTIFY_URLS.",
     ),
     "makes": ("makes:app", "The makes of the catalogue."),
     "users": ("accounts:users_app", "Manage the users of Automart."),
