@@ -23,7 +23,8 @@ class Slots(Protocol):
     def reserve(self, wait: float, seconds: float) -> float:
         """Reserve the next `seconds` that are free and begin in `wait` seconds or later.
 
-        Return in how many seconds they begin.
+        Return in how many seconds they begin. What the last call reserved counts as free: its end
+        may be left over, and `wait` is after the last request.
         """
 
 

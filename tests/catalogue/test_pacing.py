@@ -51,26 +51,35 @@ def test_no_second_has_more_requests_than_the_rate(
 
 
 class Timeline:
-    """What Redis holds for all processes: when the next request may be sent."""
+    """What Redis holds for all processes: until when time is reserved, and for which of them."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self.next = 0.0
+        self.until = 0.0
+        self.holder: object = None
         self.reservations = 0
 
+
+class OneProcess:
+    """The slots of one process."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        self.timeline = timeline
+
     def reserve(self, wait: float, seconds: float) -> float:
-        first = max(self.clock.now + wait, self.next)
-        self.next = first + seconds
-        self.reservations += 1
-        return first - self.clock.now
+        line, now = self.timeline, self.timeline.clock.now
+        first = now + wait if line.holder is self else max(now + wait, line.until)
+        line.until, line.holder = first + seconds, self
+        line.reservations += 1
+        return first - now
 
 
 def test_processes_that_share_slots_keep_the_rate_together(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, rate = Clock(), 3
     monkeypatch.setattr(pacing, "time", clock)
     timeline = Timeline(clock)
-    sync = Pace(rate, NeverStopped(clock), timeline, ahead=rate)
-    decoding = Pace(rate, NeverStopped(clock), timeline)
+    sync = Pace(rate, NeverStopped(clock), OneProcess(timeline), ahead=rate)
+    decoding = Pace(rate, NeverStopped(clock), OneProcess(timeline))
     starts = []
     for number in range(200):
         (decoding if number % 7 == 6 else sync).wait()
@@ -85,13 +94,20 @@ def test_one_process_alone_is_as_fast_with_shared_slots(monkeypatch: pytest.Monk
     clock = Clock()
     monkeypatch.setattr(pacing, "time", clock)
     timeline = Timeline(clock)
-    paced = Pace(50, NeverStopped(clock), timeline, ahead=50)
+    paced = Pace(50, NeverStopped(clock), OneProcess(timeline), ahead=50)
     began = clock.now
     for _ in range(500):
         paced.wait()
-
     assert 499 / (clock.now - began) >= 0.95 * 50
     assert timeline.reservations == 10
+
+    began, late = clock.now, 0.0
+    for number in range(500):
+        paced.wait()
+        if number % 25 == 0:
+            clock.now += 0.03  # longer than the interval
+            late += 0.03
+    assert 499 / (clock.now - began - late) >= 0.95 * 50
 
 
 def test_time_lost_by_slow_requests_is_not_caught_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,15 @@ def test_what_one_process_has_reserved_is_not_free_for_another(redis_url: str) -
     assert 0 < other.reserve(0, 1000) <= 100
     assert 1000 < one.reserve(0, 100) <= 1100
     assert one.reserve(5000, 100) == 5000  # its own turn is later
+
+
+def test_what_a_process_has_left_over_is_free_for_itself(redis_url: str) -> None:
+    client = redis.Redis.from_url(redis_url)
+    client.delete(KEY)
+    one, other = RedisSlots(client), RedisSlots(client)
+    assert (one.reserve(0, 100), one.reserve(60, 100)) == (0, 60)
+    assert 60 < other.reserve(0, 1) <= 160
+    assert 60 < one.reserve(70, 1) <= 161
     client.delete(KEY)
 
 
