@@ -48,6 +48,7 @@ check: tools ## Lint, types, import contracts, documents, migrations, prose, dep
 	$(BIN)/python -m tests.support.migrations
 	$(BIN)/python -m tests.support.schema --check
 	$(BIN)/python -m tests.support.openapi --check
+	$(BIN)/python -m tests.support.openapi_lint
 	$(MAKE) --no-print-directory prose
 	$(MAKE) --no-print-directory check-deploy
 

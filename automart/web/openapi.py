@@ -65,6 +65,8 @@ SECURITY_SCHEMES: dict[str, dict[str, Any]] = {
     },
 }
 
+LICENSE = {"name": "MIT", "identifier": "MIT"}
+
 
 class Blueprint(flask_smorest.Blueprint):
     """flask-smorest's blueprint with strict parsing, and with our conventions in the document."""
@@ -189,7 +191,7 @@ def create_api(
         API_VERSION=version,
         OPENAPI_VERSION="3.1.0",
         OPENAPI_URL_PREFIX="/",
-        API_SPEC_OPTIONS={"info": {"description": description}},
+        API_SPEC_OPTIONS={"info": {"description": description, "license": LICENSE}},
     )
     app.url_map.converters["id"] = IdConverter
     app.url_map.merge_slashes = False  # one URL per resource, and no redirects with HTML
