@@ -33,6 +33,7 @@ from automart.web.fields import Flag, Id, Number, QueryFlag, QueryInteger, Query
 from automart.web.media_types import PROBLEM_JSON
 from automart.web.openapi_conventions import document_conventions
 from automart.web.openapi_document import finish_paths
+from automart.web.openapi_examples import problem_example
 from automart.web.openapi_headers import COMMON, RESPONSE_HEADERS, headers_of_error, references
 from automart.web.openapi_schemas import SchemaPlugin
 from automart.web.pagination import link_to_next_page
@@ -163,6 +164,7 @@ class Api(flask_smorest.Api):
                     "description": status_phrase(status),
                     "schema": self.ERROR_SCHEMA,
                     "headers": headers_of_error(status),
+                    "example": problem_example(status),
                 }
                 prepare_response(response, self.spec, PROBLEM_JSON)
                 # `finish_paths` adds its references after the others were resolved.
@@ -174,6 +176,7 @@ class Api(flask_smorest.Api):
             "description": "A problem (RFC 9457)",
             "schema": self.ERROR_SCHEMA,
             "headers": references(*COMMON, "Retry-After"),
+            "example": problem_example(HTTPStatus.SERVICE_UNAVAILABLE),
         }
         prepare_response(default, self.spec, PROBLEM_JSON)
         self.spec.components.response("DEFAULT_ERROR", default, lazy=True)
