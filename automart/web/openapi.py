@@ -51,18 +51,18 @@ from automart.web.urls import (
 
 OAUTH_REDIRECT = "oauth2-redirect.html"
 SECURITY_SCHEMES: dict[str, dict[str, Any]] = {
-    "bearer": {
-        "type": "http",
-        "scheme": "bearer",
-        "bearerFormat": "JWT",
-        "description": "An access token (RFC 9068) from `/login` or `/oauth/token`.",
-    },
     "oauth2": {
         "type": "oauth2",
         "description": "For people: the login page. Applications must use PKCE (S256)."
         " For service clients: their id and secret.",
         # The URLs depend on the request, and are added when the document is served.
         "flows": {"authorizationCode": {"scopes": {}}, "clientCredentials": {"scopes": {}}},
+    },
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "An access token (RFC 9068) from `/login` or `/oauth/token`.",
     },
 }
 
