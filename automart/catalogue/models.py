@@ -14,12 +14,25 @@ from automart.core.db_types import BigId, enum_column
 from automart.core.text import casefold_key
 
 LONGEST_NAME = 255
+# Ids above it are those of our own makes and models. NHTSA's have at most six digits.
+LARGEST_NHTSA_ID = 1_000_000_000_000
 LONGEST_REASON = 500
 _IS_HELD = text("held_since IS NOT NULL")
 
 
+class Source(enum.StrEnum):
+    """Where a make or model comes from, which its id says."""
+
+    NHTSA = "nhtsa"
+    OWN = "own"
+
+    @classmethod
+    def of(cls, ident: int) -> Source:
+        return cls.OWN if ident > LARGEST_NHTSA_ID else cls.NHTSA
+
+
 class VehicleMake(Model):
-    """A make with NHTSA's id. Names are compared by `name_folded`.
+    """A make with NHTSA's id, or one of our own. Names are compared by `name_folded`.
 
     `held_since` says since when its changes wait for approval, and is null if none do.
     """
@@ -51,7 +64,7 @@ class VehicleMake(Model):
 
 
 class VehicleModel(Model):
-    """A model with NHTSA's id. Only the sync writes models."""
+    """A model with NHTSA's id, which only the sync writes, or one of our own."""
 
     __tablename__ = "vehicle_model"
     __table_args__ = (

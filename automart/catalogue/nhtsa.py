@@ -17,9 +17,8 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from automart.catalogue.models import LONGEST_NAME
+from automart.catalogue.models import LARGEST_NHTSA_ID, LONGEST_NAME
 from automart.catalogue.pacing import Pace, Pauses, PauseTooLong, Slots
-from automart.core.db_types import LARGEST_ID
 from automart.core.errors import status_phrase
 from automart.core.text import clean
 from automart.web.retry_after import parse_retry_after
@@ -264,7 +263,7 @@ def _checked_names(answer: Any, noun: str) -> dict[int, str]:
     names: dict[int, str] = {}
     for row in _rows(answer):
         ident = row.get(f"{noun}_ID")
-        if type(ident) is not int or not 1 <= ident <= LARGEST_ID:
+        if type(ident) is not int or not 1 <= ident <= LARGEST_NHTSA_ID:
             raise NhtsaError(f"NHTSA's answer has a {noun.lower()} with the id {_quote(ident)}.")
         if ident in names:
             raise NhtsaError(f"NHTSA's answer has {noun.lower()} {ident} twice.")

@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from marshmallow import fields, validate
 
-from automart.catalogue.models import LONGEST_NAME
-from automart.web import Output, PageQuery, Resource, Schema
+from automart.catalogue.models import LARGEST_NHTSA_ID, LONGEST_NAME, Source
+from automart.web import Output, PageQuery, Resource, Schema, changes_of
 from automart.web.fields import Flag, Id, QueryId, QueryName, Text, UtcTime
 
 MAX_MAKES_PER_SYNC = 50_000
 
 
-class NewMake(Schema):
-    """A make of vehicles with NHTSA's id."""
+class SourceOfId(fields.String):
+    """The source of a make or model, which follows from its id."""
 
-    id = Id(required=True, metadata={"description": "NHTSA's id of the make."})
+    def __init__(self) -> None:
+        super().__init__(
+            attribute="id",
+            dump_only=True,
+            validate=validate.OneOf(list(Source)),
+            metadata={"description": "`nhtsa`, or `own` for one that NHTSA does not have."},
+        )
+
+    def _serialize(self, value: Any, *_args: Any, **_kwargs: Any) -> str:
+        return Source.of(value).value
+
+
+class NewMake(Schema):
+    """A make of vehicles with NHTSA's id, or one of our own without an id."""
+
+    id = fields.Integer(
+        strict=True,
+        validate=validate.Range(min=1, max=LARGEST_NHTSA_ID),
+        metadata={"description": "NHTSA's id of the make. Without it, the make is one of our own."},
+    )
     name = Text(
         required=True,
         max_length=LONGEST_NAME,
@@ -23,7 +44,7 @@ class NewMake(Schema):
 
 
 class MakeChanges(Schema):
-    """The fields to change. The id stays NHTSA's."""
+    """The fields to change."""
 
     name = Text(
         max_length=LONGEST_NAME,
@@ -32,8 +53,12 @@ class MakeChanges(Schema):
 
 
 class Make(NewMake, Output):
-    """A make of vehicles with NHTSA's id."""
+    """A make of vehicles with NHTSA's id, or one of our own."""
 
+    id = fields.Integer(
+        metadata={"description": "NHTSA's id of the make. Ids of our own begin at 1000000000001."}
+    )
+    source = SourceOfId()
     synced_at = UtcTime(
         allow_none=True,
         metadata={"description": "When NHTSA's models of this make were last stored."},
@@ -51,10 +76,25 @@ class MakeOfModel(Resource):
 
 
 class VehicleModel(Resource):
-    """A model of a make with NHTSA's id."""
+    """A model of a make with NHTSA's id, or one of our own."""
 
     name = fields.String(metadata={"description": "The name of the model."})
+    source = SourceOfId()
     make = fields.Nested(MakeOfModel, metadata={"description": "The make of the model."})
+
+
+class NewVehicleModel(Schema):
+    """A model of our own, which NHTSA does not have."""
+
+    make_id = Id(required=True, metadata={"description": "The id of its make."})
+    name = Text(
+        required=True,
+        max_length=LONGEST_NAME,
+        metadata={"description": "The name of the model, which no other model of the make has."},
+    )
+
+
+VehicleModelChanges = changes_of(NewVehicleModel, exclude=("make_id",))
 
 
 class ModelQuery(PageQuery):

@@ -10,16 +10,17 @@ from sqlalchemy import case, func, select
 
 from automart import background
 from automart.background.service import active_job
-from automart.catalogue.models import VehicleMake, VehicleModel
+from automart.catalogue.models import LARGEST_NHTSA_ID, Source, VehicleMake, VehicleModel
 from automart.catalogue.nhtsa import LONGEST_PAUSE_OF_SYNC
 from automart.core.batches import batched
 from automart.core.config import current_settings
-from automart.core.db import db
+from automart.core.db import db, get_or_404, get_referenced, lock_name, lock_or_404
 from automart.core.errors import FIELDS_ARE_WRONG, Conflict, Invalid
 from automart.core.text import casefold_key
 from automart.web import absolute_url
 
 SINGLETON = "vehicle_sync"
+OWN_IDS = "ids of own makes and models"
 # The owner of nightly syncs.
 SCHEDULER = "schedule"
 # A nightly sync that could not start in time, because no worker ran or another sync did, may start
@@ -42,8 +43,10 @@ class SyncRunning(Conflict):
 
 
 def create_make(values: Mapping[str, Any]) -> VehicleMake:
-    """Add a make. Raises `IntegrityError` if its id or name exists."""
-    make = VehicleMake(**values)
+    """Add a make, one of our own without an `id`. Raises `IntegrityError` if the id or the name is
+    taken."""
+    ident = values.get("id") or _next_own_id(VehicleMake)
+    make = VehicleMake(**{**values, "id": ident})
     db.session.add(make)
     return make
 
@@ -59,6 +62,56 @@ def delete_make(make: VehicleMake) -> None:
     Raises `IntegrityError` if cars, purchases or manufacturers refer to it.
     """
     db.session.delete(make)
+
+
+def create_model(values: Mapping[str, Any]) -> VehicleModel:
+    """Add a model of our own. Raises `Invalid` if there is no such make, `Conflict` if it has a
+    model with this name."""
+    ident = _next_own_id(VehicleModel)
+    make = get_referenced(VehicleMake, "make_id", values["make_id"])
+    _check_model_name(make, values["name"])
+    model = VehicleModel(id=ident, make=make, name=values["name"])
+    db.session.add(model)
+    return model
+
+
+def lock_own_model(model_id: int) -> VehicleModel:
+    """Lock a model of our own. Raises `NotFound`, `Conflict` for one of NHTSA's."""
+    lock_name(OWN_IDS)
+    make_id = get_or_404(VehicleModel, model_id).make_id
+    if Source.of(model_id) is Source.NHTSA:
+        raise Conflict("Only syncs change the models of NHTSA.")
+    # A sync locks the make first, too.
+    lock_or_404(VehicleMake, make_id)
+    return lock_or_404(VehicleModel, model_id)
+
+
+def update_model(model: VehicleModel, changes: Mapping[str, Any]) -> None:
+    """Update a locked model. Raises `Conflict` if its make has another one with the new name."""
+    if "name" in changes:
+        _check_model_name(model.make, changes["name"], except_id=model.id)
+    model.update(changes)
+
+
+def delete_model(model: VehicleModel) -> None:
+    """Delete a locked model. Cars keep its name."""
+    db.session.delete(model)
+
+
+def _next_own_id(model: type[VehicleMake | VehicleModel]) -> int:
+    lock_name(OWN_IDS)
+    largest = db.session.scalar(select(func.max(model.id)))
+    return max(largest or 0, LARGEST_NHTSA_ID) + 1
+
+
+def _check_model_name(make: VehicleMake, name: str, except_id: int = 0) -> None:
+    namesake = select(VehicleModel.id).where(
+        VehicleModel.make_id == make.id,
+        VehicleModel.name_folded == casefold_key(name),
+        VehicleModel.id != except_id,
+    )
+    if db.session.scalar(namesake.limit(1)) is not None:
+        raise Conflict(f"{make.name} has a model with this name already.")
 
 
 def find_model(
@@ -134,11 +187,15 @@ def _check_known(make_ids: Sequence[int]) -> None:
     known: set[int] = set()
     for part in batched(make_ids):
         known.update(db.session.scalars(select(VehicleMake.id).where(VehicleMake.id.in_(part))))
-    errors = [
-        {"detail": f"There is no make {make_id}.", "pointer": f"#/make_ids/{place}"}
-        for place, make_id in enumerate(make_ids)
-        if make_id not in known
-    ]
+    errors = []
+    for place, make_id in enumerate(make_ids):
+        if make_id not in known:
+            detail = f"There is no make {make_id}."
+        elif Source.of(make_id) is Source.OWN:
+            detail = f"NHTSA does not have make {make_id}, which is one of your own."
+        else:
+            continue
+        errors.append({"detail": detail, "pointer": f"#/make_ids/{place}"})
     if errors:
         raise Invalid(FIELDS_ARE_WRONG, errors=errors[:MAX_ERRORS])
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from sqlalchemy import UpdateBase, bindparam, delete, exists, func, literal, select, update
+from sqlalchemy import UpdateBase, and_, bindparam, delete, exists, func, literal, select, update
 from sqlalchemy import insert as plain_insert
 
 from automart.catalogue.models import (
+    LARGEST_NHTSA_ID,
     LONGEST_REASON,
     OutcomeState,
     SyncOutcome,
@@ -32,9 +33,14 @@ OUTCOME = table_of(SyncOutcome)
 # Executed for each make: built once, and without the ORM, which takes three times as long.
 _STORED = (
     select(MODEL.c.id, MODEL.c.name)
-    .select_from(MAKE.outerjoin(MODEL, MODEL.c.make_id == MAKE.c.id))
+    .select_from(
+        MAKE.outerjoin(MODEL, and_(MODEL.c.make_id == MAKE.c.id, MODEL.c.id <= LARGEST_NHTSA_ID))
+    )
     .where(MAKE.c.id == bindparam("of_make"))
     .with_for_update(of=MAKE)
+)
+_OWN = select(MODEL.c.id, MODEL.c.name_folded).where(
+    MODEL.c.make_id == bindparam("of_make"), MODEL.c.id > LARGEST_NHTSA_ID
 )
 _DELETE = delete(MODEL).where(MODEL.c.id == bindparam("of_model"))
 _SYNCED = (
@@ -127,6 +133,7 @@ def enqueue_makes(job_id: uuid.UUID, make_ids: Sequence[int] | None) -> int:
         literal(OutcomeState.PENDING, SyncOutcome.state.type),
         *(zero, zero, zero, zero),
     )
+    makes = makes.where(MAKE.c.id <= LARGEST_NHTSA_ID)
     parts = [None] if make_ids is None else batched(make_ids)
     for part in parts:
         wanted = makes if part is None else makes.where(MAKE.c.id.in_(part))
@@ -137,7 +144,9 @@ def enqueue_makes(job_id: uuid.UUID, make_ids: Sequence[int] | None) -> int:
 def pending_makes(job_id: uuid.UUID) -> Iterator[PendingMake]:
     """Yield pending makes in the order of their ids. No transaction is open while they are used."""
     last = 0
-    has_models = exists().where(VehicleModel.make_id == SyncOutcome.make_id)
+    has_models = exists().where(
+        VehicleModel.make_id == SyncOutcome.make_id, VehicleModel.id <= LARGEST_NHTSA_ID
+    )
     pending = select(SyncOutcome.make_id, SyncOutcome.make_name, has_models).where(
         SyncOutcome.job_id == job_id, SyncOutcome.state == OutcomeState.PENDING
     )
@@ -168,13 +177,14 @@ def apply(
         db.session.execute(_HOLD, {"of_make": make.make_id, "now": utcnow()})
         return reason
     difference = Difference.between(stored, fetched)
+    adopted = _adopt(make.make_id, difference)
     _write(make.make_id, difference)
     record_outcome(
         job_id,
         make.make_id,
         OutcomeState.UNCHANGED if difference.is_empty else OutcomeState.UPDATED,
-        created=len(difference.created),
-        updated=len(difference.renamed),
+        created=len(difference.created) - adopted,
+        updated=len(difference.renamed) + adopted,
         deleted=len(difference.deleted),
     )
     return None
@@ -219,6 +229,22 @@ def _lock_and_read(make_id: int) -> dict[int, str] | None:
     if not rows:
         return None
     return {ident: name for ident, name in rows if ident is not None}
+
+
+def _adopt(make_id: int, difference: Difference) -> int:
+    """Delete the models of our own whose names NHTSA's models come to have. Return how many of
+    NHTSA's new models take the place of one."""
+    if not (difference.created or difference.renamed):
+        return 0
+    own = {row.name_folded: row.id for row in db.session.execute(_OWN, {"of_make": make_id})}
+    if not own:
+        return 0
+    created = {casefold_key(name) for name in difference.created.values()} & own.keys()
+    renamed = {casefold_key(name) for name in difference.renamed.values()} & own.keys()
+    adopted = created | renamed
+    if adopted:
+        db.session.execute(_DELETE, [{"of_model": own[key]} for key in adopted])
+    return len(created)
 
 
 def _write(make_id: int, difference: Difference) -> None:

@@ -19,7 +19,7 @@ class TestCreating:
     def test_it_answers_with_the_make_and_where_it_is(self, client: FlaskClient) -> None:
         response = client.post("/v1/makes", json=ASTON_MARTIN)
         assert response.status_code == 201
-        assert response.get_json() == ASTON_MARTIN | {"synced_at": None}
+        assert response.get_json() == ASTON_MARTIN | {"source": "nhtsa", "synced_at": None}
         assert response.headers["Location"] == "http://localhost/v1/makes/440"
         assert client.get("/v1/makes/440").get_json() == response.get_json()
 
@@ -50,10 +50,10 @@ class TestCreating:
         add_make(1, "Skoda")
         assert client.post("/v1/makes", json={"id": 2, "name": "Škoda"}).status_code == 201
 
-    def test_the_largest_id_that_a_database_holds_is_taken(self, client: FlaskClient) -> None:
-        largest = {"id": 2**63 - 1, "name": "The last"}
+    def test_the_largest_id_of_nhtsa_is_taken(self, client: FlaskClient) -> None:
+        largest = {"id": 10**12, "name": "The last"}
         location = client.post("/v1/makes", json=largest).headers["Location"]
-        assert client.get(location).get_json()["id"] == 2**63 - 1
+        assert client.get(location).get_json()["id"] == 10**12
 
     def test_an_id_that_no_database_holds_is_422(self, client: FlaskClient) -> None:
         for make_id in (0, -1, 2**63, 10**100):
@@ -119,7 +119,12 @@ class TestChanging:
         add_make()
         response = client.patch(f"/v1/makes/{HONDA}", json={"name": " Honda Motor "})
         assert response.status_code == 200
-        assert response.get_json() == {"id": HONDA, "name": "Honda Motor", "synced_at": None}
+        assert response.get_json() == {
+            "id": HONDA,
+            "name": "Honda Motor",
+            "source": "nhtsa",
+            "synced_at": None,
+        }
         assert client.get(f"/v1/makes/{HONDA}").get_json() == response.get_json()
         assert client.get("/v1/makes?name=honda%20motor").get_json()["items"] == [
             response.get_json()

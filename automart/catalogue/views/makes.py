@@ -44,7 +44,7 @@ class Makes(MethodView):
     @blp.response(201, Make)
     @blp.alt_response(409, "CONFLICT")
     def post(self, values: Values) -> Answer:
-        """Create a make with NHTSA's id. The next sync adds its models."""
+        """Create a make with NHTSA's id, whose models the next sync adds, or one of our own."""
         with transaction():
             make = service.create_make(values)
         return created(make, "catalogue.MakeById", make_id=make.id)
