@@ -6,7 +6,7 @@ COMPOSE := docker compose
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
 .PHONY: help install tools python run test test-quick test-one coverage check check-deploy prose format bench schema openapi lock clean
-.PHONY: build secrets up migrate-up stop
+.PHONY: clients build secrets up migrate-up stop
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,9 @@ test-quick: tools ## Run the tests that start no processes, on SQLite
 
 test-one: tools ## Run one file or test: make test-one TEST=tests/web/test_etags.py [DATABASE=sqlite]
 	$(BIN)/pytest $(if $(DATABASE),--database $(DATABASE)) $(TEST)
+
+clients: tools ## Generate clients from docs/openapi.json, and use them
+	$(BIN)/pytest -n 2 --quiet -m clients tests/test_clients.py
 
 coverage: tools ## Run the tests of test-quick, and show what they do not reach
 	$(PYTEST) $(QUICK) --cov --cov-report=term:skip-covered
@@ -81,6 +84,7 @@ openapi: tools ## Write docs/openapi.json, the OpenAPI document, unless it break
 lock: tools ## Compile the requirements files from pyproject.toml
 	$(LOCK) --group dev pyproject.toml -o requirements/dev.txt
 	$(LOCK) --constraint requirements/dev.txt pyproject.toml -o requirements/base.txt
+	$(LOCK) --group clients -o requirements/clients.txt
 
 build: ## Build the container image
 	$(COMPOSE) build

@@ -47,6 +47,19 @@ def node_tools() -> Path:
     return _installed("node", (SOURCES / "package.json", SOURCES / "package-lock.json"), install)
 
 
+def python_tools() -> Path:
+    """Return a virtual environment with the generators. Raise `Unavailable` if it cannot be had."""
+    lock = ROOT / "requirements" / "clients.txt"
+
+    def install(folder: Path) -> None:
+        _run(sys.executable, "-m", "venv", str(folder), cwd=folder)
+        options = ("--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:")
+        pip = (str(folder / "bin" / "python"), "-m", "pip", "install", *options)
+        _run(*pip, "--requirement", str(lock), cwd=folder)
+
+    return _installed("python", [lock], install)
+
+
 def _installed(name: str, inputs: Sequence[Path], install: Callable[[Path], None]) -> Path:
     """Return the folder with a set of tools, installed anew if one of its inputs has changed."""
     folder = FOLDER / name
