@@ -9,7 +9,7 @@ from marshmallow import fields, validate
 from automart.accounts import models
 from automart.accounts.fields import NewPassword, RedirectUri, Secret
 from automart.accounts.models import GRANTABLE_SCOPES, LONGEST_NAME, ClientKind
-from automart.web import Output, PageQuery, Resource, Schema, changes_of, current_caller
+from automart.web import Output, PageQuery, Resource, Schema, changes_of, current_caller, example
 from automart.web.fields import EmailAddress, Flag, QueryText, Text, UtcTime
 
 MOST_REDIRECT_URIS = 20
@@ -27,6 +27,12 @@ class UserProfile(Schema):
     )
 
 
+@example(
+    changes={"name": "Ada King"},
+    email="grace.hopper@example.com",
+    password="correct horse battery",  # noqa: S106
+    name="Grace Hopper",
+)
 class NewUser(UserProfile):
     """A person who may use Automart."""
 
@@ -46,6 +52,7 @@ class User(UserProfile, Resource):
     updated_at = UtcTime(metadata={"description": "When the user was last changed."})
 
 
+@example(name="Ada King")
 class CurrentUserChanges(Schema):
     """The changes that users may make to their own account.
 
@@ -88,6 +95,9 @@ class Session(Output):
     )
 
 
+@example(
+    changes={"name": "Nightly sync"}, name="Catalogue sync", kind="service", scopes=["catalogue"]
+)
 class NewClient(Schema):
     """A client: `service` acts for itself, `application` acts for its users."""
 

@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import fields, validate
 
 from automart.catalogue.models import LARGEST_NHTSA_ID, LONGEST_NAME, Source
-from automart.web import Output, PageQuery, Resource, Schema, changes_of
+from automart.web import Output, PageQuery, Resource, Schema, changes_of, example
 from automart.web.fields import Flag, Id, QueryId, QueryName, Text, UtcTime
 
 MAX_MAKES_PER_SYNC = 50_000
@@ -28,6 +28,7 @@ class SourceOfId(fields.String):
         return Source.of(value).value
 
 
+@example(id=440, name="Aston Martin")
 class NewMake(Schema):
     """A make of vehicles with NHTSA's id, or one of our own without an id."""
 
@@ -43,6 +44,7 @@ class NewMake(Schema):
     )
 
 
+@example(name="Isuzu Motors")
 class MakeChanges(Schema):
     """The fields to change."""
 
@@ -83,6 +85,7 @@ class VehicleModel(Resource):
     make = fields.Nested(MakeOfModel, metadata={"description": "The make of the model."})
 
 
+@example(make_id=474, name="Prelude")
 class NewVehicleModel(Schema):
     """A model of our own, which NHTSA does not have."""
 
@@ -102,6 +105,7 @@ class ModelQuery(PageQuery):
     name = QueryName()
 
 
+@example(make_ids=[474])
 class NewVehicleSync(Schema):
     """The makes to sync, by default all, and whether to apply deletions that were held."""
 

@@ -10,7 +10,7 @@ from marshmallow import ValidationError, fields, validate
 from automart.customers import models
 from automart.customers.models import LONGEST_NAME, LONGEST_PHONE
 from automart.customers.photos import MAX_UPLOAD_BYTES
-from automart.web import PageQuery, Resource, Schema, absolute_url, changes_of
+from automart.web import PageQuery, Resource, Schema, absolute_url, changes_of, example
 from automart.web.fields import (
     LONGEST_EMAIL,
     EmailAddress,
@@ -47,6 +47,12 @@ def photo_url(customer: models.Customer) -> str | None:
     return absolute_url("photos.photo", token=customer.photo_token)
 
 
+@example(
+    changes={"phone": "+49 89 123456"},
+    first_name="Zoë",
+    last_name="Martin",
+    email="zoe.martin@example.com",
+)
 class NewCustomer(Schema):
     """A person who buys or rents."""
 

@@ -8,7 +8,7 @@ from automart.catalogue.models import LONGEST_NAME
 from automart.core.db import utcnow
 from automart.inventory.fields import CarVin, Instant, Money, Price, QueryPrice
 from automart.inventory.models import FIRST_YEAR, LONGEST_TEXT, BookingStatus, CarStatus
-from automart.web import Output, PageQuery, Query, Resource, Schema, changes_of
+from automart.web import Output, PageQuery, Query, Resource, Schema, changes_of, example
 from automart.web.fields import (
     EmailAddress,
     Id,
@@ -31,6 +31,7 @@ def _check_year(year: int) -> None:
         raise ValidationError(f"Must not be after {next_year}.")
 
 
+@example(changes={"location": "Garching"}, name="Oscar Mobility North", location="Munich")
 class NewDealer(Schema):
     """A dealer, who has cars."""
 
@@ -49,6 +50,16 @@ class Dealer(NewDealer, Resource):
     """A dealer, who has cars."""
 
 
+@example(
+    changes={"color": "green"},
+    brand="Honda",
+    model="Civic",
+    year=2024,
+    color="white",
+    daily_price=49.5,
+    vin="JHMFC1F30KX000101",
+    dealer_id=1,
+)
 class NewCar(Schema):
     """A car of a dealer. Brand and model are looked up in the catalogue; case does not matter."""
 
@@ -98,6 +109,14 @@ class CarQuery(PageQuery):
     status = QueryEnum(CarStatus, metadata={"description": "Only cars with this status."})
 
 
+@example(
+    changes={"customer_name": "Jane Roe"},
+    car_id=1,
+    customer_name="John Doe",
+    customer_email="john.doe@example.com",
+    start_datetime="2030-03-01T09:00:00Z",
+    end_datetime="2030-03-04T09:00:00Z",
+)
 class NewBooking(Schema):
     """A booking of a car. Name and e-mail are required unless there is a `customer_id`."""
 

@@ -7,13 +7,14 @@ from marshmallow import fields, validate
 from automart.accounts.models import LONGEST_NAME as LONGEST_CLIENT_NAME
 from automart.accounts.schemas import ClientWithSecret
 from automart.partners.models import LONGEST_NAME
-from automart.web import Resource, Schema, changes_of
+from automart.web import Resource, Schema, changes_of, example
 from automart.web.fields import Flag, Id, Text
 from automart.webhooks.schemas import WebhookUrl
 
 MOST_MAKES = 100
 
 
+@example(changes={"name": "South"}, name="North", webhook_url="https://office.example.com/webhooks")
 class NewOffice(Schema):
     """A regional office. Without `webhook_url` it receives no webhooks."""
 
@@ -48,6 +49,7 @@ class OfficeWithSecret(Office):
     )
 
 
+@example(changes={"name": "Honda Motor"}, name="Honda", make_ids=[474])
 class NewManufacturer(Schema):
     """A manufacturer and the makes whose cars it makes."""
 
@@ -71,6 +73,7 @@ class Manufacturer(NewManufacturer, Resource):
     """A manufacturer and the makes whose cars it makes."""
 
 
+@example(name="Order system")
 class NewPartnerClient(Schema):
     """A client that acts for a partner."""
 

@@ -15,7 +15,7 @@ from automart.production.models import (
     MOST_SPROCKETS,
     MOST_TEETH,
 )
-from automart.web import Output, PageQuery, Query, Resource, Schema, changes_of
+from automart.web import Output, PageQuery, Query, Resource, Schema, changes_of, example
 from automart.web.fields import Id, Number, QueryFlag, QueryId, QueryInteger, Text, UtcTime
 
 FEWEST_POINTS = 10
@@ -27,6 +27,15 @@ COUNTRY_CODES = sorted({country.alpha2 for country in countries} - {"XK"})
 _dimension = validate.Range(min=0, min_inclusive=False, max=LARGEST_DIMENSION)
 
 
+@example(
+    changes={"address_2": "Hall 4"},
+    name="Southern works",
+    address_1="1 Main Street",
+    city="Austin",
+    state="TX",
+    postal_code="78701",
+    country_code="US",
+)
 class NewLocation(Schema):
     """The address of factories."""
 
@@ -78,6 +87,14 @@ class LocationQuery(PageQuery):
     )
 
 
+@example(
+    changes={"name": "25B-16 steel"},
+    name="50B-20",
+    teeth=20,
+    pitch_diameter=101.5,
+    pitch=15.875,
+    outside_diameter=109.7,
+)
 class NewSprocketType(Schema):
     """A kind of sprocket. The outside diameter is at least the pitch diameter."""
 
@@ -129,6 +146,12 @@ class Chart(Output):
     time = fields.List(fields.Integer(), metadata={"description": "Seconds since 1970, in UTC."})
 
 
+@example(
+    changes={"sprocket_production_goal": 65},
+    name="Austin Line 1",
+    location_id=1,
+    sprocket_production_goal=50,
+)
 class NewFactory(Schema):
     """A factory at a location, and its production goal."""
 
@@ -202,6 +225,7 @@ class ChartQuery(Query):
     )
 
 
+@example(changes={"name": "25B-16 spare"}, name="25B-16 special", sprocket_type_id=1, factory_id=1)
 class NewSprocket(Schema):
     """A sprocket that was made by a factory."""
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from marshmallow import fields, validate
 
 from automart.vins.fields import Vin
-from automart.web import Output, Schema
+from automart.web import Output, Schema, example
 
 MAX_VINS = 50
 
 
+@example(vins=["1HGCV1F35RA000011", "5FNYG1H4XSB000037"])
 class NewVinDecoding(Schema):
     """The VINs to decode: either `vin` or `vins`."""
 

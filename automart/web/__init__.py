@@ -27,6 +27,7 @@ from automart.web.schemas import (
     Resource,
     Schema,
     changes_of,
+    example,
     page_of,
 )
 from automart.web.types import Answer, Values
@@ -56,6 +57,7 @@ __all__ = [
     "create_api",
     "created",
     "current_caller",
+    "example",
     "expire_idempotency_keys",
     "guard_blueprint",
     "idempotent",

@@ -33,7 +33,7 @@ from automart.web.fields import Flag, Id, Number, QueryFlag, QueryInteger, Query
 from automart.web.media_types import PROBLEM_JSON
 from automart.web.openapi_conventions import document_conventions
 from automart.web.openapi_document import finish_paths
-from automart.web.openapi_examples import problem_example
+from automart.web.openapi_examples import add_examples, problem_example
 from automart.web.openapi_headers import COMMON, RESPONSE_HEADERS, headers_of_error, references
 from automart.web.openapi_schemas import SchemaPlugin
 from automart.web.pagination import link_to_next_page
@@ -79,7 +79,8 @@ class Blueprint(flask_smorest.Blueprint):
         self._prepare_doc_cbks.append(document_conventions)
 
     def arguments(self, *args: Any, **kwargs: Any) -> Callable[[View], View]:
-        """Also check the order of decorators."""
+        """Also check the order of decorators, and document the example of the schema."""
+        kwargs.setdefault("example", getattr(args[0], "example", None))
         decorate = super().arguments(*args, **kwargs)
         return lambda view: in_layer(Layer.ARGUMENTS, decorate(view))
 
@@ -130,6 +131,7 @@ class Api(flask_smorest.Api):
                     self.ma_plugin.resolver.resolve_operations(operations)
                 self._built = self.spec.to_dict() | {"webhooks": webhooks}
                 finish_paths(self._built["paths"])
+                add_examples(self._built["paths"])
         return self._built
 
     @public

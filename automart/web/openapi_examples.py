@@ -1,4 +1,4 @@
-"""Examples of problems, for the OpenAPI document."""
+"""Examples of problems and path parameters, and what requests without example need."""
 
 from __future__ import annotations
 
@@ -25,6 +25,40 @@ _EXTENSIONS: dict[HTTPStatus, dict[str, Any]] = {
         "errors": [{"detail": "Must not be blank.", "pointer": "#/first_name"}]
     },
 }
+
+_PATH_EXAMPLES = {"make_id": 542, "sprocket_id": 2, "model_id": 1864}
+_NEEDS = {
+    "a client's id and secret, or a code": ("createToken", "requestAuthorizationByForm"),
+    "a token": ("revokeToken",),
+    "an account": ("logIn",),
+    "an existing client": ("updateClient", "rotateClientSecret"),
+    "a vehicle sync that has not ended": ("cancelJob",),
+    "an own model": ("updateModel",),
+    "a file": ("replaceCustomerPhoto", "importCustomers", "importCars"),
+    "an existing booking": ("updateBooking",),
+    "an existing manufacturer": ("updateManufacturer", "createManufacturerClient"),
+    "an existing regional office": (
+        "updateRegionalOffice",
+        "rotateWebhookSecret",
+        "createRegionalOfficeClient",
+    ),
+    "the token of an office's client": ("reportSale",),
+    "the token of a manufacturer's client, and a purchase": ("updatePurchaseState",),
+    "an existing delivery": ("redeliverWebhook",),
+}
+_NEED_OF_OPERATION = {name: need for need, names in _NEEDS.items() for name in names}
+
+
+def add_examples(paths: dict[str, Any]) -> None:
+    """Give ids in paths those of samples, and write what an operation needs that has none."""
+    for path in paths.values():
+        for parameter in path.get("parameters", ()):
+            if parameter.get("schema", {}).get("type") == "integer":
+                parameter["example"] = _PATH_EXAMPLES.get(parameter["name"], 1)
+        for operation in path.values():
+            if isinstance(operation, dict) and operation.get("operationId") in _NEED_OF_OPERATION:
+                need = _NEED_OF_OPERATION[operation["operationId"]]
+                operation["description"] += f"\n\nTo try it out, you need {need}."
 
 
 def problem_example(status: HTTPStatus) -> dict[str, Any]:

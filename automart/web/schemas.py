@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import EXCLUDE, INCLUDE, RAISE, fields, missing, validate
 from marshmallow import Schema as MarshmallowSchema
@@ -24,6 +25,12 @@ class Schema(MarshmallowSchema):
 
     body_may_be_absent = False
     """Whether a request without a body counts as `{}`."""
+
+    example: ClassVar[dict[str, Any] | None] = None
+    """A request that succeeds with the samples of a new database."""
+
+    example_changes: ClassVar[dict[str, Any] | None] = None
+    """The same for the schema that `changes_of` makes of this one."""
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
         """Document that a field of responses is always present, unless its metadata says
@@ -160,6 +167,18 @@ def page_of(item: type[Schema]) -> type[Schema]:
     return type(name, (Output,), page)
 
 
+def example(
+    *, changes: dict[str, Any] | None = None, **values: Any
+) -> Callable[[type[Schema]], type[Schema]]:
+    """Give a schema of requests an example for the document, and one of its changes."""
+
+    def decorate(schema: type[Schema]) -> type[Schema]:
+        schema.example, schema.example_changes = values, changes
+        return schema
+
+    return decorate
+
+
 @cache
 def changes_of(
     schema: type[Schema], *, exclude: tuple[str, ...] = (), **more: fields.Field[Any]
@@ -171,7 +190,8 @@ def changes_of(
     """
     noun = schema.__name__.removeprefix("New").removesuffix("Schema")
     changes: dict[str, Any] = {
-        "__doc__": "The fields to change. Fields that are not sent keep their value."
+        "__doc__": "The fields to change. Fields that are not sent keep their value.",
+        "example": schema.example_changes,
     }
     for name, field in (schema(exclude=exclude).load_fields | more).items():
         changes[name] = copy.copy(field)

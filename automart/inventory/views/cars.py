@@ -27,6 +27,17 @@ from automart.web import (
     where_given,
 )
 
+# With another VIN than the example of POST: both succeed.
+REPLACEMENT = {
+    "brand": "Honda",
+    "model": "Accord",
+    "year": 2024,
+    "color": "blue",
+    "daily_price": 61.5,
+    "vin": "JHMCV1F35RA000112",
+    "dealer_id": 1,
+}
+
 
 @blp.route("/cars")
 class Cars(MethodView):
@@ -61,7 +72,7 @@ class CarById(MethodView):
         return get_or_404(models.Car, car_id)
 
     @requires(USER)
-    @blp.arguments(NewCar)
+    @blp.arguments(NewCar, example=REPLACEMENT)
     @blp.response(200, Car)
     @blp.alt_response(409, "CONFLICT")
     def put(self, values: Values, car_id: int) -> models.Car:
