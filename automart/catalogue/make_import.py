@@ -18,7 +18,7 @@ class Imported:
 
     added: int = 0
     present: int = 0
-    refused: dict[int, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
 
     def include(self, other: Imported) -> None:
         self.added += other.added
@@ -47,7 +47,7 @@ def add_missing(names: Mapping[int, str]) -> Imported:
         if owner == ident:
             rows.append({"id": ident, "name": name, "name_folded": folded[ident]})
         else:
-            imported.refused[ident] = f"{name}: make {owner} has this name already."
+            imported.refused[str(ident)] = f"{name}: make {owner} has this name already."
     imported.added = len(rows)
     if rows:
         db.session.execute(insert(VehicleMake).values(rows))

@@ -115,9 +115,21 @@ class NhtsaClient:
         """Return the names of a make's models by id, none for an unknown make."""
         return _checked_models(self._ask(f"GetModelsForMakeId/{make_id}"), make_id)
 
-    def makes(self) -> dict[int, str]:
-        """Return the names of all makes by id."""
-        return _checked_names(self._ask("GetAllMakes"), "Make")
+    def makes(self) -> tuple[dict[int, str], dict[str, str]]:
+        """Return the names of all makes by id, and the reasons why others cannot be used.
+
+        The reasons are by the id as NHTSA wrote it.
+        """
+        names: dict[int, str] = {}
+        refused: dict[str, str] = {}
+        for row in _rows(self._ask("GetAllMakes")):
+            try:
+                ident, name = _checked_row(row, "Make", names)
+            except NhtsaError as error:
+                refused[_quote(row.get("Make_ID"))] = str(error)
+            else:
+                names[ident] = name
+        return names, refused
 
     def decode_vins(self, vins: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         """Return the unchecked rows of at most 50 VINs in capitals. The answer may lack some."""
@@ -256,19 +268,20 @@ def _checked_models(answer: Any, make_id: int) -> dict[int, str]:
         found = row.get("Make_ID")
         if found != make_id:
             raise NhtsaError(f"NHTSA's answer has a model of another make ({_quote(found)}).")
-    return _checked_names(answer, "Model")
-
-
-def _checked_names(answer: Any, noun: str) -> dict[int, str]:
     names: dict[int, str] = {}
     for row in _rows(answer):
-        ident = row.get(f"{noun}_ID")
-        if type(ident) is not int or not 1 <= ident <= LARGEST_NHTSA_ID:
-            raise NhtsaError(f"NHTSA's answer has a {noun.lower()} with the id {_quote(ident)}.")
-        if ident in names:
-            raise NhtsaError(f"NHTSA's answer has {noun.lower()} {ident} twice.")
-        names[ident] = _checked_name(row.get(f"{noun}_Name"), f"{noun.lower()} {ident}")
+        ident, name = _checked_row(row, "Model", names)
+        names[ident] = name
     return names
+
+
+def _checked_row(row: Mapping[str, Any], noun: str, others: Mapping[int, str]) -> tuple[int, str]:
+    ident = row.get(f"{noun}_ID")
+    if type(ident) is not int or not 1 <= ident <= LARGEST_NHTSA_ID:
+        raise NhtsaError(f"NHTSA's answer has a {noun.lower()} with the id {_quote(ident)}.")
+    if ident in others:
+        raise NhtsaError(f"NHTSA's answer has {noun.lower()} {ident} twice.")
+    return ident, _checked_name(row.get(f"{noun}_Name"), f"{noun.lower()} {ident}")
 
 
 def _checked_name(name: Any, owner: str) -> str:

@@ -61,9 +61,11 @@ def import_makes(
         raise typer.BadParameter("Give either ids of makes or --all.")
     with opened() as application:
         check_schema()
-        names = _names_by_nhtsa(application)
+        names, odd = _names_by_nhtsa(application)
         wanted = list(names) if everything else list(dict.fromkeys(make_ids or ()))
-        imported = _import(names, wanted)
+        imported = _import(names, wanted, odd)
+        if everything:
+            imported.refused |= odd
     _print_result(imported)
     raise typer.Exit(IN_PART if imported.refused else 0)
 
@@ -81,7 +83,7 @@ def _checked(make_id: int, name: str) -> dict[str, object]:
     return values
 
 
-def _names_by_nhtsa(application: Flask) -> dict[int, str]:
+def _names_by_nhtsa(application: Flask) -> tuple[dict[int, str], dict[str, str]]:
     settings: Settings = application.extensions["settings"]
     typer.echo(f"Requesting the makes from {settings.nhtsa_url}.")
     rate = settings.nhtsa_requests_per_second
@@ -90,13 +92,14 @@ def _names_by_nhtsa(application: Flask) -> dict[int, str]:
         return client.makes()
 
 
-def _import(names: dict[int, str], wanted: list[int]) -> Imported:
+def _import(names: dict[int, str], wanted: list[int], odd: dict[str, str]) -> Imported:
     imported = Imported()
     for part in batched(wanted):
         known = {ident: names[ident] for ident in part if ident in names}
         with transaction():
             imported.include(add_missing(known))
-        unknown = {i: "NHTSA has no make with this id." for i in part if i not in names}
+        missing = "NHTSA has no make with this id."
+        unknown = {str(i): odd.get(str(i), missing) for i in part if i not in names}
         imported.refused |= unknown
     return imported
 

@@ -76,7 +76,27 @@ class TestGoodAnswers:
         rows = [{"Make_ID": 1, "Make_Name": " ŠKODA "}, {"Make_ID": 2, "Make_Name": "BMW"}]
         requests_mock.get(f"{URL}/vehicles/GetAllMakes?format=json", json=envelope(rows))
 
-        assert client.makes() == {1: "ŠKODA", 2: "BMW"}
+        assert client.makes() == ({1: "ŠKODA", 2: "BMW"}, {})
+
+    def test_odd_makes_do_not_spoil_the_others(
+        self, client: NhtsaClient, requests_mock: Mocker
+    ) -> None:
+        rows = [
+            {"Make_ID": 0, "Make_Name": "Zero"},
+            {"Make_ID": "7", "Make_Name": "Text"},
+            {"Make_Name": "Nameless id"},
+            {"Make_ID": 3, "Make_Name": "  "},
+            {"Make_ID": 4, "Make_Name": "x" * 300},
+            {"Make_ID": 2, "Make_Name": "BMW"},
+            {"Make_ID": 2, "Make_Name": "BMW again"},
+        ]
+        requests_mock.get(f"{URL}/vehicles/GetAllMakes?format=json", json=envelope(rows))
+
+        names, refused = client.makes()
+
+        assert names == {2: "BMW"}
+        assert set(refused) == {"0", "'7'", "None", "3", "4", "2"}
+        assert refused["3"] == "NHTSA's answer has no name for make 3."
 
     def test_the_request_names_who_asks(self, client: NhtsaClient, requests_mock: Mocker) -> None:
         requests_mock.get(MODELS, json=envelope(TESLA))

@@ -75,6 +75,16 @@ class TestImport:
         assert "8: TINY: make 7 has this name already." in result.stderr
         assert names() == {7: "TINY"}
 
+    def test_an_odd_make_is_refused_and_the_others_are_imported(self, run: Run, vpic: Vpic) -> None:
+        vpic.serve(Catalogue(makes={7: "Tiny", 8: " ", 9: "Huge"}, models={}))
+        result = run("makes", "import", "--all")
+        assert result.exit_code == 3
+        assert "8: NHTSA's answer has no name for make 8." in result.stderr
+        assert "2 added, 0 existed already, 1 refused." in result.stdout
+        assert names() == {7: "TINY", 9: "HUGE"}
+        result = run("makes", "import", "8", "9")
+        assert "8: NHTSA's answer has no name for make 8." in result.stderr
+
     def test_all_makes_are_imported_in_batches_and_once(self, run: Run, vpic: Vpic) -> None:
         count = 2 * BATCH_SIZE + 1
         vpic.serve(Catalogue.made_up(makes=count, models_per_make=1))
