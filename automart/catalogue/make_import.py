@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from automart.catalogue.models import VehicleMake
 from automart.core.db import db, insert
-from automart.core.text import casefold_key
+from automart.core.text import name_key
 
 
 @dataclass
@@ -31,7 +31,7 @@ def add_missing(names: Mapping[int, str]) -> Imported:
 
     A make that exists keeps its name. One whose name another make has is refused.
     """
-    folded = {ident: casefold_key(name) for ident, name in names.items()}
+    folded = {ident: name_key(name) for ident, name in names.items()}
     present = set(db.session.scalars(select(VehicleMake.id).where(VehicleMake.id.in_(names))))
     namesakes = select(VehicleMake.name_folded, VehicleMake.id)
     owners = {

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from automart.core.db import Model
 from automart.core.db_types import BigId, enum_column
-from automart.core.text import casefold_key
+from automart.core.text import name_key
 
 LONGEST_NAME = 255
 # Ids above it are those of our own makes and models. NHTSA's have at most six digits.
@@ -59,7 +59,7 @@ class VehicleMake(Model):
 
     @validates("name")
     def _fold_name(self, _key: str, name: str) -> str:
-        self.name_folded = casefold_key(name)
+        self.name_folded = name_key(name)
         return name
 
 
@@ -84,7 +84,7 @@ class VehicleModel(Model):
 
     @validates("name")
     def _fold_name(self, _key: str, name: str) -> str:
-        self.name_folded = casefold_key(name)
+        self.name_folded = name_key(name)
         return name
 
 

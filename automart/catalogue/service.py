@@ -16,7 +16,7 @@ from automart.core.batches import batched
 from automart.core.config import current_settings
 from automart.core.db import db, get_or_404, get_referenced, lock_name, lock_or_404
 from automart.core.errors import FIELDS_ARE_WRONG, Conflict, Invalid
-from automart.core.text import casefold_key
+from automart.core.text import name_key
 from automart.web import absolute_url
 
 SINGLETON = "vehicle_sync"
@@ -107,7 +107,7 @@ def _next_own_id(model: type[VehicleMake | VehicleModel]) -> int:
 def _check_model_name(make: VehicleMake, name: str, except_id: int = 0) -> None:
     namesake = select(VehicleModel.id).where(
         VehicleModel.make_id == make.id,
-        VehicleModel.name_folded == casefold_key(name),
+        VehicleModel.name_folded == name_key(name),
         VehicleModel.id != except_id,
     )
     if db.session.scalar(namesake.limit(1)) is not None:
@@ -124,19 +124,19 @@ def find_model(
 ) -> tuple[VehicleMake, str]:
     """Return a make, and the name of one of its models as the catalogue spells it.
 
-    Case does not matter. The make cannot be deleted until the transaction ends, unless `keep` is
-    false. Raises `Invalid` that points to the field.
+    Names are compared by `name_key`. The make cannot be deleted until the transaction ends, unless
+    `keep` is false. Raises `Invalid` that points to the field.
     """
-    with_name = select(VehicleMake).where(VehicleMake.name_folded == casefold_key(brand))
+    with_name = select(VehicleMake).where(VehicleMake.name_folded == name_key(brand))
     if keep:
         with_name = with_name.with_for_update(read=True, key_share=True)
     make = db.session.scalar(with_name)
     if make is None:
         raise Invalid.field(brand_field, f"There is no make {brand} in the catalogue.")
-    # NHTSA has models whose names differ only in case. An exact match is preferred.
+    # NHTSA has models whose names have the same key. An exact match is preferred.
     name = db.session.scalar(
         select(VehicleModel.name)
-        .where(VehicleModel.make_id == make.id, VehicleModel.name_folded == casefold_key(model))
+        .where(VehicleModel.make_id == make.id, VehicleModel.name_folded == name_key(model))
         .order_by(case((VehicleModel.name == model, 0), else_=1), VehicleModel.id)
         .limit(1)
     )

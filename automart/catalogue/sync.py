@@ -21,7 +21,7 @@ from automart.catalogue.models import (
 )
 from automart.core.batches import batched
 from automart.core.db import db, insert, release_connection, rowcount, table_of, utcnow
-from automart.core.text import casefold_key
+from automart.core.text import name_key
 
 READ_AHEAD = 200
 MAX_DELETIONS_WITHOUT_APPROVAL = 3
@@ -239,8 +239,8 @@ def _adopt(make_id: int, difference: Difference) -> int:
     own = {row.name_folded: row.id for row in db.session.execute(_OWN, {"of_make": make_id})}
     if not own:
         return 0
-    created = {casefold_key(name) for name in difference.created.values()} & own.keys()
-    renamed = {casefold_key(name) for name in difference.renamed.values()} & own.keys()
+    created = {name_key(name) for name in difference.created.values()} & own.keys()
+    renamed = {name_key(name) for name in difference.renamed.values()} & own.keys()
     adopted = created | renamed
     if adopted:
         db.session.execute(_DELETE, [{"of_model": own[key]} for key in adopted])
@@ -253,7 +253,7 @@ def _write(make_id: int, difference: Difference) -> None:
     changed = {**difference.created, **difference.renamed}
     if changed:
         models = [
-            {"id": ident, "make_id": make_id, "name": name, "name_folded": casefold_key(name)}
+            {"id": ident, "make_id": make_id, "name": name, "name_folded": name_key(name)}
             for ident, name in changed.items()
         ]
         db.session.execute(_upsert(db.engine.dialect.name), models)

@@ -25,6 +25,13 @@ _INVISIBLE_RANGES = (
     (0xE0000, 0xE0FFF),
 )
 
+# The apostrophes and primes that people and programs type.
+APOSTROPHES = (
+    "'`\u00b4\u02b9\u02ba\u02bb\u02bc\u02bd\u02be\u02bf\u02c8\u02ca\u02cb\u055a\u05f3"
+    "\u2018\u2019\u201a\u201b\u2032\u2035\ua78b\ua78c\uff07"
+)
+_WITH_ONE_APOSTROPHE = str.maketrans(dict.fromkeys(APOSTROPHES, "'"))
+
 
 def has_control_characters(text: str) -> bool:
     """Return whether `text` has control characters or surrogates."""
@@ -61,6 +68,12 @@ def casefold_key(text: str) -> str:
     """Return the form in which texts are compared: Unicode's caseless matching (§3.13, D145)."""
     decomposed = unicodedata.normalize("NFD", text).casefold()
     return unicodedata.normalize("NFC", decomposed)
+
+
+def name_key(name: str) -> str:
+    """Return the form in which names of makes and models are compared: in any case, with any kind
+    of apostrophe and any number and kind of spaces."""
+    return " ".join(casefold_key(name).translate(_WITH_ONE_APOSTROPHE).split())
 
 
 def email_key(address: str) -> str:

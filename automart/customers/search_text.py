@@ -5,11 +5,8 @@ from __future__ import annotations
 import sys
 import unicodedata
 
-# The apostrophes and primes that people and programs type.
-_APOSTROPHES = (
-    "`\u00b4\u02b9\u02ba\u02bb\u02bc\u02bd\u02be\u02bf\u02c8\u02ca\u02cb\u055a\u05f3"
-    "\u2018\u2019\u201a\u201b\u2032\u2035\ua78b\ua78c\uff07"
-)
+from automart.core.text import APOSTROPHES
+
 _HYPHENS = [chr(c) for c in range(sys.maxunicode) if unicodedata.category(chr(c)) == "Pd"]
 _STRETCH = "\N{ARABIC TATWEEL}"  # a letter that only stretches the word
 # Letters that Unicode does not decompose.
@@ -26,7 +23,7 @@ _REPLACEMENTS = str.maketrans(
         "þ": "th",
         "\N{LATIN SMALL LETTER DOTLESS I}": "i",
     }
-    | dict.fromkeys(_APOSTROPHES, "'")
+    | dict.fromkeys(APOSTROPHES, "'")
     | dict.fromkeys([*_HYPHENS, "\N{MINUS SIGN}"], "-")
     | {_STRETCH: ""}
 )

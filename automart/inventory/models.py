@@ -25,7 +25,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 from automart.catalogue.models import LONGEST_NAME, VehicleMake
 from automart.core.db import Model, Timestamped, time_of_creation, utcnow
 from automart.core.db_types import BigId, Money, enum_column
-from automart.core.text import casefold_key, email_key
+from automart.core.text import email_key, name_key
 from automart.web.fields import LONGEST_EMAIL
 
 LONGEST_TEXT = 200
@@ -113,7 +113,7 @@ class Car(Model):
 
     @validates("model")
     def _fold_model(self, _key: str, model: str) -> str:
-        self.model_folded = casefold_key(model)
+        self.model_folded = name_key(model)
         return model
 
 

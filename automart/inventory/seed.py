@@ -8,7 +8,7 @@ from sqlalchemy import exists, select
 
 from automart.catalogue.models import VehicleMake
 from automart.core.db import db
-from automart.core.text import casefold_key
+from automart.core.text import name_key
 from automart.inventory import service
 from automart.inventory.models import Dealer
 
@@ -37,7 +37,7 @@ def add_sample_dealer() -> Dealer | None:
     db.session.flush()  # gives dealer.id
     rows = []
     for brand, model, year, color, price, vin in CARS:
-        make = select(VehicleMake.id).where(VehicleMake.name_folded == casefold_key(brand))
+        make = select(VehicleMake.id).where(VehicleMake.name_folded == name_key(brand))
         make_id = db.session.scalar(make)
         if make_id is not None:
             car = (model, year, color, Decimal(price), vin)

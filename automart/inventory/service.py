@@ -25,7 +25,7 @@ from automart.core.db import (
     utcnow,
 )
 from automart.core.errors import FIELDS_ARE_WRONG, Conflict, Invalid, NotFound, Unavailable
-from automart.core.text import casefold_key
+from automart.core.text import name_key
 from automart.customers.models import Customer
 from automart.inventory.availability import IS_CONFIRMED, booking_conflict, check_available
 from automart.inventory.models import Booking, BookingStatus, Car, Dealer
@@ -68,7 +68,7 @@ def create_cars(rows: Sequence[Mapping[str, Any]]) -> None:
 
     Raises `IntegrityError` if a VIN exists, or a make or dealer does not.
     """
-    folded = [{**row, "model_folded": casefold_key(row["model"])} for row in rows]
+    folded = [{**row, "model_folded": name_key(row["model"])} for row in rows]
     db.session.execute(sqlalchemy.insert(Car), folded)
 
 
@@ -173,15 +173,16 @@ def cancel_booking(booking: Booking) -> None:
 def _update_model(car: Car, brand: str, model: str) -> None:
     """Set make and model. They are looked up only if they differ from those of the car.
 
-    A model that has left the catalogue is kept even if its name is sent in another case.
+    A model that has left the catalogue is kept even if its name is sent with another
+    case, kind of apostrophe or number of spaces.
     """
-    is_same_make = casefold_key(brand) == car.make.name_folded
+    is_same_make = name_key(brand) == name_key(car.brand)
     if is_same_make and model == car.model:
         return
     try:
         car.make, car.model = find_model(brand, model)
     except Invalid:
-        if not is_same_make or casefold_key(model) != car.model_folded:
+        if not is_same_make or name_key(model) != car.model_folded:
             raise
 
 

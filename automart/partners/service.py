@@ -14,7 +14,7 @@ from automart.background import Job, JobState, kinds
 from automart.catalogue.models import VehicleMake
 from automart.core.db import db, lock_or_404
 from automart.core.errors import Conflict, Forbidden, Invalid, NotFound
-from automart.core.text import casefold_key
+from automart.core.text import name_key, trim
 from automart.partners.models import (
     MANUFACTURER_SCOPE,
     OFFICE_SCOPE,
@@ -146,8 +146,8 @@ def current_make_id(brand: str) -> int:
     """
     own_makes = select(VehicleMake).where(VehicleMake.id.in_(current_make_ids()))
     # Compared here: not every text in a path can be sent to the database.
-    make_ids = {make.name_folded: make.id for make in db.session.scalars(own_makes)}
-    make_id = make_ids.get(casefold_key(brand.strip()))
+    make_ids = {name_key(make.name): make.id for make in db.session.scalars(own_makes)}
+    make_id = make_ids.get(name_key(trim(brand)))
     if make_id is None:
         raise NotFound(f"You have no make {brand}.")
     return make_id

@@ -7,13 +7,14 @@ from marshmallow import INCLUDE, fields, validate
 from automart.catalogue.models import LONGEST_NAME as LONGEST_MODEL_NAME
 from automart.purchases.models import LONGEST_ORDER_NUMBER, PurchaseState
 from automart.web import Output, PageQuery, Schema
-from automart.web.fields import Id, QueryEnum, QueryText, Text, UtcTime
+from automart.web.fields import Id, QueryEnum, QueryName, Text, UtcTime
 
 STATE_CHANGED = "purchase.state_changed"
 
 
 class NewSale(Schema):
-    """A sale. Brand and model must be in the catalogue; upper and lower case do not matter."""
+    """A sale. Brand and model must be in the catalogue, in any case, with any kind of apostrophe
+    and any number of spaces."""
 
     external_order_number = Text(
         required=True,
@@ -81,10 +82,7 @@ class Purchase(Output):
 
 class PurchaseQuery(PageQuery):
     state = QueryEnum(PurchaseState, metadata={"description": "Only purchases in this state."})
-    brand = QueryText(
-        load_default=None,
-        metadata={"description": "The whole name. Upper and lower case do not matter."},
-    )
+    brand = QueryName()
 
 
 class OrderedVehicle(Output):

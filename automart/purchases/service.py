@@ -13,7 +13,7 @@ from automart.catalogue.models import VehicleMake
 from automart.catalogue.service import find_model
 from automart.core.db import db, for_update, insert, table_of, utcnow
 from automart.core.errors import Conflict, Forbidden, NotFound
-from automart.core.text import casefold_key
+from automart.core.text import name_key
 from automart.partners.models import OFFICE_SCOPE
 from automart.partners.service import current_make_ids, current_office_id, keep_office
 from automart.purchases.events import state_changed
@@ -106,7 +106,7 @@ def visible_purchases_after(
     if query["state"] is not None:
         filters.append(Purchase.state == query["state"])
     if query["brand"] is not None:
-        filters.append(_is_of_brand(query["brand"]))
+        filters.append(_is_of_make(query["brand"]))
     parts = _visible_parts()
 
     def fetch(last: int | None, count: int) -> Sequence[Purchase]:
@@ -182,22 +182,23 @@ def _find_purchase(office_id: int, order_number: str) -> Purchase | None:
     return purchase
 
 
-def _is_of_brand(brand: str) -> ColumnElement[bool]:
-    """Whether the make of a purchase has this name, regardless of case."""
-    make = select(VehicleMake.id).where(VehicleMake.name_folded == casefold_key(brand))
+def _is_of_make(key: str) -> ColumnElement[bool]:
+    """Whether the make of a purchase has this `name_folded`."""
+    make = select(VehicleMake.id).where(VehicleMake.name_folded == key)
     return Purchase.make_id == make.scalar_subquery()
 
 
 def _can_be_make_of(purchase: Purchase, brand: str) -> bool:
     """Return whether a brand is the make of a purchase, or unknown: makes can be renamed."""
-    named = db.session.scalar(
-        select(VehicleMake.id).where(VehicleMake.name_folded == casefold_key(brand))
-    )
+    key = name_key(brand)
+    if key == name_key(purchase.brand):
+        return True
+    named = db.session.scalar(select(VehicleMake.id).where(VehicleMake.name_folded == key))
     return named in (None, purchase.make_id)
 
 
 def _check_same_car(purchase: Purchase, is_of_make: bool, car_model: str) -> None:
-    if is_of_make and casefold_key(purchase.car_model) == casefold_key(car_model):
+    if is_of_make and name_key(purchase.car_model) == name_key(car_model):
         return
     car = f"{purchase.brand} {purchase.car_model}"
     raise Conflict(

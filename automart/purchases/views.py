@@ -31,11 +31,12 @@ from automart.web import (
     paginate_by,
     requires,
 )
+from automart.web.fields import ANY_SPELLING
 
 blp = Blueprint("purchases", __name__, url_prefix="/v1", description="Purchases and their states")
 
 
-BRAND = {"in": "path", "name": "brand", "description": "The name of the make, in any case."}
+BRAND = {"in": "path", "name": "brand", "description": ANY_SPELLING}
 
 
 @blp.route("/sales-webhook")

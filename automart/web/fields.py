@@ -16,11 +16,13 @@ from automart.core.text import (
     domain_in_ascii,
     email_key,
     is_invisible,
+    name_key,
     trim,
 )
 from automart.web.types import Values
 
 LONGEST_EMAIL = 254
+ANY_SPELLING = "The whole name, in any case, with any kind of apostrophe and any number of spaces."
 LONGEST_LOCAL_PART = 64  # octets, RFC 5321 §4.5.3.1.1
 
 _DATE_AND_TIME = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:(?P<second>\d\d)(\.\d+)?"
@@ -60,12 +62,14 @@ class QueryEmail(QueryText):
         return email_key(super()._deserialize(value, *args, **kwargs))
 
 
-class QueryName(QueryKey):
-    """A name in a query, compared as `QueryKey` does. Optional."""
+class QueryName(QueryText):
+    """The name of a make or model in a query, loaded as its key. Optional."""
 
     def __init__(self) -> None:
-        metadata = {"description": "The whole name, in any case."}
-        super().__init__(load_default=None, metadata=metadata)
+        super().__init__(load_default=None, metadata={"description": ANY_SPELLING})
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        return name_key(super()._deserialize(value, *args, **kwargs))
 
 
 class Text(QueryText):

@@ -108,9 +108,9 @@ def test_a_sync_leaves_own_models_alone_and_adopts_those_that_nhtsa_has(
     client: FlaskClient,
 ) -> None:
     jazz = create(client, "/v1/models", make_id=HONDA, name="Jazz")
-    create(client, "/v1/models", make_id=HONDA, name="Brio")
+    create(client, "/v1/models", make_id=HONDA, name="Brio's One")
 
-    fetched = HONDAS | {1900: "BRIO", 1901: "Prelude"}
+    fetched = HONDAS | {1900: "BRIO\u2019S  ONE", 1901: "Prelude"}
     assert apply(fetched) == {"created": 1, "updated": 1, "deleted": 0}
     assert names(client) == fetched | {jazz: "Jazz"}
     assert apply(fetched) == {"created": 0, "updated": 0, "deleted": 0}
