@@ -58,7 +58,7 @@ def test_names_are_found_and_not_added_twice(client: FlaskClient) -> None:
         body = {"make_id": MAKE_ID, "name": model}
         assert client.post("/v1/models", json=body).status_code == 409
         with transaction():
-            assert make_import.add_missing({78: make}).refused.keys() == {78}
+            assert make_import.add_missing({78: make}).refused.keys() == {"78"}
     for number, make in enumerate(OTHERS, 79):
         assert ids(client.get("/v1/makes", query_string={"name": make})) == []
         assert client.post("/v1/makes", json={"id": number, "name": make}).status_code == 201
