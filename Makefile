@@ -5,7 +5,7 @@ MANIFESTS = $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yam
 COMPOSE := docker compose
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
-.PHONY: help install tools python run test test-quick test-one coverage check check-deploy prose format bench schema openapi lock clean
+.PHONY: help install tools python run test test-quick test-one chaos coverage check check-deploy prose format bench schema openapi lock clean
 .PHONY: clients build secrets up migrate-up stop
 
 help: ## List the targets
@@ -39,6 +39,9 @@ test-one: tools ## Run one file or test: make test-one TEST=tests/web/test_etags
 
 clients: tools ## Generate clients from docs/openapi.json, and use them
 	$(BIN)/pytest -n 2 --quiet -m clients tests/test_clients.py
+
+chaos: tools ## Kill and cut off every part of a running deployment, and look for lost or doubled work
+	$(BIN)/pytest -n 0 --quiet -rP -m chaos tests/chaos
 
 coverage: tools ## Run the tests of test-quick, and show what they do not reach
 	$(PYTEST) $(QUICK) --cov --cov-report=term:skip-covered

@@ -42,7 +42,7 @@ def push(messages: Iterable[Message]) -> bool:
                     RUNNER,
                     args=(str(job_id),),
                     job_id=str(job_id),
-                    description=f"{kind} {job_id}",
+                    description=f"{kind.name} {job_id}",
                     timeout=time_limit,
                     result_ttl=RESULT_KEPT_SECONDS,
                     failure_ttl=FAILURE_KEPT_SECONDS,

@@ -75,6 +75,7 @@ def test_a_submitted_job_is_in_the_queue_of_its_kind_under_its_id(
     assert message.func_name == "jobs.runner.run"
     assert message.args == [str(job.id)]
     assert message.timeout == job.time_limit
+    assert message.description == f"vehicle_sync {job.id}"  # shown by /rq
 
 
 def test_nothing_is_dispatched_before_the_commit_or_after_a_rollback(app: Flask) -> None:

@@ -28,6 +28,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "NHTSA_URL": settings.nhtsa_url,
         "NHTSA_REQUESTS_PER_SECOND": str(settings.nhtsa_requests_per_second),
         "WEBHOOK_ALLOW_PRIVATE": "1" if settings.webhook_allow_private else "0",
+        "NOTIFY_URLS": " ".join(settings.notify_urls),
         "LOG_FORMAT": "console",
         "PYTHONPATH": str(ROOT),
     }
@@ -44,15 +45,7 @@ def until(found: Callable[[], T], seconds: float = 180) -> T:
     raise AssertionError(f"{found} did not become true within {seconds} seconds")
 
 
-# A killed process holds its leases for 12 seconds and more. Tests do not wait for so long.
-SHORT_LEASES = """
-from datetime import timedelta
-from automart.background import leases
-from jobs import context, housekeeping
-leases.LEASE = housekeeping.LEASE = timedelta(seconds=5)
-context.RENEWAL_INTERVAL = timedelta(seconds=1)
-housekeeping.LEASE_RENEWED_EVERY = 1.0
-"""
+SHORT_LEASES = "import tests.support.short_leases\n"
 
 
 class WorkerProcesses:

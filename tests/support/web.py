@@ -36,8 +36,11 @@ class Gunicorn:
 
 
 @contextmanager
-def gunicorn_running(settings: Settings, *options: str) -> Iterator[Gunicorn]:
-    """Yield a gunicorn with our settings and `options`. Its log is `web.log` in the instance."""
+def gunicorn_running(settings: Settings, *options: str, patch: str = "") -> Iterator[Gunicorn]:
+    """Yield a gunicorn with our settings and `options`. Its log is `web.log` in the instance.
+
+    `patch` is Python code that runs first.
+    """
     port = _free_port()
     log = settings.instance / "web.log"
     web = Fork(
@@ -53,6 +56,7 @@ def gunicorn_running(settings: Settings, *options: str) -> Iterator[Gunicorn]:
         env=environment(settings),
         folder=settings.instance,
         log=log,
+        patch=patch,
     )
     try:
         url = f"http://127.0.0.1:{port}"

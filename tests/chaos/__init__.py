@@ -1,0 +1,1 @@
+"""Faults between and inside the parts of a running deployment. docs/testing.md describes them."""
