@@ -51,7 +51,7 @@ def deployment(
 def kill_at(
     deployment: Deployment, points: FaultPoints, armed: Sequence[tuple[Work, Point]]
 ) -> set[str]:
-    """Do all work, each killed at its point. Return the names of those that reached theirs."""
+    """Do all work, each killed at its point. Return the names of those that were."""
     for work, (commit, moment) in armed:
         points.arm(work.name, commit, moment)
     for work, _ in armed:
