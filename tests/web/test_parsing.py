@@ -136,7 +136,11 @@ def test_all_invalid_fields_are_reported_together(client: FlaskClient) -> None:
 
 
 def test_missing_fields_are_reported(client: FlaskClient) -> None:
-    assert pointers(client.post("/v1/makes", json={})).keys() == {"#/id", "#/name"}
+    assert pointers(client.post("/v1/sprockets", json={})).keys() == {
+        "#/name",
+        "#/sprocket_type_id",
+        "#/factory_id",
+    }
 
 
 def test_pointers_name_the_items_of_a_list(client: FlaskClient) -> None:
