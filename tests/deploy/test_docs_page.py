@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import uuid
@@ -10,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from automart.background import kinds, queues
 from automart.core.config import Settings
@@ -23,6 +24,8 @@ pytestmark = pytest.mark.processes
 
 EMAIL = "ann@example.com"
 MESSAGE = uuid.uuid4()
+STORED = "automart-docs-logins"
+NARROW = 390
 MARKUP = "<img src=x onerror='document.title = 0'>"
 # On a slow machine that does much else.
 PATIENCE = 30_000
@@ -78,6 +81,37 @@ def authorize(page: Page) -> None:
     dialog.locator("button.btn-done").first.click()
 
 
+def call_current_user(page: Page) -> Locator:
+    """Find the operation with the filter, execute it, and return the operation."""
+    page.locator(".operation-filter-input").fill("get current")
+    call = page.locator("#operations-accounts-getCurrentUser")
+    call.locator(".opblock-summary-control").click()
+    call.get_by_role("button", name="Try it out").click()
+    call.get_by_role("button", name="Execute").click()
+    return call
+
+
+def expect_status(call: Locator, status: int) -> None:
+    answer = call.locator(".live-responses-table")
+    expect(answer.locator(".response-col_status").last).to_contain_text(str(status))
+
+
+def expire_token(page: Page, **changes: str) -> None:
+    """Load the page again as if the access token had expired meanwhile."""
+    logins = json.loads(page.evaluate(f"sessionStorage.getItem('{STORED}')"))
+    logins["People"]["token"] |= {"expires_at": 0} | changes
+    page.evaluate(
+        "([name, text]) => sessionStorage.setItem(name, text)", [STORED, json.dumps(logins)]
+    )
+    page.goto(page.url.partition("#")[0])  # without the operation that is open
+
+
+def access_token(page: Page) -> str:
+    logins = json.loads(page.evaluate(f"sessionStorage.getItem('{STORED}')"))
+    token: str = logins["People"]["token"]["access_token"]
+    return token
+
+
 def look_at_queues(page: Page, url: str) -> None:
     """Open the dashboard, with the session of the login page."""
     page.goto(f"{url}/rq/")
@@ -92,14 +126,68 @@ def test_a_person_logs_in_and_calls_the_api(url: str, browser: tuple[Page, list[
     page.goto(f"{url}/docs")
     expect(page.locator(".info .title")).to_contain_text("Automart")
     authorize(page)
-    call = page.locator(".opblock", has=page.locator("[data-path='/v1/users/me']")).filter(
-        has=page.locator(".opblock-summary-method", has_text="GET")
-    )
-    call.locator(".opblock-summary-control").click()
-    call.get_by_role("button", name="Try it out").click()
-    call.get_by_role("button", name="Execute").click()
-    answer = call.locator(".live-responses-table")
-    expect(answer.locator(".response-col_status").last).to_contain_text("200")
-    expect(answer).to_contain_text(EMAIL)
+    call = call_current_user(page)
+    expect_status(call, 200)
+    expect(call.locator(".live-responses-table")).to_contain_text(EMAIL)
     look_at_queues(page, url)
     assert wrong == []
+
+
+@pytest.mark.parametrize("settings", [None], indirect=True)
+def test_a_login_is_kept_and_renewed_until_it_ends(
+    url: str, browser: tuple[Page, list[str]]
+) -> None:
+    page, wrong = browser
+    page.goto(f"{url}/docs")
+    authorize(page)
+    page.reload()
+    expect_status(call_current_user(page), 200)
+    before = access_token(page)
+    expire_token(page)
+    expect_status(call_current_user(page), 200)
+    renewed = access_token(page)
+    assert renewed != before
+    assert wrong == []
+
+    page.get_by_role("button", name="Authorize", exact=True).first.click()
+    with page.expect_response(f"{url}/oauth/revoke"):
+        page.get_by_role("button", name="Remove authorization").click()
+    answer = page.request.get(f"{url}/v1/users/me", headers={"Authorization": f"Bearer {renewed}"})
+    assert answer.status == 401
+
+    # The session of the login page goes on.
+    with page.expect_popup() as opened:
+        page.locator(".auth-container button.authorize").first.click()
+    expect(page.get_by_role("button", name="Remove authorization")).to_be_visible()
+    assert opened.value.is_closed()
+    page.locator(".close-modal").click()
+    expect(page.locator("#ended")).to_be_hidden()
+    expire_token(page, refresh_token="used before")
+    expect_status(call_current_user(page), 401)
+    expect(page.locator("#ended")).to_be_visible()
+    assert json.loads(page.evaluate(f"sessionStorage.getItem('{STORED}')")) == {}
+
+
+@pytest.mark.parametrize("settings", [None], indirect=True)
+def test_the_page_is_readable_on_a_narrow_screen(url: str, browser: tuple[Page, list[str]]) -> None:
+    page, _ = browser
+    page.set_viewport_size({"width": NARROW, "height": 800})
+    page.goto(f"{url}/docs")
+    expect(page.locator(".opblock-tag").first).to_be_visible()
+    assert page.locator("[id^=operations-inventory-]").count() == 0  # the groups are closed
+
+    page.get_by_role("button", name="Authorize", exact=True).first.click()
+    people = page.locator(".auth-container").first
+    expect(people.locator("h4")).to_contain_text("People")
+    expect(people.locator("button.authorize")).to_be_in_viewport(ratio=1)
+    expect(people.locator("input").first).to_be_hidden()
+    page.locator(".close-modal").click()
+
+    page.locator(".operation-filter-input").fill("book")
+    call = page.locator("#operations-inventory-createBooking")
+    call.locator(".opblock-summary-control").click()
+    expect(call.locator("tbody .response-col_description").first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") == NARROW
+    cells = call.locator("td:not(.response-col_status)").all()
+    widths = [box["width"] for cell in cells if (box := cell.bounding_box())]
+    assert min(widths) > NARROW / 2
