@@ -97,7 +97,7 @@ def expect_status(call: Locator, status: int) -> None:
 
 
 def expire_token(page: Page, **changes: str) -> None:
-    """Load the page again as if the access token had expired meanwhile."""
+    """Load the page again as if the access token had expired."""
     logins = json.loads(page.evaluate(f"sessionStorage.getItem('{STORED}')"))
     logins["People"]["token"] |= {"expires_at": 0} | changes
     page.evaluate(
