@@ -15,7 +15,7 @@ from typing import Any
 from flask import Flask
 
 from automart.background import Job
-from automart.catalogue.models import VehicleMake, VehicleModel
+from automart.catalogue.models import ModelChange, VehicleMake, VehicleModel
 from automart.catalogue.service import start_sync
 from automart.core.config import Settings
 from automart.core.db import db, transaction
@@ -117,7 +117,7 @@ def _quiet(settings: Settings) -> Iterator[Flask]:
 
 def empty_catalogue() -> None:
     with transaction():
-        for model in (Job, VehicleModel, VehicleMake):
+        for model in (Job, ModelChange, VehicleModel, VehicleMake):
             db.session.query(model).delete()
 
 

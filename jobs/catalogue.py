@@ -11,6 +11,7 @@ import structlog
 from automart.background.leases import JobLease
 from automart.background.models import Job
 from automart.catalogue import sync
+from automart.catalogue.changes import publish
 from automart.catalogue.models import OutcomeState
 from automart.catalogue.nhtsa import LONGEST_PAUSE_OF_SYNC, NhtsaClient, NhtsaError
 from automart.catalogue.shared_pace import RedisSlots
@@ -30,8 +31,11 @@ UNANSWERED_ALLOWED = 5
 NhtsaAnswer = dict[int, str] | NhtsaError
 
 
-def vehicle_sync(run: Run, make_ids: Sequence[int] | None, approve_deletions: bool) -> None:
-    """Update the models of these makes, or of all makes, to those of NHTSA.
+def vehicle_sync(
+    run: Run, make_ids: Sequence[int] | None, approve_deletions: bool, dry_run: bool = False
+) -> None:
+    """Update the models of these makes, or of all makes, to those of NHTSA. A dry run only records
+    the changes.
 
     Safe to run again at any point: makes that have an outcome are not requested again.
     """
@@ -47,7 +51,7 @@ def vehicle_sync(run: Run, make_ids: Sequence[int] | None, approve_deletions: bo
         slots=RedisSlots.of_current_app(),
     ) as client:
         for make, answer in _answers(client, sync.pending_makes(run.lease.job_id), run):
-            _record(run.lease, make, answer, approved=approve_deletions)
+            _record(run.lease, make, answer, approved=approve_deletions, dry_run=dry_run)
             is_unanswered = isinstance(answer, NhtsaError) and answer.is_passing
             unanswered = unanswered + 1 if is_unanswered else 0
             if isinstance(answer, NhtsaError) and answer.ends_run:
@@ -108,7 +112,9 @@ def _request(client: NhtsaClient, make: PendingMake) -> NhtsaAnswer:
     return models
 
 
-def _record(lease: JobLease, make: PendingMake, answer: NhtsaAnswer, *, approved: bool) -> None:
+def _record(
+    lease: JobLease, make: PendingMake, answer: NhtsaAnswer, *, approved: bool, dry_run: bool
+) -> None:
     # After a power failure the job finds the make without outcome, and requests it again.
     with transaction(durable=False):
         lease.advance()
@@ -116,8 +122,8 @@ def _record(lease: JobLease, make: PendingMake, answer: NhtsaAnswer, *, approved
             log.warning("make_failed", make_id=make.make_id, reason=str(answer))
             sync.record_outcome(lease.job_id, make.make_id, OutcomeState.FAILED, reason=str(answer))
             return
-        reason = sync.apply(lease.job_id, make, answer, approved=approved)
-    if reason is not None:
+        reason = sync.apply(lease.job_id, make, answer, approved=approved, dry_run=dry_run)
+    if reason is not None and not dry_run:
         log.warning("make_held", make_id=make.make_id, make=make.name, reason=reason)
 
 
@@ -129,6 +135,7 @@ def _fail_remaining(lease: JobLease, reason: str) -> None:
 
 def _conclude(lease: JobLease, ended_by: str | None) -> None:
     with transaction():
+        publish()
         result = sync.summary(lease.job_id)
         failed = result["makes_failed"]
         others = result["makes_updated"] or result["makes_unchanged"] or result["makes_held"]

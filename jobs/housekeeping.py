@@ -30,6 +30,7 @@ from automart.background.maintenance import (
     hold_lease,
     requeue_orphans,
 )
+from automart.catalogue.maintenance import publish_changes
 from automart.catalogue.service import (
     NIGHTLY_SYNC_TOLERANCE,
     SCHEDULER,
@@ -75,6 +76,7 @@ def all_tasks(settings: Settings) -> list[Task]:
     """Return all tasks in their order of execution."""
     return [
         Task(INTERVAL_SECONDS, dispatch_due),
+        Task(1, publish_changes),
         Task(2, requeue_orphans),
         Task(5, dispatch_lost),
         Task(20, lambda: start_nightly_sync(settings, utcnow())),

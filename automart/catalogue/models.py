@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import uuid
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, String, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
@@ -18,6 +19,8 @@ LONGEST_NAME = 255
 LARGEST_NHTSA_ID = 1_000_000_000_000
 LONGEST_REASON = 500
 _IS_HELD = text("held_since IS NOT NULL")
+_IS_OF_SYNC = text("sync_id IS NOT NULL")
+_IS_PROPOSAL = text("proposed_by IS NOT NULL")
 
 
 class Source(enum.StrEnum):
@@ -119,3 +122,91 @@ class SyncOutcome(Model):
     deleted: Mapped[int] = mapped_column(Integer, default=0)
     would_delete: Mapped[int] = mapped_column(Integer, default=0)
     reason: Mapped[str | None] = mapped_column(String(LONGEST_REASON))
+
+
+class ModelChangeKind(enum.StrEnum):
+    """What became of a model."""
+
+    CREATED = "created"
+    RENAMED = "renamed"
+    MOVED = "moved"
+    DELETED = "deleted"
+    ADOPTED = "adopted"
+
+
+class MakeOfChange(NamedTuple):
+    """A make at the time of a change."""
+
+    id: int
+    name: str
+
+
+class ModelChange(Model):
+    """What became of one model, or would have: a proposal.
+
+    Makes, models and the jobs of syncs may be deleted, and the change is kept. A proposal is
+    deleted with the job that `proposed_by` names.
+    """
+
+    __tablename__ = "model_change"
+    __table_args__ = (
+        Index(None, "make_id", "id"),
+        Index(None, "model_id", "id"),
+        Index(None, "sync_id", "id", sqlite_where=_IS_OF_SYNC, postgresql_where=_IS_OF_SYNC),
+        Index(
+            None,
+            "proposed_by",
+            "previous_make_id",
+            sqlite_where=_IS_PROPOSAL,
+            postgresql_where=_IS_PROPOSAL,
+        ),
+        Index(
+            "ix_model_change_proposals",
+            "id",
+            sqlite_where=_IS_PROPOSAL,
+            postgresql_where=_IS_PROPOSAL,
+        ),
+    )
+    noun = "change of a model"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
+    at: Mapped[datetime]
+    sync_id: Mapped[uuid.UUID | None] = mapped_column(Uuid)
+    proposed_by: Mapped[uuid.UUID | None] = mapped_column(
+        Uuid, ForeignKey("job.id", ondelete="CASCADE")
+    )
+    make_id: Mapped[int] = mapped_column(BigId)
+    make_name: Mapped[str] = mapped_column(String(LONGEST_NAME))
+    model_id: Mapped[int] = mapped_column(BigId)
+    change: Mapped[ModelChangeKind] = mapped_column(enum_column(ModelChangeKind, "change"))
+    name: Mapped[str] = mapped_column(String(LONGEST_NAME))
+    previous_name: Mapped[str | None] = mapped_column(String(LONGEST_NAME))
+    previous_make_id: Mapped[int | None] = mapped_column(BigId)
+    replaced_id: Mapped[int | None] = mapped_column(BigId)
+
+    @property
+    def make(self) -> MakeOfChange:
+        return MakeOfChange(self.make_id, self.make_name)
+
+    @property
+    def applied(self) -> bool:
+        return self.proposed_by is None
+
+
+class Counter(enum.StrEnum):
+    """The counters of ids that are never used again."""
+
+    OWN_MAKE = "own_make"
+    OWN_MODEL = "own_model"
+    MODEL_CHANGE = "model_change"
+    PUBLISHED_CHANGE = "published_change"
+
+
+class IdCounter(Model):
+    """The last id of a counter. The row is missing until the first one."""
+
+    __tablename__ = "id_counter"
+    noun = "counter"
+
+    name: Mapped[str] = mapped_column(String(50), primary_key=True)
+    last: Mapped[int] = mapped_column(BigId)

@@ -6,9 +6,19 @@ from typing import Any
 
 from marshmallow import fields, validate
 
-from automart.catalogue.models import LARGEST_NHTSA_ID, LONGEST_NAME, Source
+from automart.catalogue.models import LARGEST_NHTSA_ID, LONGEST_NAME, ModelChangeKind, Source
+from automart.core.db_types import LARGEST_ID
 from automart.web import Output, PageQuery, Resource, Schema, changes_of, example
-from automart.web.fields import Flag, Id, QueryId, QueryName, Text, UtcTime
+from automart.web.fields import (
+    Flag,
+    Id,
+    QueryFlag,
+    QueryId,
+    QueryInteger,
+    QueryName,
+    Text,
+    UtcTime,
+)
 
 MAX_MAKES_PER_SYNC = 50_000
 
@@ -105,9 +115,66 @@ class ModelQuery(PageQuery):
     name = QueryName()
 
 
+class ModelChange(Resource):
+    """What became of a model, or what would have become of it."""
+
+    at = UtcTime(metadata={"description": "The time of the change."})
+    sync_id = fields.UUID(
+        allow_none=True,
+        metadata={"description": "The job of the sync. Null for a change by hand."},
+    )
+    make = fields.Nested(
+        MakeOfModel, metadata={"description": "The make of the model, as it was called then."}
+    )
+    model_id = fields.Integer(metadata={"description": "The id of the model."})
+    change = fields.Enum(
+        ModelChangeKind,
+        by_value=True,
+        metadata={
+            "description": "`moved` from another make; `adopted` instead of a model of our own."
+        },
+    )
+    name = fields.String(
+        metadata={"description": "The name of the model. Of a deleted one, what it was."}
+    )
+    previous_name = fields.String(
+        allow_none=True, metadata={"description": "Its name before the change, if that differs."}
+    )
+    previous_make_id = fields.Integer(
+        allow_none=True, metadata={"description": "The make from which it moved."}
+    )
+    replaced_id = fields.Integer(
+        allow_none=True,
+        metadata={"description": "The model of our own whose place an adopted one took."},
+    )
+    applied = fields.Boolean(
+        metadata={
+            "description": "False for a change of a held make or of a dry run, which was not made."
+        }
+    )
+
+
+class ModelChangeQuery(PageQuery):
+    after = QueryInteger(
+        load_default=None,
+        validate=validate.Range(min=0, max=LARGEST_ID),
+        metadata={"description": "Only changes after this one: the last `id` that you have read."},
+    )
+    make_id = QueryId(load_default=None, metadata={"description": "Only changes of this make."})
+    model_id = QueryId(load_default=None, metadata={"description": "Only changes of this model."})
+    sync_id = fields.UUID(
+        load_default=None, metadata={"description": "Only changes of the sync with this job."}
+    )
+    applied = QueryFlag(
+        load_default=None,
+        metadata={"description": "Only changes that were made, or only those that were not."},
+    )
+
+
 @example(make_ids=[474])
 class NewVehicleSync(Schema):
-    """The makes to sync, by default all, and whether to apply deletions that were held."""
+    """The makes to sync, by default all, whether to apply deletions that were held, and whether to
+    change anything."""
 
     body_may_be_absent = True
 
@@ -121,6 +188,13 @@ class NewVehicleSync(Schema):
     approve_deletions = Flag(
         load_default=False,
         metadata={"description": "Whether to apply deletions even if they are many."},
+    )
+    dry_run = Flag(
+        load_default=False,
+        metadata={
+            "description": "Whether to change nothing, and to give the result as if it had. The"
+            " changes are listed with `applied` false."
+        },
     )
 
 

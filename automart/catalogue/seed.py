@@ -6,7 +6,8 @@ from sqlalchemy import exists, select
 
 from automart.background import Job
 from automart.catalogue import service
-from automart.catalogue.models import VehicleMake, VehicleModel
+from automart.catalogue.changes import Change, record_by_hand
+from automart.catalogue.models import ModelChangeKind, VehicleMake, VehicleModel
 from automart.core.db import db
 
 MAKES = {
@@ -40,4 +41,6 @@ def add_samples() -> bool:
     db.session.add_all(
         VehicleModel(id=ident, make_id=HONDA, name=name) for ident, name in MODELS_OF_HONDA.items()
     )
+    created = [Change(ModelChangeKind.CREATED, *model) for model in MODELS_OF_HONDA.items()]
+    record_by_hand(HONDA, MAKES[HONDA], created)
     return True

@@ -10,7 +10,15 @@ from sqlalchemy import case, func, select
 
 from automart import background
 from automart.background.service import active_job
-from automart.catalogue.models import LARGEST_NHTSA_ID, Source, VehicleMake, VehicleModel
+from automart.catalogue.changes import Change, next_id, record_by_hand
+from automart.catalogue.models import (
+    LARGEST_NHTSA_ID,
+    Counter,
+    ModelChangeKind,
+    Source,
+    VehicleMake,
+    VehicleModel,
+)
 from automart.catalogue.nhtsa import LONGEST_PAUSE_OF_SYNC
 from automart.core.batches import batched
 from automart.core.config import current_settings
@@ -45,7 +53,7 @@ class SyncRunning(Conflict):
 def create_make(values: Mapping[str, Any]) -> VehicleMake:
     """Add a make, one of our own without an `id`. Raises `IntegrityError` if the id or the name is
     taken."""
-    ident = values.get("id") or _next_own_id(VehicleMake)
+    ident = values.get("id") or _next_own_id(Counter.OWN_MAKE)
     make = VehicleMake(**{**values, "id": ident})
     db.session.add(make)
     return make
@@ -61,17 +69,21 @@ def delete_make(make: VehicleMake) -> None:
 
     Raises `IntegrityError` if cars, purchases or manufacturers refer to it.
     """
+    of_make = select(VehicleModel.id, VehicleModel.name).where(VehicleModel.make_id == make.id)
+    models = db.session.execute(of_make.order_by(VehicleModel.id).with_for_update()).all()
     db.session.delete(make)
+    _record(make, *(Change(ModelChangeKind.DELETED, *model) for model in models))
 
 
 def create_model(values: Mapping[str, Any]) -> VehicleModel:
     """Add a model of our own. Raises `Invalid` if there is no such make, `Conflict` if it has a
     model with this name."""
-    ident = _next_own_id(VehicleModel)
+    ident = _next_own_id(Counter.OWN_MODEL)
     make = get_referenced(VehicleMake, "make_id", values["make_id"])
     _check_model_name(make, values["name"])
     model = VehicleModel(id=ident, make=make, name=values["name"])
     db.session.add(model)
+    _record(make, Change(ModelChangeKind.CREATED, model.id, model.name))
     return model
 
 
@@ -88,20 +100,27 @@ def lock_own_model(model_id: int) -> VehicleModel:
 
 def update_model(model: VehicleModel, changes: Mapping[str, Any]) -> None:
     """Update a locked model. Raises `Conflict` if its make has another one with the new name."""
-    if "name" in changes:
-        _check_model_name(model.make, changes["name"], except_id=model.id)
+    name, previous = changes.get("name", model.name), model.name
+    if name == previous:
+        return
+    _check_model_name(model.make, name, except_id=model.id)
     model.update(changes)
+    _record(model.make, Change(ModelChangeKind.RENAMED, model.id, name, previous_name=previous))
 
 
 def delete_model(model: VehicleModel) -> None:
     """Delete a locked model. Cars keep its name."""
     db.session.delete(model)
+    _record(model.make, Change(ModelChangeKind.DELETED, model.id, model.name))
 
 
-def _next_own_id(model: type[VehicleMake | VehicleModel]) -> int:
+def _record(make: VehicleMake, *changes: Change) -> None:
+    record_by_hand(make.id, make.name, changes)
+
+
+def _next_own_id(counter: Counter) -> int:
     lock_name(OWN_IDS)
-    largest = db.session.scalar(select(func.max(model.id)))
-    return max(largest or 0, LARGEST_NHTSA_ID) + 1
+    return next_id(counter, start=LARGEST_NHTSA_ID)
 
 
 def _check_model_name(make: VehicleMake, name: str, except_id: int = 0) -> None:
@@ -146,7 +165,11 @@ def find_model(
 
 
 def start_sync(
-    make_ids: Sequence[int] | None, approve_deletions: bool, *, owner: str | None = None
+    make_ids: Sequence[int] | None,
+    approve_deletions: bool,
+    *,
+    dry_run: bool = False,
+    owner: str | None = None,
 ) -> background.Job:
     """Submit a sync of these makes, or of all. Return the active one if it has equal arguments.
 
@@ -160,6 +183,8 @@ def start_sync(
     if make_ids is not None:
         _check_known(make_ids)
     arguments: dict[str, Any] = {"make_ids": wanted, "approve_deletions": approve_deletions}
+    if dry_run:  # workers of the previous release take no such argument
+        arguments["dry_run"] = True
     job = background.submit(
         background.kinds.VEHICLE_SYNC,
         singleton=SINGLETON,
@@ -171,7 +196,7 @@ def start_sync(
         return job
     running = active_job(SINGLETON)
     if running is None:  # it ended between the two statements
-        return start_sync(make_ids, approve_deletions, owner=owner)
+        return start_sync(make_ids, approve_deletions, dry_run=dry_run, owner=owner)
     if running.arguments != arguments:
         raise SyncRunning(running)
     return running

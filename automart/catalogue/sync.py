@@ -1,47 +1,38 @@
-"""The rules of a sync: the changes for one make, when they are held, and how they are stored."""
+"""A sync: its makes, the storing of their changes, and their outcomes."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import UpdateBase, and_, bindparam, delete, exists, func, literal, select, update
+from sqlalchemy import UpdateBase, bindparam, delete, exists, func, literal, select, update
 from sqlalchemy import insert as plain_insert
 
+from automart.catalogue.changes import record
 from automart.catalogue.models import (
     LARGEST_NHTSA_ID,
     LONGEST_REASON,
+    ModelChangeKind,
     OutcomeState,
     SyncOutcome,
     VehicleMake,
     VehicleModel,
 )
+from automart.catalogue.plan import Plan, lock_make, plan, reason_to_hold
 from automart.core.batches import batched
 from automart.core.db import db, insert, release_connection, rowcount, table_of, utcnow
 from automart.core.text import name_key
 
 READ_AHEAD = 200
-MAX_DELETIONS_WITHOUT_APPROVAL = 3
 
 MAKE = table_of(VehicleMake)
 MODEL = table_of(VehicleModel)
 OUTCOME = table_of(SyncOutcome)
 
 # Executed for each make: built once, and without the ORM, which takes three times as long.
-_STORED = (
-    select(MODEL.c.id, MODEL.c.name)
-    .select_from(
-        MAKE.outerjoin(MODEL, and_(MODEL.c.make_id == MAKE.c.id, MODEL.c.id <= LARGEST_NHTSA_ID))
-    )
-    .where(MAKE.c.id == bindparam("of_make"))
-    .with_for_update(of=MAKE)
-)
-_OWN = select(MODEL.c.id, MODEL.c.name_folded).where(
-    MODEL.c.make_id == bindparam("of_make"), MODEL.c.id > LARGEST_NHTSA_ID
-)
 _DELETE = delete(MODEL).where(MODEL.c.id == bindparam("of_model"))
 _SYNCED = (
     update(MAKE)
@@ -66,7 +57,6 @@ _CONCLUDE = (
 NOTHING = {"created": 0, "updated": 0, "deleted": 0, "would_delete": 0, "reason": None}
 
 NOT_REQUESTED = "Not requested"
-EMPTY = "NHTSA's answer was empty"
 GONE = "The make was deleted while the sync ran."
 
 
@@ -77,40 +67,6 @@ class PendingMake:
     make_id: int
     name: str
     has_models: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """The changes that make the stored names, by model id, equal to the fetched ones."""
-
-    created: Mapping[int, str] = field(default_factory=dict)
-    renamed: Mapping[int, str] = field(default_factory=dict)
-    deleted: Sequence[int] = ()
-
-    @classmethod
-    def between(cls, stored: Mapping[int, str], fetched: Mapping[int, str]) -> Difference:
-        return cls(
-            created={i: name for i, name in fetched.items() if i not in stored},
-            renamed={i: name for i, name in fetched.items() if stored.get(i, name) != name},
-            deleted=[i for i in stored if i not in fetched],
-        )
-
-    @property
-    def is_empty(self) -> bool:
-        return not (self.created or self.renamed or self.deleted)
-
-
-def reason_to_hold(stored: Mapping[int, str], fetched: Mapping[int, str]) -> str | None:
-    """Return why an operator must approve the changes, None if they can be applied.
-
-    A mass deletion may be true, or a faulty answer.
-    """
-    gone = sum(i not in fetched for i in stored)
-    if stored and not fetched:
-        return EMPTY
-    if gone > MAX_DELETIONS_WITHOUT_APPROVAL and gone * 3 > len(stored):
-        return f"It would delete {gone} of {len(stored)} models"
-    return None
 
 
 def enqueue_makes(job_id: uuid.UUID, make_ids: Sequence[int] | None) -> int:
@@ -162,32 +118,36 @@ def pending_makes(job_id: uuid.UUID) -> Iterator[PendingMake]:
 
 
 def apply(
-    job_id: uuid.UUID, make: PendingMake, fetched: Mapping[int, str], *, approved: bool
+    job_id: uuid.UUID,
+    make: PendingMake,
+    fetched: Mapping[int, str],
+    *,
+    approved: bool,
+    dry_run: bool = False,
 ) -> str | None:
     """Store the changes of one make and its outcome, in the current transaction. Return why they
-    are held, None if they are not."""
-    stored = _lock_and_read(make.make_id)
+    are held, None if they are not.
+
+    A dry run stores the outcome alone. The changes that are not applied are recorded as proposals.
+    """
+    dry_run_id = job_id if dry_run else None
+    stored = lock_make(make.make_id, dry_run_id)
     if stored is None:
         record_outcome(job_id, make.make_id, OutcomeState.FAILED, reason=GONE)
         return None
-    reason = None if approved else reason_to_hold(stored, fetched)
+    reason = None if approved else reason_to_hold(stored.models, fetched)
+    planned = plan(stored, fetched, dry_run_id)
     if reason is not None:
-        gone = sum(i not in fetched for i in stored)
-        record_outcome(job_id, make.make_id, OutcomeState.HELD, would_delete=gone, reason=reason)
-        db.session.execute(_HOLD, {"of_make": make.make_id, "now": utcnow()})
-        return reason
-    difference = Difference.between(stored, fetched)
-    adopted = _adopt(make.make_id, difference)
-    _write(make.make_id, difference)
-    record_outcome(
-        job_id,
-        make.make_id,
-        OutcomeState.UNCHANGED if difference.is_empty else OutcomeState.UPDATED,
-        created=len(difference.created) - adopted,
-        updated=len(difference.renamed) + adopted,
-        deleted=len(difference.deleted),
+        _hold(job_id, make.make_id, planned, reason, dry_run=dry_run)
+    else:
+        if not dry_run:
+            _write(make.make_id, planned)
+        _record_applied(job_id, make.make_id, planned)
+    is_proposal = dry_run or reason is not None
+    record(
+        stored.make_id, stored.make_name, planned.changes, sync_id=job_id, is_proposal=is_proposal
     )
-    return None
+    return reason
 
 
 def record_outcome(job_id: uuid.UUID, make_id: int, state: OutcomeState, **values: Any) -> None:
@@ -223,40 +183,38 @@ def summary(job_id: uuid.UUID) -> dict[str, Any]:
     }
 
 
-def _lock_and_read(make_id: int) -> dict[int, str] | None:
-    """Lock a make. Return the names of its models by id, None if the make does not exist."""
-    rows = db.session.execute(_STORED, {"of_make": make_id}).all()
-    if not rows:
-        return None
-    return {ident: name for ident, name in rows if ident is not None}
+def _hold(job_id: uuid.UUID, make_id: int, planned: Plan, reason: str, *, dry_run: bool) -> None:
+    gone = planned.count(ModelChangeKind.DELETED)
+    record_outcome(job_id, make_id, OutcomeState.HELD, would_delete=gone, reason=reason)
+    if not dry_run:
+        db.session.execute(_HOLD, {"of_make": make_id, "now": utcnow()})
 
 
-def _adopt(make_id: int, difference: Difference) -> int:
-    """Delete the models of our own whose names NHTSA's models come to have. Return how many of
-    NHTSA's new models take the place of one."""
-    if not (difference.created or difference.renamed):
-        return 0
-    own = {row.name_folded: row.id for row in db.session.execute(_OWN, {"of_make": make_id})}
-    if not own:
-        return 0
-    created = {name_key(name) for name in difference.created.values()} & own.keys()
-    renamed = {name_key(name) for name in difference.renamed.values()} & own.keys()
-    adopted = created | renamed
-    if adopted:
-        db.session.execute(_DELETE, [{"of_model": own[key]} for key in adopted])
-    return len(created)
+def _record_applied(job_id: uuid.UUID, make_id: int, planned: Plan) -> None:
+    record_outcome(
+        job_id,
+        make_id,
+        OutcomeState.UPDATED if planned.changes else OutcomeState.UNCHANGED,
+        created=planned.count(ModelChangeKind.CREATED, ModelChangeKind.MOVED),
+        updated=planned.count(ModelChangeKind.RENAMED, ModelChangeKind.ADOPTED),
+        deleted=planned.count(ModelChangeKind.DELETED),
+    )
 
 
-def _write(make_id: int, difference: Difference) -> None:
-    if difference.deleted:
-        db.session.execute(_DELETE, [{"of_model": ident} for ident in difference.deleted])
-    changed = {**difference.created, **difference.renamed}
-    if changed:
-        models = [
-            {"id": ident, "make_id": make_id, "name": name, "name_folded": name_key(name)}
-            for ident, name in changed.items()
-        ]
-        db.session.execute(_upsert(db.engine.dialect.name), models)
+def _write(make_id: int, planned: Plan) -> None:
+    gone, present = [], []
+    for change in planned.changes:
+        if change.kind is ModelChangeKind.DELETED:
+            gone.append({"of_model": change.model_id})
+            continue
+        if change.replaced_id is not None:
+            gone.append({"of_model": change.replaced_id})
+        values = {"id": change.model_id, "make_id": make_id, "name": change.name}
+        present.append(values | {"name_folded": name_key(change.name)})
+    if gone:
+        db.session.execute(_DELETE, gone)
+    if present:
+        db.session.execute(_upsert(db.engine.dialect.name), present)
     db.session.execute(_SYNCED, {"of_make": make_id, "now": utcnow()})
 
 

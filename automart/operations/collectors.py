@@ -30,6 +30,8 @@ RECENT = timedelta(hours=1)
 ENDED = tuple(state for state in JobState if state.has_ended)
 # A sync that somebody cancelled says nothing about NHTSA.
 COMPLETED = (JobState.SUCCEEDED, JobState.FAILED)
+# A dry run leaves the catalogue as old as it is.
+WRITES = Job.arguments["dry_run"].as_boolean().is_not(True)
 
 Gauges = Iterator[GaugeMetricFamily]
 
@@ -98,7 +100,7 @@ def last_sync() -> Gauges:
     """Yield the result of the last vehicle sync, and the outcomes of its makes."""
     last = (
         select(Job.id, Job.state, Job.finished_at)
-        .where(Job.kind == VEHICLE_SYNC.name, Job.state.in_(COMPLETED))
+        .where(Job.kind == VEHICLE_SYNC.name, Job.state.in_(COMPLETED), WRITES)
         .order_by(Job.id.desc())
         .limit(1)
     )

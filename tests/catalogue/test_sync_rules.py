@@ -8,26 +8,44 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from automart.catalogue.sync import EMPTY, Difference, reason_to_hold
+from automart.catalogue.models import ModelChangeKind
+from automart.catalogue.plan import EMPTY, Place, changes_between, reason_to_hold
 
 names_by_id = st.dictionaries(st.integers(1, 30), st.sampled_from(["Civic", "CIVIC", "Pilot"]))
 
 
 @given(stored=names_by_id, fetched=names_by_id)
-def test_writing_the_difference_makes_the_stored_equal_the_fetched(
-    stored: Any, fetched: Any
-) -> None:
-    difference = Difference.between(stored, fetched)
+def test_the_changes_make_the_stored_equal_the_fetched(stored: Any, fetched: Any) -> None:
+    changes = changes_between(stored, fetched, {}, {})
 
-    assert not difference.created.keys() & stored.keys()
-    assert all(stored[i] != name for i, name in difference.renamed.items())
-    kept = {i: name for i, name in stored.items() if i not in difference.deleted}
-    assert {**kept, **difference.created, **difference.renamed} == fetched
-    assert difference.is_empty == (stored == fetched)
+    replayed = dict(stored)
+    for change in changes:
+        if change.kind is ModelChangeKind.DELETED:
+            assert replayed.pop(change.model_id) == change.name
+        else:
+            assert replayed.get(change.model_id) == change.previous_name
+            assert replayed.get(change.model_id) != change.name
+            replayed[change.model_id] = change.name
+    assert replayed == fetched
+    assert [change.model_id for change in changes] == sorted({c.model_id for c in changes})
 
 
-def test_a_name_that_changes_only_its_case_is_a_renaming() -> None:
-    assert Difference.between({1: "Civic"}, {1: "CIVIC"}).renamed == {1: "CIVIC"}
+def test_each_change_says_what_was_before() -> None:
+    stored = {1: "Civic", 2: "Pilot", 3: "Jaz"}
+    fetched = {1: "CIVIC", 3: "Jazz", 4: "BRIO", 5: "Brio", 6: "One", 7: "Two", 8: "City"}
+    elsewhere = {6: Place(9, "One"), 7: Place(9, "TWO")}
+    own = {"brio": 101, "jazz": 102, "fit": 103}
+    changes = changes_between(stored, fetched, elsewhere, own)
+    assert [tuple(change) for change in changes] == [
+        ("renamed", 1, "CIVIC", "Civic", None, None),
+        ("deleted", 2, "Pilot", None, None, None),
+        ("adopted", 3, "Jazz", "Jaz", None, 102),
+        ("adopted", 4, "BRIO", None, None, 101),
+        ("created", 5, "Brio", None, None, None),
+        ("moved", 6, "One", None, 9, None),
+        ("moved", 7, "Two", "TWO", 9, None),
+        ("created", 8, "City", None, None, None),
+    ]
 
 
 @pytest.mark.parametrize(

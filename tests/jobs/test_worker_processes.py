@@ -21,6 +21,7 @@ from automart.core.config import Settings
 from automart.operations.collectors import living_workers
 from sandbox import Fault
 from sandbox.vpic import Vpic
+from tests.support.changes import Reader
 from tests.support.databases import on_sqlite
 from tests.support.forks import output_of
 from tests.support.processes import WorkerProcesses, is_alive, until, worker_running
@@ -61,9 +62,9 @@ def done_so_far() -> set[int]:
 
 
 def assert_as_if_undisturbed(
-    client: FlaskClient, models: dict[int, dict[int, str]], url: str
+    client: FlaskClient, models: dict[int, dict[int, str]], url: str, reader: Reader | None = None
 ) -> None:
-    until(ended)
+    until(lambda: (reader is None or reader.poll() is not None) and ended())
     job = client.get(url).get_json()
     assert job["state"] == "succeeded", job
     assert job["progress"] == {"done": MAKES, "total": MAKES}
@@ -92,12 +93,15 @@ def test_a_sync_continues_after_kill_9(
     victim: str,
 ) -> None:
     url = client.post(SYNCS).get_json()["url"]
-    until(in_the_middle)
+    reader = Reader(client)
+    until(lambda: reader.poll() and in_the_middle())
 
     KILLS[victim](worker)
     done_before, asked_before = done_so_far(), len(vpic.requests)
 
-    assert_as_if_undisturbed(client, models, url)
+    assert_as_if_undisturbed(client, models, url, reader)
+    reader.poll()
+    assert reader.models == models
     asked_after = {request.make_id for request in vpic.requests[asked_before:]}
     # Requests under way at that moment may be counted on both sides.
     in_flight = {request.make_id for request in vpic.requests[asked_before - 16 : asked_before]}

@@ -65,6 +65,7 @@ MATRIX: dict[str, dict[str, frozenset[str]]] = (
         "/v1/makes/<id:make_id>/models": {"GET": ANY},
         "/v1/models": {"GET": ANY, "POST": CATALOGUE},
         "/v1/models/<id:model_id>": {"GET": ANY, "PATCH": CATALOGUE, "DELETE": CATALOGUE},
+        "/v1/model-changes": {"GET": ANY},
         "/v1/vehicle-syncs": {"POST": CATALOGUE},
         "/v1/vin-decodings": {"POST": USER | CATALOGUE},
         "/v1/customers": {"GET": USER, "POST": USER},

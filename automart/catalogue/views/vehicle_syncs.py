@@ -25,5 +25,7 @@ class VehicleSyncs(MethodView):
     def post(self, values: Values) -> Answer:
         """Start a job that updates models to those of NHTSA. Its result shows the changes."""
         with transaction():
-            job = service.start_sync(values["make_ids"], values["approve_deletions"])
+            job = service.start_sync(
+                values["make_ids"], values["approve_deletions"], dry_run=values["dry_run"]
+            )
         return accepted(job)
