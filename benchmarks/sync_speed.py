@@ -16,7 +16,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from benchmarks.support import add_makes, databases, empty_catalogue, quiet_app, sync, vpic
-from jobs.catalogue import CONNECTIONS
+from jobs.catalogue import MAX_CONNECTIONS
 from sandbox import Catalogue
 
 UNPACED_MAKES = 3_000
@@ -83,12 +83,12 @@ def _fetch_all(url: str, make_ids: Iterable[int]) -> None:
     """Do the minimum of any sync: fetch and parse, over the same number of connections."""
     session = requests.Session()
     session.trust_env = False
-    session.mount("http://", HTTPAdapter(pool_maxsize=CONNECTIONS))
+    session.mount("http://", HTTPAdapter(pool_maxsize=MAX_CONNECTIONS))
 
     def fetch(make_id: int) -> None:
         session.get(f"{url}/vehicles/GetModelsForMakeId/{make_id}?format=json").json()
 
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
+    with ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
         list(pool.map(fetch, make_ids))
 
 
