@@ -74,8 +74,8 @@ def test_changes_by_hand_are_listed_in_their_order(client: FlaskClient) -> None:
         "replaced_id": None,
         "applied": True,
     }
-    told = [(c["change"], c["model_id"], c["name"], c["previous_name"]) for c in others]
-    assert told == [
+    shown = [(c["change"], c["model_id"], c["name"], c["previous_name"]) for c in others]
+    assert shown == [
         ("renamed", FIRST_OWN_ID, "Fit", "Jazz"),
         ("deleted", FIRST_OWN_ID, "Fit", None),
         *(("deleted", ident, name, None) for ident, name in HONDAS.items()),
@@ -208,7 +208,7 @@ def test_who_replays_the_changes_has_the_models(
     chance = random.Random(18)
     reader, kinds = Reader(client), set()
     add_models({make_id: {} for make_id in range(1, 6)})
-    for _ in range(8):
+    for _ in range(4):
         add_own_models(client, chance)
         vpic.serve(catalogue_of(random_models(chance)))
         expected = sync(dry_run=True)
