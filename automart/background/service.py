@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, or_, select, update
+from sqlalchemy import ColumnElement, Select, or_, select, true, update
 
 from automart.background.kinds import KINDS, Kind
 from automart.background.models import Job, JobState
 from automart.background.queues import push
 from automart.core.db import after_commit, db, for_update, insert, transaction, utcnow
 from automart.core.errors import Conflict, NotFound
+from automart.core.keyset import among_first
 from automart.core.logging import current_request_id
 from automart.web.authorization import current_caller, current_caller_id
+from automart.web.filters import where_given
 
 DEFAULT_TIME_LIMIT = 120
 
@@ -87,14 +90,38 @@ def active_job(singleton: str) -> Job | None:
 
 
 def visible_jobs() -> Select[Job]:
-    """Select the jobs that the current caller may see: all for administrators; otherwise their own
-    and those of the kinds that they may start."""
+    """Return a query of the jobs that the current caller may see."""
+    return select(Job).where(or_(*_visible_parts()))
+
+
+def visible_jobs_before(
+    query: Mapping[str, Any],
+) -> Callable[[uuid.UUID | None, int], Sequence[Job]]:
+    """Return a function for `paginate_by`.
+
+    It finds the newest jobs that the current caller may see and that match `query`.
+    """
+    matching = where_given(select(Job.id), {Job.kind: query["kind"], Job.state: query["state"]})
+    parts = [matching.where(part) for part in _visible_parts()]
+
+    def fetch(last: uuid.UUID | None, count: int) -> Sequence[Job]:
+        nexts = parts if last is None else [part.where(Job.id < last) for part in parts]
+        page = select(Job).where(among_first(Job.id, nexts, count, newest_first=True))
+        return db.session.scalars(page.order_by(Job.id.desc()).limit(count)).all()
+
+    return fetch
+
+
+def _visible_parts() -> list[ColumnElement[bool]]:
+    """Return filters, each backed by an index, whose union the current caller may see.
+
+    Administrators see all jobs, others their own and those of the kinds that they may start.
+    """
     caller = current_caller()
     if caller.is_admin:
-        return select(Job)
+        return [true()]
     startable = [kind.name for kind in KINDS.values() if kind.scope and caller.may(kind.scope)]
-    is_own = Job.owner == caller.id
-    return select(Job).where(or_(is_own, Job.kind.in_(startable)) if startable else is_own)
+    return [Job.owner == caller.id, *(Job.kind == name for name in startable)]
 
 
 def find_job(job_id: uuid.UUID) -> Job:

@@ -16,9 +16,8 @@ from automart.web import (
     Blueprint,
     Values,
     page_of,
-    paginate,
+    paginate_by,
     requires,
-    where_given,
 )
 
 POLL_HEADERS = {
@@ -42,9 +41,7 @@ class Jobs(MethodView):
         Administrators see all jobs. Everyone else sees their own jobs, and service clients those of
         the kinds that they may start.
         """
-        filters = {models.Job.kind: query["kind"], models.Job.state: query["state"]}
-        jobs = where_given(service.visible_jobs(), filters)
-        return paginate(jobs, models.Job.id, query, newest_first=True)
+        return paginate_by(service.visible_jobs_before(query), models.Job.id, query)
 
 
 @blp.route("/<uuid:job_id>")

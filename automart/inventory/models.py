@@ -38,6 +38,20 @@ DAY = timedelta(days=1)
 _IDS_ARE_NOT_REUSED = {"sqlite_autoincrement": True}
 
 _CONFIRMED = text("status = 'confirmed'")
+_RANGE = ("start_datetime", "end_datetime", "id")
+LENGTHS = (2, 31, 366)
+"""The days above which bookings are in an index of long bookings."""
+
+
+def longer_than(days: int) -> dict[str, str]:
+    """Return the condition that a booking is longer, by database.
+
+    A query must contain it as it is, so that the index of these bookings can serve it.
+    """
+    return {
+        "postgresql": f"end_datetime - start_datetime > interval '{days} days'",
+        "sqlite": f"julianday(end_datetime) - julianday(start_datetime) > {days}",
+    }
 
 
 class Dealer(Model):
@@ -148,8 +162,17 @@ class Booking(Timestamped, Model):
         Index(None, "customer_id", "id"),
         Index(None, "customer_email_folded", "id"),
         Index(None, "status", "id"),
-        Index(None, "start_datetime"),
-        Index(None, "end_datetime"),
+        # For `overlaps`: bookings by time, and the long ones again.
+        Index(None, *_RANGE),
+        *(
+            Index(
+                f"ix_booking_over_{days}_days",
+                *_RANGE,
+                sqlite_where=text(longer_than(days)["sqlite"]),
+                postgresql_where=text(longer_than(days)["postgresql"]),
+            )
+            for days in LENGTHS
+        ),
         _IDS_ARE_NOT_REUSED
         | {"info": {"triggers": {"no_double_booking": "The car is booked within these dates."}}},
     )

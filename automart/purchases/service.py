@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, false, or_, select, true, union_all
+from sqlalchemy import ColumnElement, Select, false, or_, select, true
 
 from automart import background
 from automart.catalogue.models import VehicleMake
 from automart.catalogue.service import find_model
 from automart.core.db import db, for_update, insert, table_of, utcnow
 from automart.core.errors import Conflict, Forbidden, NotFound
+from automart.core.keyset import among_first
 from automart.core.text import name_key
 from automart.partners.models import OFFICE_SCOPE
 from automart.partners.service import current_make_ids, current_office_id, keep_office
@@ -110,14 +111,9 @@ def visible_purchases_after(
     parts = _visible_parts()
 
     def fetch(last: int | None, count: int) -> Sequence[Purchase]:
-        # An index finds the next rows of each part in order. One query for all parts would have to
-        # read and sort all of their rows.
         rows = select(Purchase.id).where(*filters, Purchase.id > (last or 0))
-        nexts = [rows.where(p).order_by(Purchase.id).limit(count).subquery() for p in parts]
-        if not nexts:
-            return []
-        ids = union_all(*(select(part.c.id) for part in nexts)).subquery()
-        page = select(Purchase).where(Purchase.id.in_(select(ids.c.id)))
+        nexts = [rows.where(part) for part in parts]
+        page = select(Purchase).where(among_first(Purchase.id, nexts, count))
         return db.session.scalars(page.order_by(Purchase.id).limit(count)).all()
 
     return fetch

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from flask.views import MethodView
 from sqlalchemy import select
 
 from automart.core.db import get_or_404, transaction
 from automart.inventory import models, service
 from automart.inventory.availability import bookings_within
+from automart.inventory.overlaps import find_overlapping
 from automart.inventory.schemas import Booking, BookingChanges, BookingQuery, NewBooking
 from automart.inventory.views.blueprint import blp
 from automart.web import (
@@ -19,6 +22,7 @@ from automart.web import (
     idempotent,
     page_of,
     paginate,
+    paginate_by,
     requires,
     where_given,
 )
@@ -34,15 +38,17 @@ class Bookings(MethodView):
 
         Without one of its ends, the range is open.
         """
-        filters = {
+        start, end, status = query["start_datetime"], query["end_datetime"], query["status"]
+        bookings = bookings_within(select(models.Booking), start, end)
+        of_few = {
             models.Booking.car_id: query["car_id"],
             models.Booking.customer_id: query["customer_id"],
             models.Booking.customer_email_folded: query["customer_email"],
-            models.Booking.status: query["status"],
         }
-        bookings = bookings_within(
-            select(models.Booking), query["start_datetime"], query["end_datetime"]
-        )
+        if (start or end) and not any(of_few.values()):
+            fetch = partial(find_overlapping, start, end, status)
+            return paginate_by(fetch, models.Booking.id, query)
+        filters = of_few | {models.Booking.status: status}
         return paginate(where_given(bookings, filters), models.Booking.id, query)
 
     @requires(USER)
