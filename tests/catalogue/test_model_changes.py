@@ -208,7 +208,7 @@ def test_who_replays_the_changes_has_the_models(
     chance = random.Random(18)
     reader, kinds = Reader(client), set()
     add_models({make_id: {} for make_id in range(1, 6)})
-    for _ in range(4):
+    for _ in range(6):
         add_own_models(client, chance)
         vpic.serve(catalogue_of(random_models(chance)))
         expected = sync(dry_run=True)
