@@ -5,7 +5,7 @@ MANIFESTS = $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yam
 COMPOSE := docker compose
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
-.PHONY: help install tools python run test test-quick test-one chaos coverage check check-deploy prose format bench schema openapi lock clean
+.PHONY: help install tools python run test test-quick test-one chaos histories soak coverage check check-deploy prose format bench schema openapi lock clean
 .PHONY: clients build secrets up migrate-up stop
 
 help: ## List the targets
@@ -42,6 +42,12 @@ clients: tools ## Generate clients from docs/openapi.json, and use them
 
 chaos: tools ## Kill and cut off every part of a running deployment, and look for lost or doubled work
 	$(BIN)/pytest -n 0 --quiet -rP -m chaos tests/chaos
+
+histories: tools ## Check thousands of concurrent requests: does some order explain all responses?
+	$(BIN)/pytest -n 0 --quiet -rP -m histories tests/histories
+
+soak: tools ## Run a long load on both databases: make soak [MINUTES=60]. Nothing may grow or be left over
+	$(BIN)/python -m benchmarks soak $(or $(MINUTES),60)
 
 coverage: tools ## Run the tests of test-quick, and show what they do not reach
 	$(PYTEST) $(QUICK) --cov --cov-report=term:skip-covered

@@ -9,7 +9,7 @@ from argparse import ArgumentParser, Namespace
 import benchmarks
 
 NOT_BENCHMARKS = {"__main__", "support", "mixed_load"}
-ON_REQUEST = {"real_catalogue", "sales_storm", "memory"}  # slow, and do not measure speed
+ON_REQUEST = {"real_catalogue", "sales_storm", "soak"}  # slow, and do not measure speed
 
 
 def names() -> list[str]:

@@ -89,6 +89,9 @@ class Caller(threading.Thread):
             self._sell: 15,
             self._update_state: 10,
             self._sync: 2,
+            self._import: 2,
+            self._decode: 2,
+            self._keep_model: 3,
         }
         with self._session:
             while not self._enough.is_set():
@@ -127,6 +130,21 @@ class Caller(threading.Thread):
     def _sync(self) -> None:
         makes = {"make_ids": random.sample(MAKES, 3)}
         self._send("sync", self._parties.person, "POST", "/v1/vehicle-syncs", json=makes)
+
+    def _import(self) -> None:
+        files = {"file": ("customers.csv", b"first_name,last_name\nLoad,Imported\n")}
+        self._send("import", self._parties.person, "POST", "/v1/customers/imports", files=files)
+
+    def _decode(self) -> None:
+        body = {"vin": f"WBA{random.randrange(10**14):014d}"}
+        self._send("decode", self._parties.person, "POST", "/v1/vin-decodings", json=body)
+
+    def _keep_model(self) -> None:
+        """Add a model of our own, rename it, and delete it."""
+        person, body = self._parties.person, {"make_id": HONDA, "name": uuid.uuid4().hex}
+        path = f"/v1/models/{self._send('model', person, 'POST', '/v1/models', json=body)['id']}"
+        self._send("model", person, "PATCH", path, json={"name": uuid.uuid4().hex})
+        self._send("model", person, "DELETE", path)
 
     def _send(self, what: str, who: Machine, method: str, path: str, **body: Any) -> Any:
         headers = {"Authorization": f"Bearer {who.token}"}

@@ -77,8 +77,8 @@ class Deployment:
         until(lambda: not self._complaints(), seconds=60)
 
     def _complaints(self) -> list[str]:
-        found = list(doctor.examine(self.app, self.settings))
-        return [str(finding) for finding in found if finding.grade is Grade.BAD]
+        findings = list(doctor.examine(self.app, self.settings))
+        return [str(finding) for finding in findings if finding.grade is Grade.BAD]
 
 
 def unended_jobs() -> int:
@@ -90,14 +90,23 @@ def unended_jobs() -> int:
 
 @contextmanager
 def deployed(
-    app: Flask, settings: Settings, vpic: Vpic, notified: NotifiedService, patch: str = ""
+    app: Flask,
+    settings: Settings,
+    *,
+    vpic: Vpic,
+    offices: Offices,
+    notified: NotifiedService,
+    office_url: str | None = None,
+    patch: str = "",
 ) -> Iterator[Deployment]:
-    """Start everything on an empty database, in the application context of `app`."""
+    """Start web and worker on an empty database, in the application context of `app`.
+
+    The settings of `app` may differ from `settings` in the way to database, Redis and vPIC.
+    """
     with ExitStack() as stack:
-        offices = stack.enter_context(Offices())
         worker = stack.enter_context(worker_running(settings, patch=patch))
         ensure_catalogue()
-        office, secret = make_signing_office(webhook_url=offices.url(OFFICE))
+        office, secret = make_signing_office(webhook_url=office_url or offices.url(OFFICE))
         offices.trust(OFFICE, secret)
         people: dict[str, User | Client] = {
             "person": make_user(is_admin=True),

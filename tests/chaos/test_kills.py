@@ -10,6 +10,7 @@ import pytest
 from flask import Flask
 
 from automart.core.config import Settings
+from sandbox.office import Offices
 from sandbox.vpic import Vpic
 from tests.chaos.deployment import Deployment, deployed, unended_jobs
 from tests.chaos.fault_points import AFTER, BEFORE, FaultPoints
@@ -42,9 +43,16 @@ def points(tmp_path: Path) -> FaultPoints:
 
 @pytest.fixture
 def deployment(
-    app: Flask, settings: Settings, vpic: Vpic, notified: NotifiedService, points: FaultPoints
+    app: Flask,
+    settings: Settings,
+    vpic: Vpic,
+    offices: Offices,
+    notified: NotifiedService,
+    points: FaultPoints,
 ) -> Iterator[Deployment]:
-    with deployed(app, settings, vpic, notified, points.patch) as deployment:
+    with deployed(
+        app, settings, vpic=vpic, offices=offices, notified=notified, patch=points.patch
+    ) as deployment:
         yield deployment
 
 
