@@ -249,7 +249,7 @@ class Counts:
     def act(self, http: Http) -> None:
         number, (factories, sprockets) = self.histories.resource()
         place = http.random.randrange(2)
-        # Whoever takes a sprocket out of the list is the only one who knows it for the moment.
+        # A client that takes a sprocket out of the list is the only one that changes it.
         chance = http.random.random()
         if chance < 0.3:
             body = {"name": "S", "factory_id": factories[place], "sprocket_type_id": self._kind}
