@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from marshmallow import ValidationError, fields, validate
 
 from automart.accounts.passwords import LONGEST_PASSWORD, SHORTEST_PASSWORD, password_problem
+from automart.core.text import trim
 from automart.web.types import Values
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -53,7 +54,7 @@ class RedirectUri(fields.String):
         )
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        uri: str = super()._deserialize(value, *args, **kwargs)
+        uri = trim(super()._deserialize(value, *args, **kwargs))
         if not _is_safe_redirect_uri(uri):
             raise ValidationError(
                 "Must be an absolute https URL without a fragment, http on a loopback address, or"

@@ -10,7 +10,7 @@ from automart.accounts import models
 from automart.accounts.fields import NewPassword, RedirectUri, Secret
 from automart.accounts.models import GRANTABLE_SCOPES, LONGEST_NAME, ClientKind
 from automart.web import Output, PageQuery, Resource, Schema, changes_of, current_caller, example
-from automart.web.fields import EmailAddress, Flag, QueryText, Text, UtcTime
+from automart.web.fields import Choice, EmailAddress, Flag, QueryText, Text, UtcTime
 
 MOST_REDIRECT_URIS = 20
 
@@ -106,14 +106,13 @@ class NewClient(Schema):
         max_length=LONGEST_NAME,
         metadata={"description": "The name of the client, which users of an application see."},
     )
-    kind = fields.Enum(
+    kind = Choice(
         ClientKind,
-        by_value=True,
         required=True,
         metadata={"description": "`service` acts for itself, `application` for its users."},
     )
     scopes = fields.List(
-        fields.String(validate=validate.OneOf(GRANTABLE_SCOPES)),
+        QueryText(validate=validate.OneOf(GRANTABLE_SCOPES)),
         metadata={"description": "What a service client may do."},
     )
     redirect_uris = fields.List(

@@ -18,6 +18,7 @@ from automart.core.csv_columns import Columns, Header, Reading, not_decodable, r
 from automart.core.csv_text import UNDECODABLE, RecordReader, has_content
 from automart.core.db import db, transaction
 from automart.core.errors import Conflict
+from automart.core.text import trim
 
 MAX_REPORTED = 1_000
 ATTEMPTS = 3
@@ -187,7 +188,7 @@ def _cells_by_column(
         for column in columns.decimals:
             if _DECIMAL_COMMA.fullmatch(found.get(column, "")):
                 found[column] = found[column].replace(",", ".")
-    return {n: cell for n, cell in found.items() if n in columns.required or has_content([cell])}
+    return {n: cell for n, cell in found.items() if n in columns.required or trim(cell)}
 
 
 def _refusal(reason: str) -> ValidationError:

@@ -15,6 +15,7 @@ from automart.core.csv_columns import Columns
 from automart.core.csv_import import Importer, Load, Values
 from automart.core.db import db
 from automart.core.errors import Invalid
+from automart.core.text import trim
 from automart.inventory import service
 from automart.inventory.models import Car, Dealer
 from automart.inventory.schemas import NewCar
@@ -96,8 +97,10 @@ def _typed(cells: Mapping[str, str]) -> dict[str, Any]:
     """Return the cells with numbers as numbers. The schema rejects those that stay text."""
     values: dict[str, Any] = dict(cells)
     for name in ("year", "dealer_id"):
-        if _WHOLE_NUMBER.fullmatch(values[name].strip()):
+        values[name] = trim(values[name])
+        if _WHOLE_NUMBER.fullmatch(values[name]):
             values[name] = int(values[name])
-    if _AMOUNT.fullmatch(values["daily_price"].strip()):
+    values["daily_price"] = trim(values["daily_price"])
+    if _AMOUNT.fullmatch(values["daily_price"]):
         values["daily_price"] = float(values["daily_price"])
     return values

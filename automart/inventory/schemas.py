@@ -10,6 +10,7 @@ from automart.inventory.fields import CarVin, Instant, Money, Price, QueryPrice
 from automart.inventory.models import FIRST_YEAR, LONGEST_TEXT, BookingStatus, CarStatus
 from automart.web import Output, PageQuery, Query, Resource, Schema, changes_of, example
 from automart.web.fields import (
+    Choice,
     EmailAddress,
     Id,
     QueryEmail,
@@ -78,9 +79,8 @@ class NewCar(Schema):
     color = Text(required=True, max_length=LONGEST_TEXT, metadata={"description": "The color."})
     daily_price = Price(required=True)
     vin = CarVin(required=True)
-    status = fields.Enum(
+    status = Choice(
         CarStatus,
-        by_value=True,
         load_default=CarStatus.AVAILABLE,
         metadata={"description": "Cars in `maintenance` cannot be booked."},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flask import Response
 from flask.views import MethodView
 
 from automart.core.errors import Unavailable
@@ -9,6 +10,12 @@ from automart.operations import health, schemas
 from automart.web import Blueprint, Values, public
 
 blp = Blueprint("health", __name__, url_prefix="/health", description="Health checks")
+
+
+@blp.after_request
+def _never_cached(response: Response) -> Response:
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 @blp.route("/live")

@@ -16,7 +16,16 @@ from automart.production.models import (
     MOST_TEETH,
 )
 from automart.web import Output, PageQuery, Query, Resource, Schema, changes_of, example
-from automart.web.fields import Id, Number, QueryFlag, QueryId, QueryInteger, Text, UtcTime
+from automart.web.fields import (
+    Id,
+    Number,
+    QueryFlag,
+    QueryId,
+    QueryInteger,
+    QueryText,
+    Text,
+    UtcTime,
+)
 
 FEWEST_POINTS = 10
 MOST_POINTS = 1_000
@@ -65,7 +74,7 @@ class NewLocation(Schema):
     postal_code = Text(
         required=True, max_length=LONGEST_POSTAL_CODE, metadata={"description": "The postal code."}
     )
-    country_code = fields.String(
+    country_code = QueryText(
         required=True,
         validate=validate.OneOf(COUNTRY_CODES, error="Must be an ISO 3166-1 alpha-2 code."),
         metadata={"description": "ISO 3166-1 alpha-2."},

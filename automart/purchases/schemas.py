@@ -7,7 +7,7 @@ from marshmallow import INCLUDE, fields, validate
 from automart.catalogue.models import LONGEST_NAME as LONGEST_MODEL_NAME
 from automart.purchases.models import LONGEST_ORDER_NUMBER, PurchaseState
 from automart.web import Output, PageQuery, Schema
-from automart.web.fields import Id, QueryEnum, QueryName, Text, UtcTime
+from automart.web.fields import Choice, Id, QueryEnum, QueryName, Text, UtcTime
 
 STATE_CHANGED = "purchase.state_changed"
 
@@ -43,9 +43,8 @@ class NewSale(Schema):
 class StateChange(Schema):
     """The new state of a purchase."""
 
-    state = fields.Enum(
+    state = Choice(
         PurchaseState,
-        by_value=True,
         required=True,
         metadata={"description": "The new state. It must follow from the current one."},
     )

@@ -126,14 +126,25 @@ class QueryInteger(fields.Integer):
         return int(value)
 
 
-class QueryEnum(fields.Enum[Any]):
+class Choice(fields.Enum[Any]):
+    """A value of an enumeration, trimmed as every text."""
+
+    def __init__(self, enum: type[StrEnum], **kwargs: Any) -> None:
+        super().__init__(enum, by_value=True, **kwargs)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        text = trim(value) if isinstance(value, str) else value
+        return super()._deserialize(text, *args, **kwargs)
+
+
+class QueryEnum(Choice):
     """A value of an enumeration in a query, in any case. Optional."""
 
     def __init__(self, enum: type[StrEnum], *, metadata: Values) -> None:
-        super().__init__(enum, by_value=True, load_default=None, metadata=metadata)
+        super().__init__(enum, load_default=None, metadata=metadata)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
-        return super()._deserialize(trim(str(value)).lower(), *args, **kwargs)
+        return super()._deserialize(str(value).lower(), *args, **kwargs)
 
 
 class QueryId(QueryInteger):
@@ -185,15 +196,16 @@ class UtcTime(fields.DateTime):
     def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> datetime:
         if not isinstance(value, str):
             raise ValidationError(_EXPECTED_TIME)
-        found = _RFC_3339.fullmatch(value)
+        text = trim(value)
+        found = _RFC_3339.fullmatch(text)
         if not found:
-            raise ValidationError(_time_problem(value))
+            raise ValidationError(_time_problem(text))
         if found["second"] == "60":
             raise ValidationError("Leap seconds are not supported.")
         if (found["offset_hour"] or "00") > "23" or (found["offset_minute"] or "00") > "59":
             raise ValidationError("The offset's hours end at 23 and its minutes at 59.")
         try:
-            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+            return datetime.fromisoformat(text.upper()).astimezone(UTC)
         except ValueError:
             raise ValidationError("There is no such day or time of day.") from None
         except OverflowError:

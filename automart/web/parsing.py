@@ -17,6 +17,7 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from automart.core.errors import FIELDS_ARE_WRONG, Invalid, Malformed, UnsupportedMediaType
+from automart.core.text import has_control_characters, trim
 from automart.web.media_types import JSON, MERGE_PATCH, MULTIPART
 
 # Bounds the size of a response: a short body can have many errors.
@@ -47,7 +48,7 @@ class StrictParser(FlaskParser):
         given = MultiDict(
             (name, value)
             for name, value in req.args.items(multi=True)
-            if value.strip() or name not in known
+            if not _is_blank(value) or name not in known
         )
         errors = [
             {"detail": "Given more than once.", "parameter": name}
@@ -79,7 +80,7 @@ class StrictParser(FlaskParser):
             errors += _misplaced(repeated, "Given more than once.")
         if errors:
             raise Invalid(FIELDS_ARE_WRONG, errors=errors)
-        texts = [(name, text) for name, text in req.form.items() if text.strip()]
+        texts = [(name, text) for name, text in req.form.items() if not _is_blank(text)]
         return self._makeproxy(MultiDict([*req.files.items(), *texts]), schema)
 
     def handle_error(
@@ -94,6 +95,11 @@ class StrictParser(FlaskParser):
             if "parameter" in entry and entry["detail"] == schema.error_messages["unknown"]:
                 entry["detail"] = f"Unknown parameter. Known are: {known}."
         raise Invalid(FIELDS_ARE_WRONG, errors=errors)
+
+
+def _is_blank(text: str) -> bool:
+    """Return whether a text has no value. One of control characters is wrong instead."""
+    return not trim(text) and not has_control_characters(text.strip())
 
 
 def _misplaced(names: Set[str], detail: str) -> list[dict[str, str]]:

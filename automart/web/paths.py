@@ -33,8 +33,10 @@ def prefers_page() -> bool:
 
 def _check_slashes() -> Response | None:
     # `request.path` begins with a single slash, whatever was sent.
-    if request.environ.get("PATH_INFO", "").startswith("//"):
-        raise NotFound("No path begins with two slashes.")
+    path_info = request.environ.get("PATH_INFO", "")
+    sent = request.environ.get("SCRIPT_NAME", "") + path_info
+    if path_info.startswith("//") or (sent and not sent.startswith("/")):
+        raise NotFound("A path begins with one slash.")
     path = request.path.removesuffix("/")
     is_longer = path != request.path and path and not path.endswith("/")
     if not is_longer or request.path.startswith(NOT_REDIRECTED) or not _exists(path):

@@ -122,6 +122,11 @@ def test_many_quotation_marks_that_are_not_closed_take_linear_time() -> None:
     assert sum(bool(record.reasons) for record in records) == 300_001
 
 
+def test_invisible_cells_are_blank_and_invisible_characters_of_headings_do_not_matter() -> None:
+    text = "\u200ba,b\u00a0,c\u2060\nx,y,\u200b\u3164\n"
+    assert [record.values for record in read(text.encode())] == [{"a": "x", "b": "y"}]
+
+
 def test_traces_of_spreadsheets_do_not_matter() -> None:
     assert cells('\n,,\na,b,,c,\n1,2,,3,\n,,,,\n1,2\n" "\n1,2,,,,,\n') == [
         ("1", "2", "3"),

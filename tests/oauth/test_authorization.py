@@ -88,6 +88,7 @@ class TestAuthorize:
             ({"code_challenge": "short"}, "invalid_request"),
             ({"scope": "catalogue"}, "invalid_scope"),
             ({"response_type": "token"}, "unsupported_response_type"),
+            ({"response_type": None}, "invalid_request"),
         ],
     )
     def test_authorization_errors_are_sent_to_the_application(

@@ -39,3 +39,8 @@ def test_denials_are_private_too(app: Flask, as_user: FlaskClient) -> None:
 
 def test_public_responses_are_not_private(app: Flask) -> None:
     assert "private" not in app.test_client().get("/health").headers.get("Cache-Control", "")
+
+
+def test_health_is_never_stored(app: Flask) -> None:
+    for path in ("/health", "/health/live", "/health/ready"):
+        assert app.test_client().get(path).headers["Cache-Control"] == "no-store"

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.test import EnvironBuilder
 
 from automart.core.config import Settings
 from tests.support.databases import on_sqlite
@@ -116,6 +117,13 @@ class TestFinalSlash:
     )
     def test_an_unknown_path_is_404(self, client: FlaskClient, path: str) -> None:
         assert_problem(client.get(path), 404)
+
+    def test_a_target_that_is_no_path_is_404(self, app: Flask) -> None:
+        for method in ("OPTIONS", "GET"):
+            builder = EnvironBuilder(method=method)
+            environ = builder.get_environ() | {"PATH_INFO": "*"}
+            builder.close()
+            assert_problem(app.test_client().open(environ), 404)
 
     @pytest.mark.parametrize("prefix", ["", "/api"])
     @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask.testing import FlaskClient
 
 from tests.support.catalogue import HONDA, add_make
+from tests.support.inventory import car_body, make_car
 
 PATH = f"/v1/makes/{HONDA}"
 
@@ -16,6 +17,23 @@ def test_invisible_characters_at_the_ends_are_trimmed(as_user: FlaskClient) -> N
     for blank in ("\u200d\u00ad", "\u034f", "\ufe0f \u180b"):
         refused = as_user.post("/v1/customers", json=sent | {"last_name": blank})
         assert refused.status_code == 422
+
+
+def test_choices_codes_and_uris_are_trimmed(as_admin: FlaskClient) -> None:
+    sent = {
+        "name": "App",
+        "kind": " application\u200b",
+        "redirect_uris": ["\u2060https://a.example "],
+    }
+    created = as_admin.post("/v1/clients", json=sent).get_json()
+    assert (created["kind"], created["redirect_uris"]) == ("application", ["https://a.example"])
+    sent = {"name": "Job", "kind": "service", "scopes": ["metrics\u00a0"]}
+    assert as_admin.post("/v1/clients", json=sent).get_json()["scopes"] == ["metrics"]
+    place = {"name": "Here", "address_1": "1", "city": "Ulm", "postal_code": "1"}
+    created = as_admin.post("/v1/locations", json=place | {"country_code": "\ufeffDE "}).get_json()
+    assert created["country_code"] == "DE"
+    body = car_body(make_car().dealer_id, status="maintenance\u2800")
+    assert as_admin.post("/v1/cars", json=body).get_json()["status"] == "maintenance"
 
 
 def test_a_patch_takes_merge_patches_and_a_byte_order_mark(client: FlaskClient) -> None:
@@ -44,6 +62,9 @@ def test_parameters_without_a_value_are_absent(client: FlaskClient) -> None:
     add_make()
     page = client.get("/v1/makes?name=&limit=&cursor=")
     assert [make["id"] for make in page.get_json()["items"]] == [HONDA]
+    for blank in ("%20", "%E2%80%8B%C2%A0", "%E3%85%A4"):
+        assert client.get(f"/v1/makes?name={blank}&limit={blank}").get_json() == page.get_json()
+    assert client.get("/v1/makes?name=%07").status_code == 422
     assert client.get("/v1/makes?nmae=").status_code == 422
 
 

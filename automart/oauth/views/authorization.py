@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from authlib.oauth2.rfc6749.errors import AccessDeniedError, InvalidRequestError, OAuth2Error
+from authlib.oauth2.rfc6749.errors import (
+    AccessDeniedError,
+    InvalidRequestError,
+    OAuth2Error,
+    UnsupportedResponseTypeError,
+)
 from flask import Response, make_response, redirect, request, url_for
 from flask.views import MethodView
 
@@ -33,7 +38,7 @@ _PARAMETERS = [
         ("code_challenge", True, "The challenge of PKCE (RFC 7636)."),
         ("code_challenge_method", True, "`S256`."),
         ("state", False, "A value that is sent back with the code."),
-        ("scope", False, "Has no effect."),
+        ("scope", False, "Applications have no scopes: any other value than a blank is refused."),
     )
 ]
 _RESPONSES = {
@@ -78,7 +83,7 @@ def _authorize() -> Response:
     try:
         grant = server.get_consent_grant()
     except OAuth2Error as error:
-        return error_response(error)
+        return error_response(_as_standardized(error))
     caller = session_caller()
     if caller is None:
         return _redirect_to_login()
@@ -97,6 +102,16 @@ def _authorize() -> Response:
         response: Response = server.create_authorization_response(grant=grant, grant_user=user)
     append_to_redirect_uri(response, redirect_uri)
     return response
+
+
+def _as_standardized(error: OAuth2Error) -> OAuth2Error:
+    """Return the error of RFC 6749 §4.1.2.1. Authlib takes an omitted response type for a wrong
+    one."""
+    if not isinstance(error, UnsupportedResponseTypeError) or "response_type" in parameters():
+        return error
+    return InvalidRequestError(
+        "Missing 'response_type' in request.", redirect_uri=error.redirect_uri, state=error.state
+    )
 
 
 def _ask_for_consent(client: Client, user: User) -> Response:
