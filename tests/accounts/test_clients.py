@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from automart.accounts import service
 from automart.accounts.models import AuditEvent, Client, User
 from automart.core.db import db
+from tests.support.databases import on_sqlite
 from tests.support.http import assert_problem, pointers
 from tests.support.people import PASSWORD, make_client, signed_in
 
@@ -46,6 +47,7 @@ class TestCreate:
         assert "client_secret" not in application
         assert application["redirect_uris"] == APPLICATION["redirect_uris"]
 
+    @on_sqlite
     @pytest.mark.parametrize(
         ("body", "pointer"),
         [
@@ -65,6 +67,7 @@ class TestCreate:
     ) -> None:
         assert list(pointers(as_admin.post("/v1/clients", json=body))) == [pointer]
 
+    @on_sqlite
     @pytest.mark.parametrize(
         "uri",
         [

@@ -18,6 +18,7 @@ from automart.accounts.passwords import (
     password_problem,
 )
 from automart.core.db import db
+from tests.support.databases import on_sqlite
 from tests.support.http import assert_problem, pointers
 from tests.support.people import PASSWORD, signed_in, token_of, with_token
 
@@ -62,6 +63,7 @@ class TestCreate:
         )
         assert problem["detail"] == "There is a user with this e-mail address already."
 
+    @on_sqlite
     @pytest.mark.parametrize(
         ("changes", "pointer"),
         [
@@ -89,6 +91,7 @@ class TestCreate:
 
 
 class TestPasswords:
+    @on_sqlite
     @pytest.mark.parametrize(
         "password",
         [

@@ -17,6 +17,7 @@ from jobs import context
 from sandbox import Catalogue, Fault
 from sandbox.vpic import Vpic
 from tests.conftest import Queries
+from tests.support.databases import on_sqlite
 from tests.support.processes import until
 from tests.support.sync import (
     add_makes,
@@ -56,6 +57,7 @@ class TestOrder:
         assert response.get_json()["url"].startswith(f"http://localhost{prefix}/jobs/")
         assert client.get(response.get_json()["url"]).get_json() == response.get_json()
 
+    @on_sqlite
     @pytest.mark.parametrize(
         ("body", "pointer"),
         [

@@ -10,6 +10,7 @@ from automart.core.batches import BATCH_SIZE
 from automart.core.db import db
 from sandbox import Catalogue, Fault, Vpic
 from tests.cli.conftest import Run, type_in
+from tests.support.databases import on_sqlite
 
 HONDA, TOYOTA = 474, 448
 
@@ -28,6 +29,7 @@ class TestAdd:
         assert result.stdout == "Added make 440 Aston Martin. The next sync adds its models.\n"
         assert names() == {440: "Aston Martin"}
 
+    @on_sqlite
     @pytest.mark.parametrize(
         ("arguments", "error"),
         [

@@ -16,6 +16,7 @@ from automart.purchases.models import PurchaseState
 from automart.webhooks.models import DeliveryState
 from sandbox.office import Offices
 from tests.cli.conftest import Run
+from tests.support.databases import on_sqlite
 from tests.support.purchases import all_deliveries, make_purchase, make_signing_office
 
 
@@ -94,6 +95,7 @@ def test_redeliver_names_an_office_whose_webhook_is_disabled(
     assert {one.state for one in all_deliveries()} == {DeliveryState.FAILED}
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     "arguments",
     [

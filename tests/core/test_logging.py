@@ -19,6 +19,7 @@ from automart.catalogue.models import VehicleMake
 from automart.core.db import db, transaction
 from automart.core.logging import configure_logging
 from jobs.http.client import post
+from tests.support.databases import on_sqlite
 from tests.support.peers import Peer, answering
 
 Lines = Callable[[], list[dict[str, Any]]]
@@ -51,6 +52,7 @@ class TestRequestIds:
         assert response.headers["X-Request-ID"] == asked
         assert response.get_json()["request_id"] == asked
 
+    @on_sqlite
     @pytest.mark.parametrize("asked", ["", " ", "a b", "a" * 129, 'a"b', "<x>", "é", "a,b", "a\tb"])
     def test_an_invalid_request_id_is_replaced(self, client: FlaskClient, asked: str) -> None:
         made = client.get("/v1/makes", headers={"X-Request-ID": asked}).headers["X-Request-ID"]

@@ -22,6 +22,7 @@ from automart.core.csv_import import escape_formula, unescape_formula
 from automart.core.db import db, transaction
 from automart.customers.csv import EXPORTED, write_customers
 from automart.customers.models import Customer
+from tests.support.databases import on_sqlite
 
 Run = Callable[..., Result]
 
@@ -130,6 +131,7 @@ O\tD'Arcy\t\t\t8"""
         assert result.stdout == "2 imported, 8 refused.\n"
         assert [first for first, *_ in stored_customers()] == ["Ada", "Alan"]
 
+    @on_sqlite
     @pytest.mark.parametrize(
         ("content", "message"),
         [

@@ -13,6 +13,7 @@ from sqlalchemy import insert, text
 from automart.core.db import db, transaction
 from automart.inventory.availability import available_cars
 from automart.inventory.models import Booking, BookingStatus, Car, CarStatus
+from tests.support.databases import on_sqlite
 from tests.support.inventory import (
     TOYOTA,
     day,
@@ -61,6 +62,7 @@ class TestAvailableCars:
         }.items():
             assert free(as_user, 0, 1, query) == found, query
 
+    @on_sqlite
     @pytest.mark.parametrize(
         ("query", "wrong"),
         [

@@ -17,6 +17,7 @@ from sqlalchemy import select, update
 from automart.core.db import db, transaction
 from automart.inventory import service
 from automart.inventory.models import Booking, BookingStatus, Car, CarStatus, started_days
+from tests.support.databases import on_sqlite
 from tests.support.http import assert_problem
 from tests.support.inventory import (
     booking_body,
@@ -370,6 +371,7 @@ class TestLists:
         }.items():
             assert ids(as_user.get(f"/v1/bookings?{query}")) == [b.id for b in found], query
 
+    @on_sqlite
     @pytest.mark.parametrize(
         ("query", "wrong"),
         [

@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 from icalendar import Calendar
 
 from automart.inventory.models import BookingStatus
+from tests.support.databases import on_sqlite
 from tests.support.inventory import HONDA, day, iso, make_booking, make_car, parameters
 
 ICALENDAR = {"Accept": "text/calendar"}
@@ -52,6 +53,7 @@ class TestJson:
         assert end - start == timedelta(days=365)
         assert start.time().isoformat() == "00:00:00"
 
+    @on_sqlite
     @pytest.mark.parametrize(
         ("query", "wrong"),
         [

@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError, StatementError
 from automart.catalogue.models import VehicleModel
 from automart.core.db import db, transaction
 from automart.inventory.models import BookingStatus, Car, CarStatus
+from tests.support.databases import on_sqlite
 from tests.support.inventory import (
     HONDA,
     TOYOTA,
@@ -67,6 +68,7 @@ class TestCreating:
             created = as_user.post("/v1/cars", json=car_body(dealer_id, model=sent))
             assert created.get_json()["model"] == found
 
+    @on_sqlite
     @pytest.mark.parametrize("method", ["post", "put", "patch"])
     def test_an_invalid_field_of_a_car_is_refused_with_a_pointer(
         self, as_user: FlaskClient, dealer_id: int, method: str
@@ -248,6 +250,7 @@ class TestLists:
         }.items():
             assert ids(as_user.get(f"/v1/cars?{query}")) == [c.id for c in found], query
 
+    @on_sqlite
     @pytest.mark.parametrize(
         ("query", "wrong"),
         [

@@ -17,6 +17,7 @@ from automart.core.csv_import import Load, Values
 from automart.core.db import db, transaction
 from automart.inventory import csv
 from automart.inventory.models import Car, Dealer
+from tests.support.databases import on_sqlite
 from tests.support.inventory import add_catalogue, make_car, make_dealer
 
 HEADER = "brand,model,year,color,daily_price,vin,dealer_id,status"
@@ -163,6 +164,7 @@ class TestImport:
         result = self.run(tmp_path, HEADER.replace(",", ";"), car.replace("49,50", "1.234,5"))
         assert "line 2: daily_price: Not a valid number." in result.output
 
+    @on_sqlite
     @pytest.mark.parametrize(
         ("header", "problem"),
         [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from flask.testing import FlaskClient
 
+from tests.support.databases import on_sqlite
 from tests.support.inventory import booking_body, ids, make_car
 
 
@@ -86,6 +87,7 @@ def test_a_day_is_charged_as_24_hours_whatever_clocks_show(
     assert answer.get_json()["total_price"] == float(car.daily_price * days)
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("start", "end"),
     [

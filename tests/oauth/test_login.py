@@ -17,6 +17,7 @@ from automart.accounts.passwords import hash_password, needs_rehash
 from automart.core.db import db, transaction
 from automart.oauth.models import RefreshToken
 from tests.oauth.pages import authorize_url, hidden_fields, log_in, me
+from tests.support.databases import on_sqlite
 from tests.support.people import PASSWORD, token_of, with_token
 
 
@@ -60,6 +61,7 @@ class TestJsonLogin:
         assert len(stored) == 1
         assert refresh_token not in stored[0]
 
+    @on_sqlite
     @pytest.mark.parametrize(
         ("body", "status"),
         [

@@ -15,6 +15,7 @@ from tests.oauth.pages import (
     me,
     refresh,
 )
+from tests.support.databases import on_sqlite
 from tests.support.people import PASSWORD, make_client, make_user
 
 
@@ -56,6 +57,7 @@ class TestClientCredentials:
         form = self.FORM | {"scope": "catalogue office"}
         assert error_of(client.post("/oauth/token", data=form, auth=service)) == "invalid_scope"
 
+    @on_sqlite
     @pytest.mark.parametrize("secret", ["wrong", "", "ü", "\x00"])
     def test_a_wrong_secret_is_refused(
         self, client: FlaskClient, service: tuple[str, str], secret: str
@@ -99,6 +101,7 @@ class TestClientCredentials:
 
 
 class TestTokenRequests:
+    @on_sqlite
     @pytest.mark.parametrize(
         ("form", "error"),
         [
@@ -121,6 +124,7 @@ class TestTokenRequests:
         response = client.post("/oauth/token", json={"grant_type": "client_credentials"})
         assert error_of(response) == "invalid_request"
 
+    @on_sqlite
     @pytest.mark.parametrize("header", ["Basic", "Basic ÿ", "Basic /w==", "Basic YQ=="])
     def test_a_malformed_authorization_header_is_an_unknown_client(
         self, client: FlaskClient, header: str

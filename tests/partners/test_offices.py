@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from automart.accounts.models import Client
 from automart.core.db import db
 from automart.webhooks.models import WebhookSecret
+from tests.support.databases import on_sqlite
 from tests.support.inventory import ids, pointers
 from tests.support.purchases import make_office, make_purchase
 
@@ -47,6 +48,7 @@ def test_the_secret_is_not_stored_in_clear(client: FlaskClient) -> None:
     assert secret["webhook_secret"].removeprefix("whsec_") not in row.encrypted
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     "url",
     [

@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 
 from automart.production.models import Factory
 from tests.support import charts
+from tests.support.databases import on_sqlite
 
 SVG = "image/svg+xml"
 NONE: dict[str, list[int]] = {
@@ -67,6 +68,7 @@ class TestRange:
         assert picture.status_code == 200
         assert b"No points in this range" in picture.data or expected
 
+    @on_sqlite
     @pytest.mark.parametrize(
         ("query", "parameter"),
         [

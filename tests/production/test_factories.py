@@ -12,6 +12,7 @@ from automart.core.db import db
 from automart.production.models import ChartPoint
 from tests.production.conftest import Make
 from tests.support import charts
+from tests.support.databases import on_sqlite
 
 CHARTED = "?with_chart_data=true"
 ChartOf = Callable[[int], list[tuple[int, int]]]
@@ -38,6 +39,7 @@ def test_a_factory_is_created_read_updated_and_deleted(as_user: FlaskClient, mak
     assert db.session.scalar(select(func.count()).select_from(ChartPoint)) == 0
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("name", "value"),
     [

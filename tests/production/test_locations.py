@@ -6,6 +6,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.production.conftest import LOCATION, Make
+from tests.support.databases import on_sqlite
 
 
 def test_a_location_is_created_read_updated_and_deleted(as_user: FlaskClient, make: Make) -> None:
@@ -22,6 +23,7 @@ def test_a_location_is_created_read_updated_and_deleted(as_user: FlaskClient, ma
     assert as_user.get("/v1/locations").get_json() == {"items": [], "next_cursor": None}
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -79,6 +81,7 @@ def test_an_updated_postal_code_is_found_by_its_new_value(as_user: FlaskClient, 
     assert len(as_user.get("/v1/locations?postal_code=ls2").get_json()["items"]) == 1
 
 
+@on_sqlite
 @pytest.mark.parametrize("query", ["postal_code=%00", "zip=1", "limit=0"])
 def test_a_wrong_query_is_refused(as_user: FlaskClient, query: str) -> None:
     assert as_user.get(f"/v1/locations?{query}").status_code == 422

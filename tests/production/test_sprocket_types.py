@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from automart.core.db import db
 from tests.production.conftest import TYPE, Make
+from tests.support.databases import on_sqlite
 
 
 def test_a_sprocket_type_is_created_read_updated_and_deleted(
@@ -26,6 +27,7 @@ def test_a_sprocket_type_is_created_read_updated_and_deleted(
     assert as_user.get(url).status_code == 404
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -61,6 +63,7 @@ def test_a_wrong_value_is_refused_and_the_list_still_works(
     assert as_user.get("/v1/sprocket-types").get_json()["items"] == [made]
 
 
+@on_sqlite
 @pytest.mark.parametrize("number", ["1e400", "-1e400"])
 def test_an_infinite_number_is_refused(as_user: FlaskClient, number: str) -> None:
     body = '{"name": "X", "teeth": 1, "pitch_diameter": 1, "pitch": 1, "outside_diameter": %s}'

@@ -7,6 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.production.conftest import Make
+from tests.support.databases import on_sqlite
 
 ChartOf = Callable[[int], list[tuple[int, int]]]
 
@@ -34,6 +35,7 @@ def test_a_sprocket_is_created_read_updated_and_deleted(
     assert chart_of(factory_id) == [(0, 10), (1, 10), (0, 10)]
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -13,6 +13,7 @@ from automart.catalogue.models import VehicleMake, VehicleModel
 from automart.core.db import db, transaction
 from automart.partners.models import RegionalOffice
 from automart.purchases.models import Purchase
+from tests.support.databases import on_sqlite
 from tests.support.http import at_once
 from tests.support.inventory import ids, pointers
 from tests.support.purchases import (
@@ -116,6 +117,7 @@ def test_two_offices_may_use_the_same_number(
     assert db.session.query(Purchase).count() == 2
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("values", "pointer"),
     [

@@ -109,6 +109,7 @@ def test_another_manufacturers_purchase_is_not_there(client: FlaskClient) -> Non
     assert toyota.state is S.ORDERED
 
 
+@on_sqlite
 @pytest.mark.parametrize("state", ["lost", "", None, 7, "ORDERED", ["ordered"]])
 def test_a_state_that_is_none_is_refused(client: FlaskClient, state: object) -> None:
     purchase = make_purchase(make_office())
