@@ -18,8 +18,11 @@ from itsdangerous import TimestampSigner
 from automart.core.config import Settings
 from tests.oauth import pages
 from tests.support import people
+from tests.support.databases import on_sqlite
 from tests.support.http import assert_problem
 from tests.support.setup import application
+
+pytestmark = on_sqlite  # nothing here depends on the database
 
 # The header that Chromium sends.
 unpickled: list[str] = []

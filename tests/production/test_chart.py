@@ -35,6 +35,7 @@ def ask(client: FlaskClient, factory: Factory, **query: Any) -> Any:
 
 
 class TestRange:
+    @on_sqlite
     @pytest.mark.parametrize(
         ("query", "expected"),
         [
@@ -89,6 +90,7 @@ class TestRange:
         assert response.status_code == 422
         assert response.get_json()["errors"][0]["parameter"] == parameter
 
+    @on_sqlite
     def test_a_factory_without_points_has_an_empty_chart(
         self, app: Flask, as_user: FlaskClient
     ) -> None:
@@ -116,6 +118,7 @@ class TestPoints:
 
 
 class TestMediaType:
+    @on_sqlite
     @pytest.mark.parametrize(
         ("accept", "expected"),
         [
@@ -141,6 +144,7 @@ class TestMediaType:
         assert response.mimetype == expected
         assert "Accept" in response.headers["Vary"]
 
+    @on_sqlite
     @pytest.mark.parametrize("accept", [SVG, "application/json"])
     def test_both_media_types_have_an_etag(
         self, as_user: FlaskClient, factory: Factory, accept: str

@@ -24,6 +24,7 @@ from automart.web.authorization import (
     current_caller_id,
 )
 from tests.oauth.pages import log_in
+from tests.support.databases import on_sqlite
 
 
 @pytest.fixture
@@ -80,6 +81,7 @@ class TestStating:
 
 
 class TestRefusals:
+    @on_sqlite
     def test_a_request_without_a_token_is_401_with_a_bearer_challenge(
         self, client: FlaskClient
     ) -> None:
@@ -88,11 +90,13 @@ class TestRefusals:
         assert response.headers["WWW-Authenticate"] == 'Bearer realm="automart"'
         assert response.mimetype == "application/problem+json"
 
+    @on_sqlite
     @pytest.mark.parametrize("header", ["Basic YTpi", "Bearer", "Bearer ", "nonsense"])
     def test_another_authentication_scheme_is_401(self, client: FlaskClient, header: str) -> None:
         response = client.get("/v1/makes", headers={"Authorization": header})
         assert response.status_code == 401
 
+    @on_sqlite
     def test_a_user_without_the_role_is_403(self, as_user: FlaskClient) -> None:
         response = as_user.post("/v1/makes", json={"id": 1, "name": "A"})
         assert response.status_code == 403
@@ -101,18 +105,21 @@ class TestRefusals:
         )
         assert as_user.get("/v1/makes/1").status_code == 404
 
+    @on_sqlite
     def test_access_is_checked_before_the_body(
         self, as_user: FlaskClient, client: FlaskClient
     ) -> None:
         assert client.post("/v1/makes", data="no JSON").status_code == 401
         assert as_user.post("/v1/makes", data="no JSON").status_code == 403
 
+    @on_sqlite
     def test_an_admin_and_a_service_client_with_the_scope_are_admitted(
         self, as_admin: FlaskClient, as_catalogue: FlaskClient
     ) -> None:
         assert as_admin.post("/v1/makes", json={"id": 1, "name": "A"}).status_code == 201
         assert as_catalogue.post("/v1/makes", json={"id": 2, "name": "B"}).status_code == 201
 
+    @on_sqlite
     def test_a_service_client_with_another_scope_is_403(
         self,
         make_client: Callable[..., Client],
@@ -121,6 +128,7 @@ class TestRefusals:
         response = signed_in(make_client("metrics")).post("/v1/makes", json={"id": 1, "name": "A"})
         assert response.status_code == 403
 
+    @on_sqlite
     def test_the_caller_is_known_to_the_view(self, app: Flask, as_catalogue: FlaskClient) -> None:
         found: list[Caller] = []
         app.add_url_rule("/who", "who", requires(ANY)(lambda: found.append(current_caller()) or ""))
@@ -132,6 +140,7 @@ class TestRefusals:
         assert caller.may("catalogue")
         assert not caller.may("metrics")
 
+    @on_sqlite
     def test_an_admin_has_every_scope(self, app: Flask, as_admin: FlaskClient) -> None:
         found: list[Caller] = []
         app.add_url_rule(
@@ -144,12 +153,14 @@ class TestRefusals:
         assert caller.is_admin
         assert caller.may("catalogue")
 
+    @on_sqlite
     def test_a_public_view_has_no_caller(self, app: Flask, as_admin: FlaskClient) -> None:
         found: list[str | None] = []
         app.add_url_rule("/who", "who", public(lambda: found.append(current_caller_id()) or ""))
         assert as_admin.get("/who").status_code == 200
         assert found == [None]
 
+    @on_sqlite
     def test_a_third_partys_blueprint_must_be_guarded(self, app: Flask) -> None:
         foreign = flask.Blueprint("foreign", "foreign")
         foreign.add_url_rule("/foreign", "it", silent)
@@ -157,6 +168,7 @@ class TestRefusals:
         with pytest.raises(RuntimeError, match="GET /foreign"):
             check_that_access_is_stated(app)
 
+    @on_sqlite
     def test_a_third_partys_blueprint_is_guarded_as_a_whole(
         self, app: Flask, client: FlaskClient, as_user: FlaskClient, as_admin: FlaskClient
     ) -> None:
@@ -168,6 +180,7 @@ class TestRefusals:
         statuses = [c.get("/foreign").status_code for c in (client, as_user, as_admin)]
         assert statuses == [401, 403, 200]
 
+    @on_sqlite
     def test_a_third_partys_blueprint_can_admit_the_session_of_the_login_page(
         self, app: Flask, client: FlaskClient, make_user: Callable[..., User]
     ) -> None:
@@ -186,6 +199,7 @@ class TestRefusals:
 
 
 class TestDocuments:
+    @on_sqlite
     def test_every_operation_documents_its_access(self, client: FlaskClient) -> None:
         document = client.get("/openapi.json").get_json()
         for path, operations in document["paths"].items():
@@ -201,12 +215,14 @@ class TestDocuments:
             in (sync["description"])
         )
 
+    @on_sqlite
     def test_the_document_keeps_the_prefix(self, client: FlaskClient) -> None:
         document = client.get("/api/openapi.json").get_json()
         flow = document["components"]["securitySchemes"]["oauth2"]["flows"]["authorizationCode"]
         assert flow["authorizationUrl"] == "/api/oauth/authorize"
         assert document["servers"] == [{"url": "/api"}]
 
+    @on_sqlite
     def test_no_reference_dangles(self, client: FlaskClient) -> None:
         text = client.get("/openapi.json").get_data(as_text=True)
         components = json.loads(text)["components"]

@@ -10,7 +10,10 @@ from flask.testing import FlaskClient
 
 from automart.core.config import Settings
 from tests.support import people
+from tests.support.databases import on_sqlite
 from tests.support.setup import application
+
+pytestmark = on_sqlite  # nothing here depends on the database
 
 SHOP = "https://shop.example"
 

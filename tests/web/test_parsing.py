@@ -10,7 +10,10 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from tests.support.catalogue import HONDA, add_make
+from tests.support.databases import on_sqlite
 from tests.support.http import assert_problem, pointers
+
+pytestmark = on_sqlite  # nothing here depends on the database
 
 JSON = "application/json"
 NO_JSON = {

@@ -32,6 +32,7 @@ def at_shop(settings: Settings) -> Iterator[Flask]:
 
 
 class TestIndex:
+    @on_sqlite
     @pytest.mark.parametrize("prefix", ["", "/api"])
     @pytest.mark.parametrize("path", ["/", "/v1"])
     def test_programs_get_links_that_keep_the_prefix(
@@ -50,6 +51,7 @@ class TestIndex:
             with client.get(link) as found:
                 assert found.status_code == 200
 
+    @on_sqlite
     @pytest.mark.parametrize("prefix", ["", "/api"])
     @pytest.mark.parametrize("path", ["/", "/v1"])
     @pytest.mark.parametrize("accept", [CHROMIUM, "text/html"])
@@ -61,10 +63,12 @@ class TestIndex:
         assert response.headers["Location"] == f"http://localhost{prefix}/docs"
         assert "Accept" in response.vary
 
+    @on_sqlite
     def test_the_mount_is_an_index_too(self, client: FlaskClient) -> None:
         for path in ("/api", "/api/"):
             assert client.get(path).get_json()["api"] == "http://localhost/api/v1"
 
+    @on_sqlite
     def test_the_index_can_only_be_read(self, client: FlaskClient) -> None:
         assert_problem(client.post("/"), 405)
 
@@ -157,6 +161,7 @@ class TestFinalSlash:
 
 
 class TestHosts:
+    @on_sqlite
     @pytest.mark.parametrize("prefix", ["", "/api"])
     def test_the_docs_at_another_host_redirect_to_the_public_url(
         self, at_shop: Flask, prefix: str
@@ -165,6 +170,7 @@ class TestHosts:
             found = at_shop.test_client().get(f"{prefix}/docs", headers={"Host": host})
             assert (found.status_code, found.headers["Location"]) == (302, f"{SHOP}{prefix}/docs")
 
+    @on_sqlite
     def test_the_docs_are_served_at_the_public_url_and_at_loopback_names(
         self, at_shop: Flask
     ) -> None:
@@ -173,11 +179,13 @@ class TestHosts:
             found = at_shop.test_client().get("/docs", headers={"Host": host})
             assert found.status_code == 200, host
 
+    @on_sqlite
     def test_without_a_public_url_every_host_serves_them(self, settings: Settings) -> None:
         with application(replace(settings, public_url=None)) as app:
             found = app.test_client().get("/docs", headers={"Host": "shop.example"})
         assert found.status_code == 200
 
+    @on_sqlite
     def test_the_document_is_the_same_at_every_host(self, at_shop: Flask) -> None:
         client = at_shop.test_client()
         texts = {
@@ -187,6 +195,7 @@ class TestHosts:
         assert len(texts) == 1
         assert "evil" not in texts.pop()
 
+    @on_sqlite
     def test_no_shared_cache_stores_responses_that_contain_the_host(
         self, settings: Settings
     ) -> None:

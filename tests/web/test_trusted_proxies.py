@@ -15,6 +15,7 @@ from automart.accounts.models import AuditEvent, LoginThrottle
 from automart.core.config import Settings
 from automart.core.db import db
 from automart.web.trusted_proxies import network_of
+from tests.support.databases import on_sqlite
 from tests.support.setup import application
 
 PROXY = "10.0.0.1"
@@ -47,11 +48,13 @@ def seen(client: FlaskClient, peer: str, **headers: str) -> dict[str, str]:
     return answer
 
 
+@on_sqlite
 def test_headers_of_untrusted_peers_are_ignored(client: FlaskClient) -> None:
     found = seen(client, CLIENT, **{"for": "192.0.2.1", "proto": "https", "host": "evil.example"})
     assert found == {"address": CLIENT, "url": "http://localhost/"}
 
 
+@on_sqlite
 def test_without_the_setting_all_headers_are_ignored(app: Flask, settings: Settings) -> None:
     with application(replace(settings, trusted_proxies=())) as plain:
         plain.add_url_rule("/seen", view_func=lambda: str(request.remote_addr))
@@ -63,11 +66,13 @@ def test_without_the_setting_all_headers_are_ignored(app: Flask, settings: Setti
             assert found.text == peer
 
 
+@on_sqlite
 def test_a_trusted_proxy_reports_address_scheme_and_host(client: FlaskClient) -> None:
     found = seen(client, PROXY, **{"for": CLIENT, "proto": "https", "host": "shop.example:8443"})
     assert found == {"address": CLIENT, "url": "https://shop.example:8443/"}
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("forwarded", "address"),
     [
@@ -90,6 +95,7 @@ def test_the_last_untrusted_address_is_the_client(
     assert seen(client, PROXY, **{"for": forwarded})["address"] == address
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("hops", "proto", "url"),
     [
@@ -106,6 +112,7 @@ def test_the_scheme_is_what_the_outermost_proxy_saw(
     assert seen(client, PROXY, **{"for": hops, "proto": proto})["url"] == url
 
 
+@on_sqlite
 def test_failed_logins_are_counted_by_the_address_of_the_client(settings: Settings) -> None:
     """A client that forges addresses is still the same client."""
     wrong = {"email": "nobody@example.com", "password": "wrong and long enough"}
