@@ -17,7 +17,12 @@ class SchemaConverter(OpenAPIConverter):
     def init_attribute_functions(self) -> None:
         """Add our functions after apispec's, whose results they correct."""
         super().init_attribute_functions()  # type: ignore[no-untyped-call]
-        for function in (_without_null_default, _with_enum_type, _with_exclusive_limits):
+        for function in (
+            _without_null_default,
+            _without_read_only,
+            _with_enum_type,
+            _with_exclusive_limits,
+        ):
             self.add_attribute_function(function)  # type: ignore[no-untyped-call]
 
     def schema2jsonschema(self, schema: Any) -> dict[str, Any]:
@@ -58,6 +63,14 @@ def _without_null_default(
     """Leave out `default: null`, which means that there is no default."""
     if ret.get("default", ret) is None:
         del ret["default"]
+    return {}
+
+
+def _without_read_only(
+    _converter: Any, _field: Any, ret: dict[str, Any], **_context: Any
+) -> dict[str, Any]:
+    """Leave out `readOnly`: responses have schemas of their own, of which no field is sent."""
+    ret.pop("readOnly", None)
     return {}
 
 

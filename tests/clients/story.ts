@@ -56,7 +56,7 @@ const api = withToken(found(await anyone.POST("/login", { body: { email, passwor
 
 const make = found(await api.GET("/v1/makes")).items[0];
 assert.ok(make);
-const started = await api.POST("/v1/vehicle-syncs", { body: { make_ids: [make.id], approve_deletions: false } });
+const started = await api.POST("/v1/vehicle-syncs", { body: { make_ids: [make.id] } });
 const sync = await ended(api, found(started));
 assert.ok(sync.kind === "vehicle_sync" && sync.result);
 
@@ -97,7 +97,6 @@ const car = found(
       color: "red",
       daily_price: 45.5,
       vin: "1M8GDM9AXKP042788",
-      status: "available",
       dealer_id: dealer.id,
     },
   }),
@@ -139,7 +138,7 @@ assert.ok(typeof chart !== "string"); // not the picture
 assert.equal(chart.time.length, chart.sprocket_production_goal.length);
 
 const office = found(
-  await api.POST("/v1/regional-offices", { body: { name: "North", webhook_url: officeUrl, webhook_enabled: true } }),
+  await api.POST("/v1/regional-offices", { body: { name: "North", webhook_url: officeUrl } }),
 );
 const till = found(
   await api.POST("/v1/regional-offices/{office_id}/clients", {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -27,6 +28,18 @@ UNREACHABLE = (
 
 class Unavailable(Exception):
     """The tools cannot be installed on this machine. The message says why."""
+
+
+def are_required() -> bool:
+    """Return whether it is a failure if the tools cannot be installed."""
+    return bool(os.environ.get("REQUIRE_CLIENTS"))
+
+
+def java_tools() -> Path:
+    """Return `python_tools`, of which one needs Java. Raise `Unavailable` if it is missing."""
+    if shutil.which("java") is None:
+        raise Unavailable("Java is not installed.")
+    return python_tools()
 
 
 def node_tools() -> Path:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PATIENCE = 300.0
-BLOCK = re.compile(r"^```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCK = r"^```{language}\n(.*?)^```$"
 PROMPT = "$ "
 HEREDOC = re.compile(r"<<-?'?([A-Z]+)'?")
 
@@ -51,14 +51,25 @@ class Step:
 
 def steps(path: Path, heading: str = "") -> list[Step]:
     """Return the commands of a document, or of its section of this heading, in their order."""
+    found = []
+    for block in _blocks(path, "console", heading):
+        first = block.string.count("\n", 0, block.start(1)) + 1
+        found += _steps_of(block[1].splitlines(), f"{path.name}:", first)
+    return found
+
+
+def code_block(path: Path, language: str, heading: str) -> str:
+    """Return the only block in this language of a document's section."""
+    (block,) = _blocks(path, language, heading)
+    return block[1]
+
+
+def _blocks(path: Path, language: str, heading: str) -> list[re.Match[str]]:
     text = path.read_text(encoding="utf-8")
     start = text.index(f"\n## {heading}\n") if heading else 0
     end = text.find("\n## ", start + 1) if heading else -1
-    found = []
-    for block in BLOCK.finditer(text, start, end if end >= 0 else len(text)):
-        first = text.count("\n", 0, block.start(1)) + 1
-        found += _steps_of(block[1].splitlines(), f"{path.name}:", first)
-    return found
+    pattern = re.compile(BLOCK.format(language=language), re.DOTALL | re.MULTILINE)
+    return list(pattern.finditer(text, start, end if end >= 0 else len(text)))
 
 
 def _steps_of(lines: list[str], name: str, first: int) -> Iterator[Step]:

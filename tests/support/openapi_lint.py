@@ -1,6 +1,7 @@
 """`python -m tests.support.openapi_lint`: lint docs/openapi.json with Spectral and Redocly.
 
-Where Node.js 20 or the npm registry is missing, this is said, and nothing is linted.
+Where Node.js 20 or the npm registry is missing, this is said, and nothing is linted. That is an
+error if REQUIRE_CLIENTS is set.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.client_tools import SOURCES, Unavailable, node_tools
+from tests.support.client_tools import SOURCES, Unavailable, are_required, node_tools
 from tests.support.openapi import FILE
 
 
@@ -53,7 +54,7 @@ def main(document: Path = FILE) -> int:
         tools = node_tools() / "node_modules" / ".bin"
     except Unavailable as reason:
         print(f"docs/openapi.json is not linted: {reason}")
-        return 0
+        return int(are_required())
     findings = spectral_findings(tools, document) + redocly_findings(tools, document)
     print(*findings, sep="\n", end="\n" if findings else "")
     return 1 if findings else 0
