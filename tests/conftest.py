@@ -54,6 +54,10 @@ hypothesis.settings.register_profile(
     derandomize=True,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
+# For `make fuzz`: more examples, and others each time.
+hypothesis.settings.register_profile(
+    "fuzz", hypothesis.settings.get_profile("automart"), derandomize=False, max_examples=5_000
+)
 hypothesis.settings.load_profile("automart")
 
 

@@ -11,6 +11,7 @@ from marshmallow import ValidationError, fields, validate
 
 from automart.accounts.passwords import LONGEST_PASSWORD, SHORTEST_PASSWORD, password_problem
 from automart.core.text import trim
+from automart.web.fields import TEXT_PATTERN
 from automart.web.types import Values
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -18,14 +19,21 @@ LONGEST_URI = 2000
 # RFC 8252 §7.1: the reverse of a domain name of its maker. `javascript:` and the like have no dot.
 PRIVATE_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+-]*(\.[A-Za-z0-9+-]+)+:/.*")
 
+_HOST, _REST = r"[!$-.0-;=A-\[\]_a-z~]", r"[!$-;=?-\[\]-~]"
+_URI_PATTERN = (
+    rf"^([Hh][Tt][Tt][Pp][Ss]://{_HOST}+([/?]{_REST}*)?"
+    rf"|[Hh][Tt][Tt][Pp]://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{{0,5}})?([/?]{_REST}*)?"
+    rf"|[A-Za-z][A-Za-z0-9+-]*(\.[A-Za-z0-9+-]+)+:/{_REST}*)$"
+)
+
 
 class NewPassword(fields.String):
     """A password to set, exactly as it was sent: neither trimmed nor normalized."""
 
     def __init__(self, *, metadata: Values | None = None, **kwargs: Any) -> None:
-        # For the OpenAPI document. `password_problem` checks the length.
+        # For the OpenAPI document. `password_problem` checks them.
         lengths = {"minLength": SHORTEST_PASSWORD, "maxLength": LONGEST_PASSWORD}
-        metadata = {"format": "password"} | lengths | (metadata or {})
+        metadata = {"format": "password", "pattern": TEXT_PATTERN} | lengths | (metadata or {})
         super().__init__(load_only=True, metadata=metadata, **kwargs)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
@@ -50,7 +58,9 @@ class RedirectUri(fields.String):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
-            validate=validate.Length(max=LONGEST_URI), metadata={"format": "uri"}, **kwargs
+            validate=validate.Length(max=LONGEST_URI),
+            metadata={"format": "uri", "pattern": _URI_PATTERN},
+            **kwargs,
         )
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:

@@ -12,6 +12,7 @@ from automart.web import Output, PageQuery, Resource, Schema, changes_of, exampl
 from automart.web.fields import (
     Flag,
     Id,
+    Integer,
     QueryFlag,
     QueryId,
     QueryInteger,
@@ -42,8 +43,7 @@ class SourceOfId(fields.String):
 class NewMake(Schema):
     """A make of vehicles with NHTSA's id, or one of our own without an id."""
 
-    id = fields.Integer(
-        strict=True,
+    id = Integer(
         validate=validate.Range(min=1, max=LARGEST_NHTSA_ID),
         metadata={"description": "NHTSA's id of the make. Without it, the make is one of our own."},
     )
@@ -67,7 +67,7 @@ class MakeChanges(Schema):
 class Make(NewMake, Output):
     """A make of vehicles with NHTSA's id, or one of our own."""
 
-    id = fields.Integer(
+    id = Integer(
         metadata={"description": "NHTSA's id of the make. Ids of our own begin at 1000000000001."}
     )
     source = SourceOfId()

@@ -51,7 +51,7 @@ class Price(Money):
     """A price above 0."""
 
     def __init__(self, **kwargs: Any) -> None:
-        limits = {"exclusiveMinimum": 0, "exclusiveMaximum": PRICE_LIMIT}
+        limits = {"exclusiveMinimum": 0, "exclusiveMaximum": PRICE_LIMIT, "multipleOf": 0.01}
         metadata = {"description": "With at most two decimals."} | limits
         super().__init__(validate=_in_range, metadata=metadata, **kwargs)
 

@@ -13,6 +13,7 @@ from automart.web.fields import (
     Choice,
     EmailAddress,
     Id,
+    Integer,
     QueryEmail,
     QueryEnum,
     QueryId,
@@ -70,9 +71,8 @@ class NewCar(Schema):
     model = Text(
         required=True, max_length=LONGEST_NAME, metadata={"description": "The name of the model."}
     )
-    year = fields.Integer(
+    year = Integer(
         required=True,
-        strict=True,
         validate=[validate.Range(min=FIRST_YEAR), _check_year],
         metadata={"description": "Next year at the latest."},
     )

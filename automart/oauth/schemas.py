@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from marshmallow import fields, validate
+from marshmallow import EXCLUDE, fields, validate
 
 from automart.accounts.fields import Secret
 from automart.web import Output, Schema
+
+PKCE_PATTERN = r"^[A-Za-z0-9._~-]{43,128}$"
+"""The form of challenges and verifiers (RFC 7636 §4.1)."""
+ECHOED_PATTERN = r"^[ !#-\[\]-~]*$"
+"""The form of values that error descriptions may contain (RFC 6749 §5.2)."""
 
 
 class PersonLogin(Schema):
@@ -64,7 +69,14 @@ class OAuthError(Output):
     error_uri = fields.String(metadata={"description": "A page about the error.", "optional": True})
 
 
-class TokenRequest(Schema):
+class OAuthForm(Schema):
+    """The body of a request. Unknown parameters are ignored (RFC 6749 §3.2)."""
+
+    class Meta(Schema.Meta):
+        unknown = EXCLUDE
+
+
+class TokenRequest(OAuthForm):
     """A token request (RFC 6749)."""
 
     grant_type = fields.String(
@@ -73,33 +85,48 @@ class TokenRequest(Schema):
         metadata={"description": "What the tokens are requested for."},
     )
     client_id = fields.String(
-        metadata={"description": "The id of the client, unless it uses HTTP Basic."}
+        metadata={
+            "pattern": ECHOED_PATTERN,
+            "description": "The id of the client, unless it uses HTTP Basic.",
+        }
     )
     client_secret = Secret(
         metadata={"description": "The secret of a service client, unless it uses HTTP Basic."}
     )
     code = fields.String(metadata={"description": "The authorization code."})
     redirect_uri = fields.String(
-        metadata={"description": "The redirect URI of the authorization request."}
+        metadata={
+            "pattern": ECHOED_PATTERN,
+            "description": "The redirect URI of the authorization request.",
+        }
     )
-    code_verifier = fields.String(metadata={"description": "The verifier of PKCE (RFC 7636)."})
+    code_verifier = fields.String(
+        metadata={"pattern": PKCE_PATTERN, "description": "The verifier of PKCE (RFC 7636)."}
+    )
     refresh_token = fields.String(metadata={"description": "The refresh token."})
     scope = fields.String(
         metadata={"description": "The scopes, separated by blanks. By default all of the client."}
     )
 
 
-class RevocationRequest(Schema):
+class RevocationRequest(OAuthForm):
     """A revocation request (RFC 7009)."""
 
     token = fields.String(
-        required=True, metadata={"description": "The access token or refresh token."}
+        required=True,
+        metadata={"minLength": 1, "description": "The access token or refresh token."},
     )
     token_type_hint = fields.String(
-        metadata={"description": "`access_token` or `refresh_token`. Optional."}
+        metadata={
+            "pattern": ECHOED_PATTERN,
+            "description": "`access_token` or `refresh_token`. Optional.",
+        }
     )
     client_id = fields.String(
-        metadata={"description": "The id of the client, unless it uses HTTP Basic."}
+        metadata={
+            "pattern": ECHOED_PATTERN,
+            "description": "The id of the client, unless it uses HTTP Basic.",
+        }
     )
     client_secret = Secret(
         metadata={"description": "The secret of a service client, unless it uses HTTP Basic."}

@@ -18,6 +18,7 @@ from automart.production.models import (
 from automart.web import Output, PageQuery, Query, Resource, Schema, changes_of, example
 from automart.web.fields import (
     Id,
+    Integer,
     Number,
     QueryFlag,
     QueryId,
@@ -89,9 +90,9 @@ class Location(NewLocation, Resource):
 
 
 class LocationQuery(PageQuery):
-    postal_code = Text(
+    postal_code = QueryText(
         load_default=None,
-        max_length=LONGEST_POSTAL_CODE,
+        validate=validate.Length(max=LONGEST_POSTAL_CODE),
         metadata={"description": "The whole postal code, in any case."},
     )
 
@@ -112,9 +113,8 @@ class NewSprocketType(Schema):
         max_length=LONGEST_NAME,
         metadata={"description": "The name of the sprocket type."},
     )
-    teeth = fields.Integer(
+    teeth = Integer(
         required=True,
-        strict=True,
         validate=validate.Range(min=1, max=MOST_TEETH),
         metadata={"description": "The number of teeth."},
     )
@@ -168,9 +168,8 @@ class NewFactory(Schema):
         required=True, max_length=LONGEST_NAME, metadata={"description": "The name of the factory."}
     )
     location_id = Id(required=True, metadata={"description": "The location of the factory."})
-    sprocket_production_goal = fields.Integer(
+    sprocket_production_goal = Integer(
         required=True,
-        strict=True,
         validate=validate.Range(min=0, max=MOST_SPROCKETS),
         metadata={"description": "The number of sprockets to make."},
     )

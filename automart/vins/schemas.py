@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from marshmallow import fields, validate
 
 from automart.vins.fields import Vin
@@ -13,6 +15,8 @@ MAX_VINS = 50
 @example(vins=["1HGCV1F35RA000011", "5FNYG1H4XSB000037"])
 class NewVinDecoding(Schema):
     """The VINs to decode: either `vin` or `vins`."""
+
+    keywords: ClassVar = {"minProperties": 1, "maxProperties": 1}
 
     vin = Vin(metadata={"description": "A VIN (ISO 3779), in any case and with any check digit."})
     vins = fields.List(

@@ -23,6 +23,8 @@ from automart.web.types import Values
 
 LONGEST_EMAIL = 254
 ANY_SPELLING = "The whole name, in any case, with any kind of apostrophe and any number of spaces."
+# Something visible, and no control characters. What is also invisible, no pattern lists readably.
+TEXT_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
 LONGEST_LOCAL_PART = 64  # octets, RFC 5321 §4.5.3.1.1
 
 _DATE_AND_TIME = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:(?P<second>\d\d)(\.\d+)?"
@@ -110,11 +112,23 @@ class PhoneNumber(Text):
         return number
 
 
-class Id(fields.Integer):
+class Integer(fields.Integer):
+    """A JSON integer. JSON and JSON Schema do not distinguish 7 and 7.0."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(strict=True, **kwargs)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:
+        is_whole = isinstance(value, float) and value.is_integer()
+        number: int = super()._deserialize(int(value) if is_whole else value, *args, **kwargs)
+        return number
+
+
+class Id(Integer):
     """An id: a JSON integer from 1 to the largest that a database holds."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(strict=True, validate=validate.Range(min=1, max=LARGEST_ID), **kwargs)
+        super().__init__(validate=validate.Range(min=1, max=LARGEST_ID), **kwargs)
 
 
 class QueryInteger(fields.Integer):

@@ -29,7 +29,16 @@ from automart.core.errors import status_name, status_phrase
 from automart.web.authorization import public
 from automart.web.decorators import Layer, View, in_layer
 from automart.web.etags import version_response
-from automart.web.fields import Flag, Id, Number, QueryFlag, QueryInteger, QueryText, UtcTime
+from automart.web.fields import (
+    Flag,
+    Id,
+    Integer,
+    Number,
+    QueryFlag,
+    QueryInteger,
+    QueryText,
+    UtcTime,
+)
 from automart.web.media_types import PROBLEM_JSON
 from automart.web.openapi_conventions import document_conventions
 from automart.web.openapi_document import finish_paths
@@ -208,6 +217,7 @@ def create_api(
     api.register_converter(IdConverter, _id_parameter)
     for field, *documented in (
         (QueryText, "string", None),
+        (Integer, "integer", None),
         (Id, "integer", "int64"),
         (QueryInteger, "integer", None),
         (Flag, "boolean", None),

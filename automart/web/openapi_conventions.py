@@ -6,7 +6,9 @@ from http import HTTPStatus
 from typing import Any
 
 from automart.core.errors import status_name
+from automart.web.annotations import note
 from automart.web.authorization import Access
+from automart.web.decorators import View
 from automart.web.openapi_headers import (
     IDEMPOTENCY_KEY,
     IF_MATCH,
@@ -15,6 +17,12 @@ from automart.web.openapi_headers import (
     references,
 )
 from automart.web.schemas import PageQuery
+
+
+def unversioned(view: View) -> View:
+    """Document that a view has no `If-Match`, because its resource has no `ETag`."""
+    note(view, unversioned=True)
+    return view
 
 
 def document_conventions(
@@ -35,7 +43,7 @@ def document_conventions(
     if method == "get":
         parameters.append(IF_NONE_MATCH)
         responses[304] = {"description": HTTPStatus.NOT_MODIFIED.phrase}
-    if method in ("patch", "put", "delete"):
+    if method in ("patch", "put", "delete") and not info.get("unversioned"):
         parameters.append(IF_MATCH)
         errors |= {400, 412}
     for error in errors:

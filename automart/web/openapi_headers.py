@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+_ETAG = r'(W/)?"[!#-~\x80-\xff]*"'
+_ETAGS = rf"^(\*|{_ETAG}([ \t]*,[ \t,]*{_ETAG})*)$"
+# The printable characters of Latin-1, without blanks at the ends, which HTTP does not keep.
+_VISIBLE = r"!-~\xa1-\xac\xae-\xff"
+_PRINTABLE = rf"^[{_VISIBLE}]([ {_VISIBLE}]*[{_VISIBLE}])?$"
+
 IF_MATCH = {
     "name": "If-Match",
     "in": "header",
-    "schema": {"type": "string"},
+    "schema": {"type": "string", "pattern": _ETAGS},
     "description": "An `ETag`. The request fails with 412 if the resource has changed since then.",
 }
 IF_NONE_MATCH = {
@@ -19,7 +25,7 @@ IF_NONE_MATCH = {
 IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": _PRINTABLE},
     "description": "A repeated request with this key within 24 hours gets the same response.",
 }
 PREFER = {

@@ -10,6 +10,9 @@ from apispec.ext.marshmallow.common import resolve_schema_cls
 from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from marshmallow import fields, validate
 
+from automart.web.fields import TEXT_PATTERN, QueryText
+from automart.web.schemas import Output
+
 
 class SchemaConverter(OpenAPIConverter):
     """apispec's converter with our descriptions, alternatives, enums and limits."""
@@ -22,11 +25,14 @@ class SchemaConverter(OpenAPIConverter):
             _without_read_only,
             _with_enum_type,
             _with_exclusive_limits,
+            _with_text_pattern,
+            _without_rules_in_answers,
         ):
             self.add_attribute_function(function)  # type: ignore[no-untyped-call]
 
     def schema2jsonschema(self, schema: Any) -> dict[str, Any]:
-        """Describe a schema by its docstring, and one with `alternatives` as any of those."""
+        """Describe a schema by its docstring and its `keywords`, and one with `alternatives` as any
+        of those."""
         schema_class: Any = resolve_schema_cls(schema)
         alternatives = vars(schema_class).get("alternatives")
         described: dict[str, Any]
@@ -34,6 +40,7 @@ class SchemaConverter(OpenAPIConverter):
             described = self._one_of(*alternatives)
         else:
             described = super().schema2jsonschema(schema)  # type: ignore[no-untyped-call]
+        described |= vars(schema_class).get("keywords", {})
         if schema_class.__doc__:
             described["description"] = inspect.cleandoc(schema_class.__doc__)
         return described
@@ -93,4 +100,22 @@ def _with_exclusive_limits(
                 ret["exclusiveMinimum"] = ret.pop("minimum")
             if not each.max_inclusive and each.max is not None:
                 ret["exclusiveMaximum"] = ret.pop("maximum")
+    return {}
+
+
+def _with_text_pattern(
+    _converter: Any, field: Any, ret: dict[str, Any], **_context: Any
+) -> dict[str, Any]:
+    """Add the pattern of text to requests, unless the field has a pattern of its own."""
+    if isinstance(field, QueryText) and not isinstance(field.root, Output):
+        ret.setdefault("pattern", TEXT_PATTERN)
+    return {}
+
+
+def _without_rules_in_answers(
+    _converter: Any, field: Any, ret: dict[str, Any], **_context: Any
+) -> dict[str, Any]:
+    """Leave out `multipleOf` in responses: many validators compute it with binary fractions."""
+    if isinstance(field.root, Output):
+        ret.pop("multipleOf", None)
     return {}

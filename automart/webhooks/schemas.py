@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,12 +13,16 @@ from automart.web.fields import QueryEnum, QueryId, Text, UtcTime
 from automart.web.urls import can_be_host
 from automart.webhooks.models import LONGEST_URL, DeliveryState
 
+# Without user information and fragment. It does not say which hosts there can be.
+_PATTERN = r"^[Hh][Tt][Tt][Pp][Ss]?://[!$-.0-;=A-\[\]_a-z~]+([/?][!$-;=?-\[\]-~]*)?$"
+_URL = re.compile(_PATTERN)
+
 
 class WebhookUrl(Text):
     """An http or https URL without user information."""
 
     def __init__(self, *, metadata: Values | None = None, **kwargs: Any) -> None:
-        metadata = {"format": "uri"} | (metadata or {})
+        metadata = {"format": "uri", "pattern": _PATTERN} | (metadata or {})
         super().__init__(max_length=LONGEST_URL, metadata=metadata, **kwargs)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
@@ -28,12 +33,12 @@ class WebhookUrl(Text):
             is_valid = parts.scheme in ("http", "https") and has_host and parts.port != 0
         except ValueError:  # an invalid port or IPv6 address
             is_valid = False
-        if not is_valid or not url.isascii() or " " in url or "\\" in url:
-            raise ValidationError("Must be an http or https URL.")
-        if "@" in parts.netloc:
+        if is_valid and "@" in parts.netloc:
             raise ValidationError("Must have no user information.")
-        if parts.fragment:
+        if is_valid and "#" in url:
             raise ValidationError("Must have no fragment.")
+        if not is_valid or not _URL.fullmatch(url):
+            raise ValidationError("Must be an http or https URL.")
         return url
 
 

@@ -9,7 +9,7 @@ import pytest
 from marshmallow import ValidationError
 
 from automart.web import Query, Schema
-from automart.web.fields import QueryId, QueryText, UtcTime
+from automart.web.fields import Integer, QueryId, QueryText, UtcTime
 
 NO_TIMES: tuple[Any, ...] = (
     *("2026-01-15T00:00:00", "2026-01-15", "20260115T000000Z", "2026-W03-4T00:00:00Z", "", "now"),
@@ -77,3 +77,12 @@ def test_text_in_a_query_is_normalized_like_stored_text() -> None:
             Search().load({"q": blank})
     with pytest.raises(ValidationError):
         Search().load({"q": "a\u0000b"})
+
+
+def test_an_integer_is_a_number_without_a_fraction() -> None:
+    for value in (7, 7.0, 7e0):
+        loaded = Integer().deserialize(value)
+        assert (loaded, type(loaded)) == (7, int)
+    for value in (7.5, 1e-9, float("inf"), float("nan"), "7", True, None, [7]):
+        with pytest.raises(ValidationError):
+            Integer().deserialize(value)

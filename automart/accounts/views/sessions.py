@@ -12,6 +12,7 @@ from automart.accounts.sessions import active_logins_of_user
 from automart.accounts.views.blueprint import blp
 from automart.core.db import transaction
 from automart.web import USER, PageQuery, Values, current_caller, page_of, paginate, requires
+from automart.web.openapi_conventions import unversioned
 
 
 @blp.route("/users/me/sessions")
@@ -26,6 +27,7 @@ class Sessions(MethodView):
 
     @requires(USER)
     @blp.response(204)
+    @unversioned
     def delete(self) -> None:
         """End all your other sessions. Their tokens become invalid at once."""
         with transaction():
@@ -36,6 +38,7 @@ class Sessions(MethodView):
 class SessionById(MethodView):
     @requires(USER)
     @blp.response(204)
+    @unversioned
     def delete(self, session_id: uuid.UUID) -> None:
         """End one of your sessions. Its tokens become invalid at once."""
         with transaction():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlencode
 
 from authlib.oauth2.rfc6749.errors import (
@@ -17,30 +18,43 @@ from automart.accounts.models import Client, User
 from automart.core.db import get_or_404, transaction
 from automart.oauth.authentication import session_caller
 from automart.oauth.requests import find_malformed_parameter, parameters
+from automart.oauth.schemas import ECHOED_PATTERN, PKCE_PATTERN
 from automart.oauth.server import append_to_redirect_uri, error_response, server
 from automart.oauth.views.blueprint import ERRORS, blp
 from automart.oauth.views.pages import has_valid_csrf_token, page
 from automart.web import public
 from automart.web.media_types import FORM, HTML
 
+_NO_SCOPE = {"pattern": r"^\s*$"}
+_CLIENT_ID = {"minLength": 1, "pattern": ECHOED_PATTERN}
+_PROPERTIES: dict[str, dict[str, Any]] = {
+    name: {"type": "string"} | schema | {"description": description}
+    for name, schema, description in (
+        ("response_type", {"enum": ["code"]}, "`code`."),
+        ("client_id", _CLIENT_ID, "The id of the application."),
+        ("redirect_uri", {"format": "uri"}, "One of the redirect URIs of the application."),
+        ("code_challenge", {"pattern": PKCE_PATTERN}, "The challenge of PKCE (RFC 7636)."),
+        ("code_challenge_method", {"enum": ["S256"]}, "`S256`."),
+        ("state", {}, "A value that is sent back with the code."),
+        ("scope", _NO_SCOPE, "Applications have no scopes: only blanks are accepted."),
+    )
+}
+_OPTIONAL = {"state", "scope"}
 _PARAMETERS = [
     {
         "name": name,
         "in": "query",
-        "required": required,
-        "schema": {"type": "string"},
-        "description": description,
+        "required": name not in _OPTIONAL,
+        "schema": {key: schema[key] for key in schema if key != "description"},
+        "description": schema["description"],
     }
-    for name, required, description in (
-        ("response_type", True, "`code`."),
-        ("client_id", True, "The id of the application."),
-        ("redirect_uri", True, "One of the redirect URIs of the application."),
-        ("code_challenge", True, "The challenge of PKCE (RFC 7636)."),
-        ("code_challenge_method", True, "`S256`."),
-        ("state", False, "A value that is sent back with the code."),
-        ("scope", False, "Applications have no scopes: any other value than a blank is refused."),
-    )
+    for name, schema in _PROPERTIES.items()
 ]
+_FORM = {
+    "type": "object",
+    "required": [name for name in _PROPERTIES if name not in _OPTIONAL],
+    "properties": _PROPERTIES,
+}
 _RESPONSES = {
     "200": {
         "description": "The page that asks for consent, for a native application",
@@ -65,7 +79,7 @@ class Authorize(MethodView):
     @public
     @blp.doc(
         operationId="requestAuthorizationByForm",
-        requestBody={"content": {FORM: {"schema": {"type": "object"}}}},
+        requestBody={"content": {FORM: {"schema": _FORM}}, "required": True},
         responses=_RESPONSES,
     )
     def post(self) -> Response:

@@ -1,0 +1,1 @@
+"""`make fuzz`: requests at random, as callers of every role, on both databases."""
