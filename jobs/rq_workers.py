@@ -153,7 +153,10 @@ class InlineWorker(_Worker, rq.SimpleWorker):
     def perform_job(self, job: Any, queue: Any) -> bool:
         limit = job.timeout + LIMIT_TOLERANCE
         with self._app.app_context(), self._pulse.kept_beating(limit):
-            return bool(super().perform_job(job, queue))
+            try:
+                return bool(super().perform_job(job, queue))
+            finally:  # what is logged next belongs to no job
+                structlog.contextvars.clear_contextvars()
 
     def handle_warm_shutdown_request(self) -> None:
         stopping.set()

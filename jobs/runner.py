@@ -29,6 +29,7 @@ def run(job_id: str) -> str | None:
 
     Safe to call any number of times.
     """
+    structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(job_id=job_id)
     claimed = claim(uuid.UUID(job_id))
     if claimed is None:

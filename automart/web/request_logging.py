@@ -21,6 +21,7 @@ def log_requests(app: Flask) -> None:
     """Give every request an id, return it as `X-Request-ID`, and log one line per request."""
     app.before_request(_start_request)
     app.after_request(_log_request)
+    app.teardown_request(_end_request)
 
 
 def _start_request() -> None:
@@ -29,6 +30,11 @@ def _start_request() -> None:
     g.started = time.perf_counter()
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+
+def _end_request(_error: BaseException | None) -> None:
+    # What the server logs next in this thread belongs to no request.
+    structlog.contextvars.clear_contextvars()
 
 
 def _log_request(response: Response) -> Response:

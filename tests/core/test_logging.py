@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import re
+import uuid
 from collections.abc import Callable, Iterator
+from contextvars import Context
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from automart.background import Job
 from automart.catalogue.models import VehicleMake
 from automart.core.db import db, transaction
 from automart.core.logging import configure_logging
+from jobs import runner
 from jobs.http.client import post
 from tests.support.databases import on_sqlite
 from tests.support.peers import Peer, answering
@@ -123,6 +126,32 @@ class TestLogs:
         for line in logged:
             assert (line["job_id"], line["kind"]) == (response.get_json()["id"], "vehicle_sync")
             assert (line["request_id"], line["caller"]) == ("abc", "user:1")
+
+    def test_lines_after_a_request_have_nothing_of_it(
+        self, client: FlaskClient, lines: Lines
+    ) -> None:
+        assert lines() == []
+
+        def serve() -> None:
+            client.get("/v1/makes", headers={"X-Request-ID": "abc"})
+            logging.getLogger("gunicorn.error").warning("a malformed request")
+
+        Context().run(serve)
+        request, other = lines()
+        assert request["request_id"] == "abc"
+        assert other.keys() == {"event", "level", "logger", "timestamp"}
+
+    def test_lines_of_a_job_have_nothing_of_the_one_before(
+        self, client: FlaskClient, lines: Lines, run_jobs: Callable[[], None]
+    ) -> None:
+        assert lines() == []
+        client.post("/v1/vehicle-syncs", headers={"X-Request-ID": "abc"})
+        run_jobs()
+        lines()
+        runner.run(str(uuid.uuid4()))
+        (line,) = lines()
+        assert line["event"] == "job_not_claimed"
+        assert not line.keys() & {"request_id", "caller", "kind"}
 
     def test_what_a_client_sends_cannot_break_the_line(
         self, client: FlaskClient, lines: Lines
