@@ -62,10 +62,14 @@ class OfJob:
         assert answer.status_code == 202, answer.text
         self.url = answer.headers["Location"]
 
+    @property
+    def job_id(self) -> str:
+        return self.url.rpartition("/")[2]
+
     def result(self, deployment: Deployment) -> Any:
         """Return the result of the job, which has succeeded."""
         db.session.rollback()
-        job = db.session.get_one(Job, uuid.UUID(self.url.rpartition("/")[2]))
+        job = db.session.get_one(Job, uuid.UUID(self.job_id))
         db.session.refresh(job)
         assert job.state is JobState.SUCCEEDED, (job.state, job.error)
         return job.result
@@ -107,8 +111,10 @@ class Sync(OfJob):
         self.models: dict[int, dict[int, str]] = {make_id: {} for make_id in MAKES}
         for make_id, ident, name in rows:
             self.models[make_id][ident] = name
+        self.new = []
         for make_id, models in self.models.items():
             ident = 100_000 + next(_numbers)
+            self.new.append(ident)
             models[ident] = f"Model {ident} of {make_id}"
         deployment.vpic.serve(catalogue_of(self.models))
         body = {"make_ids": list(MAKES)}
@@ -117,6 +123,9 @@ class Sync(OfJob):
     def check(self, deployment: Deployment) -> None:
         created = {one["id"]: one["created"] for one in self.result(deployment)["makes_updated"]}
         assert created == dict.fromkeys(MAKES, 1)
+        changes = deployment.send("person", "GET", f"/v1/model-changes?sync_id={self.job_id}")
+        assert {one["change"] for one in changes.json()["items"]} == {"created"}
+        assert sorted(one["model_id"] for one in changes.json()["items"]) == sorted(self.new)
         stored = {ident for models in self.models.values() for ident in models}
         assert set(db.session.scalars(select(VehicleModel.id))) == stored
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import uuid
@@ -28,7 +29,7 @@ DAYS = 12
 OPERATIONS_PER_RESOURCE = 60
 
 
-@dataclass
+@dataclass(eq=False)
 class Http:
     """The connection of one client."""
 
@@ -90,14 +91,17 @@ class History:
             self._given += 1
             return len(self._initial) - 1, self._resource
 
-    def record(self, number: int, call: tuple[Any, ...], send: Callable[[], Any]) -> Any:
+    def record(self, number: int, call: tuple[Any, ...], send: Callable[[], Any]) -> Operation:
         """Send a request. Record the call and what `send` returns."""
         begin = time.perf_counter()
         result = send()
         operation = Operation(call, result, begin, time.perf_counter())
+        self.add(number, operation)
+        return operation
+
+    def add(self, number: int, operation: Operation) -> None:
         with self._lock:
             self._operations[number].append(operation)
-        return result
 
     def check(self) -> None:
         """Raise `NotLinearizable` unless an order explains the operations of each resource."""
@@ -128,7 +132,7 @@ class Bookings:
             calls[("move", ident, start, end)] = lambda: self._move(http, ident, start, end)
             calls[("cancel", ident)] = lambda: self._cancel(http, ident)
         call = http.random.choice(list(calls))
-        result = self.histories.record(number, call, calls[call])
+        result = self.histories.record(number, call, calls[call]).result
         if call[0] == "book" and result != CONFLICT:
             booked.append(result)
 
@@ -174,14 +178,15 @@ class Versions:
     def act(self, http: Http) -> None:
         number, (path, seen) = self.histories.resource()
         if http.random.random() < 0.4:
-            seen.append(self.histories.record(number, ("read",), lambda: self._read(http, path)))
+            read = self.histories.record(number, ("read",), lambda: self._read(http, path))
+            seen.append(read.result)
             return
         # Mostly the newest version that any client has seen.
         etag = http.random.choice([seen[-1], seen[-1], http.random.choice(seen)])[0]
         value = uuid.uuid4().hex
         result = self.histories.record(
             number, ("write", etag, value), lambda: self._write(http, path, etag, value)
-        )
+        ).result
         if result != STALE:
             seen.append((result, value))
 
@@ -333,7 +338,7 @@ class Tokens:
             return
         result = self.histories.record(
             number, ("refresh", token), lambda: self._refresh(http, token)
-        )
+        ).result
         known.append(result if result != REFUSED else token)
 
     def _use(self, http: Http, access: str) -> bool:
@@ -351,14 +356,19 @@ class Tokens:
 
 
 class OwnModels:
-    """Models of our own under one make, with few different names."""
+    """Models of our own under one make, with few different names, and followers of all changes."""
 
     name = "own models"
     NAMES = ("Ant", "Bee", "Cat", "Dog")
+    LIMIT = 100
 
     def __init__(self, http: Http) -> None:
         self._first = http
         self.histories = History(rules.names, self._begin)
+        self.log = History(rules.log, lambda: (None, ()), sys.maxsize)
+        self.log.resource()
+        # What each follower has read: the last id, and the number of changes.
+        self._read: dict[Http, tuple[int, int]] = {}
 
     def _begin(self) -> tuple[Any, Any]:
         name = f"Make {uuid.uuid4().hex}"
@@ -368,12 +378,13 @@ class OwnModels:
     def act(self, http: Http) -> None:
         number, (make_id, known) = self.histories.resource()
         name = http.random.choice(self.NAMES)
-        ident = http.random.choice(known) if known else None
         calls: dict[tuple[Any, ...], Callable[[], Any]] = {
             ("create", name): lambda: self._create(http, make_id, name),
             ("list",): lambda: self._list(http, make_id),
+            ("follow", self._read.get(http, (0, 0))[1]): lambda: self._follow(http),
         }
-        if ident is not None:
+        if known:
+            ident = http.random.choice(known)
             path = f"/v1/models/{ident}"
             calls[("rename", ident, name)] = lambda: self._status(
                 http.send("PATCH", path, json={"name": name}, wanted={200, 404, 409})
@@ -382,9 +393,19 @@ class OwnModels:
                 http.send("DELETE", path, wanted={204, 404})
             )
         call = http.random.choice(list(calls))
-        result = self.histories.record(number, call, calls[call])
-        if call[0] == "create" and result != CONFLICT:
-            known.append(result)
+        if call[0] == "follow":
+            self.log.record(0, call, calls[call])
+            return
+        operation = self.histories.record(number, call, calls[call])
+        if call[0] == "create" and operation.result != CONFLICT:
+            known.append(operation.result)
+            self._change("created", operation.result, operation)
+        if call[0] == "delete" and operation.result == DONE:
+            self._change("deleted", call[1], operation)
+
+    def _change(self, kind: str, model_id: int, operation: Operation) -> None:
+        change = ("change", kind, model_id)
+        self.log.add(0, Operation(change, DONE, operation.begin, operation.end))
 
     def _create(self, http: Http, make_id: int, name: str) -> Any:
         body = {"make_id": make_id, "name": name}
@@ -394,6 +415,17 @@ class OwnModels:
     def _list(self, http: Http, make_id: int) -> frozenset[tuple[int, str]]:
         answer = http.send("GET", f"/v1/models?make_id={make_id}", wanted={200})
         return frozenset((one["id"], one["name"]) for one in answer.json()["items"])
+
+    def _follow(self, http: Http) -> tuple[rules.Log, bool]:
+        after, count = self._read.get(http, (0, 0))
+        path = f"/v1/model-changes?after={after}&limit={self.LIMIT}"
+        items = http.send("GET", path, wanted={200}).json()["items"]
+        ids = [after, *(item["id"] for item in items)]
+        assert ids == sorted(set(ids))
+        # What a rename changes depends on the name before, which its client does not know.
+        changes = [(one["change"], one["model_id"]) for one in items if one["change"] != "renamed"]
+        self._read[http] = ids[-1], count + len(changes)
+        return tuple(changes), len(items) < self.LIMIT
 
     def _status(self, answer: requests.Response) -> str:
         return {404: MISSING, 409: CONFLICT}.get(answer.status_code, DONE)

@@ -139,3 +139,19 @@ def names(state: Names, call: Call, result: Any) -> Iterator[Names]:
 
 def _without(state: Names, ident: int) -> Names:
     return frozenset(one for one in state if one[0] != ident)
+
+
+Log = tuple[tuple[str, int], ...]
+"""The kinds of changes and the models that they are about, oldest first."""
+
+
+def log(state: Log, call: Call, result: Any) -> Iterator[Log]:
+    """`change kind model`, `follow n` (changes after the first n, and whether these are all)."""
+    match call:
+        case ("change", kind, model):
+            yield (*state, (kind, model))
+        case ("follow", count):
+            changes, is_complete = result
+            following = state[count:] if is_complete else state[count : count + len(changes)]
+            if following == changes:
+                yield state

@@ -87,6 +87,17 @@ GOOD: list[tuple[str, Any, Any, History]] = [
             (6, 7, ("rename", 1, "B"), MISSING),
         ],
     ),
+    (
+        "a follower sees concurrent changes in parts",
+        (),
+        rules.log,
+        [
+            (0, 9, ("change", "created", 1), DONE),
+            (0, 9, ("change", "created", 2), DONE),
+            (1, 2, ("follow", 0), ((("created", 2),), True)),
+            (3, 4, ("follow", 1), ((("created", 1),), True)),
+        ],
+    ),
 ]
 
 BAD: list[tuple[str, Any, Any, History]] = [
@@ -199,6 +210,27 @@ BAD: list[tuple[str, Any, Any, History]] = [
         frozenset({(1, "A")}),
         rules.names,
         [(0, 1, ("delete", 1), DONE), (2, 3, ("list",), frozenset({(1, "A")}))],
+    ),
+    (
+        "a change that is inserted before what was read",
+        (),
+        rules.log,
+        [
+            (0, 9, ("change", "created", 1), DONE),
+            (0, 9, ("change", "created", 2), DONE),
+            (1, 2, ("follow", 0), ((("created", 2),), True)),
+            (3, 4, ("follow", 0), ((("created", 1), ("created", 2)), True)),
+        ],
+    ),
+    (
+        "a change that a follower misses",
+        (),
+        rules.log,
+        [
+            (0, 1, ("change", "created", 1), DONE),
+            (2, 3, ("change", "created", 2), DONE),
+            (4, 5, ("follow", 0), ((("created", 2),), True)),
+        ],
     ),
 ]
 

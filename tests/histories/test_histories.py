@@ -15,6 +15,7 @@ from automart.core.config import Settings
 from tests.histories.clients import (
     Bookings,
     Counts,
+    History,
     Http,
     IdempotentPosts,
     OwnModels,
@@ -34,8 +35,8 @@ CLIENTS_OF_LONG_FORM = 16
 OPERATIONS_OF_LONG_FORM = 600
 
 
-def run_clients(app: Flask, url: str, clients: int, operations: int) -> list[Subject]:
-    """Let clients act on all subjects at the same time. Return the subjects."""
+def run_clients(app: Flask, url: str, clients: int, operations: int) -> dict[str, History]:
+    """Let clients act on all subjects at the same time. Return the histories."""
     token = token_of(app, make_user(is_admin=True))
     with ExitStack() as stack:
 
@@ -45,13 +46,10 @@ def run_clients(app: Flask, url: str, clients: int, operations: int) -> list[Sub
             return Http(url, token, Random(seed), session)
 
         first = connect(0)
+        own_models = OwnModels(first)
         subjects: list[Subject] = [
-            Bookings(),
-            Versions(first),
-            IdempotentPosts(),
-            Counts(first),
-            Tokens(app),
-            OwnModels(first),
+            *(Bookings(), Versions(first), IdempotentPosts()),
+            *(Counts(first), Tokens(app), own_models),
         ]
 
         def act(seed: int) -> None:
@@ -63,25 +61,26 @@ def run_clients(app: Flask, url: str, clients: int, operations: int) -> list[Sub
         with ThreadPoolExecutor(clients) as pool:
             for running in [pool.submit(act, seed) for seed in range(1, clients + 1)]:
                 running.result()
-    return subjects
+    histories = {subject.name: subject.histories for subject in subjects}
+    return histories | {"changes of models": own_models.log}
 
 
 @on_postgresql_if_installed
 def test_a_short_history_of_each_kind_has_an_order(app: Flask, settings: Settings) -> None:
     with web_running(settings, processes=2) as url:
-        for subject in run_clients(app, url, CLIENTS, OPERATIONS):
-            assert subject.histories.count
-            subject.histories.check()
+        for history in run_clients(app, url, CLIENTS, OPERATIONS).values():
+            assert history.count
+            history.check()
 
 
 @pytest.mark.histories
 def test_long_histories_of_each_kind_have_an_order(app: Flask, settings: Settings) -> None:
     with web_running(settings, processes=4) as url:
         began = time.monotonic()
-        subjects = run_clients(app, url, CLIENTS_OF_LONG_FORM, OPERATIONS_OF_LONG_FORM)
+        histories = run_clients(app, url, CLIENTS_OF_LONG_FORM, OPERATIONS_OF_LONG_FORM)
         seconds = time.monotonic() - began
-    for subject in subjects:
-        subject.histories.check()
-    counts = {subject.name: subject.histories.count for subject in subjects}
+    for history in histories.values():
+        history.check()
+    counts = {name: history.count for name, history in histories.items()}
     print(f"{sum(counts.values())} operations in {seconds:.0f} s: {counts}")
     assert sum(counts.values()) > 5_000
