@@ -105,10 +105,11 @@ class Caller(threading.Thread):
         """Add a customer, upload a photo, and delete the customer."""
         person, body = self._parties.person, {"first_name": "Load", "last_name": uuid.uuid4().hex}
         made = self._send("customer", person, "POST", "/v1/customers", json=body)
-        path = f"/v1/customers/{made['id']}"
-        files = {"photo": ("photo.png", picture(), "image/png")}
-        self._send("photo", person, "PUT", f"{path}/photo", files=files)
-        self._send("customer", person, "DELETE", path)
+        if "id" in made:
+            path = f"/v1/customers/{made['id']}"
+            files = {"photo": ("photo.png", picture(), "image/png")}
+            self._send("photo", person, "PUT", f"{path}/photo", files=files)
+            self._send("customer", person, "DELETE", path)
 
     def _book(self) -> None:
         start = random.randrange(DAYS)
@@ -122,7 +123,7 @@ class Caller(threading.Thread):
     def _update_state(self) -> None:
         """Cancel one of the oldest orders, which sends a webhook to the office."""
         path = "/v1/get-all-vehicles-for-manufacturing/Honda?limit=20"
-        listed = self._send("orders", self._parties.maker, "GET", path)["items"]
+        listed = self._send("orders", self._parties.maker, "GET", path).get("items")
         if listed:
             path = f"/v1/update-state-webhook/{random.choice(listed)['id']}"
             self._send("state", self._parties.maker, "POST", path, json={"state": "cancelled"})
@@ -142,19 +143,30 @@ class Caller(threading.Thread):
     def _keep_model(self) -> None:
         """Add a model of our own, rename it, and delete it."""
         person, body = self._parties.person, {"make_id": HONDA, "name": uuid.uuid4().hex}
-        path = f"/v1/models/{self._send('model', person, 'POST', '/v1/models', json=body)['id']}"
-        self._send("model", person, "PATCH", path, json={"name": uuid.uuid4().hex})
-        self._send("model", person, "DELETE", path)
+        made = self._send("model", person, "POST", "/v1/models", json=body)
+        if "id" in made:
+            path = f"/v1/models/{made['id']}"
+            self._send("model", person, "PATCH", path, json={"name": uuid.uuid4().hex})
+            self._send("model", person, "DELETE", path)
 
-    def _send(self, what: str, who: Machine, method: str, path: str, **body: Any) -> Any:
+    def _send(self, what: str, who: Machine, method: str, path: str, **body: Any) -> dict[str, Any]:
+        """Send a request, count the response, and return its body, if that is an object."""
         headers = {"Authorization": f"Bearer {who.token}"}
-        answer = self._session.request(
-            method, self._url + path, headers=headers, timeout=120, **body
-        )
-        with self._lock:
-            self._answers[f"{what} {answer.status_code}"] += 1
+        try:
+            answer = self._session.request(
+                method, self._url + path, headers=headers, timeout=120, **body
+            )
+        except requests.RequestException as error:
+            self._count(f"{what} {type(error).__name__}")
+            return {}
+        self._count(f"{what} {answer.status_code}")
         is_json = "json" in answer.headers.get("Content-Type", "")
-        return answer.json() if is_json else None
+        found = answer.json() if is_json else {}
+        return found if isinstance(found, dict) else {}
+
+    def _count(self, result: str) -> None:
+        with self._lock:
+            self._answers[result] += 1
 
 
 def picture() -> bytes:

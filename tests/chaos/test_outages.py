@@ -31,9 +31,12 @@ pytestmark = pytest.mark.processes
 SECONDS = {"database": 18.0}
 OTHERS_SECONDS = 8.0
 SHORT_SECONDS = 1.5
-# Deliveries that fail are tried again soon, until well after the longest outage.
+# Deliveries that fail are tried again soon, until well after the longest outage. Redis counts for
+# rate limits and for the pace of requests to NHTSA.
 PATCH = """
+import os
 from datetime import timedelta
+os.environ |= {"RATE_LIMIT": "6000/second", "NHTSA_REQUESTS_PER_SECOND": "50"}
 from automart.webhooks import deliveries
 deliveries.PAUSES = (timedelta(seconds=3),) * len(deliveries.PAUSES)
 """
