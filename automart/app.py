@@ -62,9 +62,20 @@ SCOPES = {
 UNLIMITED = frozenset(
     {"login.LoginPage", "docs", "docs_asset", "health.Live", "health.Ready", "health.Health"}
 )
-DESCRIPTION = (
-    "REST API for a car business: catalogue, customers, rentals, purchases and production."
-)
+DESCRIPTION = """\
+REST API for a car business: catalogue, customers, rentals, purchases and production.
+
+- **Bodies** are JSON. Unknown fields are refused. PATCH changes the fields that are sent, and also
+  takes `application/merge-patch+json` (RFC 7396).
+- **Errors** are problems (RFC 9457), except those of `/oauth` (RFC 6749).
+- **Lists** have pages: repeat the request with `next_cursor` as `cursor` until it is null.
+- **Versions**: send the `ETag` of a response as `If-Match` to change only what you have seen.
+- **Repetitions**: a POST with an `Idempotency-Key` can be repeated safely.
+- **Long work** is done by jobs: poll the URL in `Location`, or wait with `Prefer: wait=10`.
+- **Times** are in UTC (RFC 3339). Send them with an offset.
+
+Answers may gain fields in later releases. The whole API is also served under `/api`.
+"""
 
 
 CONNECT_SECONDS = 5

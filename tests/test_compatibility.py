@@ -64,6 +64,19 @@ BREAKING: dict[str, Edit] = {
         "name"
     ),
     "Car.color is gone.": lambda d: schema(d, "Car")["properties"].pop("color"),
+    "GET /v1/cars no longer accepts oauth2.": lambda d: d["paths"]["/v1/cars"]["get"].update(
+        security=[{"bearer": []}, {"oauth2": ["fleet"]}]
+    ),
+    "GET /health no longer accepts everyone.": lambda d: d["paths"]["/health"]["get"].update(
+        security=[{"bearer": []}]
+    ),
+    "GET /v1/cars: 200 no longer has the header Link.": lambda d: d["paths"]["/v1/cars"]["get"][
+        "responses"
+    ]["200"]["headers"].pop("Link"),
+    "The webhook purchase.state_changed is gone.": lambda d: d["webhooks"].clear(),
+    "StateChangedData.state is gone.": lambda d: schema(d, "StateChangedData")["properties"].pop(
+        "state"
+    ),
     "Purchase.brand has more types.": lambda d: schema(d, "Purchase")["properties"]["brand"].update(
         type=["string", "null"]
     ),

@@ -95,7 +95,7 @@ class VehicleModel(Resource):
     make = fields.Nested(MakeOfModel, metadata={"description": "The make of the model."})
 
 
-@example(make_id=474, name="Prelude")
+@example(changes={"name": "Prelude Si"}, make_id=474, name="Prelude")
 class NewVehicleModel(Schema):
     """A model of our own, which NHTSA does not have."""
 

@@ -46,11 +46,12 @@ def bookings_within(
 
 
 def check_query_range(
-    start: datetime, end: datetime, *, end_parameter: str = "end_datetime"
+    start: datetime, end: datetime, *, names: tuple[str, str] = ("start_datetime", "end_datetime")
 ) -> None:
-    """Raise `Invalid` unless a range in a query ends after it starts."""
+    """Raise `Invalid` unless a range in a query ends after it starts. `names` are its
+    parameters."""
     if end <= start:
-        error = {"detail": "Must be after the start.", "parameter": end_parameter}
+        error = {"detail": f"Must be after `{names[0]}`.", "parameter": names[1]}
         raise Invalid(FIELDS_ARE_WRONG, errors=[error])
 
 

@@ -25,7 +25,7 @@ def bookings_of(
 
     Raises `Invalid` if the range does not end after it starts.
     """
-    check_query_range(start, end, end_parameter="to")
+    check_query_range(start, end, names=("from", "to"))
     of_car = select(Booking).where(Booking.car_id == car.id)
     if not include_cancelled:
         of_car = of_car.where(IS_CONFIRMED)

@@ -233,7 +233,7 @@ def _unknown_car(car_id: int) -> Invalid:
 
 def _check_order(start: datetime, end: datetime) -> None:
     if end <= start:
-        raise Invalid.field("end_datetime", "Must be after start_datetime.")
+        raise Invalid.field("end_datetime", "Must be after `start_datetime`.")
 
 
 @sqlalchemy.event.listens_for(VehicleMake, "after_update")

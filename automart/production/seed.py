@@ -12,7 +12,7 @@ from automart.core.db import db, utcnow
 from automart.production import service
 from automart.production.models import Factory, Location, Sprocket, SprocketType
 
-HOUR, DAY = 3_600, 86_400
+SECONDS_PER_HOUR, SECONDS_PER_DAY = 3_600, 86_400
 SCRAPPED = 0.12
 
 ADDRESS = ("name", "address_1", "address_2", "city", "state", "postal_code", "country_code")
@@ -29,18 +29,19 @@ TYPES = [
 ]
 
 
-class Day(NamedTuple):
-    """A day of a factory: its goals, each with the hour from which it applies, and its output."""
+class SampleFactory(NamedTuple):
+    """A factory and its last day: the goals, each with the hour from which it applies, and the
+    number of sprockets that are made or scrapped."""
 
     name: str
     goals: list[tuple[int, int]]
     sprockets: int
 
 
-DAYS = [
-    Day("Cleveland Line 1", [(0, 40), (12, 60)], 70),
-    Day("Bremen Zahnradwerk", [(0, 80), (8, 70)], 84),
-    Day("Tuas Precision", [(0, 50), (6, 55), (18, 45)], 56),
+FACTORIES = [
+    SampleFactory("Cleveland Line 1", [(0, 40), (12, 60)], 70),
+    SampleFactory("Bremen Zahnradwerk", [(0, 80), (8, 70)], 84),
+    SampleFactory("Tuas Precision", [(0, 50), (6, 55), (18, 45)], 56),
 ]
 
 
@@ -55,20 +56,22 @@ def add_sample_production() -> bool:
     locations = [service.create_location(dict(zip(ADDRESS, row, strict=True))) for row in LOCATIONS]
     types = [service.create_sprocket_type(dict(zip(DIMENSIONS, row, strict=True))) for row in TYPES]
     db.session.flush()  # gives their ids
-    for number, (location, day) in enumerate(zip(locations, DAYS, strict=True)):
+    for number, (location, sample) in enumerate(zip(locations, FACTORIES, strict=True)):
         # The same seed each time: the samples are always the same.
-        _simulate(day, location, types, random.Random(number))  # noqa: S311
+        _simulate(sample, location, types, random.Random(number))  # noqa: S311
     return True
 
 
-def _simulate(day: Day, location: Location, types: list[SprocketType], rng: random.Random) -> None:
+def _simulate(
+    sample: SampleFactory, location: Location, types: list[SprocketType], rng: random.Random
+) -> None:
     """Add a factory with the history of a day that ends now."""
-    start = int(utcnow().timestamp()) - DAY
-    _, goal = day.goals[0]
-    values = {"name": day.name, "location_id": location.id, "sprocket_production_goal": goal}
+    start = int(utcnow().timestamp()) - SECONDS_PER_DAY
+    _, goal = sample.goals[0]
+    values = {"name": sample.name, "location_id": location.id, "sprocket_production_goal": goal}
     factory = service.create_factory(values, at=start)
     sprockets: list[Sprocket] = []
-    for at, new_goal in sorted(_events(day, start, rng), key=lambda event: event[0]):
+    for at, new_goal in sorted(_events(sample, start, rng), key=lambda event: event[0]):
         if new_goal is not None:
             service.update_factory(factory, {"sprocket_production_goal": new_goal}, at=at)
         elif sprockets and rng.random() < SCRAPPED:
@@ -77,12 +80,14 @@ def _simulate(day: Day, location: Location, types: list[SprocketType], rng: rand
             sprockets.append(_make_sprocket(factory, rng.choice(types), at))
 
 
-def _events(day: Day, start: int, rng: random.Random) -> Iterator[tuple[int, int | None]]:
+def _events(
+    sample: SampleFactory, start: int, rng: random.Random
+) -> Iterator[tuple[int, int | None]]:
     """Yield the times of new goals, and (with None) of sprockets that are made or scrapped."""
-    for hour, goal in day.goals[1:]:
-        yield start + hour * HOUR, goal
-    for _ in range(day.sprockets):
-        yield start + rng.randrange(HOUR, DAY), None
+    for hour, goal in sample.goals[1:]:
+        yield start + hour * SECONDS_PER_HOUR, goal
+    for _ in range(sample.sprockets):
+        yield start + rng.randrange(SECONDS_PER_HOUR, SECONDS_PER_DAY), None
 
 
 def _make_sprocket(factory: Factory, sprocket_type: SprocketType, at: int) -> Sprocket:

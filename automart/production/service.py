@@ -35,7 +35,7 @@ def update_location(location: Location, changes: Mapping[str, Any]) -> None:
 
 def delete_location(location: Location) -> None:
     """Delete a location that was locked `before_delete`. Raises `Conflict` if it has factories."""
-    _delete_unless_used(location, Factory.location_id, "It has factories.")
+    _delete_unless_used(location, Factory.location_id, "factories")
 
 
 def create_sprocket_type(values: Mapping[str, Any]) -> SprocketType:
@@ -57,9 +57,7 @@ def delete_sprocket_type(sprocket_type: SprocketType) -> None:
 
     Raises `Conflict` if there are sprockets of this type.
     """
-    _delete_unless_used(
-        sprocket_type, Sprocket.sprocket_type_id, "There are sprockets of this type."
-    )
+    _delete_unless_used(sprocket_type, Sprocket.sprocket_type_id, "sprockets")
 
 
 def create_factory(values: Mapping[str, Any], *, at: int | None = None) -> Factory:
@@ -96,7 +94,7 @@ def delete_factory(factory: Factory) -> None:
 
     Raises `Conflict` if it has sprockets.
     """
-    _delete_unless_used(factory, Sprocket.factory_id, "It has sprockets.")
+    _delete_unless_used(factory, Sprocket.factory_id, "sprockets")
 
 
 def create_sprocket(values: Mapping[str, Any], *, at: int | None = None) -> Sprocket:
@@ -134,12 +132,12 @@ def delete_sprocket(sprocket: Sprocket, *, at: int | None = None) -> None:
 
 
 def _delete_unless_used(
-    row: Location | SprocketType | Factory, reference: InstrumentedAttribute[int], problem: str
+    row: Location | SprocketType | Factory, reference: InstrumentedAttribute[int], users: str
 ) -> None:
     # The foreign key would refuse the deletion as well. But its check waits for the locks of the
     # referring rows, and their owners may be waiting for the lock of this one.
     if db.session.scalar(select(exists().where(reference == row.id))):
-        raise Conflict(problem)
+        raise Conflict(f"{row.noun.capitalize()} {row.id} still has {users}.")
     db.session.delete(row)
 
 

@@ -6,12 +6,13 @@ from marshmallow import INCLUDE, fields, validate
 
 from automart.catalogue.models import LONGEST_NAME as LONGEST_MODEL_NAME
 from automart.purchases.models import LONGEST_ORDER_NUMBER, PurchaseState
-from automart.web import Output, PageQuery, Schema
+from automart.web import Output, PageQuery, Schema, example
 from automart.web.fields import Choice, Id, QueryEnum, QueryName, Text, UtcTime
 
 STATE_CHANGED = "purchase.state_changed"
 
 
+@example(external_order_number="A-1001", brand="Honda", car_model="Civic")
 class NewSale(Schema):
     """A sale. Brand and model must be in the catalogue, in any case, with any kind of apostrophe
     and any number of spaces."""
@@ -40,6 +41,7 @@ class NewSale(Schema):
     regional_office = Id(metadata={"description": "An alias of `regional_office_id`."})
 
 
+@example(state="manufacturing")
 class StateChange(Schema):
     """The new state of a purchase."""
 

@@ -27,38 +27,63 @@ _EXTENSIONS: dict[HTTPStatus, dict[str, Any]] = {
 }
 
 _PATH_EXAMPLES = {"make_id": 542, "sprocket_id": 2, "model_id": 1864}
+_QUERY_EXAMPLES = {
+    "start_datetime": "2030-03-01T09:00:00Z",
+    "end_datetime": "2030-03-04T09:00:00Z",
+}
 _NEEDS = {
-    "a client's id and secret, or a code": ("createToken", "requestAuthorizationByForm"),
+    "a client's id and secret, or a code": ("createToken",),
+    "an application, and to be logged in by the page": (
+        "requestAuthorization",
+        "requestAuthorizationByForm",
+    ),
     "a token": ("revokeToken",),
     "an account": ("logIn",),
-    "an existing client": ("updateClient", "rotateClientSecret"),
+    "an existing client": ("getClient", "updateClient", "rotateClientSecret"),
+    "an existing job": ("getJob",),
     "a vehicle sync that has not ended": ("cancelJob",),
     "an own model": ("updateModel",),
     "a file": ("replaceCustomerPhoto", "importCustomers", "importCars"),
-    "an existing booking": ("updateBooking",),
-    "an existing manufacturer": ("updateManufacturer", "createManufacturerClient"),
+    "the photo of a customer": ("getPhoto",),
+    "an existing booking": ("getBooking", "updateBooking"),
+    "an existing manufacturer": (
+        "getManufacturer",
+        "updateManufacturer",
+        "createManufacturerClient",
+    ),
     "an existing regional office": (
+        "getRegionalOffice",
         "updateRegionalOffice",
         "rotateWebhookSecret",
         "createRegionalOfficeClient",
     ),
     "the token of an office's client": ("reportSale",),
     "the token of a manufacturer's client, and a purchase": ("updatePurchaseState",),
-    "an existing delivery": ("redeliverWebhook",),
+    "the token of a manufacturer's client": ("listVehiclesForManufacturing",),
+    "a purchase": ("getPurchase",),
+    "an existing delivery": ("getWebhookDelivery", "redeliverWebhook"),
 }
 _NEED_OF_OPERATION = {name: need for need, names in _NEEDS.items() for name in names}
 
 
 def add_examples(paths: dict[str, Any]) -> None:
-    """Give ids in paths those of samples, and write what an operation needs that has none."""
+    """Add the ids of samples and other required parameters, or what an operation needs first."""
     for path in paths.values():
         for parameter in path.get("parameters", ()):
             if parameter.get("schema", {}).get("type") == "integer":
                 parameter["example"] = _PATH_EXAMPLES.get(parameter["name"], 1)
         for operation in path.values():
-            if isinstance(operation, dict) and operation.get("operationId") in _NEED_OF_OPERATION:
-                need = _NEED_OF_OPERATION[operation["operationId"]]
-                operation["description"] += f"\n\nTo try it out, you need {need}."
+            if isinstance(operation, dict):
+                _add_to_operation(operation)
+
+
+def _add_to_operation(operation: dict[str, Any]) -> None:
+    for parameter in operation.get("parameters", ()):
+        if parameter.get("required") and parameter["name"] in _QUERY_EXAMPLES:
+            parameter["example"] = _QUERY_EXAMPLES[parameter["name"]]
+    need = _NEED_OF_OPERATION.get(operation.get("operationId", ""))
+    if need:
+        operation["description"] += f"\n\nTo try it out, you need {need}."
 
 
 def problem_example(status: HTTPStatus) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def test_a_location_with_factories_is_not_deleted(as_user: FlaskClient, make: Ma
     factory = make("factories", location_id=location["id"])
     response = as_user.delete(f"/v1/locations/{location['id']}")
     assert response.status_code == 409
-    assert response.get_json()["detail"] == "It has factories."
+    assert response.get_json()["detail"] == f"Location {location['id']} still has factories."
     assert as_user.get("/v1/locations").get_json()["items"] == [location]
     assert as_user.get("/v1/factories").get_json()["items"] == [factory]
     assert as_user.delete(f"/v1/factories/{factory['id']}").status_code == 204

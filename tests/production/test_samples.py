@@ -6,7 +6,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from automart.core.db import transaction
-from automart.production.seed import DAY, add_sample_production
+from automart.production.seed import SECONDS_PER_DAY, add_sample_production
 
 
 def test_the_samples_have_three_factories_with_a_day_of_history(
@@ -26,7 +26,7 @@ def test_the_samples_have_three_factories_with_a_day_of_history(
         assert len(sprockets) == factory["sprocket_production_actual"] == actual[-1]
         assert goal[-1] == factory["sprocket_production_goal"]
         assert len(set(goal)) > 1
-        assert 0.8 * DAY < data["time"][-1] - data["time"][0] <= DAY
+        assert 0.8 * SECONDS_PER_DAY < data["time"][-1] - data["time"][0] <= SECONDS_PER_DAY
         assert {abs(b - a) for a, b in pairwise(actual)} <= {0, 1}
 
 

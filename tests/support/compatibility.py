@@ -35,6 +35,27 @@ class _Comparison:
                     yield f"{label} is gone."
                 else:
                     yield from self._operation(label, item, after, method)
+        for name, item in self._old["webhooks"].items():
+            yield from self._webhook(name, item["post"], self._new["webhooks"].get(name))
+
+    def _webhook(
+        self, name: str, old: dict[str, Any], item: dict[str, Any] | None
+    ) -> Iterator[str]:
+        """Compare what receivers of a webhook are sent."""
+        if item is None:
+            yield f"The webhook {name} is gone."
+            return
+        before, after = (each["requestBody"]["content"] for each in (old, item["post"]))
+        for media_type, content in before.items():
+            if media_type not in after:
+                yield f"The webhook {name} is no longer sent as {media_type}."
+            else:
+                schema = after[media_type]["schema"]
+                yield from self._schema(name, content["schema"], schema, is_sent=False)
+        headers = _parameters(item["post"])
+        for key in _parameters(old):
+            if key not in headers:
+                yield f"The webhook {name} no longer has the header {key[1]}."
 
     def _operation(
         self, label: str, old_item: dict[str, Any], new_item: dict[str, Any], method: str
@@ -48,15 +69,22 @@ class _Comparison:
             _parameters(new_item) | _parameters(new),
         )
         yield from self._bodies(label, old, new)
-        for status, response in old["responses"].items():
+        yield from _security(label, old["security"], new["security"])
+        yield from self._responses(label, old["responses"], new["responses"])
+
+    def _responses(self, label: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+        for status, response in old.items():
             if not status.startswith("2"):
                 continue
-            if status not in new["responses"]:
+            if status not in new:
                 yield f"{label} no longer responds with {status}."
                 continue
-            contents = new["responses"][status].get("content", {})
+            where = f"{label}: {status}"
+            for header in response.get("headers", {}):
+                if header not in new[status].get("headers", {}):
+                    yield f"{where} no longer has the header {header}."
+            contents = new[status].get("content", {})
             for media_type, content in response.get("content", {}).items():
-                where = f"{label}: {status}"
                 if media_type not in contents:
                     yield f"{where} is no longer available as {media_type}."
                 else:
@@ -131,6 +159,21 @@ def _narrowed(where: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[
     for keyword in ("pattern", "format", "multipleOf"):
         if keyword in new and new[keyword] != old.get(keyword):
             yield f"{where} has another {keyword}."
+
+
+def _security(label: str, old: list[Any], new: list[Any]) -> Iterator[str]:
+    """Compare the alternatives of an operation. An empty list means that anyone may call it."""
+    for alternative in (old or [{}]) if new else []:
+        if not any(_includes(alternative, each) for each in new):
+            needed = ", ".join(f"{name} {' '.join(scopes)}" for name, scopes in alternative.items())
+            yield f"{label} no longer accepts {needed.strip() or 'everyone'}."
+
+
+def _includes(credentials: dict[str, list[str]], needed: dict[str, list[str]]) -> bool:
+    return all(
+        name in credentials and set(scopes) <= set(credentials[name])
+        for name, scopes in needed.items()
+    )
 
 
 def _parameters(holder: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:

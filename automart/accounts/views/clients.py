@@ -40,6 +40,7 @@ class Clients(MethodView):
 
     @requires(ADMIN)
     @blp.arguments(NewClient)
+    # Not idempotent: the stored response would contain the secret.
     @blp.response(201, ClientWithSecret)
     def post(self, values: Values) -> Answer:
         """Create a service client or an application.

@@ -45,7 +45,12 @@ LONGEST_NEXT = 4000
 # The page's form is not documented: it is for people.
 _LOGIN_BODY = {
     "required": True,
-    "content": {JSON: {"schema": {"oneOf": [PersonLogin, ClientLogin]}}},
+    "content": {
+        JSON: {
+            "schema": {"oneOf": [PersonLogin, ClientLogin]},
+            "example": {"email": "ada@example.com", "password": "correct horse battery"},
+        }
+    },
 }
 
 

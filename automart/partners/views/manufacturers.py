@@ -85,6 +85,7 @@ class ManufacturerById(MethodView):
 class ClientsOfManufacturer(MethodView):
     @requires(ADMIN)
     @blp.arguments(NewPartnerClient)
+    # Not idempotent: the stored response would contain the secret.
     @blp.response(201, PartnerClientWithSecret)
     def post(self, values: Values, manufacturer_id: int) -> Answer:
         """Create a client for a manufacturer's systems.

@@ -41,6 +41,7 @@ class RegionalOffices(MethodView):
 
     @requires(ADMIN)
     @blp.arguments(NewOffice)
+    # Not idempotent: the stored response would contain the secret.
     @blp.response(201, OfficeWithSecret)
     def post(self, values: Values) -> Answer:
         """Create a regional office.
@@ -108,6 +109,7 @@ class WebhookSecretOfOffice(MethodView):
 class ClientsOfOffice(MethodView):
     @requires(ADMIN)
     @blp.arguments(NewPartnerClient)
+    # Not idempotent: the stored response would contain the secret.
     @blp.response(201, PartnerClientWithSecret)
     def post(self, values: Values, office_id: int) -> Answer:
         """Create a client for an office's systems. Its secret is shown only in this response."""
