@@ -112,6 +112,10 @@ class PhoneNumber(Text):
         return number
 
 
+# Above it, two integers can be one floating-point number.
+FIRST_INEXACT_FLOAT = 2.0**53
+
+
 class Integer(fields.Integer):
     """A JSON integer. JSON and JSON Schema do not distinguish 7 and 7.0."""
 
@@ -119,8 +123,9 @@ class Integer(fields.Integer):
         super().__init__(strict=True, **kwargs)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:
-        is_whole = isinstance(value, float) and value.is_integer()
-        number: int = super()._deserialize(int(value) if is_whole else value, *args, **kwargs)
+        if isinstance(value, float) and value.is_integer() and abs(value) < FIRST_INEXACT_FLOAT:
+            value = int(value)
+        number: int = super()._deserialize(value, *args, **kwargs)
         return number
 
 

@@ -71,7 +71,7 @@ class TestBooking:
         car = make_car()
         booking = make_booking(car, 10, 11)
         wrong: dict[str, tuple[Any, ...]] = {
-            "car_id": (car.id + 99, 0, 2**63, "1", 1.0, None),
+            "car_id": (car.id + 99, 0, 2**63, "1", 1.5, None),
             "customer_id": (99, 0, 2**63, "1", True),
             "customer_name": ("", " ", 7, None, "a\x00b", "x" * 201),
             "customer_email": ("", "john", "a@b", 7, None, "a\x00@example.com"),

@@ -94,7 +94,8 @@ def test_a_sync_continues_after_kill_9(
 ) -> None:
     url = client.post(SYNCS).get_json()["url"]
     reader = Reader(client)
-    until(lambda: reader.poll() and in_the_middle())
+    until(in_the_middle)
+    reader.poll()
 
     KILLS[victim](worker)
     done_before, asked_before = done_so_far(), len(vpic.requests)

@@ -83,6 +83,6 @@ def test_an_integer_is_a_number_without_a_fraction() -> None:
     for value in (7, 7.0, 7e0):
         loaded = Integer().deserialize(value)
         assert (loaded, type(loaded)) == (7, int)
-    for value in (7.5, 1e-9, float("inf"), float("nan"), "7", True, None, [7]):
+    for value in (7.5, 1e-9, 2.0**53, float("inf"), float("nan"), "7", True, None, [7]):
         with pytest.raises(ValidationError):
             Integer().deserialize(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -77,7 +78,10 @@ def _queries(filters: list[Any]) -> Iterator[dict[str, Any]]:
 
 
 def _value(parameter: Any) -> Any:
-    return VALUES.get(parameter["name"], parameter["schema"].get("enum", [1])[-1])
+    schema = parameter["schema"]
+    if schema.get("format") == "uuid":
+        return uuid.UUID(int=0)
+    return VALUES.get(parameter["name"], schema.get("enum", [1])[-1])
 
 
 def _pages(client: FlaskClient, path: str, query: dict[str, Any]) -> list[Statement]:
