@@ -81,6 +81,8 @@ def _value(parameter: Any) -> Any:
     schema = parameter["schema"]
     if schema.get("format") == "uuid":
         return uuid.UUID(int=0)
+    if schema.get("type") == "boolean":
+        return "true"
     return VALUES.get(parameter["name"], schema.get("enum", [1])[-1])
 
 
