@@ -21,6 +21,7 @@ from automart.core.config import Settings
 from automart.operations.collectors import living_workers
 from sandbox import Fault
 from sandbox.vpic import Vpic
+from tests.support import redis_server
 from tests.support.changes import Reader
 from tests.support.databases import on_sqlite
 from tests.support.forks import output_of
@@ -169,8 +170,7 @@ class TestRedis:
         self.server.start()
         self.port = self.server.port
         yield f"redis://127.0.0.1:{self.port}"
-        if self.server.is_running():
-            self.server.stop()
+        redis_server.kill(self.server)
 
     def stop(self) -> None:
         self.server.stop()

