@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask
+from flask import Flask, Request
+from flask.json.provider import DefaultJSONProvider
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.routing import MapAdapter
 
 from automart.accounts.views import blp as account_views
 from automart.background.queues import connect
@@ -84,12 +87,48 @@ SQLITE_TURNS = 1
 POSTGRESQL_TURNS = 4
 
 
+class Json(DefaultJSONProvider):
+    """JSON with the fields in the order of their schema."""
+
+    sort_keys = False
+    _encode = staticmethod(
+        json.JSONEncoder(separators=(",", ":"), default=DefaultJSONProvider.default).encode
+    )
+
+    def dumps(self, obj: Any, **kwargs: Any) -> str:
+        """Serialize `obj`. The usual options have an encoder that is created once."""
+        if kwargs == {"separators": (",", ":")}:
+            return self._encode(obj)
+        return super().dumps(obj, **kwargs)
+
+
 class Application(Flask):
-    """A Flask application whose views are all synchronous."""
+    """A Flask application whose views are all synchronous, and served at any host."""
+
+    json_provider_class = Json
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         # Flask would inspect each function, and each hook, again with each request.
         return func
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Return what matches the path of `request`. Its host and subdomain do not matter.
+
+        Flask's own one encodes the host for international names, again with each request.
+        """
+        if request is None:
+            return super().create_url_adapter(request)
+        return MapAdapter(
+            self.url_map,
+            request.host.lower(),
+            request.root_path,
+            "",
+            request.scheme,
+            # Unlike `request.path`, with all slashes that it begins with.
+            request.environ["PATH_INFO"].encode("latin-1").decode(errors="replace"),
+            request.method,
+            request.query_string.decode(errors="replace"),
+        )
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -110,7 +149,6 @@ def create_app(settings: Settings | None = None) -> Flask:
         MAX_CONTENT_LENGTH=LARGEST_REQUEST_BODY,
         TRAP_HTTP_EXCEPTIONS=False,
     )
-    app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions["settings"] = settings
     app.extensions["redis"] = connect(settings.redis_url)
     _open_database(app, settings)
@@ -201,7 +239,8 @@ def _engine_options(settings: Settings) -> dict[str, Any]:
             "keepalives_interval": 5,
             "keepalives_count": 2,
         },
-        "pool_pre_ping": True,
+        # The connection that was used last is the least likely to be lost.
+        "pool_use_lifo": True,
         # A request that gets no connection in this time is answered 503.
         "pool_timeout": 10,
     }

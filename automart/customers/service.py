@@ -6,15 +6,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Select, select
+from sqlalchemy import bindparam, select
 
 from automart.accounts.models import User
-from automart.core.db import db, lock_or_404, utcnow
+from automart.core.db import db, lock_or_404, table_of, utcnow
 from automart.core.errors import NotFound, Unauthenticated
 from automart.customers import photos
 from automart.customers.models import Customer
 from automart.customers.search_text import search_text
 from automart.web import current_caller
+
+# The id of a user, who cannot be deleted until the transaction ends.
+_LOCKED_USER = (
+    select(table_of(User).c.id)
+    .where(table_of(User).c.id == bindparam("user_id"))
+    .with_for_update(read=True, key_share=True)
+)
 
 
 def create_customer(values: Mapping[str, Any]) -> Customer:
@@ -33,7 +40,7 @@ def create_customers(rows: Sequence[Mapping[str, Any]], created_by: int | None =
     if not rows:
         return
     now = utcnow()
-    user_id = None if created_by is None else db.session.scalar(_locked_user(created_by))
+    user_id = created_by and db.session.scalar(_LOCKED_USER, {"user_id": created_by})
     complete = [
         {
             **row,
@@ -93,11 +100,6 @@ def _keep_user() -> int | None:
     Raises `Unauthenticated` if the user has been deleted since the request began.
     """
     user_id = current_caller().user_id
-    if db.session.scalar(_locked_user(user_id)) is None:
+    if db.session.scalar(_LOCKED_USER, {"user_id": user_id}) is None:
         raise Unauthenticated("The user has been deleted.", error="invalid_token")
     return user_id
-
-
-def _locked_user(user_id: int | None) -> Select[int]:
-    """Select the id of a user, who cannot be deleted until the transaction ends."""
-    return select(User.id).where(User.id == user_id).with_for_update(read=True, key_share=True)

@@ -150,7 +150,7 @@ def admit(access: Access, *, by_session: bool = False) -> None:
         raise Forbidden(f"This requires {access}.", headers=_missing_scope(access))
     g.caller = caller
     structlog.contextvars.bind_contextvars(caller=caller.id)  # in all log events from here on
-    if request.content_length != 0 and request.method not in ("GET", "HEAD"):
+    if request.method not in ("GET", "HEAD") and request.content_length != 0:
         # A slow client must not occupy a connection to the database while it sends the body.
         release_connection()
 

@@ -73,5 +73,6 @@ def _version_of(thing: Model, schema: type[Schema]) -> str:
 
 def _hash(body: bytes) -> str:
     # Absolute URLs differ by the host and prefix that a client uses, and the version does not.
-    body = body.replace(f"{url_root()}{request.script_root}/".encode(), b"\0/")
+    if b"://" in body:
+        body = body.replace(f"{url_root()}{request.script_root}/".encode(), b"\0/")
     return hashlib.sha256(body).hexdigest()[:32]

@@ -12,5 +12,5 @@ from automart.core.db import SelectT
 
 def where_given(statement: SelectT, filters: Mapping[InstrumentedAttribute[Any], Any]) -> SelectT:
     """Return `statement` for rows that have the values of `filters`; None means "any value"."""
-    given = (column == value for column, value in filters.items() if value is not None)
-    return statement.where(*given)
+    given = [column == value for column, value in filters.items() if value is not None]
+    return statement.where(*given) if given else statement

@@ -5,15 +5,17 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from functools import cache
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from flask import Response, current_app, g, request
 from itsdangerous import BadData, URLSafeSerializer
-from sqlalchemy import Select, asc, desc
+from sqlalchemy import Integer, Select, asc, bindparam, desc
 from sqlalchemy.orm import InstrumentedAttribute
 
-from automart.core.db import db
+from automart.core.compiled_select import CompiledSelect
+from automart.core.db import Model, db, read, rows_of
 from automart.core.errors import FIELDS_ARE_WRONG, Invalid
 from automart.web.schemas import LARGEST_PAGE
 from automart.web.urls import url_root
@@ -31,16 +33,38 @@ def paginate(
     `query` is a loaded `PageQuery`. Raises `Invalid` for a cursor of another list.
     """
 
-    def fetch(last: Any, count: int) -> list[Any]:
-        rows = statement
-        if last is not None:
-            rows = rows.where(key < last if newest_first else key > last)
-        order = desc(key) if newest_first else asc(key)
-        found = db.session.execute(rows.order_by(order).limit(count))
+    def fetch(last: Any, count: int) -> Sequence[Any]:
+        if statement is rows_of(_model_of(key)):
+            parameters = {"count": count} if last is None else {"count": count, "last": last}
+            return read(_page_of_all(key, newest_first, last is not None), **parameters)
+        rows = _page(statement, key, newest_first, last)
+        found = db.session.execute(rows.limit(count))
         is_entity = len(found.keys()) == 1
         return list(found.scalars() if is_entity else found)
 
     return paginate_by(fetch, key, query)
+
+
+@cache
+def _page_of_all(
+    key: InstrumentedAttribute[Any], newest_first: bool, is_continued: bool
+) -> CompiledSelect:
+    last = bindparam("last", type_=key.type) if is_continued else None
+    page = _page(rows_of(_model_of(key)), key, newest_first, last)
+    return CompiledSelect(page.limit(bindparam("count", type_=Integer)))
+
+
+def _model_of(key: InstrumentedAttribute[Any]) -> type[Model]:
+    return cast("type[Model]", key.class_)
+
+
+def _page(
+    statement: Select[Any], key: InstrumentedAttribute[Any], newest_first: bool, last: Any
+) -> Select[Any]:
+    (column,) = key.property.columns  # the attribute would make it a query of entities
+    if last is not None:
+        statement = statement.where(column < last if newest_first else column > last)
+    return statement.order_by(desc(column) if newest_first else asc(column))
 
 
 def paginate_by(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from codecs import BOM_UTF8
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from itertools import islice
 from typing import Any, NoReturn
 from urllib.parse import quote
@@ -34,6 +34,11 @@ class StrictParser(FlaskParser):
         "query": marshmallow.RAISE,
         "files": marshmallow.RAISE,
     }
+
+    def use_args(self, argmap: Any, *args: Any, **kwargs: Any) -> Callable[..., Any]:
+        """Create the schema once. webargs would create one with each request."""
+        schema = argmap() if isinstance(argmap, type) else argmap
+        return super().use_args(schema, *args, **kwargs)
 
     def load_json(self, req: Request, schema: marshmallow.Schema) -> Any:
         body = read_body(req)
@@ -131,7 +136,7 @@ def parse_body(req: Request) -> Any:
 
 def refuse_encoded_body() -> None:
     """Raise `UnsupportedMediaType` for a compressed body (RFC 9110 §8.4)."""
-    coding = request.headers.get("Content-Encoding", "").strip().lower()
+    coding = request.environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
     if coding not in ("", "identity"):
         raise UnsupportedMediaType(
             "The body must not be compressed.", headers={"Accept-Encoding": "identity"}

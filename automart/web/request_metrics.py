@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 
 from flask import Flask, Response, g, request
 from prometheus_client import Counter, Histogram
@@ -30,11 +31,14 @@ DURATION = Histogram(
 
 def measure_requests(app: Flask) -> None:
     """Count the requests of `app` by route. `log_requests` starts the clock."""
+    # Finding a time series takes longer than counting.
+    number, duration = cache(REQUESTS.labels), cache(DURATION.labels)
 
     @app.after_request
     def count(response: Response) -> Response:
         method = request.method if request.method in KNOWN_METHODS else "other"
-        route = request.url_rule.rule if request.url_rule else "none"
-        REQUESTS.labels(method, route, response.status_code).inc()
-        DURATION.labels(method, route).observe(time.perf_counter() - g.started)
+        rule = request.url_rule
+        route = rule.rule if rule else "none"
+        number(method, route, response.status_code).inc()
+        duration(method, route).observe(time.perf_counter() - g.started)
         return response

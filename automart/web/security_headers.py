@@ -23,10 +23,14 @@ def add_security_headers(app: Flask) -> None:
 
     @app.after_request
     def add(response: Response) -> Response:
-        for name, value in _DEFAULTS.items():
-            response.headers.setdefault(name, value)
-        if "caller" in g or "Authorization" in request.headers:
-            response.headers.setdefault("Cache-Control", _OF_CALLER)
+        defaults = _DEFAULTS
+        if "caller" in g or "HTTP_AUTHORIZATION" in request.environ:
+            defaults = defaults | {"Cache-Control": _OF_CALLER}
         if request.is_secure:
-            response.headers.setdefault("Strict-Transport-Security", f"max-age={HSTS_SECONDS}")
+            defaults = defaults | {"Strict-Transport-Security": f"max-age={HSTS_SECONDS}"}
+        # `setdefault` searches all headers for each.
+        present = {name.lower() for name in response.headers.keys()}  # noqa: SIM118 - it yields pairs
+        for name, value in defaults.items():
+            if name.lower() not in present:
+                response.headers.add(name, value)
         return response

@@ -6,12 +6,16 @@ the time of a list. Here a schema becomes a list of steps once, with the same re
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache, partial
+from collections.abc import Callable, Iterable
+from functools import cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from marshmallow import Schema, fields, missing
 
+from automart.web.fields import UtcTime, rfc3339
+
+Convert = Callable[[Any], Any]
 Dump = Callable[[Any], dict[str, Any]]
 
 # Fields of these classes return values of these types as they are, unless they override
@@ -24,50 +28,77 @@ _EXACT_TYPES: tuple[tuple[type[fields.Field[Any]], type], ...] = (
 )
 
 
-class _Step(NamedTuple):
+class _Value(NamedTuple):
     key: str
-    attribute: str
     exact: type | None
     """Values of this type are returned as they are."""
-    convert: Callable[[Any], Any]
-    """Returns the JSON value of the attribute's value, or of the whole object."""
-    takes_object: bool
+    convert: Convert
 
 
 @cache
 def compiled(schema: type[Schema]) -> Dump:
     """Return a function that serializes an object as `schema().dump` does."""
     instance = schema()
-    steps = [_step(instance, name, field) for name, field in instance.dump_fields.items()]
+    keys = [field.data_key or name for name, field in instance.dump_fields.items()]
+    empty: dict[str, Any] = dict.fromkeys(keys)  # it has the order
+    attributes: dict[str, str] = {}
+    values: list[_Value] = []
+    computed: list[tuple[str, Convert]] = []
+    for name, field in instance.dump_fields.items():
+        key = field.data_key or name
+        attribute = field.attribute or name
+        if isinstance(field, fields.Function) or not _is_plain(field, attribute):
+            computed.append((key, _compute(instance, name, field)))
+        else:
+            attributes[key] = attribute
+            values.append(_Value(key, _exact_type(field), _converter(field, attribute)))
+    get = _getter(attributes)
 
     def dump(thing: Any) -> dict[str, Any]:
-        get = thing.get if isinstance(thing, dict) else partial(getattr, thing)
-        result = {}
-        for key, attribute, exact, convert, takes_object in steps:
-            if takes_object:
-                value = convert(thing)
-            else:
-                value = get(attribute, missing)
-                if type(value) is not exact and value is not None and value is not missing:
-                    value = convert(value)
-            if value is not missing:
-                result[key] = value
+        result = empty.copy()
+        result.update(get(thing))
+        for key, exact, convert in values:
+            value = result[key]
+            if type(value) is not exact and value is not None and value is not missing:
+                result[key] = convert(value)
+        for key, convert in computed:
+            result[key] = convert(thing)
+        if missing in result.values():
+            return {key: value for key, value in result.items() if value is not missing}
         return result
 
     return dump
 
 
-def _step(schema: Schema, name: str, field: fields.Field[Any]) -> _Step:
-    key = field.data_key or name
-    attribute = field.attribute or name
-    is_plain = attribute.isidentifier() and field.dump_default is missing
-    if isinstance(field, fields.Function) or not is_plain:
+def _getter(attributes: dict[str, str]) -> Callable[[Any], Iterable[tuple[str, Any]]]:
+    """Return a function that returns the value of each attribute, `missing` if there is none."""
+    keys, names = list(attributes), list(attributes.values())
+    # With one name it returns the value itself.
+    get_all = attrgetter(*names) if len(names) > 1 else None
 
-        def serialize(thing: Any) -> Any:
-            return field.serialize(name, thing, accessor=schema.get_attribute)
+    def get(thing: Any) -> Iterable[tuple[str, Any]]:
+        if isinstance(thing, dict):
+            return zip(keys, [thing.get(name, missing) for name in names], strict=True)
+        if get_all is not None:
+            try:
+                return zip(keys, get_all(thing), strict=True)
+            except AttributeError:
+                pass  # some are missing
+        return zip(keys, [getattr(thing, name, missing) for name in names], strict=True)
 
-        return _Step(key, attribute, None, serialize, True)
-    return _Step(key, attribute, _exact_type(field), _converter(field, attribute), False)
+    return get
+
+
+def _is_plain(field: fields.Field[Any], attribute: str) -> bool:
+    return attribute.isidentifier() and field.dump_default is missing
+
+
+def _compute(schema: Schema, name: str, field: fields.Field[Any]) -> Convert:
+    """Return a function of the whole object."""
+    if type(field) is fields.Function and field.serialize_func is not None:
+        serialize: Convert = field.serialize_func
+        return serialize
+    return lambda thing: field.serialize(name, thing, accessor=schema.get_attribute)
 
 
 def _exact_type(field: fields.Field[Any]) -> type | None:
@@ -77,7 +108,9 @@ def _exact_type(field: fields.Field[Any]) -> type | None:
     return None
 
 
-def _converter(field: fields.Field[Any], attribute: str) -> Callable[[Any], Any]:
+def _converter(field: fields.Field[Any], attribute: str) -> Convert:
+    if type(field) is UtcTime:
+        return rfc3339
     if type(field) is fields.Nested and not (field.many or field.only or field.exclude):
         return compiled(type(field.schema))
     if type(field) is fields.List:

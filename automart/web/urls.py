@@ -90,7 +90,7 @@ def is_at_public_host() -> bool:
 
 def refuse_malformed_host() -> None:
     """Raise `Malformed` for an invalid Host header (RFC 9112 §3.2), which would break links."""
-    if "Host" in request.headers and not request.host:
+    if "HTTP_HOST" in request.environ and not request.host:
         raise Malformed("The Host header is malformed.")
 
 
