@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from datetime import time
 from ipaddress import ip_network
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from limits import RateLimitItem, parse_many
 from sqlalchemy.engine import make_url
@@ -19,6 +19,7 @@ from sqlalchemy.exc import ArgumentError
 from automart.core.networks import Network
 
 SHORTEST_SECRET = 32
+_URL_CHARACTERS = re.compile(r"[!-~]+")
 
 
 def secret_key(value: str) -> str:
@@ -47,17 +48,25 @@ def database_url(value: str) -> str:
     return url.render_as_string(hide_password=False)
 
 
+def _split(value: str) -> SplitResult:
+    try:
+        return urlsplit(value)
+    except ValueError:  # its message may quote a password
+        raise ValueError("Not a URL.") from None
+
+
 def redis_url(value: str) -> str:
-    if urlsplit(value).scheme not in ("redis", "rediss", "unix"):
+    if _split(value).scheme not in ("redis", "rediss", "unix"):
         raise ValueError("Must start with redis://, rediss:// or unix://.")
     return value
 
 
 def web_url(value: str) -> str:
-    with contextlib.suppress(ValueError):  # its messages may quote a password
-        parts = urlsplit(value)
+    with contextlib.suppress(ValueError):  # of the port
+        parts = _split(value)
         more = parts.query or parts.fragment or parts.username is not None or parts.port == 0
-        if parts.scheme in ("http", "https") and parts.hostname and not more:
+        is_url = parts.scheme in ("http", "https") and parts.hostname and not more
+        if is_url and _URL_CHARACTERS.fullmatch(value):
             return value.rstrip("/")
     raise ValueError("Must be an http or https URL without user or query.")
 
@@ -84,7 +93,7 @@ def _whole(value: str, largest: int, refusal: str) -> int:
 
 
 def time_of_day(value: str) -> time:
-    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value):
         raise ValueError("Must be a time of day in UTC like 03:30, or empty.")
     return time.fromisoformat(value)
 
@@ -92,7 +101,7 @@ def time_of_day(value: str) -> time:
 def photo_storage(value: str) -> str:
     if "://" not in value:
         return value
-    parts = urlsplit(value)
+    parts = _split(value)
     more = parts.query or parts.fragment or "@" in parts.netloc or ":" in parts.netloc
     if parts.scheme != "s3" or not parts.netloc or more:
         raise ValueError("Must be a folder, or s3://bucket/prefix.")
@@ -112,7 +121,7 @@ def rate_limits(value: str) -> tuple[RateLimitItem, ...]:
 def origins(value: str) -> tuple[str, ...]:
     """Parse origins (RFC 6454), in the form that browsers send: no path, no default port."""
     for origin in listed(value):
-        if not re.fullmatch(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[1-9]\d{0,4})?", origin):
+        if not re.fullmatch(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?", origin):
             raise ValueError("Must be origins like https://shop.example, separated by commas.")
     return listed(value)
 
