@@ -35,8 +35,7 @@ CODES = st.lists(st.sampled_from(["0", "1", "7", "14", "400", "999", "x", " "]),
 def test_models_are_checked_or_the_answer_is_refused(body: bytes) -> None:
     try:
         names = nhtsa._checked_models(nhtsa._parsed(body), HONDA)
-    except NhtsaError as error:
-        assert len(str(error)) < 500
+    except NhtsaError:
         return
     for ident, name in names.items():
         assert type(ident) is int

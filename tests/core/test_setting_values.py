@@ -14,19 +14,11 @@ from automart.core import setting_values as values
 
 PASSWORD = "hunter2hunter2"
 PARTS = st.sampled_from(
-    ["http", "https", "redis", "rediss", "unix", "s3", "postgresql", "sqlite", "://", "///", "/"]
-    + ["@", ":", "?", "#", "[", "]", "[::1]", "host", ".example", "0", "65536", "%zz", "%41", "℀"]
-    + [
-        "10/second",
-        "1 per 0 minute",
-        ";",
-        ",",
-        " ",
-        "\n",
-        "10.0.0.0/8",
-        "03:30",
-        "٣",
-        f":{PASSWORD}@",
+    [
+        *("http", "https", "redis", "rediss", "unix", "s3", "postgresql", "sqlite", "://", "/"),
+        *("@", ":", "?", "#", "[", "]", "[::1]", "host", ".example", "0", "65536", "%zz", "%41"),
+        *("10/second", "1 per 0 minute", ";", ",", " ", "\n", "10.0.0.0/8", "03:30"),
+        *("\u2100", "\u0663", f":{PASSWORD}@"),
     ]
 )
 TEXTS = st.text() | st.lists(PARTS, max_size=8).map("".join)
@@ -50,8 +42,8 @@ PARSERS: list[Callable[[str], Any]] = [
 @pytest.mark.parametrize("parse", PARSERS, ids=lambda parse: parse.__name__)
 def test_any_text_is_parsed_or_refused_without_its_password(parse: Callable[[str], Any]) -> None:
     @given(TEXTS)
-    @example(f"redis://:{PASSWORD}@a℀b")
-    @example(f"s3://:{PASSWORD}@a℀b")
+    @example(f"redis://:{PASSWORD}@a\u2100b")
+    @example(f"s3://:{PASSWORD}@a\u2100b")
     @example(f"postgresql://:{PASSWORD}@a:b")
     def holds(text: str) -> None:
         assert PASSWORD not in _refusal(parse, text)
