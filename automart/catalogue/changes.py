@@ -16,8 +16,21 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Integer, Select, UpdateBase, bindparam, literal, select
+from sqlalchemy import (
+    Insert,
+    Integer,
+    Select,
+    String,
+    UpdateBase,
+    bindparam,
+    column,
+    func,
+    literal,
+    select,
+    true,
+)
 from sqlalchemy import insert as plain_insert
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql.dml import ReturningInsert
 
 from automart.catalogue.models import (
@@ -57,7 +70,7 @@ class Change(NamedTuple):
     """What becomes of one model. `previous_name` and `previous_make_id` are what it had before, if
     they change; `replaced_id` is the model of our own that it replaces."""
 
-    kind: ModelChangeKind
+    change: ModelChangeKind
     model_id: int
     name: str
     previous_name: str | None = None
@@ -98,28 +111,21 @@ def record(
     if not changes:
         return
     db.session.flush()  # what waits for locks must do so before the counter is locked
-    first = next_id(Counter.MODEL_CHANGE, len(changes)) - len(changes) + 1
+    rows = [each._asdict() for each in sorted(changes, key=lambda each: each.model_id)]
     common = {
-        "at": utcnow(),
         "make_id": make_id,
         "make_name": make_name,
         "sync_id": sync_id,
         "proposed_by": sync_id if is_proposal else None,
     }
-    rows = [
-        {
-            "id": ident,
-            "change": change.kind,
-            "model_id": change.model_id,
-            "name": change.name,
-            "previous_name": change.previous_name,
-            "previous_make_id": change.previous_make_id,
-            "replaced_id": change.replaced_id,
-            **common,
-        }
-        for ident, change in enumerate(sorted(changes, key=lambda each: each.model_id), first)
-    ]
-    db.session.execute(_INSERT, rows)
+    if db.engine.dialect.name == "postgresql":  # one statement takes half the time of two
+        numbered = [row | {"position": position} for position, row in enumerate(rows, 1)]
+        counted = {"counter": Counter.MODEL_CHANGE, "first": len(rows), "count": len(rows)}
+        db.session.execute(_count_and_insert(), {"rows": numbered, **counted, **common})
+        return
+    first = next_id(Counter.MODEL_CHANGE, len(rows)) - len(rows) + 1
+    common["at"] = utcnow()
+    db.session.execute(_INSERT, [{"id": i, **row, **common} for i, row in enumerate(rows, first)])
 
 
 def record_by_hand(make_id: int, make_name: str, changes: Sequence[Change]) -> None:
@@ -170,6 +176,27 @@ def _raised(_dialect: str) -> ReturningInsert[Any]:
     last = COUNTER.c.last + bindparam("count", type_=Integer)
     raised = first.on_conflict_do_update(index_elements=["name"], set_={"last": last})
     return raised.returning(COUNTER.c.last)
+
+
+@cache
+def _count_and_insert() -> Insert:
+    """Return an INSERT of `rows` with the next ids of the counter, and the time of its lock."""
+    counter = _raised("postgresql").returning(func.clock_timestamp().label("at")).cte("counter")
+    of_row = [column(name, CHANGE.c[name].type) for name in Change._fields]
+    of_row[0] = column("change", String)
+    rows = func.jsonb_to_recordset(bindparam("rows", type_=JSONB)).table_valued(
+        column("position", Integer), *of_row, name="rows"
+    )
+    rows = rows.render_derived(with_types=True)
+    common = [CHANGE.c[name] for name in ("make_id", "make_name", "sync_id", "proposed_by")]
+    values = select(
+        counter.c.last - bindparam("count", type_=Integer) + rows.c.position,
+        counter.c.at,
+        *(rows.c[name] for name in Change._fields),
+        *(bindparam(each.name, type_=each.type) for each in common),
+    ).select_from(counter.join(rows, true()))
+    names = ["id", "at", *Change._fields, *(each.name for each in common)]
+    return plain_insert(CHANGE).from_select(names, values)
 
 
 @cache

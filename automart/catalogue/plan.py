@@ -59,7 +59,7 @@ class Plan:
     changes: Sequence[Change] = ()
 
     def count(self, *kinds: ModelChangeKind) -> int:
-        return sum(change.kind in kinds for change in self.changes)
+        return sum(change.change in kinds for change in self.changes)
 
 
 def lock_make(make_id: int, dry_run: uuid.UUID | None = None) -> Stored | None:

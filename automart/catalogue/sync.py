@@ -204,7 +204,7 @@ def _record_applied(job_id: uuid.UUID, make_id: int, planned: Plan) -> None:
 def _write(make_id: int, planned: Plan) -> None:
     gone, present = [], []
     for change in planned.changes:
-        if change.kind is ModelChangeKind.DELETED:
+        if change.change is ModelChangeKind.DELETED:
             gone.append({"of_model": change.model_id})
             continue
         if change.replaced_id is not None:

@@ -13,6 +13,10 @@ MARKUP: Final = "markdown"
 COMMANDS = {
     "up": ("up:up", "Start Automart here: database, Redis, web and worker."),
     "sync": ("sync:sync", "Update models to those of NHTSA, and show what changed."),
+    "changes": (
+        "changes:changes",
+        "List what became of models: created, renamed, moved, deleted or adopted.",
+    ),
     "vin": ("vin:vin", "Show make, model, year and more of vehicles by their VINs."),
     "openapi": ("openapi:openapi", "Print the OpenAPI document of this release."),
     "doctor": (

@@ -11,6 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from automart.background import Job, JobState
+from automart.catalogue.changes import published_changes
+from automart.catalogue.held_makes import HeldMake
+from automart.catalogue.models import ModelChange, ModelChangeKind
+from automart.cli.changes import description, in_order
+from automart.web.fields import rfc3339
 
 MOST_ROWS = 100
 MOST_NAMES = 5
@@ -27,14 +32,17 @@ class SyncExit(enum.IntEnum):
     CANCELLED = 4
 
 
-def print_outcome(console: Console, job: Job) -> SyncExit:
-    """Print the outcome of a sync. Return the exit status."""
-    result = job.result
+def print_outcome(console: Console, job: Job, *, verbose: bool = False) -> SyncExit:
+    """Print the outcome of a sync, model by model if it is `verbose`. Return the exit status."""
+    result, is_dry_run = job.result, _is_dry_run(job)
     if result is not None:
-        _print_updated(console, result["makes_updated"])
-        _print_held(console, result["makes_held"])
+        _print_updated(console, result["makes_updated"], is_dry_run)
+        _print_models(console, job, result, verbose=verbose)
+        _print_refused(console, result["makes_held"], is_dry_run)
         _print_failed(console, result["makes_failed"])
         _line(console, _counts(result))
+    if is_dry_run:
+        _line(console, "This was a dry run: nothing has changed.")
     if job.state is JobState.CANCELLED:
         _line(console, "It was cancelled. Changes that it had stored are kept.")
         return SyncExit.CANCELLED
@@ -45,10 +53,48 @@ def print_outcome(console: Console, job: Job) -> SyncExit:
     return SyncExit.IN_PART if in_part else SyncExit.SUCCEEDED
 
 
-def _print_updated(console: Console, makes: Sequence[Make]) -> None:
+def print_held(console: Console, makes: Sequence[HeldMake]) -> None:
+    """Print the makes that wait for approval, with the changes of their models."""
+    if not makes:
+        _line(console, "Nothing is held.")
+        return
+    for make in makes:
+        since = f" since {rfc3339(make.since.replace(microsecond=0))}" if make.since else ""
+        _line(console, f"{make.make_id} {make.name}, held{since}:")
+        if make.sync_id is None:
+            _line(console, "  The sync that held it has expired. The next one lists its models.")
+            continue
+        _line(console, f"  would delete {make.would_delete} models. {make.reason}.")
+        for change in in_order(make.changes()):
+            _line(console, f"  {description(change)}")
+    _line(console, f"To approve one: automart sync --make {makes[0].make_id} --approve-deletions")
+    _line(console, "To approve all: automart sync --held --approve-deletions")
+
+
+def _is_dry_run(job: Job) -> bool:
+    return bool((job.arguments or {}).get("dry_run"))
+
+
+def _print_models(console: Console, job: Job, result: Mapping[str, Any], *, verbose: bool) -> None:
+    """Print the changes of all models, or only own models that were replaced."""
+    updated = any(make["updated"] for make in result["makes_updated"])
+    if not (verbose or updated):
+        return
+    chosen = published_changes().where(ModelChange.sync_id == job.id)
+    if not verbose:
+        chosen = chosen.where(ModelChange.change == ModelChangeKind.ADOPTED)
+    held = {make["id"] for make in result["makes_held"]}
+    for change in in_order(chosen):
+        make = f"{change.make_id} {change.make_name}"
+        note = " (held)" if change.make_id in held else ""
+        _line(console, f"  {make}{note}: {description(change)}")
+
+
+def _print_updated(console: Console, makes: Sequence[Make], is_dry_run: bool) -> None:
     if not makes:
         return
-    table = Table("Id", "Make that changed", box=SIMPLE)
+    heading = "Make that would change" if is_dry_run else "Make that changed"
+    table = Table("Id", heading, box=SIMPLE)
     for heading in ("Created", "Updated", "Deleted"):
         table.add_column(heading, justify="right")
     for make in makes[:MOST_ROWS]:
@@ -59,13 +105,16 @@ def _print_updated(console: Console, makes: Sequence[Make]) -> None:
         _line(console, f"… and {len(makes) - MOST_ROWS} more, all of them in the job's result.")
 
 
-def _print_held(console: Console, makes: Sequence[Make]) -> None:
+def _print_refused(console: Console, makes: Sequence[Make], is_dry_run: bool) -> None:
     if not makes:
         return
-    _line(console, "Held, without any change:")
+    _line(console, "Would be held:" if is_dry_run else "Held, without any change:")
     for make in makes[:MOST_ROWS]:
         would = f"would delete {make['would_delete']} models"
         _line(console, f"  {make['id']} {make['name']}: {would}. {make['reason']}.")
+    if is_dry_run:
+        return
+    _line(console, "To see their models: automart sync --held")
     options = " ".join(f"--make {make['id']}" for make in makes[:MOST_ROWS])
     _line(console, f"If that is correct, approve it: automart sync {options} --approve-deletions")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import joinedload
 
 from automart.cli.application import check_schema, opened
+from automart.cli.arguments import time
 from automart.cli.errors import IN_PART
 from automart.core.db import db, transaction
 from automart.core.db_types import LARGEST_ID
@@ -27,21 +28,13 @@ MAX_OUTCOME_LENGTH = 60
 webhooks_app = typer.Typer(no_args_is_help=True, help="List and redeliver webhook deliveries.")
 
 
-def _time(text: str) -> datetime:
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter("Must be like 2026-01-15T08:30Z or 2026-01-15.") from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
 Since = Annotated[
     datetime | None,
-    typer.Option(parser=_time, metavar="TIME", help="Only events at or after this time."),
+    typer.Option(parser=time, metavar="TIME", help="Only events at or after this time."),
 ]
 Until = Annotated[
     datetime | None,
-    typer.Option(parser=_time, metavar="TIME", help="Only events before this time."),
+    typer.Option(parser=time, metavar="TIME", help="Only events before this time."),
 ]
 Office = Annotated[
     int | None, typer.Option(min=1, max=LARGEST_ID, help="Only deliveries to this regional office.")

@@ -60,8 +60,9 @@ class NightlySync:
         if self.held:
             happened.append(f"holds {count_of(len(self.held))}")
             parts.append(
-                f"{_listed(self.held)}\n\nNothing of what is held has changed. To approve it:"
-                " automart sync --make ID --approve-deletions"
+                f"{_listed(self.held)}\n\nNothing of what is held has changed. To see it model by"
+                " model: automart sync --held. To approve it: automart sync --make ID"
+                " --approve-deletions"
             )
         parts.append(
             f"It started at {self.started_at:%Y-%m-%d %H:%M} UTC. {_reference(self.job_id)}"

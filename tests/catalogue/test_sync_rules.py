@@ -20,7 +20,7 @@ def test_the_changes_make_the_stored_equal_the_fetched(stored: Any, fetched: Any
 
     replayed = dict(stored)
     for change in changes:
-        if change.kind is ModelChangeKind.DELETED:
+        if change.change is ModelChangeKind.DELETED:
             assert replayed.pop(change.model_id) == change.name
         else:
             assert replayed.get(change.model_id) == change.previous_name
