@@ -27,6 +27,8 @@ VALUES = {
     "customer_email": "zoe@example.com",
     "postal_code": "80331",
     "subject": "user:1",
+    "applied": "false",
+    "sync_id": "01890000-0000-7000-8000-000000000000",
 }
 MAY_SORT = {
     "/v1/users/me/sessions": "a user has few",
