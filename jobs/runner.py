@@ -10,12 +10,12 @@ from typing import Any
 
 import structlog
 from rq.timeouts import JobTimeoutException
+from sqlalchemy import Row
 from sqlalchemy.exc import DBAPIError
 from werkzeug.utils import import_string
 
 from automart.background.kinds import KINDS
 from automart.background.leases import JobLease, LeaseLost, claim
-from automart.background.models import Job
 from automart.core.db import db, transaction
 from automart.core.errors import DomainError, problem
 from automart.core.outages import database_outage
@@ -47,7 +47,7 @@ def run(job_id: str) -> str | None:
     return lease.failure
 
 
-def _perform(lease: JobLease, job: Job, began: float) -> None:
+def _perform(lease: JobLease, job: Row[Any], began: float) -> None:
     try:
         _call(lease, job)
         log.info("job_ended", state=lease.outcome, detail=lease.failure, **_duration(began))
@@ -74,7 +74,7 @@ def _perform(lease: JobLease, job: Job, began: float) -> None:
         raise  # RQ lists it among the failed jobs, with the traceback
 
 
-def _call(lease: JobLease, job: Job) -> None:
+def _call(lease: JobLease, job: Row[Any]) -> None:
     name = KINDS[job.kind].function
     function: Callable[..., None] = import_string(name)
     function(Run(lease, stopping), **job.arguments)

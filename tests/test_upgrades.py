@@ -49,6 +49,8 @@ NAMES = [
     ("rq.worker:BaseWorker.dequeue_timeout", None, "Workers look for their end too rarely."),
     ("rq.worker:BaseWorker.max_connection_wait_time", None, "Workers wait a minute for Redis."),
     ("rq:SimpleWorker.perform_job", "self job queue", "Short jobs have no application context."),
+    ("rq:SimpleWorker.prepare_execution", "self job", "Failed short jobs are not in /rq."),
+    ("rq:SimpleWorker.increment_successful_job_count", "self pipeline", "/rq counts too few jobs."),
     ("rq:Worker.fork_work_horse", "self job queue", "A long job counts as hanging at its start."),
     ("rq:Worker.maintain_heartbeats", "self job", "A long job that hangs is never killed."),
     ("rq:Worker.kill_horse", "self sig", "A long job that hangs is never killed."),

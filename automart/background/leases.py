@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Integer, bindparam, update
+from sqlalchemy import Integer, Row, bindparam, func, update
 
 from automart.background.models import Job, JobState
 from automart.core.db import db, rowcount, table_of, transaction, utcnow
@@ -92,21 +92,44 @@ class JobLease:
 _QUEUED_AGAIN: dict[str, Any] = {"state": JobState.QUEUED, "claim": None, "lease_until": None}
 
 
-def claim(job_id: uuid.UUID) -> tuple[JobLease, Job] | None:
-    """Start a job, in a transaction of its own. Return None unless it is queued and due."""
-    now = utcnow()
-    token = uuid.uuid4()
-    due = Job.due_at <= now + CLOCK_TOLERANCE
-    startable = update(Job).where(Job.id == job_id, Job.state == JobState.QUEUED, due)
-    started = startable.values(
+_CLAIM = (
+    update(JOB)
+    .where(
+        JOB.c.id == bindparam("of_job"),
+        JOB.c.state == JobState.QUEUED,
+        JOB.c.due_at <= bindparam("latest"),
+    )
+    .values(
         state=JobState.RUNNING,
-        claim=token,
-        lease_until=now + LEASE,
-        started_at=db.func.coalesce(Job.started_at, now),
-        attempts=Job.attempts + 1,
-        done_at_claim=Job.done,
-    ).returning(Job)
+        claim=bindparam("of_claim"),
+        lease_until=bindparam("until"),
+        started_at=func.coalesce(JOB.c.started_at, bindparam("now", type_=JOB.c.started_at.type)),
+        attempts=JOB.c.attempts + 1,
+        done_at_claim=JOB.c.done,
+    )
+    .returning(
+        JOB.c.kind,
+        JOB.c.arguments,
+        JOB.c.time_limit,
+        JOB.c.owner,
+        JOB.c.request_id,
+        JOB.c.attempts,
+    )
+)
+
+
+def claim(job_id: uuid.UUID) -> tuple[JobLease, Row[Any]] | None:
+    """Start a job, in a transaction of its own. Return its lease, and what it takes to run it; None
+    unless it is queued and due."""
+    now, token = utcnow(), uuid.uuid4()
+    parameters = {
+        "of_job": job_id,
+        "of_claim": token,
+        "now": now,
+        "latest": now + CLOCK_TOLERANCE,
+        "until": now + LEASE,
+    }
     # After a power failure the job is found queued, with none of its work done.
     with transaction(durable=False):
-        job = db.session.scalar(started, execution_options={"populate_existing": True})
+        job = db.session.execute(_CLAIM, parameters).one_or_none()
     return None if job is None else (JobLease(job_id, token), job)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, false, or_, select, true
+from sqlalchemy import ColumnElement, Select, bindparam, false, or_, select, true
+from sqlalchemy import insert as plain_insert
+from sqlalchemy.sql.dml import ReturningInsert
 
 from automart import background
 from automart.catalogue.models import VehicleMake
@@ -24,7 +27,8 @@ from automart.webhooks.deliveries import enqueue_delivery
 from automart.webhooks.service import lock_endpoint_of
 
 _PURCHASE = table_of(Purchase)
-_CHANGE = table_of(PurchaseChange)
+_MAKE = table_of(VehicleMake)
+_FIRST_CHANGE = plain_insert(table_of(PurchaseChange))
 _TICK = timedelta(microseconds=1)
 
 
@@ -64,8 +68,8 @@ def submit_sale(
 
 def create_purchase(
     regional_office_id: int, external_order_number: str, make_id: int, car_model: str
-) -> Purchase:
-    """Store a reported sale and return its purchase. If it is stored already, return that one.
+) -> Purchase | Mapping[str, Any]:
+    """Store a reported sale and return its purchase, as a mapping if it is a new one.
 
     Raises `Conflict` if the order number belongs to another car, `IntegrityError` if the office or
     the make does not exist any more.
@@ -78,17 +82,27 @@ def create_purchase(
         "car_model": car_model,
         "state": PurchaseState.ORDERED,
         "created_at": now,
+        "updated_at": now,
     }
-    fresh = insert(_PURCHASE).values(values).on_conflict_do_nothing().returning(_PURCHASE.c.id)
-    purchase_id = db.session.scalar(fresh)
-    if purchase_id is not None:
-        first = {"purchase_id": purchase_id, "state": PurchaseState.ORDERED, "at": now}
-        db.session.execute(insert(_CHANGE).values(first))
+    parameters = values | {"of_make": make_id}
+    fresh = db.session.execute(_fresh(db.engine.dialect.name), parameters).one_or_none()
+    if fresh is not None:
+        first = {"purchase_id": fresh.id, "state": PurchaseState.ORDERED, "at": now}
+        db.session.execute(_FIRST_CHANGE, first)
+        return values | {"id": fresh.id, "brand": fresh.brand, "history": [first]}
     purchase = _find_purchase(regional_office_id, external_order_number)
     if purchase is None:
         raise RuntimeError("The purchase was stored before, and purchases are never deleted.")
     _check_same_car(purchase, purchase.make_id == make_id, car_model)
     return purchase
+
+
+@cache
+def _fresh(_dialect: str) -> ReturningInsert[Any]:
+    """Return an INSERT of a purchase that returns nothing if the order number exists."""
+    brand = select(_MAKE.c.name).where(_MAKE.c.id == bindparam("of_make")).scalar_subquery()
+    new = insert(_PURCHASE).on_conflict_do_nothing()
+    return new.returning(_PURCHASE.c.id, brand.label("brand"))
 
 
 def visible_purchases() -> Select[Purchase]:

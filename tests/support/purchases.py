@@ -76,7 +76,12 @@ def make_purchase(
     model = "Corolla" if make_id == TOYOTA else "Civic"
     with transaction():
         number = order_number or f"order {next(_numbers)}"
-        purchase = service.create_purchase(office.id, number, make_id, model)
+        service.create_purchase(office.id, number, make_id, model)
+        purchase = (
+            db.session.query(Purchase)
+            .filter_by(regional_office_id=office.id, external_order_number=number)
+            .one()
+        )
     for step in PATHS[state]:
         move(purchase, step)
     return purchase

@@ -1,0 +1,37 @@
+"""Makes per second of a sync without latency, beside a bare loop that fetches and parses."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from benchmarks.comparison import Comparison, Size, alternately
+from benchmarks.support import add_makes, databases, empty_catalogue, quiet_app, sync, vpic
+from benchmarks.sync_speed import fetch_all
+from sandbox import Catalogue
+
+AIMS = {"SQLite": 0.7, "PostgreSQL": 0.5}
+
+
+def compare(size: Size) -> Iterator[Comparison]:
+    with databases() as found:
+        for name, database_url in found:
+            catalogue = Catalogue.made_up(makes=size.makes, models_per_make=4)
+            with vpic(catalogue) as url, quiet_app(database_url, url):
+                add_makes(catalogue)
+                sync()
+                bare = partial(fetch_all, url, catalogue.makes)
+                pairs = alternately(
+                    partial(_rate, sync, size.makes), partial(_rate, bare, size.makes), size.rounds
+                )
+                yield Comparison(
+                    "sync, nothing changed", name, "fetch and parse", "makes/s", AIMS[name], pairs
+                )
+                empty_catalogue()
+
+
+def _rate(work: Callable[[], object], makes: int) -> float:
+    began = time.perf_counter()
+    work()
+    return makes / (time.perf_counter() - began)
