@@ -58,12 +58,12 @@ class Comparison:
     @property
     def cells(self) -> tuple[str, ...]:
         """The row of the table."""
-        ours, theirs = (statistics.median(side) for side in zip(*self.pairs, strict=True))
+        ours, others = (statistics.median(side) for side in zip(*self.pairs, strict=True))
         return (
             self.what,
             self.database,
             f"{_number(ours)} {self.unit}",
-            f"{_number(theirs)} {self.unit}",
+            f"{_number(others)} {self.unit}",
             self.reference,
             _number(self.ratio),
             f"{_number(min(self.ratios))} to {_number(max(self.ratios))}",
