@@ -5,7 +5,7 @@ MANIFESTS = $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yam
 COMPOSE := docker compose
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
-.PHONY: help install tools python run test test-quick test-one chaos histories soak fuzz coverage check check-deploy prose format bench schema openapi lock clean
+.PHONY: help install tools python run test test-quick test-one chaos histories soak fuzz coverage check check-deploy prose format bench bench-short schema openapi lock clean
 .PHONY: clients build secrets up migrate-up stop
 
 help: ## List the targets
@@ -84,8 +84,11 @@ format: tools ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: tools ## Run the benchmarks
+bench: tools ## Compare with plain references, and write the table of benchmarks/README.md
 	$(BIN)/python -m benchmarks
+
+bench-short: tools ## The comparisons of bench with little data
+	$(BIN)/python -m benchmarks --short
 
 schema: tools ## Write docs/schema.md, the diagram of the tables, from the models
 	$(BIN)/python -m tests.support.schema
