@@ -27,7 +27,7 @@ _STORED = (
         MAKE.outerjoin(MODEL, and_(MODEL.c.make_id == MAKE.c.id, MODEL.c.id <= LARGEST_NHTSA_ID))
     )
     .where(MAKE.c.id == bindparam("of_make"))
-    .with_for_update(of=MAKE)
+    .with_for_update(of=MAKE, key_share=True)  # sales and cars of the make need not wait
 )
 # Our own models of the make, and NHTSA's models that stand under another one so far.
 _AFFECTED = (

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from automart.catalogue.models import VehicleMake, VehicleModel
+from automart.catalogue.plan import lock_make
 from automart.core.db import db, transaction
 from automart.partners.models import RegionalOffice
 from automart.purchases.models import Purchase
-from tests.support.databases import on_sqlite
+from automart.purchases.service import create_purchase
+from tests.support.databases import on_postgresql, on_sqlite
 from tests.support.http import at_once
 from tests.support.inventory import ids, pointers
 from tests.support.purchases import (
@@ -48,6 +53,22 @@ def job_of(client: FlaskClient, accepted: TestResponse) -> dict[str, Any]:
     assert accepted.status_code == 202, accepted.get_data(as_text=True)
     answer: dict[str, Any] = client.get(accepted.get_json()["url"]).get_json()
     return answer
+
+
+@on_postgresql
+def test_a_sale_does_not_wait_for_a_sync_of_its_make(
+    app: Flask, client: FlaskClient, office: RegionalOffice
+) -> None:
+    """With a wait, PostgreSQL would refuse the sale after a second."""
+
+    def record() -> Any:
+        with app.app_context(), transaction():
+            db.session.execute(text("SET LOCAL lock_timeout = '1s'"))
+            return create_purchase(office.id, "A-1", HONDA, "Civic")
+
+    with ThreadPoolExecutor(1) as pool, transaction():
+        assert lock_make(HONDA) is not None
+        assert pool.submit(record).result()["external_order_number"] == "A-1"
 
 
 def test_a_sale_becomes_a_purchase(
