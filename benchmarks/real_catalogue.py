@@ -2,7 +2,7 @@
 
 `python -m benchmarks real_catalogue OLDER.csv NEWER.csv`, with the columns make_id, make_name,
 model_id, model_name. Syncs an empty database with the first file, then with the second, and then
-with the second again.
+with the second again. The changes of each sync must lead from the one file to the other.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ import urllib.request
 from pathlib import Path
 
 from automart.background import Job
-from automart.catalogue.models import VehicleMake
+from automart.catalogue.changes import published_changes
+from automart.catalogue.models import ModelChange, VehicleMake
+from automart.catalogue.schemas import ModelChange as ChangeSchema
 from automart.core.db import db, transaction
 from benchmarks.support import databases, quiet_app, sync, vpic
 from sandbox import Catalogue
+from tests.support.changes import apply_change
 from tests.support.sync import stored_models
 
 Models = dict[int, dict[int, str]]
@@ -43,6 +46,14 @@ def _compare(name: str, file: str, job: Job, before: Models, after: Models) -> N
         for make in job.result["makes_updated"]
     }
     assert reported == _difference(before, after), "the counts differ from the real difference"
+    changes = db.session.scalars(
+        published_changes().where(ModelChange.sync_id == job.id).order_by(ModelChange.id)
+    ).all()
+    replayed = {make_id: dict(models) for make_id, models in before.items()}
+    for change in ChangeSchema().dump(changes, many=True):
+        apply_change(replayed, change)
+    assert replayed == after, "the changes do not lead to the file"
+    assert len(changes) == sum(map(sum, reported.values())), "there are more or fewer changes"
     sums = [sum(counts) for counts in zip(*reported.values(), strict=True)] or [0, 0, 0]
     rows = sum(len(models) for models in after.values())
     print(
