@@ -5,7 +5,7 @@ MANIFESTS = $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yam
 COMPOSE := docker compose
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
-.PHONY: help install tools python run test test-quick test-one chaos histories soak fuzz coverage check check-deploy prose format bench bench-short schema openapi lock clean
+.PHONY: help install tools python run test test-quick test-one chaos histories soak fuzz mutation coverage check check-deploy prose format bench bench-short schema openapi lock clean
 .PHONY: clients build secrets up migrate-up stop
 
 help: ## List the targets
@@ -52,6 +52,9 @@ soak: tools ## Run a long load on both databases: make soak [MINUTES=60]. Nothin
 fuzz: tools ## Send requests at random as each role, on both databases, and try parsers longer (EXAMPLES=30)
 	EXAMPLES=$(or $(EXAMPLES),30) $(BIN)/pytest -n 2 --quiet -m fuzz tests/fuzz
 	$(BIN)/pytest -n 2 --quiet -m hypothesis --hypothesis-profile fuzz tests
+
+mutation: tools ## Change the code of an area, and list what no test notices: make mutation AREA=addresses
+	$(BIN)/python -m tests.support.mutation $(AREA)
 
 coverage: tools ## Run the tests of test-quick, and show what they do not reach
 	$(PYTEST) $(QUICK) --cov --cov-report=term:skip-covered

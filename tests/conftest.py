@@ -60,6 +60,12 @@ hypothesis.settings.register_profile(
 hypothesis.settings.register_profile(
     "fuzz", hypothesis.settings.get_profile("automart"), derandomize=False, max_examples=5_000
 )
+# For `make mutation`: mutmut runs tests several times in one process.
+hypothesis.settings.register_profile(
+    "mutation",
+    hypothesis.settings.get_profile("automart"),
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
 hypothesis.settings.load_profile("automart")
 
 
