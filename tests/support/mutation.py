@@ -85,7 +85,7 @@ def _copy(folder: Path, changed: list[str], tests: list[str]) -> None:
 [tool.mutmut]
 source_paths = ["automart", "jobs"]
 only_mutate = {changed}
-also_copy = {[name for name in (*COPIED[2:], *FILES)]}
+also_copy = {list(COPIED[2:] + FILES)}
 pytest_add_cli_args = {options}
 pytest_add_cli_args_test_selection = {tests}
 """
