@@ -177,6 +177,13 @@ def test_errors_document_their_headers(document: dict[str, Any]) -> None:
         ("CONFLICT", "RateLimit"),
     ):
         assert header in responses[name]["headers"], (name, header)
+    for path, status, header in (
+        ("/oauth/token", "401", "WWW-Authenticate"),
+        ("/oauth/token", "default", "Retry-After"),
+        ("/oauth/authorize", "302", "Location"),
+    ):
+        response = document["paths"][path]["post"]["responses"][status]
+        assert header in response["headers"], (path, header)
 
 
 def test_only_requests_exclude_unknown_fields(document: dict[str, Any]) -> None:

@@ -60,7 +60,15 @@ _RESPONSES = {
         "description": "The page that asks for consent, for a native application",
         "content": {HTML: {"schema": {"type": "string"}}},
     },
-    "302": {"description": "To the login page, or back to the application"},
+    "302": {
+        "description": "To the login page, or back to the application",
+        "headers": {
+            "Location": {
+                "description": "The page, or the application's redirect URI with the code.",
+                "schema": {"type": "string"},
+            }
+        },
+    },
     **ERRORS,
 }
 

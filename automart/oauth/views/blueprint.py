@@ -7,6 +7,7 @@ from typing import Any
 from automart.oauth import schemas
 from automart.web import Blueprint
 from automart.web.media_types import FORM, JSON
+from automart.web.openapi_headers import references
 
 blp = Blueprint("oauth", __name__, description="OAuth 2 for service clients and applications")
 
@@ -16,12 +17,16 @@ def form_body(schema: type[Any]) -> dict[str, Any]:
     return {"required": True, "content": {FORM: {"schema": schema}}}
 
 
-def _error(description: str) -> dict[str, Any]:
-    return {"description": description, "content": {JSON: {"schema": schemas.OAuthError}}}
+def _error(description: str, *headers: str) -> dict[str, Any]:
+    return {
+        "description": description,
+        "content": {JSON: {"schema": schemas.OAuthError}},
+        "headers": references(*headers),
+    }
 
 
 ERRORS = {
     "400": _error("The request is invalid"),
-    "401": _error("The client is unknown, or its secret is wrong"),
-    "default": _error("Another error"),
+    "401": _error("The client is unknown, or its secret is wrong", "WWW-Authenticate"),
+    "default": _error("Another error", "Retry-After"),
 }
