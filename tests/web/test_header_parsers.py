@@ -150,7 +150,8 @@ def test_a_time_is_read_as_it_was_written(moment: datetime) -> None:
     except OverflowError:  # in year 0 or 10000 in UTC
         return
     read = UtcTime().deserialize(text)
-    assert (read, rfc3339(read)) == (moment, text)
+    # Python never finds a time equal that clocks skipped or showed twice, unless it is in UTC.
+    assert (read, rfc3339(read)) == (moment.astimezone(UTC), text)
 
 
 @given(st.text() | st.from_regex(r"\d{4}-[01]\d-[0-3]\d[Tt ][0-2]\d:[0-6]\d:[0-6]\d\S{0,8}"))
