@@ -29,6 +29,8 @@ PURCHASES = 12
 PAUSE = 0.2
 # Longer than anything may take: several timeouts one after the other.
 LONGEST_ORDER = 180.0
+# Recovery takes at most a minute on a machine without other load.
+ENDS_WITHIN = 300.0
 # These depend on NHTSA, and may fail if it is not there.
 MAY_FAIL = {"vehicle_sync", "vin_decoding"}
 
@@ -62,7 +64,7 @@ class Load:
         for future in self._running:
             future.result(LONGEST_ORDER)
         self._pool.shutdown()
-        until(lambda: not unended_jobs(), seconds=120)
+        until(lambda: not unended_jobs(), seconds=ENDS_WITHIN)
 
     def check(self) -> None:
         db.session.rollback()
