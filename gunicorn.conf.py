@@ -76,6 +76,7 @@ class Connection(gthread.TConn):
 
     def __init__(self, cfg, sock, client, server):
         super().__init__(cfg, sock, client, server)
+        self.enough = 1  # bytes, before the poller reports the socket
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", IDLE_SECONDS, 0))
 
@@ -99,7 +100,9 @@ class Connection(gthread.TConn):
         # Nothing more comes from a client that has shut down its side, but the socket is readable.
         is_complete = is_complete or _is_readable(self.sock, SHUT_DOWN, 0)
         enough = 1 if is_complete else len(seen) + 1
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, enough)
+        if enough != self.enough:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, enough)
+            self.enough = enough
         return is_complete
 
 
