@@ -114,9 +114,21 @@ def limit_answers(engine: Engine, seconds: float | None) -> None:
     def connect(
         _dialect: object, _record: object, args: tuple[Any, ...], parameters: dict[str, Any]
     ) -> LimitedConnection:
-        connection = LimitedConnection.connect(*args, **parameters)
+        connection = LimitedConnection.connect(*args, **parameters | _threshold(parameters))
         connection.answer_seconds = seconds
         return connection
+
+
+def _threshold(parameters: dict[str, Any]) -> dict[str, int | None]:
+    """Return after how many executions a statement is prepared, if `DATABASE_URL` has an option.
+
+    With `prepare_threshold=none`, none is: PgBouncer's transaction mode gives each transaction
+    another connection to the server, which may not have the statement.
+    """
+    given = parameters.get("prepare_threshold")
+    if not isinstance(given, str):
+        return {}
+    return {"prepare_threshold": None if given == "none" else int(given)}
 
 
 def wait_without_limit(connection: Connection) -> None:

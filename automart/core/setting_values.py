@@ -45,6 +45,9 @@ def database_url(value: str) -> str:
         raise ValueError("Must start with postgresql:// or sqlite:///.")
     if url.drivername == "sqlite" and url.database in (None, "", ":memory:"):
         raise ValueError("Must name a file: several processes share the database.")
+    threshold = url.query.get("prepare_threshold", "none")
+    if threshold != "none" and not (isinstance(threshold, str) and threshold.isdecimal()):
+        raise ValueError("prepare_threshold must be a number or none.")
     return url.render_as_string(hide_password=False)
 
 

@@ -159,6 +159,7 @@ def test_all_errors_are_reported_together_by_name(tmp_path: Path) -> None:
             ("DATABASE_URL", v)
             for v in ("sqlite://", "sqlite:///:memory:", "automart", "://", "x:")
         ),
+        ("DATABASE_URL", "postgresql://x/y?prepare_threshold=never"),
         *(
             ("PUBLIC_URL", v)
             for v in ("http://", "//x", "https://x?a=1", "https://x#a", "http://[")

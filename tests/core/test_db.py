@@ -6,13 +6,14 @@ import io
 import select as selecting
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import event, select, text, update
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, make_url
 
 from automart.accounts.passwords import hash_password, verify_password
 from automart.catalogue.models import VehicleMake
@@ -31,6 +32,7 @@ from automart.inventory.models import Car
 from jobs.http import client
 from tests.support.http import assert_problem
 from tests.support.inventory import booking_body, day, make_car
+from tests.support.setup import application
 
 on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 # The start-up parameters that PgBouncer accepts.
@@ -172,6 +174,24 @@ def test_timeouts_are_set_on_each_connection_to_postgresql(app: Flask, settings:
             connection.rollback()
     with short_timeout_engine(settings).connect() as connection:
         assert settings_sent_by_statements(connection) == {"statement_timeout"}
+
+
+@on_postgresql
+def test_statements_are_prepared_unless_the_url_of_the_database_forbids_it(
+    settings: Settings,
+) -> None:
+    """PgBouncer's transaction mode gives each transaction another connection to the server."""
+    for threshold, expected in (("none", None), ("7", 7)):
+        url = make_url(settings.database_url).update_query_dict({"prepare_threshold": threshold})
+        changed = replace(settings, database_url=url.render_as_string(hide_password=False))
+        with (
+            application(changed) as app,
+            app.app_context(),
+            db.engine.connect() as connection,
+        ):
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            assert driver.prepare_threshold == expected
 
 
 def settings_sent_by_statements(connection: Connection) -> set[str]:
