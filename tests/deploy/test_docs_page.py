@@ -28,7 +28,7 @@ STORED = "automart-docs-logins"
 NARROW = 390
 MARKUP = "<img src=x onerror='document.title = 0'>"
 # On a slow machine that does much else.
-PATIENCE = 30_000
+PATIENCE = 60_000
 
 
 @pytest.fixture(params=[None, "http://127.0.0.1:9"], ids=["any host", "another loopback name"])
