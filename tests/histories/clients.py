@@ -29,6 +29,10 @@ DAYS = 12
 OPERATIONS_PER_RESOURCE = 60
 
 
+class Busy(Exception):
+    """The response was 503: nothing was done, and nothing is recorded."""
+
+
 @dataclass(eq=False)
 class Http:
     """The connection of one client."""
@@ -39,11 +43,13 @@ class Http:
     session: requests.Session
 
     def send(self, method: str, path: str, *, wanted: set[int], **body: Any) -> requests.Response:
-        """Return the response, whose status must be among `wanted`."""
+        """Return the response, whose status must be among `wanted`. Raises `Busy`."""
         headers = {"Authorization": f"Bearer {self.token}"} | body.pop("headers", {})
         answer = self.session.request(
             method, self.url + path, headers=headers, timeout=TIMEOUT, **body
         )
+        if answer.status_code == 503:
+            raise Busy
         assert answer.status_code in wanted, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer
 
