@@ -29,7 +29,7 @@ CANNOT_BE_STATED = re.compile(
             r"There is no .*|.* has no model .* in the catalogue\.|This is not your password\.",
             r"Must not be after \d{4}\.|Is too far from now\.|Must be in the years .*",
             r"Leap seconds are not supported\.",
-            r"Must (be after|not be before) (the start|start_datetime|`from`)\.",
+            r"Must (be after|not be before) (the start|`?start_datetime`?|`from`)\.",
             r"The check digit \(the ninth character\) is wrong\.",
             r"The outside diameter must be at least the pitch diameter\.",
             r"This is one of the most common passwords, which attackers try first\.",

@@ -9,6 +9,7 @@ The copy in `.mutation/AREA` keeps the results: another run repeats only what ha
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -55,7 +56,11 @@ def main() -> int:
     folder = ROOT / ".mutation" / area
     _copy(folder, *AREAS[area])
     mutmut = [str(Path(sys.executable).with_name("mutmut"))]
+    before = subprocess.run([*mutmut, "results"], cwd=folder, capture_output=True, text=True)
+    survivors = re.findall(r"(\S+): survived", before.stdout)
     run = subprocess.run([*mutmut, "run", "--max-children", "2"], cwd=folder)
+    if survivors:  # tests may have changed, which mutmut does not look for
+        subprocess.run([*mutmut, "run", "--max-children", "2", *survivors], cwd=folder)
     subprocess.run([*mutmut, "results"], cwd=folder)
     return run.returncode
 

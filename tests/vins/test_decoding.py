@@ -27,6 +27,12 @@ def read(vin: str = VIN, **changes: Any) -> Decoding:
     return read_row(vin, ROW | changes)
 
 
+def test_the_smallest_id_and_the_longest_value_are_read() -> None:
+    decoding = read(MakeID="1", Make="x" * 255)
+    assert (decoding.make_id, decoding.make) == (1, "x" * 255)
+    assert read(MakeID="0", Make="x" * 256).make is None
+
+
 def test_a_clean_row_is_read_with_its_ids() -> None:
     assert read() == Decoding(
         make_id=4877,
@@ -58,6 +64,8 @@ def test_every_error_code_becomes_a_sentence() -> None:
             ],
         ),
         ("9,9", "9 - Glider Warning", ["NHTSA says: Glider Warning."]),
+        ("9", "9 - .5 t.; 10 - Trailer", ["NHTSA says: .5 t."]),
+        ("10", "9 - Glider; 10 - Trailer", ["NHTSA says: Trailer."]),
         ("77", "9 - Glider Warning", ["NHTSA reports error 77 without an explanation."]),
         ("77", ["77 - a list"], ["NHTSA reports error 77 without an explanation."]),
         ("77", "77 - " + "x" * 250, ["NHTSA says: " + "x" * 200 + "."]),
