@@ -39,7 +39,7 @@ CANNOT_BE_STATED = re.compile(
             r"Must not be blank\.|Longer than maximum length \d+\.",
             r"Must be an http or https URL\.|Must be an absolute https URL .*",  # the host
             r"Not a valid email address\.|Required to set a new password\.",
-            r"The client is not authorized to use .*|Missing '\w+' in request\.",
+            r"The client is not authorized to use .*|Missing '\w+' (in request|parameter)\.",
             r"The client does not exist on this server\.|A parameter is included more than once\.",
             r"Redirect URI .* is not supported by client\.",
             r"If-Match must be .*",  # has a pattern, which schemathesis' coverage does not know
