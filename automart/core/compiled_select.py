@@ -60,6 +60,7 @@ class _Compiled:
         }
         columns = statement.selected_columns
         self._types = [column.type.dialect_impl(dialect) for column in columns]
+        # Its names are known only now, which mypy does not allow.
         kind: Any = namedtuple("Row", columns.keys())  # type: ignore[misc]
         self._row = kind._make
         self._result_converters: list[tuple[int, Convert]] | None = None

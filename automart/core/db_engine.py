@@ -154,7 +154,7 @@ def _ping(
         return
     connection.answer_seconds = PING_SECONDS
     try:
-        dialect.do_ping(connection)  # type: ignore[arg-type]
+        dialect.do_ping(connection)  # type: ignore[arg-type] # a protocol of SQLAlchemy's own
     except psycopg.Error:
         raise InvalidatePoolError from None
     connection.answer_seconds = ANSWER_SECONDS

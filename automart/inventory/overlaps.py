@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, select, text, true, union_all
+from sqlalchemy import ColumnElement, TextClause, and_, select, text, true, union_all
 from sqlalchemy.orm import aliased
 
 from automart.core.db import db
@@ -89,12 +89,12 @@ def _parts(start: datetime) -> Iterator[ColumnElement[bool]]:
     shortest: int | None = None
     for longest in (*LENGTHS, None):
         earliest = None if longest is None else _earlier(start, longest)
-        conditions: list[ColumnElement[bool]] = []
+        conditions: list[ColumnElement[bool] | TextClause] = []
         if earliest is not None:
             conditions.append(Booking.start_datetime > earliest)
         if latest is not None and shortest is not None:
             is_long = text(longer_than(shortest)[db.engine.dialect.name])
-            conditions += [Booking.start_datetime <= latest, is_long]  # type: ignore[list-item]
+            conditions += [Booking.start_datetime <= latest, is_long]
         yield and_(true(), *conditions)
         if earliest is None:
             return

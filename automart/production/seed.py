@@ -58,7 +58,7 @@ def add_sample_production() -> bool:
     db.session.flush()  # gives their ids
     for number, (location, sample) in enumerate(zip(locations, FACTORIES, strict=True)):
         # The same seed each time: the samples are always the same.
-        _simulate(sample, location, types, random.Random(number))  # noqa: S311
+        _simulate(sample, location, types, random.Random(number))  # noqa: S311 - samples
     return True
 
 
