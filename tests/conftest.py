@@ -6,6 +6,7 @@ import gc
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -41,6 +42,11 @@ from tests.support.setup import application, make_settings, migrate
 
 # Coverage is measured once: it makes a test take half as long again.
 DATABASES = ("sqlite", pytest.param("postgresql", marks=pytest.mark.no_cover))
+
+# Without compiled modules, each program that a test starts compiles all that it imports, for two
+# seconds. Test processes and programs take the setting over from here.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Each test builds an application: thousands of objects that live until its end. Looking for garbage
 # among them after every 700 new ones takes a quarter of the processor's time.
