@@ -105,6 +105,7 @@ lock: tools ## Compile the requirements files from pyproject.toml
 	$(LOCK) --group dev pyproject.toml -o requirements/dev.txt
 	$(LOCK) --constraint requirements/dev.txt pyproject.toml -o requirements/base.txt
 	$(LOCK) --group clients -o requirements/clients.txt
+	$(LOCK) --group bench -o requirements/bench.txt
 
 build: ## Build the container image
 	$(COMPOSE) build

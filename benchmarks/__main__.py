@@ -1,11 +1,13 @@
 """`python -m benchmarks`: compare Automart with plain references, or run one benchmark.
 
 All comparisons: `python -m benchmarks [--short]`. The full form writes the table of
-`benchmarks/README.md`. One of them, or another benchmark: `python -m benchmarks NAME [ARGUMENT…]`.
+`benchmarks/README.md`. One of them, or another benchmark: `python -m benchmarks NAME [ARGUMENT…]`;
+with `--write` one comparison updates its rows of the table.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import pkgutil
 import sys
@@ -15,10 +17,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import benchmarks
-from benchmarks.comparison import FULL, SHORT, Comparison, Size, as_markdown, print_table
+from benchmarks.comparison import FULL, SHORT, Comparison, Size, print_table, updated_table
 
-COMPARISONS = ("lists", "writes", "jobs_rate", "sync_rate")
-NOT_BENCHMARKS = {"__main__", "comparison", "mixed_load", "plain_service", "support"}
+COMPARISONS = ("request_rate", "lists", "writes", "jobs_rate", "sync_rate")
+NOT_BENCHMARKS = {"__main__", "comparison", "load", "mixed_load", "references", "support"}
+DATABASES = ("SQLite", "PostgreSQL")
 README = Path(__file__).parent / "README.md"
 BEGIN, END = "<!-- table: begin -->\n", "<!-- table: end -->\n"
 
@@ -34,6 +37,9 @@ def arguments() -> Namespace:
         description="Compare Automart with plain references, or run one benchmark.",
     )
     parser.add_argument("--short", action="store_true", help="measure little, in three minutes")
+    parser.add_argument("--write", action="store_true", help="update the table of README.md")
+    parser.add_argument("--rounds", type=int, help="measure each side so many times")
+    parser.add_argument("--database", choices=DATABASES, help="measure on this one only")
     parser.add_argument("name", nargs="?", choices=names())
     parser.add_argument("argument", nargs="*", help="see the first lines of benchmarks/NAME.py")
     return parser.parse_args()
@@ -53,18 +59,23 @@ def compare(chosen: Sequence[str], size: Size) -> list[Comparison]:
 
 def write_table(comparisons: Sequence[Comparison]) -> None:
     before, _, rest = README.read_text().partition(BEGIN)
-    after = rest.partition(END)[2]
-    table = f"{as_markdown(comparisons)}\n\nMeasured on {datetime.now(UTC):%Y-%m-%d}.\n"
+    table, _, after = rest.partition(END)
+    table = updated_table(table, comparisons, datetime.now(UTC).date())
     README.write_text(before + BEGIN + table + END + after)
+
+
+def size_of(chosen: Namespace) -> Size:
+    size = dataclasses.replace(SHORT if chosen.short else FULL, database=chosen.database)
+    return dataclasses.replace(size, rounds=chosen.rounds) if chosen.rounds else size
 
 
 def main() -> None:
     chosen = arguments()
-    size = SHORT if chosen.short else FULL
     if chosen.name is None or chosen.name in COMPARISONS:
+        size = size_of(chosen)
         comparisons = compare(COMPARISONS if chosen.name is None else [chosen.name], size)
         print_table(comparisons)
-        if chosen.name is None and not chosen.short:
+        if chosen.write or (chosen.name is None and not chosen.short):
             write_table(comparisons)
         sys.exit(not all(comparison.reaches_aim for comparison in comparisons))
     importlib.import_module(f"benchmarks.{chosen.name}").main(*chosen.argument)

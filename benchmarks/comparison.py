@@ -5,22 +5,29 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date
+from typing import TypeVar
 
 from rich.console import Console
 from rich.table import Table
 
+T = TypeVar("T")
 HEADINGS = ("what", "database", "Automart", "reference", "which is", "ratio", "spread", "aim")
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much a benchmark measures: much, or little where a rough figure is enough."""
+    """How much a benchmark measures: much, or little where a rough figure is enough.
+
+    `database` is the name of the only database on which it measures, None for all.
+    """
 
     rounds: int
     seconds: float
     rows: int
     jobs: int
     makes: int
+    database: str | None = None
 
 
 FULL = Size(rounds=5, seconds=4, rows=1_000_000, jobs=1_000, makes=2_000)
@@ -72,8 +79,8 @@ class Comparison:
 
 
 def alternately(
-    ours: Callable[[], float], reference: Callable[[], float], rounds: int
-) -> list[tuple[float, float]]:
+    ours: Callable[[], T], reference: Callable[[], T], rounds: int
+) -> list[tuple[T, T]]:
     """Return the figures of both, round by round, after a round that does not count."""
     ours(), reference()
     return [(ours(), reference()) for _ in range(rounds)]
@@ -86,10 +93,21 @@ def print_table(comparisons: Sequence[Comparison]) -> None:
     Console(width=150).print(table)
 
 
-def as_markdown(comparisons: Sequence[Comparison]) -> str:
-    lines = [f"| {' | '.join(HEADINGS)} |", "|---" * len(HEADINGS) + "|"]
-    lines += [f"| {' | '.join(comparison.cells)} |" for comparison in comparisons]
-    return "\n".join(lines)
+def updated_table(table: str, comparisons: Sequence[Comparison], day: date) -> str:
+    """Return a Markdown table with these comparisons instead of the same ones of earlier runs."""
+    lines = [f"| {' | '.join((*HEADINGS, 'on'))} |", "|---" * (len(HEADINGS) + 1) + "|"]
+    rows = {_key(line): line for line in table.splitlines() if line.startswith("| ")}
+    rows.pop(_key(lines[0]), None)
+    for comparison in comparisons:
+        line = f"| {' | '.join((*comparison.cells, day.isoformat()))} |"
+        rows[_key(line)] = line
+    return "\n".join([*lines, *rows.values()]) + "\n"
+
+
+def _key(row: str) -> tuple[str, ...]:
+    """Return what distinguishes a row: what was measured, on which database, beside what."""
+    cells = row.split(" | ")
+    return (cells[0], cells[1], cells[HEADINGS.index("which is")])
 
 
 def _number(value: float) -> str:

@@ -40,7 +40,7 @@ def compare(size: Size) -> Iterator[Comparison]:
     with (
         tempfile.TemporaryDirectory() as folder,
         serving_redis(Path(folder)) as url,
-        databases() as found,
+        databases(size.database) as found,
     ):
         for name, database_url in found:
             settings = make_settings(database_url, redis_url=url, instance=Path(folder))

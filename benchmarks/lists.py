@@ -55,7 +55,7 @@ POSTGRESQL = {
 
 
 def compare(size: Size) -> Iterator[Comparison]:
-    with databases() as found:
+    with databases(size.database) as found:
         for database, url in found:
             with quiet_app(url, "http://127.0.0.1:9"):
                 fill(size.rows)

@@ -30,8 +30,11 @@ ROOT = Path(__file__).parent.parent
 
 
 @contextmanager
-def databases() -> Iterator[list[tuple[str, str]]]:
-    """Yield names and URLs of migrated, empty databases: SQLite, and PostgreSQL if installed."""
+def databases(only: str | None = None) -> Iterator[list[tuple[str, str]]]:
+    """Yield names and URLs of migrated, empty databases: SQLite, and PostgreSQL if installed.
+
+    `only` is the name of the only one that is needed.
+    """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         found = [("SQLite", f"sqlite:///{folder}/bench.sqlite")]
@@ -42,6 +45,7 @@ def databases() -> Iterator[list[tuple[str, str]]]:
         else:
             url = postgresql.create_database(server).render_as_string(hide_password=False)
             found.append(("PostgreSQL", url))
+        found = [(name, url) for name, url in found if only in (None, name)]
         for _, url in found:
             migrate(url, folder)
         yield found

@@ -15,7 +15,7 @@ AIMS = {"SQLite": 0.7, "PostgreSQL": 0.5}
 
 
 def compare(size: Size) -> Iterator[Comparison]:
-    with databases() as found:
+    with databases(size.database) as found:
         for name, database_url in found:
             catalogue = Catalogue.made_up(makes=size.makes, models_per_make=4)
             with vpic(catalogue) as url, quiet_app(database_url, url):

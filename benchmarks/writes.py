@@ -44,7 +44,7 @@ def compare(size: Size) -> Iterator[Comparison]:
     with (
         tempfile.TemporaryDirectory() as folder,
         serving_redis(Path(folder)) as redis_url,
-        databases() as found,
+        databases(size.database) as found,
     ):
         for name, url in found:
             settings = make_settings(url, redis_url=redis_url, instance=Path(folder))

@@ -62,7 +62,11 @@ def node_tools() -> Path:
 
 def python_tools() -> Path:
     """Return a virtual environment with the generators. Raise `Unavailable` if it cannot be had."""
-    lock = ROOT / "requirements" / "clients.txt"
+    return installed_packages("python", ROOT / "requirements" / "clients.txt")
+
+
+def installed_packages(name: str, lock: Path) -> Path:
+    """Return a virtual environment with the packages of `lock`. Raise `Unavailable` without one."""
 
     def install(folder: Path) -> None:
         _run(sys.executable, "-m", "venv", str(folder), cwd=folder)
@@ -70,7 +74,7 @@ def python_tools() -> Path:
         pip = (str(folder / "bin" / "python"), "-m", "pip", "install", *options)
         _run(*pip, "--requirement", str(lock), cwd=folder)
 
-    return _installed("python", [lock], install)
+    return _installed(name, [lock], install)
 
 
 def _installed(name: str, inputs: Sequence[Path], install: Callable[[Path], None]) -> Path:
