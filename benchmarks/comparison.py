@@ -95,13 +95,18 @@ def print_table(comparisons: Sequence[Comparison]) -> None:
 
 def updated_table(table: str, comparisons: Sequence[Comparison], day: date) -> str:
     """Return a Markdown table with these comparisons instead of the same ones of earlier runs."""
-    lines = [f"| {' | '.join((*HEADINGS, 'on'))} |", "|---" * (len(HEADINGS) + 1) + "|"]
+    lines = [f"| {' | '.join((*HEADINGS, 'measured'))} |", "|---" * (len(HEADINGS) + 1) + "|"]
     rows = {_key(line): line for line in table.splitlines() if line.startswith("| ")}
     rows.pop(_key(lines[0]), None)
     for comparison in comparisons:
-        line = f"| {' | '.join((*comparison.cells, day.isoformat()))} |"
+        measured = f"{day}, {_rounds(len(comparison.pairs))}"
+        line = f"| {' | '.join((*comparison.cells, measured))} |"
         rows[_key(line)] = line
     return "\n".join([*lines, *rows.values()]) + "\n"
+
+
+def _rounds(number: int) -> str:
+    return "1 round" if number == 1 else f"{number} rounds"
 
 
 def _key(row: str) -> tuple[str, ...]:

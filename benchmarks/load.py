@@ -6,6 +6,7 @@ in it. `python benchmarks/load.py` reads a `Load` as JSON, and prints a `Result`
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import selectors
@@ -54,50 +55,61 @@ def run(load: Load) -> Result:
 
 
 class Connection:
-    """A connection with one request under way."""
+    """A connection with one request under way. A request is repeated if the server closes it."""
 
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port))
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def __init__(self, load: Load, selector: selectors.BaseSelector) -> None:
+        self._port, self._template, self._rows = load.port, load.template.encode(), load.rows
+        self._selector = selector
+        self._open()
+
+    def _open(self) -> None:
         self._received = b""
-        self._began = 0.0
+        self._socket = socket.create_connection(("127.0.0.1", self._port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._selector.register(self._socket, selectors.EVENT_READ, self)
 
-    def send(self, request: bytes) -> None:
+    def send(self, number: int) -> None:
+        # A prime, so that the rows are not in order.
+        self._request = self._template % {b"row": number * 7919 % self._rows + 1, b"number": number}
         self._began = time.perf_counter()
-        self.socket.sendall(request)
+        self._socket.sendall(self._request)
 
     def receive(self) -> float | None:
         """Return the seconds that the response took, or None if it is not complete yet."""
-        part = self.socket.recv(1 << 18)
+        try:
+            part = self._socket.recv(1 << 18)
+        except ConnectionError:
+            part = b""
+        if not part:
+            self._repeat()
+            return None
         self._received += part
         head, ended, body = self._received.partition(b"\r\n\r\n")
-        length = LENGTH.search(head) if ended else None
-        if ended and (length is None or not head.startswith(b"HTTP/1.1 2")):
+        if not ended:
+            return None
+        length = LENGTH.search(head)
+        if length is None or not head.startswith(b"HTTP/1.1 2"):
             sys.exit(f"Not a success with a Content-Length: {self._received!r}")
-        if not part:
-            sys.exit("The connection was closed.")
-        if length is None or len(body) < int(length[1]):
+        if len(body) < int(length[1]):
             return None
         self._received = b""
         return time.perf_counter() - self._began
 
+    def _repeat(self) -> None:
+        """Send the request again. The server replaces its processes from time to time."""
+        if self._received:
+            sys.exit(f"The connection was closed after {self._received!r}")
+        self._selector.unregister(self._socket)
+        self._socket.close()
+        self._open()
+        self._socket.sendall(self._request)
+
 
 def send_all(load: Load) -> Result:
-    template = load.template.encode()
-    number = time.time_ns() // 1_000_000  # no run repeats the numbers of another
+    numbers = itertools.count(time.time_ns() // 1_000_000)  # others than those of earlier runs
     selector = selectors.DefaultSelector()
-
-    def send_next(connection: Connection) -> None:
-        nonlocal number
-        number += 1
-        # A prime, so that the rows are not in order.
-        row = number * 7919 % load.rows + 1
-        connection.send(template % {b"row": row, b"number": number})
-
     for _ in range(load.connections):
-        connection = Connection(load.port)
-        selector.register(connection.socket, selectors.EVENT_READ, connection)
-        send_next(connection)
+        Connection(load, selector).send(next(numbers))
     taken = []
     began = time.perf_counter()
     while (now := time.perf_counter()) < began + load.seconds:
@@ -105,7 +117,7 @@ def send_all(load: Load) -> Result:
             seconds = key.data.receive()
             if seconds is not None:
                 taken.append(seconds)
-                send_next(key.data)
+                key.data.send(next(numbers))
     taken.sort()
     return Result(len(taken) / (now - began), taken[len(taken) * 99 // 100] * 1000)
 
