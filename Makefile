@@ -51,7 +51,7 @@ soak: tools ## Run a long load on both databases: make soak [MINUTES=60]. Nothin
 	$(BIN)/python -m benchmarks soak $(or $(MINUTES),60)
 
 fuzz: tools ## Send requests at random as each role, on both databases, and try parsers longer (EXAMPLES=30)
-	EXAMPLES=$(or $(EXAMPLES),30) $(BIN)/pytest -n 2 --quiet -m fuzz tests/fuzz
+	EXAMPLES=$(or $(EXAMPLES),30) $(BIN)/pytest -n 2 --quiet -rP -m fuzz tests/fuzz
 	$(BIN)/pytest -n 2 --quiet -m hypothesis --hypothesis-profile fuzz tests
 
 mutation: tools ## Change the code of an area, and list what no test notices: make mutation AREA=addresses

@@ -15,16 +15,21 @@ from prometheus_client.registry import Collector
 from automart.core import metrics
 from automart.operations.collectors import COLLECTORS
 from automart.web import ADMIN, Blueprint, requires
+from automart.web.openapi_conventions import unversioned
 
 blp = Blueprint("metrics", __name__, description="Metrics for Prometheus")
 
-TEXT = {"text/plain": {"schema": {"type": "string"}}}
+FORMATS = {
+    media_type: {"schema": {"type": "string"}}
+    for media_type in ("text/plain", "application/openmetrics-text")
+}
 
 
 @blp.route("/metrics")
 class Metrics(MethodView):
     @requires(ADMIN, scope="metrics")
-    @blp.doc(responses={"200": {"description": "Prometheus' text format", "content": TEXT}})
+    @unversioned
+    @blp.doc(responses={"200": {"description": "All metrics", "content": FORMATS}})
     @blp.doc(operationId="getMetrics")
     def get(self) -> Response:
         """Get all metrics, in Prometheus' text format or in OpenMetrics."""

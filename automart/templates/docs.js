@@ -65,6 +65,13 @@ async function renew(name) {
   return response.ok || response.status >= 429; /* no verdict: the next request tries again */
 }
 
+/* End the session of the login page too, so that the next login asks for the password. */
+async function endSession() {
+  const page = new DOMParser().parseFromString(await (await fetch(absolute("login"))).text(), "text/html");
+  const form = new FormData(page.querySelector("form"));
+  await fetch(absolute("logout"), {method: "POST", body: form});
+}
+
 let renewal = Promise.resolve();
 
 /* Renew all logins. Concurrent requests wait for one renewal: a refresh token is valid once. */
@@ -139,7 +146,10 @@ const plugin = ({React}) => ({
       original({auth, token: {...token, expires_at: Date.now() + token.expires_in * 1000}}),
     logoutWithPersistOption: (original) => (names) => {
       const token = names.includes(PEOPLE) && loginOf(PEOPLE)?.token;
-      if (token) send("oauth/revoke", {token: token.refresh_token, client_id: "docs"});
+      if (token) {
+        send("oauth/revoke", {token: token.refresh_token, client_id: "docs"});
+        endSession();
+      }
       return original(names);
     },
   }}},

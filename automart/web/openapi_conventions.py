@@ -20,7 +20,7 @@ from automart.web.schemas import PageQuery
 
 
 def unversioned(view: View) -> View:
-    """Document that a view has no `If-Match`, because its resource has no `ETag`."""
+    """Document that a view has no `ETag`, and no header of a request that refers to one."""
     note(view, unversioned=True)
     return view
 
@@ -40,10 +40,11 @@ def document_conventions(
     if info.get("can_wait"):
         parameters.append(PREFER)
         responses[200] = responses[202] | {"description": "The job, which has ended"}
-    if method == "get":
+    is_versioned = not info.get("unversioned")
+    if method == "get" and is_versioned:
         parameters.append(IF_NONE_MATCH)
         responses[304] = {"description": HTTPStatus.NOT_MODIFIED.phrase}
-    if method in ("patch", "put", "delete") and not info.get("unversioned"):
+    if method in ("patch", "put", "delete") and is_versioned:
         parameters.append(IF_MATCH)
         errors |= {400, 412}
     for error in errors:
@@ -89,7 +90,8 @@ def _document_headers(
     replayed = ("Idempotent-Replayed",) if info.get("idempotent") else ()
     applied = ("Preference-Applied",) if info.get("can_wait") else ()
     headers: dict[int, tuple[str, ...]] = {
-        200: ("ETag", *applied, *(("Link",) if is_list else ())),
+        # A replay waits for its job too.
+        200: ("ETag", *applied, *(replayed if applied else ()), *(("Link",) if is_list else ())),
         201: ("ETag", "Location", *replayed),
         202: ("Location", "Retry-After", *replayed),
         304: ("ETag",),

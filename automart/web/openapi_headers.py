@@ -60,6 +60,7 @@ RESPONSE_HEADERS = {
     "Accept-Encoding": _header("`identity`, if the body was compressed: bodies must not be."),
     "WWW-Authenticate": _header(
         "How to authenticate, and what is wrong with the token or its scope (RFC 6750 §3)."
+        " With 403 only if service clients with a scope may do this."
     ),
 }
 COMMON = ("X-Request-ID", "RateLimit", "RateLimit-Policy")

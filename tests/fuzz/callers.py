@@ -14,6 +14,7 @@ from automart.core.db import db, transaction
 from automart.customers.seed import add_sample_customer
 from automart.inventory.seed import add_sample_dealer
 from automart.oauth import authentication
+from automart.partners.models import Manufacturer, RegionalOffice
 from automart.production.seed import add_sample_production
 from tests.support import people, purchases
 
@@ -32,11 +33,14 @@ def make_world() -> dict[str, Callable[[], User | Client]]:
     manufacturer = purchases.make_manufacturer(purchases.HONDA)
     for state in purchases.PATHS:
         purchases.make_purchase(office, state)
+    office_id, manufacturer_id = office.id, manufacturer.id
     return {
         "admin": lambda: people.make_user(is_admin=True),
         "user": people.make_user,
-        "office": lambda: purchases.client_of(db.session.merge(office)),
-        "manufacturer": lambda: purchases.client_of(db.session.merge(manufacturer)),
+        "office": lambda: purchases.client_of(db.session.get_one(RegionalOffice, office_id)),
+        "manufacturer": lambda: purchases.client_of(
+            db.session.get_one(Manufacturer, manufacturer_id)
+        ),
     }
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from contextvars import Context
 from html.parser import HTMLParser
+from itertools import chain
 from typing import Any
 from urllib.parse import urljoin
 
@@ -26,8 +27,8 @@ from automart.web.fields import TEXT_PATTERN
 from tests.fuzz.callers import ROLES, make_world
 from tests.fuzz.findings import ALLOWED, is_intended
 from tests.support.catalogue import HONDA, HONDAS, add_make, add_makes
-from tests.support.databases import on_postgresql_if_installed
-from tests.support.people import make_user, token_of
+from tests.support.databases import on_postgresql_if_installed, on_sqlite
+from tests.support.people import make_user, signed_in, token_of
 
 BRIEFLY = hypothesis.settings(
     max_examples=2,
@@ -294,6 +295,36 @@ def test_headers_are_documented_where_they_are_sent(document: dict[str, Any]) ->
             assert status not in ("200", "201") or "ETag" in headers
             assert status not in ("201", "202") or "Location" in headers
             assert status != "202" or "Retry-After" in headers
+
+
+@on_sqlite
+def test_a_get_that_documents_304_has_an_etag_in_every_format(
+    app: Flask, document: dict[str, Any], subtests: pytest.Subtests
+) -> None:
+    makers = make_world()
+    db.session.rollback()
+    callers = {role: signed_in(app, make()) for role, make in makers.items()}
+    callers["nobody"] = app.test_client()
+    formats = set()
+    for path, method, operation in operations(document):
+        if method != "get" or re.search("authorize|token|client_id|job_id|brand", path):
+            continue
+        role = next(role for role in reversed(ROLES) if role in ALLOWED[path, "GET"])
+        parameters = document["paths"][path].get("parameters", ()), operation["parameters"]
+        examples = {each["name"]: each.get("example") for each in chain(*parameters)}
+        query = {name: value for name, value in examples.items() if name.endswith("_datetime")}
+        for media_type in operation["responses"]["200"]["content"]:
+            accept = {"Accept": media_type}
+            url = path.format(**examples)
+            response = callers[role].get(url, query_string=query, headers=accept)
+            if response.status_code == 404:  # not among the samples
+                continue
+            with subtests.test(url, media_type=media_type):
+                assert (response.status_code, response.mimetype) == (200, media_type)
+                assert ("ETag" in response.headers) == ("304" in operation["responses"])
+                formats.add((path, media_type))
+    assert {media_type for _, media_type in formats} > {"text/calendar", "image/svg+xml"}
+    assert len(formats) > 40
 
 
 def test_every_email_address_has_its_format_and_length(document: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ from automart.oauth.views.blueprint import ERRORS, blp
 from automart.oauth.views.pages import has_valid_csrf_token, page
 from automart.web import public
 from automart.web.media_types import FORM, HTML
+from automart.web.openapi_conventions import unversioned
 
 _NO_SCOPE = {"pattern": r"^\s*$"}
 _CLIENT_ID = {"minLength": 1, "pattern": ECHOED_PATTERN}
@@ -76,6 +77,7 @@ _RESPONSES = {
 @blp.route("/oauth/authorize")
 class Authorize(MethodView):
     @public
+    @unversioned
     @blp.doc(operationId="requestAuthorization", parameters=_PARAMETERS, responses=_RESPONSES)
     def get(self) -> Response:
         """Request an authorization code in the browser of a user. PKCE is required.
