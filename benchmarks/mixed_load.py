@@ -159,14 +159,23 @@ class Caller(threading.Thread):
         except requests.RequestException as error:
             self._count(f"{what} {type(error).__name__}")
             return {}
-        self._count(f"{what} {answer.status_code}")
         is_json = "json" in answer.headers.get("Content-Type", "")
         found = answer.json() if is_json else {}
+        self._count(f"{what} {answer.status_code}{_reason(answer)}")
         return found if isinstance(found, dict) else {}
 
     def _count(self, result: str) -> None:
         with self._lock:
             self._answers[result] += 1
+
+
+def _reason(answer: requests.Response) -> str:
+    """Return why a response is an error of the server; nothing for others."""
+    if answer.status_code < 500:
+        return ""
+    is_problem = "json" in answer.headers.get("Content-Type", "")
+    detail = answer.json().get("detail") if is_problem else answer.text[:300]
+    return f" (Retry-After: {answer.headers.get('Retry-After')}): {detail}"
 
 
 def picture() -> bytes:

@@ -86,7 +86,11 @@ def _load(app: Flask, settings: Settings, seconds: float) -> list[str]:
         with mixed_load(web.url, parties) as answers:
             watch.during(seconds)
         print(f"  {answers.total()} requests: {dict(sorted(answers.items()))}", flush=True)
-        faults = [f"responses: {key}" for key in answers if key[-3:] not in EXPECTED]
+        faults = [
+            f"responses: {number} times {key}"
+            for key, number in answers.items()
+            if key.split()[1] not in EXPECTED
+        ]
         faults += _undrained(settings)
         watch.look()
         findings = [one for one in doctor.examine(app, settings) if one.grade is Grade.BAD]

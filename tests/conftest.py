@@ -122,6 +122,8 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated, empty SQLite database, to be copied."""
+    if "SQLITE_TEMPLATE" in os.environ:  # of `make mutation`, which runs pytest for each mutant
+        return Path(os.environ["SQLITE_TEMPLATE"])
     path = tmp_path_factory.mktemp("sqlite") / "template.sqlite"
     migrate(f"sqlite:///{path}", path.parent)
     return path

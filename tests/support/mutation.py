@@ -9,11 +9,17 @@ The copy in `.mutation/AREA` keeps the results: another run repeats only what ha
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from tests.support.setup import migrate
 
 ROOT = Path(__file__).parent.parent.parent
 COPIED = ("automart", "jobs", "sandbox", "tests", "migrations", "docs", "deploy", "stubs")
@@ -22,29 +28,91 @@ FILES = ("pyproject.toml", "gunicorn.conf.py", "wsgi.py", "worker.py")
 # What is changed, and the tests that should notice.
 AREAS: dict[str, tuple[list[str], list[str]]] = {
     "addresses": (
-        ["jobs/http/public_addresses.py"],
+        ["jobs/http/public_addresses.py", "jobs/http/transport.py"],
         ["tests/jobs/test_public_addresses.py", "tests/jobs/test_outbound.py"],
     ),
     "authorization": (
-        ["automart/web/authorization.py"],
-        ["tests/web/test_authorization.py", "tests/web/test_matrix.py"],
+        ["automart/web/authorization.py", "automart/oauth/authentication.py"],
+        [
+            "tests/web/test_authorization.py",
+            "tests/web/test_matrix.py",
+            "tests/oauth/test_login.py",
+            "tests/oauth/test_tokens.py",
+            "tests/accounts/test_sessions.py",
+            "tests/accounts/test_clients.py",
+        ],
     ),
     "bookings": (
-        ["automart/inventory/service.py", "automart/inventory/availability.py"],
+        [
+            "automart/inventory/service.py",
+            "automart/inventory/availability.py",
+            "automart/inventory/overlaps.py",
+        ],
         ["tests/inventory"],
     ),
+    "customers": (
+        [
+            "automart/customers/photos.py",
+            "automart/customers/search.py",
+            "automart/customers/search_text.py",
+            "automart/customers/service.py",
+        ],
+        ["tests/customers"],
+    ),
+    "jobs": (
+        ["jobs/context.py", "jobs/csv_imports.py", "jobs/notices.py", "jobs/runner.py"],
+        ["tests/jobs", "tests/notices", "tests/background"],
+    ),
     "outbox": (
-        ["automart/background/*.py"],
+        [
+            "automart/background/leases.py",
+            "automart/background/maintenance.py",
+            "automart/background/queues.py",
+            "automart/background/service.py",
+        ],
         ["tests/background", "tests/jobs/test_housekeeping.py", "tests/jobs/test_runner.py"],
     ),
+    "production": (["automart/production/service.py"], ["tests/production"]),
+    "purchases": (["automart/purchases/*.py"], ["tests/purchases"]),
     "signing": (
-        ["automart/webhooks/signing.py"],
+        ["automart/webhooks/signing.py", "automart/core/encryption.py"],
         ["tests/webhooks", "tests/test_encryption.py"],
     ),
-    "sync": (["automart/catalogue/sync.py"], ["tests/catalogue"]),
+    "sync": (
+        ["automart/catalogue/sync.py", "automart/catalogue/plan.py"],
+        ["tests/catalogue"],
+    ),
     "text": (["automart/core/text.py"], ["tests/core/test_text.py", "tests/web/test_reading.py"]),
-    "tokens": (["automart/oauth/tokens.py"], ["tests/oauth"]),
+    "tokens": (
+        [
+            "automart/oauth/tokens.py",
+            "automart/oauth/grants.py",
+            "automart/oauth/revocation.py",
+            "automart/accounts/sessions.py",
+        ],
+        ["tests/oauth", "tests/accounts/test_sessions.py"],
+    ),
     "vins": (["automart/vins/decoding.py", "automart/vins/check_digit.py"], ["tests/vins"]),
+    "web": (
+        [
+            "automart/web/etags.py",
+            "automart/web/idempotency.py",
+            "automart/web/pagination.py",
+            "automart/web/parsing.py",
+        ],
+        [
+            "tests/web/test_etags.py",
+            "tests/web/test_idempotency.py",
+            "tests/web/test_pagination.py",
+            "tests/web/test_header_parsers.py",
+            "tests/web/test_parsing.py",
+            "tests/web/test_links.py",
+        ],
+    ),
+    "webhooks": (
+        ["automart/webhooks/deliveries.py", "automart/webhooks/service.py", "jobs/webhooks.py"],
+        ["tests/webhooks"],
+    ),
 }
 
 
@@ -55,14 +123,53 @@ def main() -> int:
         return 2
     folder = ROOT / ".mutation" / area
     _copy(folder, *AREAS[area])
-    mutmut = [str(Path(sys.executable).with_name("mutmut"))]
-    before = subprocess.run([*mutmut, "results"], cwd=folder, capture_output=True, text=True)
-    survivors = re.findall(r"(\S+): survived", before.stdout)
-    run = subprocess.run([*mutmut, "run", "--max-children", "2"], cwd=folder)
+    mutmut = Mutmut(folder, _migrated(folder))
+    survivors = [name for name, status in mutmut.results() if status == "survived"]
+    status = mutmut.run()
     if survivors:  # tests may have changed, which mutmut does not look for
-        subprocess.run([*mutmut, "run", "--max-children", "2", *survivors], cwd=folder)
-    subprocess.run([*mutmut, "results"], cwd=folder)
-    return run.returncode
+        mutmut.run(*survivors)
+    _report(mutmut.results())
+    return status
+
+
+@dataclass(frozen=True)
+class Mutmut:
+    """The command, in the copy of the project."""
+
+    folder: Path
+    template: Path
+
+    def run(self, *mutants: str) -> int:
+        """Run the tests of the mutants (default: those without a result). Return the status."""
+        return self._call("run", "--max-children", "2", *mutants).returncode
+
+    def results(self) -> list[tuple[str, str]]:
+        """Return the mutants so far, each with its status."""
+        printed = self._call("results", "--all", "True", capture_output=True).stdout
+        return re.findall(r"(\S+): (.+)", printed)
+
+    def _call(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        command = [str(Path(sys.executable).with_name("mutmut")), *arguments]
+        # Each mutant is a run of its own, which would spend most of its time on the migrations.
+        environment = {**os.environ, "SQLITE_TEMPLATE": str(self.template)}
+        return subprocess.run(command, cwd=self.folder, env=environment, text=True, **options)
+
+
+def _report(results: Sequence[tuple[str, str]]) -> None:
+    """Print the mutants that were not noticed, and the share of the others."""
+    for name, status in results:
+        if status != "killed":
+            print(f"  {name}: {status}")
+    noticed = sum(status in ("killed", "timeout") for _, status in results)
+    print(f"{len(results)} mutants, {noticed / max(len(results), 1):.1%} noticed")
+
+
+def _migrated(folder: Path) -> Path:
+    """Return a migrated, empty SQLite database."""
+    path = folder / "template.sqlite"
+    path.unlink(missing_ok=True)
+    migrate(f"sqlite:///{path}", folder)
+    return path
 
 
 def _copy(folder: Path, changed: list[str], tests: list[str]) -> None:
@@ -92,6 +199,7 @@ source_paths = ["automart", "jobs"]
 only_mutate = {changed}
 also_copy = {list(COPIED[2:] + FILES)}
 pytest_add_cli_args = {options}
+timeout_constant = 8.0
 pytest_add_cli_args_test_selection = {tests}
 """
         )
