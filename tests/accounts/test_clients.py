@@ -14,6 +14,7 @@ from automart.accounts.models import AuditEvent, Client, User
 from automart.core.db import db
 from tests.support.databases import on_sqlite
 from tests.support.http import assert_problem, pointers
+from tests.support.logs import logged
 from tests.support.people import PASSWORD, make_client, signed_in
 
 SERVICE = {"name": "Nightly", "kind": "service", "scopes": ["catalogue"]}
@@ -219,11 +220,12 @@ class TestAuditTrail:
     ) -> None:
         client.get("/v1/users")
         as_user.get("/v1/users")
-        logged: list[Any] = [record.msg for record in caplog.records]
-        denied = [entry for entry in logged if entry["event"] == "access_denied"]
-        assert [entry["path"] for entry in denied] == ["/v1/users"] * 2
-        assert denied[0]["caller"] is None
-        assert denied[1]["caller"].startswith("user:")
+        unknown, user = logged(caplog, "access_denied")
+        event = {"event": "access_denied", "path": "/v1/users"}
+        reason = "Send an access token: `Authorization: Bearer TOKEN`."
+        assert unknown == event | {"caller": None, "reason": reason}
+        assert user == event | {"caller": user["caller"], "needs": "an administrator"}
+        assert user["caller"].startswith("user:")
 
 
 class TestFirstAdmin:

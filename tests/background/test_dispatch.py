@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -15,7 +16,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from rq.serializers import JSONSerializer
 
-from automart.background import Job, JobState, kinds, maintenance, submit
+from automart.background import Job, JobState, kinds, maintenance, service, submit
 from automart.background.kinds import Queue
 from automart.background.leases import claim
 from automart.background.maintenance import (
@@ -26,8 +27,10 @@ from automart.background.maintenance import (
     expire_jobs,
     hold_lease,
 )
-from automart.background.queues import connect, push, waiting_ids
+from automart.background.queues import PROBE_KEY, check_writable, connect, push, waiting_ids
+from automart.background.service import ensure_due
 from automart.core.db import db, transaction, utcnow
+from tests.support.logs import logged
 from tests.support.sync import the_job
 
 
@@ -76,6 +79,10 @@ def test_a_submitted_job_is_in_the_queue_of_its_kind_under_its_id(
     assert message.args == [str(job.id)]
     assert message.timeout == job.time_limit
     assert message.description == f"vehicle_sync {job.id}"  # shown by /rq
+    assert (message.result_ttl, message.failure_ttl) == (300, 3600)
+    assert job.created_at == job.due_at == job.dispatched_at
+    assert (job.time_limit, job.owner, job.request_id) == (120, None, None)
+    assert dispatch_due() == 0
 
 
 def test_nothing_is_dispatched_before_the_commit_or_after_a_rollback(app: Flask) -> None:
@@ -93,17 +100,35 @@ def test_nothing_is_dispatched_before_the_commit_or_after_a_rollback(app: Flask)
 
 
 def test_a_post_while_redis_is_down_is_accepted_and_dispatched_when_it_is_back(
-    client: FlaskClient, app: Flask, redis_client: redis.Redis
+    client: FlaskClient, app: Flask, redis_client: redis.Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     present, app.extensions["redis"] = app.extensions["redis"], connect("unix:///nowhere/r.sock")
     response = client.post("/v1/vehicle-syncs")
     assert dispatch_due() == 0
+    assert "/nowhere/r.sock" in logged(caplog, "redis_unavailable")[0]["error"]
     app.extensions["redis"] = present
 
     assert response.status_code == 202
-    assert dispatch_due() == 1
+    with caplog.at_level(logging.INFO):
+        assert dispatch_due() == 1
+    assert logged(caplog, "jobs_dispatched") == [{"event": "jobs_dispatched", "count": 1}]
     assert [str(job_id) for job_id in waiting()] == [response.get_json()["id"]]
     assert dispatch_due() == 0
+
+
+def test_the_job_that_is_due_first_is_dispatched_first(
+    app: Flask, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = utcnow()
+    last, first = (submit_one(due_at=now - timedelta(hours=hours)) for hours in (1, 2))
+    monkeypatch.setattr(maintenance, "DISPATCHED_AT_ONCE", 1)
+    assert dispatch_due() == 1
+    assert waiting() == [first.id]
+    assert dispatch_due() == 1
+    redis_client.flushall()
+    time_passes(MESSAGE_LOST_AFTER)
+    assert dispatch_lost() == 2
+    assert rq.Queue(Queue.LONG, connection=redis_client).job_ids == [str(first.id), str(last.id)]
 
 
 def test_a_job_that_is_due_later_is_dispatched_then(app: Flask) -> None:
@@ -159,6 +184,9 @@ def test_a_running_job_is_not_dispatched_again(app: Flask, redis_client: redis.R
 
     assert dispatch_lost() == 0
     assert dispatch_due() == 0
+    # It was claimed after it was found.
+    assert maintenance._dispatch([job.id]) == 0
+    assert waiting() == []
 
 
 def test_looking_for_lost_messages_without_redis_changes_nothing(app: Flask, no_redis: Any) -> None:
@@ -217,6 +245,74 @@ def test_all_old_jobs_are_deleted_in_small_batches(
             db.session.add(Job(kind="vehicle_sync", arguments={}, **values))
     assert expire_jobs() == 5
     assert db.session.query(Job).count() == 2
+
+
+def ensure(**options: Any) -> Job:
+    with transaction():
+        return ensure_due(kinds.VEHICLE_SYNC, singleton="one", owner="test", **options)
+
+
+def test_a_job_is_due_at_the_earliest_of_the_wanted_times(app: Flask) -> None:
+    now = utcnow()
+    first = ensure(due_at=now + timedelta(hours=3), office=7)
+    for wanted, earliest in ((4, 3), (2, 2), (3, 2)):
+        assert ensure(due_at=now + timedelta(hours=wanted), office=8).id == first.id
+        assert the_job().due_at == now + timedelta(hours=earliest)
+        assert the_job().dispatched_at is None
+    assert (the_job().owner, the_job().arguments) == ("test", {"office": 7})
+    assert waiting() == []
+    assert ensure().id == first.id
+    assert waiting() == [first.id]
+    assert now <= the_job().due_at <= utcnow()
+    assert dispatch_due() == 0
+
+
+def test_a_running_job_is_due_already(app: Flask, redis_client: redis.Redis) -> None:
+    job = ensure(due_at=utcnow())
+    assert claim(job.id) is not None
+    redis_client.flushall()
+    for due_at in (None, utcnow() - timedelta(hours=1)):
+        assert ensure(due_at=due_at).id == job.id
+        assert the_job().due_at == job.due_at
+        assert waiting() == []
+
+
+def test_a_job_that_has_just_ended_is_submitted_again(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = ensure()
+    active_job = service.active_job
+
+    def end(singleton: str) -> None:
+        """End the job between the two statements."""
+        monkeypatch.undo()
+        found = active_job(singleton)
+        assert found is not None
+        found.update({"state": JobState.SUCCEEDED, "finished_at": utcnow()})
+        db.session.flush()
+
+    monkeypatch.setattr(service, "active_job", end)
+    due_at = utcnow() + timedelta(hours=1)
+    second = ensure(due_at=due_at, office=7)
+    assert second.id != first.id
+    assert (second.kind, second.singleton, second.owner) == ("vehicle_sync", "one", "test")
+    assert (second.due_at, second.arguments) == (due_at, {"office": 7})
+
+
+def test_redis_is_given_up_after_a_second_and_probed_without_a_trace(
+    redis_client: redis.Redis,
+) -> None:
+    settings = connect("redis://localhost").connection_pool.connection_kwargs
+    assert (settings["socket_timeout"], settings["socket_connect_timeout"]) == (1.0, 1.0)
+    assert settings["retry"] is None
+    check_writable(redis_client)
+    assert not redis_client.exists(PROBE_KEY)
+    redis_client.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(redis.exceptions.OutOfMemoryError):
+            check_writable(redis_client)
+    finally:
+        redis_client.config_set("maxmemory", 0)
 
 
 def test_a_second_active_job_of_a_singleton_violates_no_constraint(

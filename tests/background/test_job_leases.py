@@ -14,6 +14,7 @@ from automart.background.leases import LEASE, LeaseLost, claim
 from automart.background.maintenance import requeue_orphans
 from automart.background.models import JobState as State
 from automart.core.db import db, transaction, utcnow
+from tests.support.logs import logged
 from tests.support.sync import the_job
 
 
@@ -45,6 +46,8 @@ def test_a_job_is_claimed_once(job: Any) -> None:
     assert second is None
     assert the_job().state is JobState.RUNNING
     assert the_job().attempts == 1
+    assert utcnow() < the_job().lease_until <= utcnow() + LEASE
+    assert requeue_orphans() == 0
 
 
 def test_a_job_that_does_not_exist_cannot_be_claimed(app: Flask) -> None:
@@ -66,6 +69,10 @@ def test_an_ended_job_cannot_be_claimed_again(job: Any, ending: Any) -> None:
 
     assert claim(job.id) is None
     assert the_job().finished_at is not None
+    assert (the_job().claim, the_job().lease_until) == (None, None)
+    assert held.has_ended
+    with pytest.raises(LeaseLost, match=str(job.id)), transaction():
+        ending(held)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +91,7 @@ def test_an_orphan_can_write_nothing_once_its_job_was_queued_again(
 ) -> None:
     requeue_orphans()
 
-    with pytest.raises(LeaseLost), transaction():
+    with pytest.raises(LeaseLost, match=str(orphaned.job_id)), transaction():
         write(orphaned)
 
     assert the_job().state is State.QUEUED
@@ -119,17 +126,30 @@ def test_a_requeued_job_has_not_used_an_attempt(job: Any) -> None:
     assert the_job().state is JobState.QUEUED
     assert the_job().attempts == 0
     assert the_job().done == 2
+    assert (the_job().claim, the_job().lease_until, the_job().dispatched_at) == (None, None, None)
+    assert held.has_ended
     assert claim(job.id) is not None
 
 
-def test_a_job_without_progress_fails_after_three_deaths_of_its_worker(job: Any) -> None:
+def test_a_job_without_progress_fails_after_three_deaths_of_its_worker(
+    job: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     for _ in range(3):
         assert the_job().state is JobState.QUEUED
         claim(job.id)
         let_the_lease_run_out(job.id)
-        requeue_orphans()
+        assert requeue_orphans() == 1
+        assert (the_job().claim, the_job().lease_until) == (None, None)
 
+    of_job = {"job_id": str(job.id), "kind": "vehicle_sync"}
+    assert logged(caplog, "job_orphaned", "job_abandoned") == [
+        {"event": "job_orphaned", "stalls": 1} | of_job,
+        {"event": "job_orphaned", "stalls": 2} | of_job,
+        {"event": "job_abandoned"} | of_job,
+    ]
     assert the_job().state is JobState.FAILED
+    assert the_job().finished_at is not None
+    assert the_job().error["status"] == 500
     assert "died 3 times" in the_job().error["detail"]
     assert the_job().attempts == 3
 
@@ -141,6 +161,8 @@ def test_a_job_with_progress_survives_any_number_of_deaths(job: Any) -> None:
             held.advance()
         let_the_lease_run_out(job.id)
         requeue_orphans()
+
+        assert (the_job().dispatched_at, the_job().stalls) == (None, 0)
 
     assert the_job().state is JobState.QUEUED
     assert the_job().done == 6

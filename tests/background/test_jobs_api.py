@@ -12,7 +12,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from automart.background import Job, kinds, prefer_wait
-from automart.background.leases import JobLease, claim
+from automart.background.leases import JobLease, LeaseLost, claim
 from automart.background.service import submit
 from automart.core.db import transaction
 from automart.core.errors import problem
@@ -156,11 +156,20 @@ class TestCancelling:
         assert client.get(f"/jobs/{job.id}").get_json() == response.get_json()
         assert claim(job.id) is None
 
+    def test_a_kind_that_must_be_done_cannot_be_cancelled(self, client: FlaskClient) -> None:
+        with transaction():
+            sale = submit(kinds.PURCHASE_RECORDING)
+        assert sale is not None
+        problem = assert_problem(client.post(f"/jobs/{sale.id}/cancel"), 409)
+        assert "purchase_recording cannot be cancelled" in problem["detail"]
+
     def test_a_running_job_is_cancelled_at_once(
         self, client: FlaskClient, job: Job, held: JobLease
     ) -> None:
         assert client.post(f"/jobs/{job.id}/cancel").get_json()["state"] == "cancelled"
         assert client.get(f"/jobs/{job.id}").get_json()["attempts"] == 1
+        with pytest.raises(LeaseLost), transaction():
+            held.advance()
 
     def test_a_job_that_has_ended_is_a_conflict(
         self, client: FlaskClient, job: Job, held: JobLease

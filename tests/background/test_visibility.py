@@ -56,7 +56,7 @@ class TestVisibility:
             answer["detail"].replace(str(job_id), "…")
             for answer, job_id in zip(answers, (hidden.id, missing), strict=True)
         ]
-        assert details[0] == details[1]
+        assert details[0] == details[1] == "There is no job …."
 
     def test_admins_see_all_jobs(self, as_admin: FlaskClient) -> None:
         jobs = {str(job_of(owner).id) for owner in ("user:0", "client:a", None)}

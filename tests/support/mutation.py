@@ -76,7 +76,13 @@ AREAS: dict[str, tuple[list[str], list[str]]] = {
     "purchases": (["automart/purchases/*.py"], ["tests/purchases"]),
     "signing": (
         ["automart/webhooks/signing.py", "automart/core/encryption.py"],
-        ["tests/webhooks", "tests/test_encryption.py"],
+        [
+            "tests/webhooks/test_signing.py",
+            "tests/webhooks/test_sending.py",
+            "tests/partners/test_offices.py",
+            "tests/oauth/test_tokens.py",
+            "tests/test_encryption.py",
+        ],
     ),
     "sync": (
         ["automart/catalogue/sync.py", "automart/catalogue/plan.py"],

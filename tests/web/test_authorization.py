@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 
 import flask
 import pytest
@@ -13,13 +14,22 @@ from flask.testing import FlaskClient
 from flask.views import MethodView
 
 from automart.accounts.models import Client, User
-from automart.web import Blueprint, check_that_access_is_stated, guard_blueprint, public, requires
+from automart.core.errors import Forbidden
+from automart.web import (
+    Blueprint,
+    authorization,
+    check_that_access_is_stated,
+    guard_blueprint,
+    public,
+    requires,
+)
 from automart.web.authorization import (
     ADMIN,
     ANY,
     USER,
     Access,
     Caller,
+    admit,
     current_caller,
     current_caller_id,
 )
@@ -40,9 +50,14 @@ def silent() -> str:
 class TestStating:
     def test_an_app_with_a_route_without_access_does_not_start(self) -> None:
         app = Flask(__name__, static_folder=None)
-        app.add_url_rule("/silent", "silent", silent)
-        with pytest.raises(RuntimeError, match="GET /silent"):
+        for path in ("/silent", "/mute"):
+            app.add_url_rule(path, path, silent)
+        with pytest.raises(RuntimeError) as found:
             check_that_access_is_stated(app)
+        assert str(found.value) == (
+            "These operations do not state who may call them. Their outermost decorator must be"
+            " @requires(…) or @public:\n  GET /mute\n  GET /silent"
+        )
 
     def test_a_method_without_access_is_found(self) -> None:
         class Things(MethodView):
@@ -71,8 +86,26 @@ class TestStating:
                 return ""
 
     def test_requires_needs_a_role_or_a_scope(self) -> None:
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match=r"^Pass a role or a scope, or use @public\.$"):
             requires()
+
+    @pytest.mark.parametrize(
+        ("access", "phrase", "challenge"),
+        [
+            (Access(), "no token", {}),
+            (Access(ANY), "a signed-in user or a service client", {}),
+            (
+                Access(USER, ("a", "b")),
+                "a signed-in user, or a service client with the scope `a` or `b`",
+                {"WWW-Authenticate": 'Bearer error="insufficient_scope", scope="a b"'},
+            ),
+        ],
+    )
+    def test_access_is_a_phrase_and_a_challenge(
+        self, access: Access, phrase: str, challenge: dict[str, str]
+    ) -> None:
+        assert str(access) == phrase
+        assert authorization._missing_scope(access) == challenge
 
     def test_public_views_are_stated(self) -> None:
         app = Flask(__name__, static_folder=None)
@@ -91,18 +124,30 @@ class TestRefusals:
         assert response.mimetype == "application/problem+json"
 
     @on_sqlite
-    @pytest.mark.parametrize("header", ["Basic YTpi", "Bearer", "Bearer ", "nonsense"])
+    @pytest.mark.parametrize("header", ["", "Basic YTpi", "Bearer", "Bearer ", "nonsense"])
     def test_another_authentication_scheme_is_401(self, client: FlaskClient, header: str) -> None:
         response = client.get("/v1/makes", headers={"Authorization": header})
         assert response.status_code == 401
+        assert response.headers["WWW-Authenticate"] == 'Bearer realm="automart"'
+        detail = "Send an access token: `Authorization: Bearer TOKEN`."
+        assert response.get_json()["detail"] == detail
+
+    @on_sqlite
+    def test_the_scheme_is_in_any_case_and_blanks_are_ignored(self, as_user: FlaskClient) -> None:
+        token = as_user.environ_base["HTTP_AUTHORIZATION"].removeprefix("Bearer ")
+        for header, status in ((f"bEARER   {token} ", 200), (f"Bearer {token} x", 401)):
+            answer = as_user.get("/v1/users/me", headers={"Authorization": header})
+            assert answer.status_code == status
+        assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
 
     @on_sqlite
     def test_a_user_without_the_role_is_403(self, as_user: FlaskClient) -> None:
         response = as_user.post("/v1/makes", json={"id": 1, "name": "A"})
         assert response.status_code == 403
-        assert (
-            'error="insufficient_scope", scope="catalogue"' in response.headers["WWW-Authenticate"]
-        )
+        challenge = 'Bearer error="insufficient_scope", scope="catalogue"'
+        assert response.headers["WWW-Authenticate"] == challenge
+        detail = "This requires an administrator, or a service client with the scope `catalogue`."
+        assert response.get_json()["detail"] == detail
         assert as_user.get("/v1/makes/1").status_code == 404
 
     @on_sqlite
@@ -159,6 +204,20 @@ class TestRefusals:
         app.add_url_rule("/who", "who", public(lambda: found.append(current_caller_id()) or ""))
         assert as_admin.get("/who").status_code == 200
         assert found == [None]
+        assert current_caller_id() is None
+
+    @on_sqlite
+    def test_a_caller_who_is_refused_is_not_known_any_more(
+        self, app: Flask, as_user: FlaskClient
+    ) -> None:
+        header = as_user.environ_base["HTTP_AUTHORIZATION"]
+        for refused in (Access(), Access(ADMIN)):
+            with app.test_request_context(headers={"Authorization": header}):
+                admit(Access(USER))
+                assert current_caller_id() is not None
+                with suppress(Forbidden):
+                    admit(refused)
+                assert current_caller_id() is None
 
     @on_sqlite
     def test_a_third_partys_blueprint_must_be_guarded(self, app: Flask) -> None:
