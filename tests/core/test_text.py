@@ -33,7 +33,8 @@ TEXTS = st.text() | st.text(DELICATE, max_size=8)
 def test_cleaned_text_is_trimmed_composed_and_stays_as_it_is(text: str) -> None:
     try:
         cleaned = clean(text)
-    except ValueError:
+    except ValueError as error:
+        assert str(error) == "Control characters are not allowed."
         assert has_control_characters(trim(text))
         return
     assert cleaned == clean(cleaned) == unicodedata.normalize("NFC", cleaned)
@@ -51,6 +52,10 @@ def test_the_key_of_a_key_is_itself(key: Callable[[str], str]) -> None:
         assert key(unicodedata.normalize("NFD", text)) == key(text)
 
     holds()
+
+
+def test_the_domain_of_an_address_begins_after_the_last_at_sign() -> None:
+    assert email_key('"A@B"@BÜCHER.example') == '"a@b"@xn--bcher-kva.example'
 
 
 @given(TEXTS, st.sampled_from([str.upper, str.lower, str.swapcase]))

@@ -42,6 +42,11 @@ def book(client: FlaskClient, car_id: int, start: float, end: float, **values: A
     return client.post("/v1/bookings", json=booking_body(car_id, day(start), day(end), **values))
 
 
+def details(response: Any) -> list[str]:
+    """Return the reasons of a body that was refused with 422."""
+    return [error["detail"] for error in response.get_json()["errors"]]
+
+
 class TestBooking:
     def test_a_booking_is_created_and_read(self, as_user: FlaskClient) -> None:
         car = make_car(daily_price=Decimal("19.99"))
@@ -99,6 +104,18 @@ class TestBooking:
         for field in body:
             answer = as_user.post("/v1/bookings", json=without(body, field))
             assert pointers(answer) == {f"#/{field}"}
+            assert details(answer) == ["Missing data for required field."]
+        wrong_fields: dict[str, dict[str, Any]] = {
+            f"There is no car {car.id + 99}.": {"car_id": car.id + 99},
+            "There is no customer 99.": {"customer_id": 99},
+            "Must be after `start_datetime`.": {"end_datetime": iso(day(0))},
+        }
+        for reason, wrong_field in wrong_fields.items():
+            assert details(as_user.post("/v1/bookings", json=body | wrong_field)) == [reason]
+            answer = as_user.patch(
+                f"/v1/bookings/{booking.id}", json={"start_datetime": iso(day(0))} | wrong_field
+            )
+            assert details(answer) == [reason]
         assert ids(as_user.get("/v1/bookings")) == [booking.id]
 
     def test_a_conflict_names_the_range_that_is_booked(self, as_user: FlaskClient) -> None:
@@ -239,7 +256,8 @@ class TestMoving:
         car = make_car()
         url = f"/v1/bookings/{make_booking(car, -40_000, -39_999).id}"
         assert as_user.delete(f"/v1/cars/{car.id}").status_code == 204
-        assert as_user.patch(url, json={"end_datetime": iso(day(2))}).status_code == 409
+        refused = assert_problem(as_user.patch(url, json={"end_datetime": iso(day(2))}), 409)
+        assert refused["detail"].endswith(" cannot be moved: its car was deleted.")
         assert as_user.patch(url, json={"customer_name": "Jane"}).status_code == 200
         assert as_user.patch(url, json={"car_id": make_car().id}).status_code == 200
 
@@ -273,6 +291,44 @@ class TestMoving:
         assert after["car_id"] == other.id
         assert after["status"] == ("cancelled" if method == "DELETE" else "confirmed")
 
+    @on_sqlite
+    def test_cars_are_locked_in_the_order_of_their_ids(
+        self, as_user: FlaskClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first, second = make_car(), make_car()
+        url = f"/v1/bookings/{make_booking(second).id}"
+        lock_car, locked = service._lock_car, list[int]()
+        monkeypatch.setattr(service, "_lock_car", lambda i: (locked.append(i), lock_car(i))[1])
+        assert as_user.patch(url, json={"car_id": first.id}).status_code == 200
+        assert locked == [first.id, second.id]
+        assert as_user.patch(url, json={"customer_name": "Jane"}).status_code == 200
+        assert locked[2:] == [first.id]
+
+    @on_sqlite
+    def test_a_booking_that_gets_another_car_each_time_is_unavailable_for_a_second(
+        self, as_user: FlaskClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        booking = make_booking(make_car())
+        url = f"/v1/bookings/{booking.id}"
+        attempt, attempts = service._try_to_lock_booking, list[int]()
+
+        def fail(failures: int) -> None:
+            def lock(booking_id: int, changes: Any) -> Booking | None:
+                attempts.append(booking_id)
+                return None if len(attempts) <= failures else attempt(booking_id, changes)
+
+            attempts.clear()
+            monkeypatch.setattr(service, "_try_to_lock_booking", lock)
+
+        fail(4)
+        assert as_user.patch(url, json={"customer_name": "Jane"}).status_code == 200
+        fail(5)
+        answer = as_user.delete(url)
+        problem = assert_problem(answer, 503)
+        assert problem["detail"] == f"Booking {booking.id} is being moved from car to car."
+        assert answer.headers["Retry-After"] == "1"
+        assert attempts == [booking.id] * 5
+
     def test_a_stale_version_of_a_booking_is_refused(self, as_user: FlaskClient) -> None:
         url = f"/v1/bookings/{make_booking(make_car()).id}"
         stale = {"If-Match": as_user.get(url).headers["ETag"]}
@@ -285,8 +341,9 @@ class TestMoving:
         for booking_id in (7, 2**63):
             url = f"/v1/bookings/{booking_id}"
             assert as_user.get(url).status_code == 404
-            assert as_user.patch(url, json={"customer_id": 99}).status_code == 404
             assert as_user.delete(url).status_code == 404
+            refused = assert_problem(as_user.patch(url, json={"customer_id": 99}), 404)
+            assert (refused["detail"] == "There is no booking 7.") == (booking_id == 7)
 
 
 class TestCancelling:
@@ -304,8 +361,9 @@ class TestCancelling:
     def test_a_cancelled_booking_cannot_be_changed(self, as_user: FlaskClient) -> None:
         booking = make_booking(make_car(), status=BookingStatus.CANCELLED)
         url = f"/v1/bookings/{booking.id}"
-        assert as_user.patch(url, json={"customer_name": "Jane"}).status_code == 409
-        assert as_user.patch(url, json={"end_datetime": iso(day(9))}).status_code == 409
+        for changes in ({"customer_name": "Jane"}, {"end_datetime": iso(day(9))}):
+            refused = assert_problem(as_user.patch(url, json=changes), 409)
+            assert refused["detail"] == f"Booking {booking.id} is cancelled."
         assert as_user.patch(url, json={}).status_code == 200
 
 

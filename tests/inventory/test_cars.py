@@ -292,11 +292,16 @@ class TestLists:
 class TestDeleting:
     def test_a_car_with_a_future_booking_cannot_be_deleted(self, as_user: FlaskClient) -> None:
         car = make_car()
-        booking = make_booking(car, 0, 2)
+        later, booking = make_booking(car, 7, 8), make_booking(car, 0, 2)
         answer = as_user.delete(f"/v1/cars/{car.id}")
         assert answer.status_code == 409
-        assert "2090-01-01T00:00:00Z to 2090-01-03T00:00:00Z" in answer.get_json()["detail"]
-        assert as_user.delete(f"/v1/bookings/{booking.id}").status_code == 204
+        assert answer.get_json()["detail"] == (
+            f"Car {car.id} cannot be deleted: it is booked from 2090-01-01T00:00:00Z to"
+            " 2090-01-03T00:00:00Z."
+        )
+        assert answer.get_json()["in_the_way"]["booking_id"] == booking.id
+        for each in (booking, later):
+            assert as_user.delete(f"/v1/bookings/{each.id}").status_code == 204
         assert as_user.delete(f"/v1/cars/{car.id}").status_code == 204
 
     def test_past_and_cancelled_bookings_are_kept_without_their_deleted_car(

@@ -12,6 +12,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from automart.accounts.models import AuditEvent
+from automart.core.db import db
 from tests.support.people import PASSWORD
 
 VERIFIER = secrets.token_urlsafe(32)
@@ -84,6 +86,13 @@ def me(client: FlaskClient, access_token: str) -> int:
     """Return the status of a request for the current user."""
     header = {"Authorization": f"Bearer {access_token}"}
     return client.get("/v1/users/me", headers=header).status_code
+
+
+def audited(kind: str) -> list[tuple[str | None, str | None, dict[str, Any] | None]]:
+    """Return actor, subject and detail of the events of this kind in the audit trail."""
+    db.session.rollback()
+    events = db.session.query(AuditEvent).filter_by(kind=kind).order_by(AuditEvent.id)
+    return [(event.actor, event.subject, event.detail) for event in events]
 
 
 def error_of(response: Any, status: int = 400) -> str:

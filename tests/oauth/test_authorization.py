@@ -12,11 +12,14 @@ from flask.testing import FlaskClient
 
 from automart.accounts.models import AuditEvent, Client, User
 from automart.accounts.service import create_application
+from automart.accounts.sessions import hash_token
 from automart.core.config import Settings
 from automart.core.db import db, transaction
+from automart.oauth.grants import AuthorizationCodeGrant, IssuedCode
 from automart.oauth.models import AuthorizationCode
 from tests.oauth.pages import (
     CALLBACK,
+    audited,
     authorize_url,
     code_for,
     error_of,
@@ -150,14 +153,16 @@ class TestAuthorize:
 
 class TestCode:
     def test_a_code_can_be_exchanged_for_tokens_of_the_user(
-        self, client: FlaskClient, tokens: dict[str, Any]
+        self, client: FlaskClient, tokens: dict[str, Any], ann: User, front: str
     ) -> None:
         assert tokens["token_type"] == "Bearer"
         assert tokens["expires_in"] == 900
         assert me(client, tokens["access_token"]) == 200
+        _page, exchanged = audited("login_succeeded")
+        assert exchanged == (ann.caller_id, ann.caller_id, {"client_id": front})
 
     def test_a_second_use_of_a_code_ends_the_login(
-        self, client: FlaskClient, browser: FlaskClient, front: str
+        self, client: FlaskClient, browser: FlaskClient, front: str, ann: User
     ) -> None:
         code = code_for(browser, front)
         tokens = exchange(client, front, code).get_json()
@@ -166,6 +171,28 @@ class TestCode:
         assert error_of(refresh(client, tokens["refresh_token"], client_id=front)) == (
             "invalid_grant"
         )
+        assert audited("token_reused") == [(None, ann.caller_id, None)]
+        assert error_of(exchange(client, front, code)) == "invalid_grant"
+        assert len(audited("token_reused")) == 1
+
+    def test_a_code_that_is_used_twice_at_once_ends_the_login(
+        self,
+        client: FlaskClient,
+        browser: FlaskClient,
+        front: str,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        code = code_for(browser, front)
+        tokens = exchange(client, front, code).get_json()
+        # The other request has read the code before it was used.
+        monkeypatch.setattr(
+            AuthorizationCodeGrant,
+            "query_authorization_code",
+            lambda *_: IssuedCode(db.session.get_one(AuthorizationCode, hash_token(code))),
+        )
+        assert error_of(exchange(client, front, code)) == "invalid_grant"
+        assert me(client, tokens["access_token"]) == 401
+        assert len(audited("token_reused")) == 1
 
     def test_an_expired_code_is_refused(
         self, client: FlaskClient, browser: FlaskClient, front: str

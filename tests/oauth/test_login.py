@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import event
+from itsdangerous import TimestampSigner
+from sqlalchemy import event, select, update
 
 from automart.accounts.login_throttle import ACCOUNT, ADDRESS, LoginThrottle
 from automart.accounts.models import Client, Login, User
 from automart.accounts.passwords import hash_password, needs_rehash
-from automart.core.db import db, transaction
+from automart.core.db import db, transaction, utcnow
 from automart.oauth.models import RefreshToken
 from tests.oauth.pages import authorize_url, hidden_fields, log_in, me
 from tests.support.databases import on_sqlite
@@ -343,6 +345,38 @@ class TestLoginPage:
         assert 'action="/api/login"' in page
         fields = hidden_fields(page) | {"email": ann.email, "password": PASSWORD}
         assert client.post("/api/login", data=fields).headers["Location"] == "/api/docs"
+
+    def test_the_cookie_may_be_from_a_host_whose_clock_is_ahead(
+        self, client: FlaskClient, ann: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def clock(seconds: int) -> None:
+            monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda _: 2 * 10**9 + seconds)
+
+        clock(0)
+        log_in(client, ann.email)
+        cookie = client.get_cookie("automart_session")
+        assert cookie is not None
+        longest = 31 * 86_400
+        for seconds, is_valid in ((-30, True), (-31, False), (longest, True), (longest + 1, False)):
+            clock(seconds)
+            client.set_cookie("automart_session", cookie.value)
+            page = client.get("/login").get_data(as_text=True)
+            assert ("You are logged in" in page) == is_valid, seconds
+
+    def test_the_use_of_a_session_is_recorded_every_quarter_of_an_hour(
+        self, app: Flask, client: FlaskClient, ann: User
+    ) -> None:
+        log_in(client, ann.email)
+        api = with_token(app, token_of(app, ann))
+        for minutes, is_recorded in ((14, False), (16, True)):
+            before = utcnow() - timedelta(minutes=minutes)
+            with transaction():
+                db.session.execute(update(Login).values(last_used_at=before))
+            api.get("/v1/users/me")
+            client.get("/login")
+            db.session.rollback()
+            uses = db.session.scalars(select(Login.last_used_at).order_by(Login.id)).all()
+            assert [use > before for use in uses] == [is_recorded, False]
 
 
 class TestLogout:

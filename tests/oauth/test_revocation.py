@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 
 from automart.accounts.models import Client, User
 from tests.oauth.pages import (
+    audited,
     error_of,
     me,
     refresh,
@@ -27,6 +28,7 @@ class TestRevocation:
         tokens: dict[str, Any],
         kind: str,
         hint: str | None,
+        ann: User,
     ) -> None:
         form = {"token": tokens[kind], "client_id": front}
         if hint:
@@ -35,6 +37,8 @@ class TestRevocation:
         assert me(client, tokens["access_token"]) == 401
         late = refresh(client, tokens["refresh_token"], client_id=front)
         assert error_of(late) == "invalid_grant"
+        assert client.post("/oauth/revoke", data=form).status_code == 200
+        assert [subject for _, subject, _ in audited("login_ended")] == [ann.caller_id]
 
     def test_a_service_client_revokes_with_its_secret(
         self, client: FlaskClient, make_client: Callable[..., Client]
@@ -67,4 +71,6 @@ class TestRevocation:
 
     def test_revoking_an_unknown_token_succeeds(self, client: FlaskClient) -> None:
         assert client.post("/oauth/revoke", data={"token": "guess"}).status_code == 200
-        assert error_of(client.post("/oauth/revoke", data={})) == "invalid_request"
+        empty = client.post("/oauth/revoke", data={})
+        assert error_of(empty) == "invalid_request"
+        assert empty.get_json()["error_description"] == "The parameter token is missing."

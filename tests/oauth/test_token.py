@@ -9,8 +9,12 @@ import pytest
 from flask.testing import FlaskClient
 
 from automart.accounts.models import Client, Login, User
+from automart.accounts.sessions import hash_token
 from automart.core.db import db, transaction
+from automart.oauth.grants import IssuedToken, RefreshTokenGrant
+from automart.oauth.models import RefreshToken
 from tests.oauth.pages import (
+    audited,
     error_of,
     me,
     refresh,
@@ -40,6 +44,8 @@ class TestClientCredentials:
             assert response.headers["Cache-Control"] == "no-store"
             header = {"Authorization": f"Bearer {tokens['access_token']}"}
             assert client.get("/v1/makes", headers=header).status_code == 200
+        machine = f"client:{service[0]}"
+        assert audited("login_succeeded") == [(machine, machine, None)] * 2
 
     def test_a_client_can_request_some_of_its_scopes(
         self, client: FlaskClient, service: tuple[str, str]
@@ -55,7 +61,9 @@ class TestClientCredentials:
         self, client: FlaskClient, service: tuple[str, str]
     ) -> None:
         form = self.FORM | {"scope": "catalogue office"}
-        assert error_of(client.post("/oauth/token", data=form, auth=service)) == "invalid_scope"
+        refused = client.post("/oauth/token", data=form, auth=service)
+        assert error_of(refused) == "invalid_scope"
+        assert refused.get_json()["error_description"] == "The client does not have this scope."
 
     @on_sqlite
     @pytest.mark.parametrize("secret", ["wrong", "", "ü", "\x00"])
@@ -162,6 +170,30 @@ class TestRefresh:
         events = as_admin.get("/v1/audit-events?kind=token_reused").get_json()["items"]
         assert len(events) == 1
 
+    def test_a_refresh_token_that_is_used_twice_at_once_ends_the_login(
+        self,
+        client: FlaskClient,
+        front: str,
+        tokens: dict[str, Any],
+        ann: User,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        second = refresh(client, tokens["refresh_token"], client_id=front).get_json()
+        token_hash = hash_token(tokens["refresh_token"])
+        login = db.session.get_one(RefreshToken, token_hash).login_id
+        # The other request has read the token before it was used.
+        monkeypatch.setattr(
+            RefreshTokenGrant,
+            "authenticate_refresh_token",
+            lambda *_: IssuedToken(db.session.get_one(Login, login), token_hash),
+        )
+        late = refresh(client, tokens["refresh_token"], client_id=front)
+        assert error_of(late) == "invalid_grant"
+        description = late.get_json()["error_description"]
+        assert description == "The refresh token has already been used."
+        assert me(client, second["access_token"]) == 401
+        assert audited("token_reused") == [(None, ann.caller_id, None)]
+
     def test_refresh_tokens_of_the_json_login_need_no_client_id(
         self, client: FlaskClient, ann: User
     ) -> None:
@@ -197,6 +229,7 @@ class TestRefresh:
             logins[0].expires_at = logins[0].created_at
         over = refresh(client, second["refresh_token"], client_id=front)
         assert error_of(over) == "invalid_grant"
+        assert over.get_json()["error_description"] == "The login has ended. Log in again."
 
 
 def test_a_client_cannot_authenticate_in_two_ways(client: FlaskClient) -> None:

@@ -31,6 +31,7 @@ from tests.support.people import make_user, signed_in, token_of, with_token
 from tests.support.setup import application
 
 PUBLIC_URL = "https://shop.example"
+INVALID = "The access token is invalid."
 
 
 @pytest.fixture
@@ -43,10 +44,15 @@ def token(app: Flask, ann: User) -> str:
     return token_of(app, ann)
 
 
-def status_of(app: Flask, token: str) -> int:
+def status_of(app: Flask, token: str, reason: str | None = None) -> int:
+    """Return the status of a request with `token`. If it is 401, check its `reason`, if given."""
     response = with_token(app, token).get("/v1/users/me")
     if response.status_code == 401:
-        assert 'error="invalid_token"' in response.headers["WWW-Authenticate"]
+        detail = response.get_json()["detail"]
+        assert response.headers["WWW-Authenticate"] == (
+            f'Bearer realm="automart", error="invalid_token", error_description="{detail}"'
+        )
+        assert reason in (None, detail)
     return response.status_code
 
 
@@ -110,7 +116,7 @@ class TestAttacks:
     ) -> None:
         header, claims = parts_of(token)
         forged = f"{encoded(header)}.{encoded(claims | {'sub': '1'})}.{token.split('.')[2]}"
-        assert status_of(app, forged) == 401
+        assert status_of(app, forged, INVALID) == 401
 
     @on_sqlite
     @pytest.mark.parametrize("algorithm", ["none", "None", "NONE"])
@@ -148,6 +154,8 @@ class TestAttacks:
             ({}, {"exp": int(time.time()) - 1}),
             ({}, {"exp": None}),
             ({}, {"exp": "never"}),
+            ({}, {"sub": None}),
+            ({}, {"iat": None}),
             ({}, {"nbf": int(time.time()) + 3600}),
             ({}, {"iat": int(time.time()) + 3600}),
             ({}, {"aud": "https://elsewhere.example"}),
@@ -165,6 +173,27 @@ class TestAttacks:
         self, app: Flask, token: str, header: dict[str, Any], claims: dict[str, Any]
     ) -> None:
         assert status_of(app, signed_again(token, header, claims)) == 401
+
+    @on_sqlite
+    def test_a_refused_token_is_refused_with_the_reason(self, app: Flask, token: str) -> None:
+        foreign = "The token was not issued as an access token by this server."
+        expired = "The access token has expired."
+        ended = "The login has ended. Log in again."
+        malformed = "The access token is malformed."
+        for refused, reason in (
+            (signed_again(token, {"typ": "JWT"}, {}), foreign),
+            (signed_again(token, {}, {"exp": int(time.time()) - 1}), expired),
+            (signed_again(token, {}, {"sid": "0" * 32}), ended),
+            (signed_again(token, {}, {"aud": None}), INVALID),
+            ("a" * 4096, INVALID),
+            ("a" * 4097, malformed),
+        ):
+            assert status_of(app, refused, reason) == 401
+
+    @on_sqlite
+    def test_the_type_of_a_token_may_be_a_whole_media_type(self, app: Flask, token: str) -> None:
+        for media_type in ("application/at+jwt", "AT+JWT"):
+            assert status_of(app, signed_again(token, {"typ": media_type}, {})) == 200
 
     def test_the_clock_of_the_issuing_host_may_be_ahead(self, app: Flask, token: str) -> None:
         ahead = signed_again(token, {}, {"iat": int(time.time()) + 10})
@@ -188,7 +217,7 @@ class TestAttacks:
         assert status_of(app, token) == 200
         later = time.time() + 901
         monkeypatch.setattr("automart.oauth.tokens.time.time", lambda: later)
-        assert status_of(app, token) == 401
+        assert status_of(app, token, "The access token has expired.") == 401
 
 
 class TestExistingTokens:
@@ -271,7 +300,8 @@ class TestKeys:
     def test_tokens_of_a_leaked_key_are_refused(self, app: Flask, token: str) -> None:
         assert status_of(app, token) == 200
         signing_keys.rotate_signing_key(at_once=True)
-        assert status_of(app, token) == 401
+        reason = "The signing key of the access token has been withdrawn."
+        assert status_of(app, token, reason) == 401
 
     def test_retired_keys_are_deleted_when_their_tokens_have_expired(
         self, app: Flask, token: str

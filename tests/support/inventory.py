@@ -13,6 +13,7 @@ from sqlalchemy import event
 
 from automart.catalogue.models import VehicleMake, VehicleModel
 from automart.core.db import Model, db, transaction
+from automart.core.errors import FIELDS_ARE_WRONG
 from automart.customers.models import Customer
 from automart.inventory.models import Booking, Car, Dealer
 
@@ -139,13 +140,22 @@ def pointers(response: Any) -> set[str]:
     """Return the pointers of a body that was refused with 422."""
     assert response.status_code == 422, response.get_data(as_text=True)
     assert response.mimetype == "application/problem+json"
-    return {error["pointer"] for error in response.get_json()["errors"]}
+    return _named(response, "pointer")
 
 
 def parameters(response: Any) -> set[str]:
     """Return the parameters of a query that was refused with 422."""
     assert response.status_code == 422, response.get_data(as_text=True)
-    return {error["parameter"] for error in response.get_json()["errors"]}
+    return _named(response, "parameter")
+
+
+def _named(response: Any, where: str) -> set[str]:
+    problem = response.get_json()
+    assert problem["detail"] == FIELDS_ARE_WRONG
+    for error in problem["errors"]:
+        assert error.keys() == {"detail", where}
+        assert isinstance(error["detail"], str)
+    return {error[where] for error in problem["errors"]}
 
 
 @contextmanager
