@@ -3,6 +3,7 @@
 It listens on 127.0.0.1:8000, or on port PORT of all addresses if that is set.
 """
 
+import gc
 import os
 import resource
 import select
@@ -194,6 +195,10 @@ max_requests_jitter = 5_000
 forwarded_allow_ips = ""
 # Signals are enough to control it. A socket for `gunicornc` would be one more way in.
 control_socket_disable = True
+
+
+def when_ready(_server):
+    gc.freeze()  # a collection in a worker would write to the memory that it shares
 
 
 def pre_fork(server, worker):

@@ -3,10 +3,13 @@
 Any number may run, on any number of hosts. SIGTERM ends it within 20 seconds.
 """
 
-# ruff: noqa: E402 - Ctrl-C may come during the other imports
+# ruff: noqa: E402 - Ctrl-C may come, and the collector would look for garbage, during the imports
+import gc
+
 from automart.core.interrupts import end_at_interrupt
 
 end_at_interrupt()
+gc.disable()  # the supervisor enables it
 
 import os
 import sys

@@ -1,5 +1,10 @@
 """The WSGI application: `gunicorn wsgi:app`, `flask --app wsgi …`."""
 
+# ruff: noqa: E402 - the collector would look for garbage among the other imports
+import gc
+
+gc.disable()
+
 import os
 import sys
 
@@ -11,3 +16,6 @@ try:
     app = create_app()
 except SettingsError as error:
     sys.exit(str(error))
+finally:
+    gc.enable()
+gc.freeze()  # what lives as long as the process is not looked through again and again

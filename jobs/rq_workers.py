@@ -270,6 +270,7 @@ def import_jobs() -> None:
     for kind in KINDS.values():
         import_string(kind.function)
     import_string(RUNNER)
+    import_string("automart.app")  # by `create_app`
     configure_mappers()
 
 

@@ -30,7 +30,7 @@ from jobs.pulse import Pulse
 log = structlog.get_logger(__name__)
 
 # An office that hangs occupies a process for ten seconds, and the others are served by the rest.
-# Each process takes 20 MB, or 40 MB once it has delivered something.
+# Each process takes 20 MB.
 PROCESSES = {Queue.WEBHOOKS: 8}
 SHUTDOWN_SECONDS = 18
 ROUND_SECONDS = 0.1
@@ -108,6 +108,7 @@ class Supervisor:
         """Run until a signal. Return when all processes have ended, at most 20 seconds later."""
         with Endings() as stop:
             rq_workers.import_jobs()
+            gc.enable()
             gc.freeze()  # a collection would write to shared memory, and so copy it
             last = time.monotonic()
             while not stop.wait(ROUND_SECONDS):

@@ -123,7 +123,10 @@ def _create_private_folder(folder: Path) -> None:
 
 def _end_orphan(socket: Path) -> None:
     """Stop the Redis of an `automart up` that was killed. Call only while no other is running."""
-    client = redis.Redis(unix_socket_path=str(socket), socket_timeout=1)
+    # Without retries, because hardly ever is there one.
+    client = redis.Redis(
+        unix_socket_path=str(socket), socket_timeout=1, retry=Retry(NoBackoff(), 0)
+    )
     deadline = time.monotonic() + STOP_SECONDS
     try:
         client.shutdown(nosave=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 from typing import Any
 
@@ -157,6 +158,11 @@ class TestSearch:
                 assert seen == [unicodedata.normalize("NFC", name) for name in wanted]
         cursor = as_user.get("/v1/customers?q=a&limit=1").get_json()["next_cursor"]
         assert as_user.get(f"/v1/customers?q=b&limit=1&cursor={cursor}").status_code == 422
+
+
+def test_every_dash_is_a_hyphen() -> None:
+    dashes = [c for c in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(c) == "Pd"]
+    assert normalize("".join(dashes)) == "-" * len(dashes)
 
 
 @given(st.text(max_size=20), st.data())
