@@ -1,34 +1,43 @@
-"""The vehicle sync: one request and one transaction for each make."""
+"""The vehicle sync: a request for each make, a transaction for answers that arrive together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from http import HTTPStatus
+from itertools import islice
+from queue import Empty, SimpleQueue
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 
 from automart.background.leases import JobLease
 from automart.background.models import Job
 from automart.catalogue import sync
 from automart.catalogue.changes import publish
-from automart.catalogue.models import OutcomeState
 from automart.catalogue.nhtsa import LONGEST_PAUSE_OF_SYNC, NhtsaClient, NhtsaError
 from automart.catalogue.shared_pace import RedisSlots
 from automart.catalogue.sync import PendingMake
 from automart.core.config import current_settings
 from automart.core.db import db, transaction
 from automart.core.errors import problem
+from automart.core.outages import database_outage
 from jobs.context import Run
 
 log = structlog.get_logger(__name__)
 
 MAX_CONNECTIONS = 8
 REQUESTS_AHEAD = 2 * MAX_CONNECTIONS
+# Answers that arrive within this time are stored together.
+BATCH_SECONDS = 0.05
+MAX_BATCH = 100
 STOP_CHECK_INTERVAL = 0.5
 UNANSWERED_ALLOWED = 5
+NOT_STORED = "The models could not be stored. The error has been logged."
 
-NhtsaAnswer = dict[int, str] | NhtsaError
+Answer = tuple[PendingMake, dict[int, str] | NhtsaError]
 
 
 def vehicle_sync(
@@ -41,8 +50,7 @@ def vehicle_sync(
     """
     _enqueue(run.lease, make_ids)
     settings = current_settings()
-    unanswered = 0  # makes in a row
-    ended_by: str | None = None
+    breaker = _Breaker()
     with NhtsaClient(
         settings.nhtsa_url,
         rate=settings.nhtsa_requests_per_second,
@@ -50,20 +58,12 @@ def vehicle_sync(
         longest_pause=LONGEST_PAUSE_OF_SYNC,
         slots=RedisSlots.of_current_app(),
     ) as client:
-        for make, answer in _answers(client, sync.pending_makes(run.lease.job_id), run):
-            _record(run.lease, make, answer, approved=approve_deletions, dry_run=dry_run)
-            is_unanswered = isinstance(answer, NhtsaError) and answer.is_passing
-            unanswered = unanswered + 1 if is_unanswered else 0
-            if isinstance(answer, NhtsaError) and answer.ends_run:
-                ended_by = str(answer)
-                _fail_remaining(run.lease, f"{sync.NOT_REQUESTED}. {answer}")
+        for answers in _batches(client, sync.pending_makes(run.lease.job_id), run):
+            _record(run.lease, answers, approved=approve_deletions, dry_run=dry_run)
+            if breaker.is_opened_by(answers):
+                _fail_remaining(run.lease, breaker.reason)
                 break
-            if unanswered == UNANSWERED_ALLOWED:
-                ended_by = str(answer)
-                reason = f"{sync.NOT_REQUESTED}: {unanswered} makes in a row failed. {answer}"
-                _fail_remaining(run.lease, reason)
-                break
-    _conclude(run.lease, ended_by)
+    _conclude(run.lease, breaker.last_error)
 
 
 def _enqueue(lease: JobLease, make_ids: Sequence[int] | None) -> None:
@@ -73,58 +73,120 @@ def _enqueue(lease: JobLease, make_ids: Sequence[int] | None) -> None:
             lease.expect(sync.enqueue_makes(lease.job_id, make_ids))
 
 
-def _answers(
-    client: NhtsaClient, pending_makes: Iterable[PendingMake], run: Run
-) -> Iterator[tuple[PendingMake, NhtsaAnswer]]:
-    """Yield NHTSA's answers in order of arrival, with some requests under way. Raises `Requeue`."""
-    pool = ThreadPoolExecutor(MAX_CONNECTIONS, thread_name_prefix="nhtsa")
+class _Breaker:
+    """Ends a sync whose other makes would fail, too."""
+
+    def __init__(self) -> None:
+        self._unanswered = 0  # makes in a row
+        self.reason = ""
+        self.last_error: str | None = None
+
+    def is_opened_by(self, answers: Sequence[Answer]) -> bool:
+        """Return whether the sync should end after these answers. `reason` says why."""
+        for _, answer in answers:
+            is_unanswered = isinstance(answer, NhtsaError) and answer.is_passing
+            self._unanswered = self._unanswered + 1 if is_unanswered else 0
+            if isinstance(answer, NhtsaError) and answer.ends_run:
+                self.reason = f"{sync.NOT_REQUESTED}. {answer}"
+            elif self._unanswered == UNANSWERED_ALLOWED:
+                self.reason = (
+                    f"{sync.NOT_REQUESTED}: {self._unanswered} makes in a row failed. {answer}"
+                )
+            if self.reason:
+                self.last_error = str(answer)
+                return True
+        return False
+
+
+class _Requests:
+    """Requests for the models of makes, of which some are under way at any time."""
+
+    def __init__(self, client: NhtsaClient, makes: Iterator[PendingMake]) -> None:
+        self._client = client
+        self._makes = makes
+        self._pool = ThreadPoolExecutor(MAX_CONNECTIONS, thread_name_prefix="nhtsa")
+        self._ended: SimpleQueue[Future[Answer]] = SimpleQueue()
+        self.under_way = 0
+
+    def send(self, count: int) -> None:
+        for make in islice(self._makes, count):
+            self.under_way += 1
+            self._pool.submit(_answer, self._client, make).add_done_callback(self._ended.put)
+
+    def answers(self, stopping: threading.Event) -> list[Answer]:
+        """Return answers that arrive together, none if none arrives soon. Send more requests."""
+        found: list[Answer] = []
+        until = time.monotonic() + STOP_CHECK_INTERVAL
+        while self.under_way and len(found) < MAX_BATCH and not stopping.is_set():
+            try:
+                ended = self._ended.get(timeout=max(until - time.monotonic(), 0))
+            except Empty:
+                break
+            self.under_way -= 1
+            self.send(1)
+            if not found:
+                until = time.monotonic() + BATCH_SECONDS
+            found.append(ended.result())
+        return found
+
+    def abandon(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _batches(
+    client: NhtsaClient, makes: Iterator[PendingMake], run: Run
+) -> Iterator[Sequence[Answer]]:
+    """Yield NHTSA's answers in order of arrival. Raises `Requeue`."""
+    requests = _Requests(client, makes)
     try:
-        requests: dict[Future[NhtsaAnswer], PendingMake] = {}
-        for make in pending_makes:
-            requests[pool.submit(_request, client, make)] = make
-            if len(requests) >= REQUESTS_AHEAD:
-                yield from _completed(requests, run)
-        while requests:
-            yield from _completed(requests, run)
+        requests.send(REQUESTS_AHEAD)
+        while requests.under_way:
+            run.check_stop()
+            if answers := requests.answers(run.stopping):
+                yield answers
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        requests.abandon()
 
 
-def _completed(
-    requests: dict[Future[NhtsaAnswer], PendingMake], run: Run
-) -> Iterator[tuple[PendingMake, NhtsaAnswer]]:
-    done: set[Future[NhtsaAnswer]] = set()
-    while not done:
-        run.check_stop()
-        done, _ = wait(requests, timeout=STOP_CHECK_INTERVAL, return_when=FIRST_COMPLETED)
-    for future in done:
-        yield requests.pop(future), future.result()
-
-
-def _request(client: NhtsaClient, make: PendingMake) -> NhtsaAnswer:
+def _answer(client: NhtsaClient, make: PendingMake) -> Answer:
     try:
         models = client.models(make.make_id)
         if not models and make.has_models:
             # NHTSA's answers are sometimes empty by mistake.
             models = client.models(make.make_id)
     except NhtsaError as error:
-        return error
-    return models
+        return make, error
+    return make, models
 
 
-def _record(
-    lease: JobLease, make: PendingMake, answer: NhtsaAnswer, *, approved: bool, dry_run: bool
-) -> None:
-    # After a power failure the job finds the make without outcome, and requests it again.
-    with transaction(durable=False):
-        lease.advance()
-        if isinstance(answer, NhtsaError):
-            log.warning("make_failed", make_id=make.make_id, reason=str(answer))
-            sync.record_outcome(lease.job_id, make.make_id, OutcomeState.FAILED, reason=str(answer))
+def _record(lease: JobLease, answers: Sequence[Answer], *, approved: bool, dry_run: bool) -> None:
+    try:
+        _store(lease, answers, approved=approved, dry_run=dry_run)
+    except DBAPIError as error:
+        if database_outage(error) is not None:
+            raise
+        if len(answers) > 1:  # one must not keep the others from being stored
+            for answer in answers:
+                _record(lease, [answer], approved=approved, dry_run=dry_run)
             return
-        reason = sync.apply(lease.job_id, make, answer, approved=approved, dry_run=dry_run)
-    if reason is not None and not dry_run:
-        log.warning("make_held", make_id=make.make_id, make=make.name, reason=reason)
+        (make, _), *_ = answers
+        log.exception("make_not_stored", make_id=make.make_id)
+        _store(lease, [(make, NhtsaError(NOT_STORED))], approved=approved, dry_run=dry_run)
+
+
+def _store(lease: JobLease, answers: Sequence[Answer], *, approved: bool, dry_run: bool) -> None:
+    failed = {make.make_id: str(a) for make, a in answers if isinstance(a, NhtsaError)}
+    fetched = {make.make_id: a for make, a in answers if not isinstance(a, NhtsaError)}
+    # After a power failure the job finds the makes without outcome, and requests them again.
+    with transaction(durable=False):
+        lease.advance(len(answers))
+        sync.fail(lease.job_id, failed)
+        held = sync.apply(lease.job_id, fetched, approved=approved, dry_run=dry_run)
+    for make_id, reason in failed.items():
+        log.warning("make_failed", make_id=make_id, reason=reason)
+    for plan in [] if dry_run else held:
+        make = plan.make
+        log.warning("make_held", make_id=make.id, make=make.name, reason=plan.reason_to_hold)
 
 
 def _fail_remaining(lease: JobLease, reason: str) -> None:

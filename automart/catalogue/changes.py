@@ -12,7 +12,8 @@ become visible in their order, and none may be lost once it was read:
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
+from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -23,31 +24,30 @@ from sqlalchemy import (
     String,
     UpdateBase,
     bindparam,
-    column,
     func,
     literal,
     select,
-    true,
 )
 from sqlalchemy import insert as plain_insert
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql.dml import ReturningInsert
 
 from automart.catalogue.models import (
     Counter,
     IdCounter,
+    MakeOfChange,
     ModelChange,
     ModelChangeKind,
     OutcomeState,
     SyncOutcome,
 )
 from automart.core.db import db, insert, table_of, utcnow
+from automart.core.db_types import BigId
+from automart.core.json_rows import json_rows
 
 COUNTER = table_of(IdCounter)
 CHANGE = table_of(ModelChange)
 OUTCOME = table_of(SyncOutcome)
 
-_INSERT = plain_insert(CHANGE)
 _PUBLISHED = (
     select(COUNTER.c.last).where(COUNTER.c.name == Counter.PUBLISHED_CHANGE).scalar_subquery()
 )
@@ -62,7 +62,9 @@ _OF_DRY_RUN = (
     .where(CHANGE.c.proposed_by == bindparam("of_job"), OUTCOME.c.state == OutcomeState.UPDATED)
     .order_by(CHANGE.c.id)
 )
-_MOVED_OUT = _OF_DRY_RUN.where(CHANGE.c.previous_make_id == bindparam("of_make"))
+_MOVED_OUT = _OF_DRY_RUN.where(
+    CHANGE.c.previous_make_id.in_(bindparam("of_makes", expanding=True))
+).add_columns(CHANGE.c.previous_make_id)
 _OF_MODELS = _OF_DRY_RUN.where(CHANGE.c.model_id.in_(bindparam("of_models", expanding=True)))
 
 
@@ -90,47 +92,44 @@ def next_id(counter: Counter, count: int = 1, *, start: int = 0) -> int:
 
     Other transactions wait for the next ones until the current one ends.
     """
-    parameters = {"counter": counter, "first": start + count, "count": count}
-    last: int = db.session.execute(_raised(db.engine.dialect.name), parameters).scalar_one()
-    return last
+    return _next_id(counter, count, start)[0]
 
 
 def record(
-    make_id: int,
-    make_name: str,
-    changes: Sequence[Change],
+    changes: Mapping[MakeOfChange, Sequence[Change]],
     *,
     sync_id: uuid.UUID | None = None,
-    is_proposal: bool = False,
+    proposed: Container[MakeOfChange] = (),
 ) -> None:
-    """Record the changes of one make, in the order of their models, in the current transaction.
+    """Record the changes of makes, of each in the order of its models, in the current transaction.
 
-    Call it last: other writers wait for the end of the transaction from here on. Proposals were not
-    applied, and are deleted with the job of their sync.
+    Call it last: other writers wait for the end of the transaction from here on. The changes of the
+    makes in `proposed` were not applied, and are deleted with the job of their sync.
     """
-    if not changes:
+    proposed_by = sync_id and sync_id.hex
+    rows = [
+        {
+            "make_id": make.id,
+            "make_name": make.name,
+            "proposed_by": proposed_by if make in proposed else None,
+            **change._asdict(),
+        }
+        for make, of_make in changes.items()
+        for change in sorted(of_make, key=lambda each: each.model_id)
+    ]
+    if not rows:
         return
     db.session.flush()  # what waits for locks must do so before the counter is locked
-    rows = [each._asdict() for each in sorted(changes, key=lambda each: each.model_id)]
-    common = {
-        "make_id": make_id,
-        "make_name": make_name,
-        "sync_id": sync_id,
-        "proposed_by": sync_id if is_proposal else None,
-    }
-    if db.engine.dialect.name == "postgresql":  # one statement takes half the time of two
-        numbered = [row | {"position": position} for position, row in enumerate(rows, 1)]
-        counted = {"counter": Counter.MODEL_CHANGE, "first": len(rows), "count": len(rows)}
-        db.session.execute(_count_and_insert(), {"rows": numbered, **counted, **common})
-        return
-    first = next_id(Counter.MODEL_CHANGE, len(rows)) - len(rows) + 1
-    common["at"] = utcnow()
-    db.session.execute(_INSERT, [{"id": i, **row, **common} for i, row in enumerate(rows, first)])
+    last, at = _next_id(Counter.MODEL_CHANGE, len(rows))
+    for ident, row in enumerate(rows, last - len(rows) + 1):
+        row["id"] = ident
+    parameters = {"rows": rows, "at": at, "sync_id": sync_id}
+    db.session.execute(_insert(db.engine.dialect.name), parameters)
 
 
-def record_by_hand(make_id: int, make_name: str, changes: Sequence[Change]) -> None:
+def record_by_hand(make: MakeOfChange, changes: Sequence[Change]) -> None:
     """Record changes that no sync makes, in the current transaction, which must be durable."""
-    record(make_id, make_name, changes)
+    record({make: changes})
     if changes:
         publish()
 
@@ -152,10 +151,10 @@ def published_changes() -> Select[ModelChange]:
     return select(ModelChange).where(ModelChange.id <= _PUBLISHED)
 
 
-def moved_out(job_id: uuid.UUID, make_id: int) -> set[int]:
-    """Return the models that a dry run would have moved from this make to another one."""
-    rows = db.session.execute(_MOVED_OUT, {"of_job": job_id, "of_make": make_id})
-    return {row.model_id for row in rows}
+def moved_out(job_id: uuid.UUID, make_ids: Sequence[int]) -> set[tuple[int, int]]:
+    """Return the ids of makes and of their models that a dry run would have moved to others."""
+    rows = db.session.execute(_MOVED_OUT, {"of_job": job_id, "of_makes": make_ids})
+    return {(row.previous_make_id, row.model_id) for row in rows}
 
 
 def places_after(job_id: uuid.UUID, model_ids: Sequence[int]) -> dict[int, Place | None]:
@@ -170,33 +169,36 @@ def places_after(job_id: uuid.UUID, model_ids: Sequence[int]) -> dict[int, Place
     }
 
 
+def _next_id(counter: Counter, count: int, start: int = 0) -> tuple[int, datetime]:
+    """Return the last of the next `count` ids, and the time at which the counter was locked."""
+    parameters = {"counter": counter, "first": start + count, "count": count}
+    row = db.session.execute(_raised(db.engine.dialect.name), parameters).one()
+    return row.last, row.at if "at" in row._fields else utcnow()
+
+
 @cache
-def _raised(_dialect: str) -> ReturningInsert[Any]:
+def _raised(dialect: str) -> ReturningInsert[Any]:
     first = insert(COUNTER).values(name=bindparam("counter"), last=bindparam("first"))
     last = COUNTER.c.last + bindparam("count", type_=Integer)
     raised = first.on_conflict_do_update(index_elements=["name"], set_={"last": last})
+    if dialect == "postgresql":  # its clock counts: those of hosts disagree
+        return raised.returning(
+            COUNTER.c.last, func.clock_timestamp(type_=CHANGE.c.at.type).label("at")
+        )
     return raised.returning(COUNTER.c.last)
 
 
 @cache
-def _count_and_insert() -> Insert:
-    """Return an INSERT of `rows` with the next ids of the counter, and the time of its lock."""
-    counter = _raised("postgresql").returning(func.clock_timestamp().label("at")).cte("counter")
-    of_row = [column(name, CHANGE.c[name].type) for name in Change._fields]
-    of_row[0] = column("change", String)
-    rows = func.jsonb_to_recordset(bindparam("rows", type_=JSONB)).table_valued(
-        column("position", Integer), *of_row, name="rows"
+def _insert(dialect: str) -> Insert:
+    of_row: dict[str, Any] = dict.fromkeys(
+        ("id", "make_id", "model_id", "previous_make_id", "replaced_id"), BigId
     )
-    rows = rows.render_derived(with_types=True)
-    common = [CHANGE.c[name] for name in ("make_id", "make_name", "sync_id", "proposed_by")]
-    values = select(
-        counter.c.last - bindparam("count", type_=Integer) + rows.c.position,
-        counter.c.at,
-        *(rows.c[name] for name in Change._fields),
-        *(bindparam(each.name, type_=each.type) for each in common),
-    ).select_from(counter.join(rows, true()))
-    names = ["id", "at", *Change._fields, *(each.name for each in common)]
-    return plain_insert(CHANGE).from_select(names, values)
+    of_row |= dict.fromkeys(("make_name", "change", "name", "previous_name"), String())
+    of_row["proposed_by"] = CHANGE.c.proposed_by.type
+    rows = json_rows(dialect, "rows", of_row)
+    common = [bindparam(name, type_=CHANGE.c[name].type) for name in ("at", "sync_id")]
+    names = [*of_row, *(each.key for each in common)]
+    return plain_insert(CHANGE).from_select(names, select(*rows.c, *common))
 
 
 @cache

@@ -1,15 +1,21 @@
-"""What a sync would change in one make, and whether an operator must approve it."""
+"""What a sync would change in some makes, and whether an operator must approve it."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import and_, bindparam, or_, select
 
 from automart.catalogue.changes import Change, Place, moved_out, places_after
-from automart.catalogue.models import LARGEST_NHTSA_ID, ModelChangeKind, VehicleMake, VehicleModel
+from automart.catalogue.models import (
+    LARGEST_NHTSA_ID,
+    MakeOfChange,
+    ModelChangeKind,
+    VehicleMake,
+    VehicleModel,
+)
 from automart.core.batches import batched
 from automart.core.db import db, table_of
 from automart.core.text import name_key
@@ -20,21 +26,26 @@ EMPTY = "NHTSA's answer was empty"
 MAKE = table_of(VehicleMake)
 MODEL = table_of(VehicleModel)
 
-# Executed for each make: built once, and without the ORM, which takes three times as long.
+# Built once, and without the ORM, which takes three times as long. The order is that in which
+# everything locks: makes, then models, by their ids.
 _STORED = (
-    select(MAKE.c.name.label("make_name"), MODEL.c.id, MODEL.c.name)
+    select(MAKE.c.id.label("make_id"), MAKE.c.name.label("make_name"), MODEL.c.id, MODEL.c.name)
     .select_from(
         MAKE.outerjoin(MODEL, and_(MODEL.c.make_id == MAKE.c.id, MODEL.c.id <= LARGEST_NHTSA_ID))
     )
-    .where(MAKE.c.id == bindparam("of_make"))
-    .with_for_update(of=MAKE, key_share=True)  # sales and cars of the make need not wait
+    .where(MAKE.c.id.in_(bindparam("of_makes", expanding=True)))
+    .order_by(MAKE.c.id)
+    .with_for_update(of=MAKE, key_share=True)  # sales and cars of the makes need not wait
 )
-# Our own models of the make, and NHTSA's models that stand under another one so far.
+# Our own models of the makes, and NHTSA's models that stand under another one so far.
 _AFFECTED = (
     select(MODEL.c.id, MODEL.c.make_id, MODEL.c.name, MODEL.c.name_folded)
     .where(
         or_(
-            and_(MODEL.c.make_id == bindparam("of_make"), MODEL.c.id > LARGEST_NHTSA_ID),
+            and_(
+                MODEL.c.make_id.in_(bindparam("of_makes", expanding=True)),
+                MODEL.c.id > LARGEST_NHTSA_ID,
+            ),
             MODEL.c.id.in_(bindparam("of_models", expanding=True)),
         )
     )
@@ -42,59 +53,43 @@ _AFFECTED = (
     .with_for_update()
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A make as it is stored: its name, and the names of NHTSA's models by id."""
-
-    make_id: int
-    make_name: str
-    models: Mapping[int, str]
+Names = Mapping[int, str]
+"""Names of a make's models by their ids."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The changes that make the stored models of a make equal to the fetched ones."""
+    """The changes that make the stored models of a make equal to the fetched ones.
 
-    changes: Sequence[Change] = ()
+    `reason_to_hold` says why an operator must approve them, None if they can be applied.
+    """
+
+    make: MakeOfChange
+    changes: list[Change]
+    reason_to_hold: str | None
 
     def count(self, *kinds: ModelChangeKind) -> int:
         return sum(change.change in kinds for change in self.changes)
 
 
-def lock_make(make_id: int, dry_run: uuid.UUID | None = None) -> Stored | None:
-    """Lock a make and read NHTSA's models of it, None if it does not exist.
+def plans(
+    fetched: Mapping[int, Names], *, approved: bool, dry_run: uuid.UUID | None = None
+) -> list[Plan]:
+    """Lock some makes, and what their changes affect. Return the plans of those that exist.
 
-    For a dry run, return what its job would have left there.
+    Each plan assumes that those before it were applied. For a dry run, they also assume that what
+    its job has done so far was applied.
     """
-    rows = db.session.execute(_STORED, {"of_make": make_id}).all()
-    if not rows:
-        return None
-    models = {row.id: row.name for row in rows if row.id is not None}
-    if dry_run:
-        for model_id in moved_out(dry_run, make_id):
-            models.pop(model_id, None)
-    return Stored(make_id, rows[0].make_name, models)
-
-
-def plan(stored: Stored, fetched: Mapping[int, str], dry_run: uuid.UUID | None = None) -> Plan:
-    """Return the changes for a make, whose own models and models to come are locked."""
-    if stored.models == fetched:
-        return Plan()
-    elsewhere: dict[int, Place] = {}
-    own: dict[str, int] = {}
-    if any(stored.models.get(ident) != name for ident, name in fetched.items()):
-        new = [ident for ident in fetched if ident not in stored.models]
-        for part in list(batched(new)) or [[]]:
-            elsewhere |= _places(stored.make_id, part, own, dry_run)
-    return Plan(changes_between(stored.models, fetched, elsewhere, own))
+    stored = _Stored(fetched, dry_run)
+    return [
+        stored.plan(make_id, names, approved=approved)
+        for make_id, names in fetched.items()
+        if make_id in stored.names
+    ]
 
 
 def changes_between(
-    stored: Mapping[int, str],
-    fetched: Mapping[int, str],
-    elsewhere: Mapping[int, Place],
-    own: Mapping[str, int],
+    stored: Names, fetched: Names, elsewhere: Mapping[int, Place | None], own: Mapping[str, int]
 ) -> list[Change]:
     """Return the changes from the stored to the fetched names, by id, in the order of ids.
 
@@ -109,11 +104,12 @@ def changes_between(
             changes.append(Change(ModelChangeKind.DELETED, ident, str(stored_name)))
         elif name != stored_name:
             replaced = left.pop(name_key(name), None) if left else None
-            changes.append(_arrival(ident, name, stored_name, elsewhere.get(ident), replaced))
+            place = elsewhere.get(ident) if stored_name is None else None
+            changes.append(_arrival(ident, name, stored_name, place, replaced))
     return changes
 
 
-def reason_to_hold(stored: Mapping[int, str], fetched: Mapping[int, str]) -> str | None:
+def reason_to_hold(stored: Names, fetched: Names) -> str | None:
     """Return why an operator must approve the changes, None if they can be applied.
 
     A mass deletion may be true, or a faulty answer.
@@ -124,6 +120,65 @@ def reason_to_hold(stored: Mapping[int, str], fetched: Mapping[int, str]) -> str
     if gone > MAX_DELETIONS_WITHOUT_APPROVAL and gone * 3 > len(stored):
         return f"It would delete {gone} of {len(stored)} models"
     return None
+
+
+class _Stored:
+    """The models of some makes as they are stored, and as they become plan by plan."""
+
+    def __init__(self, fetched: Mapping[int, Names], dry_run: uuid.UUID | None) -> None:
+        self.names: dict[int, str] = {}
+        self._models: dict[int, dict[int, str]] = {}
+        # Where models stand that are new to one of the makes. None: nowhere.
+        self._places: dict[int, Place | None] = {}
+        self._own: dict[int, dict[str, int]] = {}
+        self._read_models(fetched, dry_run)
+        self._read_affected(fetched, dry_run)
+
+    def plan(self, make_id: int, fetched: Names, *, approved: bool) -> Plan:
+        stored, make = self._models[make_id], MakeOfChange(make_id, self.names[make_id])
+        if stored == fetched:
+            return Plan(make, [], None)
+        changes = changes_between(stored, fetched, self._places, self._own.get(make_id, {}))
+        reason = None if approved else reason_to_hold(stored, fetched)
+        if reason is None:
+            self._apply(make_id, changes)
+        return Plan(make, changes, reason)
+
+    def _apply(self, make_id: int, changes: Iterable[Change]) -> None:
+        for change in changes:
+            if change.change is ModelChangeKind.DELETED:
+                self._places[change.model_id] = None
+                continue
+            self._places[change.model_id] = Place(make_id, change.name)
+            if change.previous_make_id in self._models:
+                self._models[change.previous_make_id].pop(change.model_id, None)
+
+    def _read_models(self, make_ids: Iterable[int], dry_run: uuid.UUID | None) -> None:
+        for row in db.session.execute(_STORED, {"of_makes": list(make_ids)}):
+            if row.make_id not in self.names:
+                self.names[row.make_id] = row.make_name
+                self._models[row.make_id] = {}
+            if row.id is not None:
+                self._models[row.make_id][row.id] = row.name
+        if dry_run:
+            for make_id, model_id in moved_out(dry_run, list(self.names)):
+                self._models[make_id].pop(model_id, None)
+
+    def _read_affected(self, fetched: Mapping[int, Names], dry_run: uuid.UUID | None) -> None:
+        changed = {i for i in self.names if fetched[i] != self._models[i]}
+        if not changed:
+            return
+        new = {ident for i in changed for ident in fetched[i].keys() - self._models[i].keys()}
+        # A plan may take a model from a make that has it, to which it is new then.
+        makes = [i for i in self.names if i in changed or not new.isdisjoint(fetched[i])]
+        for part in list(batched(sorted(new))) or [()]:
+            for row in db.session.execute(_AFFECTED, {"of_makes": makes, "of_models": part}):
+                if row.id > LARGEST_NHTSA_ID:
+                    self._own.setdefault(row.make_id, {})[row.name_folded] = row.id
+                else:
+                    self._places[row.id] = Place(row.make_id, row.name)
+            if dry_run:
+                self._places |= places_after(dry_run, part)
 
 
 def _arrival(
@@ -144,20 +199,3 @@ def _arrival(
         previous_make_id=None if place is None else place.make_id,
         replaced_id=replaced,
     )
-
-
-def _places(
-    make_id: int, model_ids: Sequence[int], own: dict[str, int], dry_run: uuid.UUID | None
-) -> dict[int, Place]:
-    """Return which of these models stand under other makes. Add our own models to `own`."""
-    parameters = {"of_make": make_id, "of_models": model_ids}
-    found: dict[int, Place] = {}
-    for row in db.session.execute(_AFFECTED, parameters):
-        if row.id > LARGEST_NHTSA_ID:
-            own[row.name_folded] = row.id
-        else:
-            found[row.id] = Place(row.make_id, row.name)
-    if not dry_run:
-        return found
-    moved = places_after(dry_run, model_ids)
-    return {ident: place for ident, place in (found | moved).items() if place is not None}

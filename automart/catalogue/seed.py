@@ -7,7 +7,7 @@ from sqlalchemy import exists, select
 from automart.background import Job
 from automart.catalogue import service
 from automart.catalogue.changes import Change, record_by_hand
-from automart.catalogue.models import ModelChangeKind, VehicleMake, VehicleModel
+from automart.catalogue.models import MakeOfChange, ModelChangeKind, VehicleMake, VehicleModel
 from automart.core.db import db
 
 MAKES = {
@@ -42,5 +42,5 @@ def add_samples() -> bool:
         VehicleModel(id=ident, make_id=HONDA, name=name) for ident, name in MODELS_OF_HONDA.items()
     )
     created = [Change(ModelChangeKind.CREATED, *model) for model in MODELS_OF_HONDA.items()]
-    record_by_hand(HONDA, MAKES[HONDA], created)
+    record_by_hand(MakeOfChange(HONDA, MAKES[HONDA]), created)
     return True

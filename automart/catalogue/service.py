@@ -14,6 +14,7 @@ from automart.catalogue.changes import Change, next_id, record_by_hand
 from automart.catalogue.models import (
     LARGEST_NHTSA_ID,
     Counter,
+    MakeOfChange,
     ModelChangeKind,
     Source,
     VehicleMake,
@@ -115,7 +116,7 @@ def delete_model(model: VehicleModel) -> None:
 
 
 def _record(make: VehicleMake, *changes: Change) -> None:
-    record_by_hand(make.id, make.name, changes)
+    record_by_hand(MakeOfChange(make.id, make.name), changes)
 
 
 def _next_own_id(counter: Counter) -> int:

@@ -8,7 +8,18 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import UpdateBase, bindparam, delete, exists, func, literal, select, update
+from sqlalchemy import (
+    String,
+    UpdateBase,
+    bindparam,
+    delete,
+    exists,
+    func,
+    literal,
+    select,
+    true,
+    update,
+)
 from sqlalchemy import insert as plain_insert
 
 from automart.catalogue.changes import record
@@ -21,9 +32,11 @@ from automart.catalogue.models import (
     VehicleMake,
     VehicleModel,
 )
-from automart.catalogue.plan import Plan, lock_make, plan, reason_to_hold
+from automart.catalogue.plan import Names, Plan, plans
 from automart.core.batches import batched
 from automart.core.db import db, insert, release_connection, rowcount, table_of, utcnow
+from automart.core.db_types import BigId
+from automart.core.json_rows import json_rows
 from automart.core.text import name_key
 
 READ_AHEAD = 200
@@ -32,29 +45,20 @@ MAKE = table_of(VehicleMake)
 MODEL = table_of(VehicleModel)
 OUTCOME = table_of(SyncOutcome)
 
-# Executed for each make: built once, and without the ORM, which takes three times as long.
-_DELETE = delete(MODEL).where(MODEL.c.id == bindparam("of_model"))
+# Built once, and without the ORM, which takes three times as long.
+_DELETE = delete(MODEL).where(MODEL.c.id.in_(bindparam("of_models", expanding=True)))
 _SYNCED = (
     update(MAKE)
-    .where(MAKE.c.id == bindparam("of_make"))
+    .where(MAKE.c.id.in_(bindparam("of_makes", expanding=True)))
     .values(synced_at=bindparam("now"), held_since=None)
 )
 _HOLD = (
     update(MAKE)
-    .where(MAKE.c.id == bindparam("of_make"), MAKE.c.held_since.is_(None))
+    .where(MAKE.c.id.in_(bindparam("of_makes", expanding=True)), MAKE.c.held_since.is_(None))
     .values(held_since=bindparam("now"))
 )
-_CONCLUDE = (
-    update(OUTCOME)
-    .where(OUTCOME.c.job_id == bindparam("of_job"), OUTCOME.c.make_id == bindparam("of_make"))
-    .values(
-        {
-            name: bindparam(name)
-            for name in ("state", "created", "updated", "deleted", "would_delete", "reason")
-        }
-    )
-)
-NOTHING = {"created": 0, "updated": 0, "deleted": 0, "would_delete": 0, "reason": None}
+_COUNTS = ("created", "updated", "deleted", "would_delete")
+_NOTHING: dict[str, Any] = {**dict.fromkeys(_COUNTS, 0), "reason": None}
 
 NOT_REQUESTED = "Not requested"
 GONE = "The make was deleted while the sync ran."
@@ -119,42 +123,32 @@ def pending_makes(job_id: uuid.UUID) -> Iterator[PendingMake]:
 
 def apply(
     job_id: uuid.UUID,
-    make: PendingMake,
-    fetched: Mapping[int, str],
+    fetched: Mapping[int, Names],
     *,
     approved: bool,
     dry_run: bool = False,
-) -> str | None:
-    """Store the changes of one make and its outcome, in the current transaction. Return why they
-    are held, None if they are not.
+) -> list[Plan]:
+    """Store the changes of some makes and their outcomes, in the current transaction. Return those
+    that are held.
 
-    A dry run stores the outcome alone. The changes that are not applied are recorded as proposals.
+    A dry run stores the outcomes alone. The changes that are not applied are recorded as proposals.
     """
-    dry_run_id = job_id if dry_run else None
-    stored = lock_make(make.make_id, dry_run_id)
-    if stored is None:
-        record_outcome(job_id, make.make_id, OutcomeState.FAILED, reason=GONE)
-        return None
-    reason = None if approved else reason_to_hold(stored.models, fetched)
-    planned = plan(stored, fetched, dry_run_id)
-    if reason is not None:
-        _hold(job_id, make.make_id, planned, reason, dry_run=dry_run)
-    else:
-        if not dry_run:
-            _write(make.make_id, planned)
-        _record_applied(job_id, make.make_id, planned)
-    is_proposal = dry_run or reason is not None
-    record(
-        stored.make_id, stored.make_name, planned.changes, sync_id=job_id, is_proposal=is_proposal
-    )
-    return reason
+    planned = plans(fetched, approved=approved, dry_run=job_id if dry_run else None)
+    applied = [plan for plan in planned if plan.reason_to_hold is None]
+    held = [plan for plan in planned if plan.reason_to_hold is not None]
+    deleted = fetched.keys() - {plan.make.id for plan in planned}
+    _record_outcomes(job_id, [*map(_outcome, planned), *(_failed(i, GONE) for i in deleted)])
+    if not dry_run:
+        _write(applied)
+        _hold(held)
+    proposed = {plan.make for plan in (planned if dry_run else held)}
+    record({plan.make: plan.changes for plan in planned}, sync_id=job_id, proposed=proposed)
+    return held
 
 
-def record_outcome(job_id: uuid.UUID, make_id: int, state: OutcomeState, **values: Any) -> None:
-    """Store the outcome of a make, in the current transaction."""
-    found: dict[str, Any] = {"of_job": job_id, "of_make": make_id, "state": state}
-    found |= {"reason": _shortened(values.pop("reason", None))}
-    db.session.execute(_CONCLUDE, NOTHING | values | found)
+def fail(job_id: uuid.UUID, reasons: Mapping[int, str]) -> None:
+    """Record the failures of makes, in the current transaction."""
+    _record_outcomes(job_id, [_failed(make_id, reason) for make_id, reason in reasons.items()])
 
 
 def fail_remaining(job_id: uuid.UUID, reason: str) -> int:
@@ -183,45 +177,79 @@ def summary(job_id: uuid.UUID) -> dict[str, Any]:
     }
 
 
-def _hold(job_id: uuid.UUID, make_id: int, planned: Plan, reason: str, *, dry_run: bool) -> None:
-    gone = planned.count(ModelChangeKind.DELETED)
-    record_outcome(job_id, make_id, OutcomeState.HELD, would_delete=gone, reason=reason)
-    if not dry_run:
-        db.session.execute(_HOLD, {"of_make": make_id, "now": utcnow()})
+def _outcome(plan: Plan) -> dict[str, Any]:
+    outcome = {"make_id": plan.make.id, **_NOTHING}
+    if plan.reason_to_hold is not None:
+        outcome["state"] = OutcomeState.HELD
+        outcome["would_delete"] = plan.count(ModelChangeKind.DELETED)
+        outcome["reason"] = _shortened(plan.reason_to_hold)
+        return outcome
+    outcome["state"] = OutcomeState.UPDATED if plan.changes else OutcomeState.UNCHANGED
+    outcome["created"] = plan.count(ModelChangeKind.CREATED, ModelChangeKind.MOVED)
+    outcome["updated"] = plan.count(ModelChangeKind.RENAMED, ModelChangeKind.ADOPTED)
+    outcome["deleted"] = plan.count(ModelChangeKind.DELETED)
+    return outcome
 
 
-def _record_applied(job_id: uuid.UUID, make_id: int, planned: Plan) -> None:
-    record_outcome(
-        job_id,
-        make_id,
-        OutcomeState.UPDATED if planned.changes else OutcomeState.UNCHANGED,
-        created=planned.count(ModelChangeKind.CREATED, ModelChangeKind.MOVED),
-        updated=planned.count(ModelChangeKind.RENAMED, ModelChangeKind.ADOPTED),
-        deleted=planned.count(ModelChangeKind.DELETED),
-    )
+def _failed(make_id: int, reason: str) -> dict[str, Any]:
+    failed = {"state": OutcomeState.FAILED, "reason": _shortened(reason)}
+    return {"make_id": make_id, **_NOTHING, **failed}
 
 
-def _write(make_id: int, planned: Plan) -> None:
-    gone, present = [], []
-    for change in planned.changes:
-        if change.change is ModelChangeKind.DELETED:
-            gone.append({"of_model": change.model_id})
-            continue
-        if change.replaced_id is not None:
-            gone.append({"of_model": change.replaced_id})
-        values = {"id": change.model_id, "make_id": make_id, "name": change.name}
-        present.append(values | {"name_folded": name_key(change.name)})
-    if gone:
-        db.session.execute(_DELETE, gone)
-    if present:
-        db.session.execute(_upsert(db.engine.dialect.name), present)
-    db.session.execute(_SYNCED, {"of_make": make_id, "now": utcnow()})
+def _record_outcomes(job_id: uuid.UUID, outcomes: Sequence[Mapping[str, Any]]) -> None:
+    if outcomes:
+        rows = [{"job_id": job_id.hex, **outcome} for outcome in outcomes]
+        db.session.execute(_conclusion(db.engine.dialect.name), {"outcomes": rows})
+
+
+def _hold(held: Sequence[Plan]) -> None:
+    if held:
+        make_ids = [plan.make.id for plan in held]
+        db.session.execute(_HOLD, {"of_makes": make_ids, "now": utcnow()})
+
+
+def _write(applied: Sequence[Plan]) -> None:
+    gone: list[int] = []
+    present: dict[int, dict[str, Any]] = {}
+    for plan in applied:
+        for change in plan.changes:
+            if change.change is ModelChangeKind.DELETED:
+                gone.append(change.model_id)
+                continue
+            if change.replaced_id is not None:
+                gone.append(change.replaced_id)
+            values = {"id": change.model_id, "make_id": plan.make.id, "name": change.name}
+            present[change.model_id] = values | {"name_folded": name_key(change.name)}
+    for part in batched(gone):
+        db.session.execute(_DELETE, {"of_models": part})
+    if present:  # after the deletions: a model may have gone to another make
+        parameters = {"models": list(present.values())}
+        db.session.execute(_upsert(db.engine.dialect.name), parameters)
+    if applied:
+        make_ids = [plan.make.id for plan in applied]
+        db.session.execute(_SYNCED, {"of_makes": make_ids, "now": utcnow()})
 
 
 @cache
-def _upsert(_dialect: str) -> UpdateBase:
+def _conclusion(dialect: str) -> UpdateBase:
+    columns: dict[str, Any] = dict.fromkeys(("make_id", *_COUNTS), BigId)
+    columns |= dict.fromkeys(("state", "reason"), String())
+    columns["job_id"] = OUTCOME.c.job_id.type
+    rows = json_rows(dialect, "outcomes", columns)
+    # Were the job a parameter, SQLite would read all its outcomes for each row.
+    of_row = (OUTCOME.c.job_id == rows.c.job_id, OUTCOME.c.make_id == rows.c.make_id)
+    values = {name: rows.c[name] for name in (*_COUNTS, "state", "reason")}
+    return update(OUTCOME).where(*of_row).values(values)
+
+
+@cache
+def _upsert(dialect: str) -> UpdateBase:
     """Return an INSERT that renames a model whose id exists, or moves it from another make."""
-    models = insert(MODEL)
+    columns: dict[str, Any] = dict.fromkeys(("id", "make_id"), BigId)
+    columns |= dict.fromkeys(("name", "name_folded"), String())
+    rows = json_rows(dialect, "models", columns)
+    # SQLite would take ON CONFLICT for a condition of a join, were there no WHERE.
+    models = insert(MODEL).from_select(list(columns), select(*rows.c).where(true()))
     new = {name: models.excluded[name] for name in ("make_id", "name", "name_folded")}
     return models.on_conflict_do_update(index_elements=["id"], set_=new)
 

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from automart.background.models import Job
 from automart.catalogue.changes import Change, is_published, record
 from automart.catalogue.maintenance import publish_changes
-from automart.catalogue.models import ModelChange, ModelChangeKind, VehicleMake
+from automart.catalogue.models import MakeOfChange, ModelChange, ModelChangeKind, VehicleMake
 from automart.catalogue.seed import add_samples
 from automart.catalogue.service import create_model
 from automart.core.config import Settings
@@ -302,7 +302,7 @@ def test_a_hundred_own_models_of_which_nhtsa_adopts_two(
 
 
 def record_one(ident: int) -> None:
-    record(7, "Seven", [Change(ModelChangeKind.CREATED, ident, "Model")])
+    record({MakeOfChange(7, "Seven"): [Change(ModelChangeKind.CREATED, ident, "Model")]})
 
 
 @on_postgresql

@@ -42,9 +42,8 @@ def apply(fetched: dict[int, str], make_id: int = HONDA) -> dict[str, int]:
     with transaction():
         job_id: uuid.UUID = start_sync([make_id], approve_deletions=False).id
         sync.enqueue_makes(job_id, [make_id])
-    (pending,) = sync.pending_makes(job_id)
     with transaction():
-        assert sync.apply(job_id, pending, fetched, approved=False) is None
+        assert sync.apply(job_id, {make_id: fetched}, approved=False) == []
         (updated,) = sync.summary(job_id)["makes_updated"] or [{}]
         db.session.delete(db.session.get_one(Job, job_id))
     return {name: updated.get(name, 0) for name in ("created", "updated", "deleted")}

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from automart.catalogue.models import VehicleMake, VehicleModel
-from automart.catalogue.plan import lock_make
+from automart.catalogue.plan import plans
 from automart.core.db import db, transaction
 from automart.partners.models import RegionalOffice
 from automart.purchases.models import Purchase
@@ -67,7 +67,7 @@ def test_a_sale_does_not_wait_for_a_sync_of_its_make(
             return create_purchase(office.id, "A-1", HONDA, "Civic")
 
     with ThreadPoolExecutor(1) as pool, transaction():
-        assert lock_make(HONDA) is not None
+        assert plans({HONDA: {}}, approved=False)
         assert pool.submit(record).result()["external_order_number"] == "A-1"
 
 
