@@ -26,9 +26,24 @@ from automart.oauth.revocation import Revocation
 from automart.oauth.tokens import issuer
 
 
+# Authlib's text about clients lists its methods, and several of its errors have none.
+_DESCRIPTIONS = {
+    "invalid_request": "A parameter is missing or malformed.",
+    "invalid_client": "The client is unknown, or its secret is wrong.",
+    "invalid_grant": "The code or the refresh token is invalid, expired or used.",
+    "unsupported_grant_type": "The grant type is not supported.",
+    "unsupported_response_type": "The response type must be code.",
+}
+
+
 class Server(AuthorizationServer):
     def create_oauth2_request(self, _request: Any) -> FormRequest:
         return FormRequest()
+
+    def handle_error_response(self, oauth_request: FormRequest | None, error: OAuth2Error) -> Any:
+        if not error.description or error.description.startswith("The client cannot authenticate"):
+            error.description = _DESCRIPTIONS.get(error.error or "", error.description)
+        return super().handle_error_response(oauth_request, error)
 
     def send_signal(self, *_args: Any, **_kwargs: Any) -> None:
         """Do nothing: no code receives Authlib's signals."""

@@ -57,6 +57,7 @@ RESPONSE_HEADERS = {
     "RateLimit-Policy": _header(
         "The limits: requests (`q`) in a window of seconds (`w`). Only if there are limits."
     ),
+    "Accept": _header("The media types that are accepted, if the body has another one."),
     "Accept-Encoding": _header("`identity`, if the body was compressed: bodies must not be."),
     "WWW-Authenticate": _header(
         "How to authenticate, and what is wrong with the token or its scope (RFC 6750 §3)."
@@ -67,7 +68,7 @@ COMMON = ("X-Request-ID", "RateLimit", "RateLimit-Policy")
 _OF_ERRORS = {
     401: ("WWW-Authenticate",),
     403: ("WWW-Authenticate",),
-    415: ("Accept-Encoding",),
+    415: ("Accept", "Accept-Encoding"),
     429: ("Retry-After",),
     503: ("Retry-After",),
 }

@@ -39,7 +39,8 @@ def operation_id(path: str, method: str, *, is_list: bool) -> str:
 
 def title_of(name: str) -> str:
     """Return the title of an operation or event with this name: "List makes" of `listMakes`."""
-    return re.sub(r"(?<!^)[A-Z]", lambda capital: f" {capital[0].lower()}", name).capitalize()
+    title = re.sub(r"(?<!^)[A-Z]", lambda capital: f" {capital[0].lower()}", name).capitalize()
+    return re.sub(r"\bvins\b", "VINs", title)
 
 
 def _is_id(part: str) -> bool:

@@ -68,7 +68,9 @@ class StrictParser(FlaskParser):
         """Return the files of a form, and its fields that are not blank. `largest_body` of the
         schema is the limit of the body."""
         if req.mimetype != MULTIPART:
-            raise UnsupportedMediaType(f"The body must be sent as {MULTIPART}.")
+            raise UnsupportedMediaType(
+                f"The body must be sent as {MULTIPART}.", headers={"Accept": MULTIPART}
+            )
         req.max_content_length = getattr(schema, "largest_body", req.max_content_length)
         files = {
             name

@@ -99,5 +99,6 @@ def error_of(response: Any, status: int = 400) -> str:
     """Return the error of a response in the format of RFC 6749 §5.2."""
     assert response.status_code == status, response.get_data(as_text=True)
     assert response.mimetype == "application/json"
+    assert response.get_json()["error_description"]
     error: str = response.get_json()["error"]
     return error

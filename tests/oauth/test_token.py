@@ -76,6 +76,7 @@ class TestClientCredentials:
             client.post("/oauth/token", data=self.FORM | by_form),
         ):
             assert error_of(response, 401) == "invalid_client"
+            assert "secret is wrong" in response.get_json()["error_description"]
             assert response.headers["WWW-Authenticate"].startswith("Basic")
 
     def test_an_unknown_client_gets_the_same_response_as_a_wrong_secret(

@@ -125,7 +125,9 @@ def test_every_operation_has_a_name_a_title_a_description_and_its_errors(
         assert operation["description"].partition("\n")[0].endswith("."), (path, method)
         failure = operation["responses"]["default"]
         if path.startswith("/oauth/"):
-            assert list(failure["content"]) == ["application/json"]
+            for status in operation["responses"].keys() & {"400", "401", "default"}:
+                content = operation["responses"][status]["content"]["application/json"]
+                assert content["example"].keys() == {"error", "error_description"}
             continue
         name = failure["$ref"].rpartition("/")[2]
         content = document["components"]["responses"][name]["content"]
@@ -176,6 +178,7 @@ def test_errors_document_their_headers(document: dict[str, Any]) -> None:
         ("SERVICE_UNAVAILABLE", "Retry-After"),
         ("DEFAULT_ERROR", "Retry-After"),
         ("CONFLICT", "RateLimit"),
+        ("UNSUPPORTED_MEDIA_TYPE", "Accept"),
     ):
         assert header in responses[name]["headers"], (name, header)
     for path, status, header in (

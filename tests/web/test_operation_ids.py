@@ -25,3 +25,4 @@ def test_a_name_follows_from_the_method_and_the_path() -> None:
 def test_a_title_is_the_name_in_words() -> None:
     assert title_of("listFlatWheels") == "List flat wheels"
     assert title_of("honk") == "Honk"
+    assert title_of("decodeVins") == "Decode VINs"

@@ -70,7 +70,8 @@ _RESPONSES = {
             }
         },
     },
-    **ERRORS,
+    "400": ERRORS["400"],
+    "default": ERRORS["default"],
 }
 
 

@@ -17,16 +17,29 @@ def form_body(schema: type[Any]) -> dict[str, Any]:
     return {"required": True, "content": {FORM: {"schema": schema}}}
 
 
-def _error(description: str, *headers: str) -> dict[str, Any]:
+def _error(description: str, code: str, example: str, *headers: str) -> dict[str, Any]:
+    body = {"error": code, "error_description": example}
     return {
         "description": description,
-        "content": {JSON: {"schema": schemas.OAuthError}},
+        "content": {JSON: {"schema": schemas.OAuthError, "example": body}},
         "headers": references(*headers),
     }
 
 
 ERRORS = {
-    "400": _error("The request is invalid"),
-    "401": _error("The client is unknown, or its secret is wrong", "WWW-Authenticate"),
-    "default": _error("Another error", "Retry-After"),
+    "400": _error(
+        "The request is invalid", "invalid_request", "Missing 'response_type' in request."
+    ),
+    "401": _error(
+        "The client is unknown, or its secret is wrong",
+        "invalid_client",
+        "The client is unknown, or its secret is wrong.",
+        "WWW-Authenticate",
+    ),
+    "default": _error(
+        "Another error",
+        "temporarily_unavailable",
+        "The database is not available. Try again later.",
+        "Retry-After",
+    ),
 }

@@ -20,6 +20,15 @@ from automart.oauth.server import error_response, server
 from automart.oauth.signing_keys import key_ring
 from automart.oauth.views.blueprint import ERRORS, blp, form_body
 from automart.web import public
+from automart.web.media_types import JSON
+from automart.web.openapi_headers import references
+
+
+_REVOKED = {
+    "description": "The token is invalid now",
+    "content": {JSON: {"schema": {"type": "object"}, "example": {}}},
+    "headers": references("ETag"),
+}
 
 
 @blp.route("/oauth/token")
@@ -46,7 +55,7 @@ class Revocation(MethodView):
     @blp.doc(
         operationId="revokeToken",
         requestBody=form_body(schemas.RevocationRequest),
-        responses={"200": {"description": "The token is invalid now"}, **ERRORS},
+        responses={"200": _REVOKED, **ERRORS},
     )
     def post(self) -> Response:
         """Revoke a token. This ends its login, so all other tokens of that login become invalid."""
