@@ -25,7 +25,6 @@ from automart.oauth.requests import FormRequest
 from automart.oauth.revocation import Revocation
 from automart.oauth.tokens import issuer
 
-
 # Authlib's text about clients lists its methods, and several of its errors have none.
 _DESCRIPTIONS = {
     "invalid_request": "A parameter is missing or malformed.",

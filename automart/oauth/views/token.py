@@ -23,7 +23,6 @@ from automart.web import public
 from automart.web.media_types import JSON
 from automart.web.openapi_headers import references
 
-
 _REVOKED = {
     "description": "The token is invalid now",
     "content": {JSON: {"schema": {"type": "object"}, "example": {}}},
