@@ -81,6 +81,7 @@ AREAS: dict[str, tuple[list[str], list[str]]] = {
             "tests/webhooks/test_sending.py",
             "tests/partners/test_offices.py",
             "tests/oauth/test_tokens.py",
+            "tests/cli/test_accounts.py",
             "tests/test_encryption.py",
         ],
     ),

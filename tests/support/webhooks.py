@@ -10,6 +10,7 @@ from flask import Flask
 
 from automart.core.db import db
 from automart.partners.models import RegionalOffice
+from automart.webhooks.models import WebhookEndpoint
 from sandbox.office import Received
 
 Run = Callable[[], None]
@@ -26,7 +27,13 @@ def stored_office(office: RegionalOffice) -> RegionalOffice:
     return db.session.get_one(RegionalOffice, office.id, populate_existing=True)
 
 
-def lose_secret_key(app: Flask) -> None:
+def lose_secret_key(app: Flask, *fallbacks: str) -> None:
     """Replace SECRET_KEY, as if the old one were lost."""
     settings = app.extensions["settings"]
-    app.extensions["settings"] = replace(settings, secret_key="another one " * 4)
+    app.extensions["settings"] = replace(
+        settings, secret_key="another one " * 4, secret_key_fallbacks=fallbacks
+    )
+
+
+def endpoint_of(office: RegionalOffice) -> WebhookEndpoint:
+    return db.session.query(WebhookEndpoint).filter_by(regional_office_id=office.id).one()

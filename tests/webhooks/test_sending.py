@@ -19,7 +19,9 @@ from automart.core.db import db, transaction, utcnow
 from automart.partners.models import RegionalOffice
 from automart.purchases.models import Purchase, PurchaseChange, PurchaseState
 from automart.webhooks.models import DeliveryState
+from automart.webhooks.signing import valid_secrets
 from sandbox.office import Offices
+from tests.support.logs import logged
 from tests.support.purchases import (
     HONDA,
     all_deliveries,
@@ -27,9 +29,10 @@ from tests.support.purchases import (
     make_manufacturer,
     make_office,
     make_purchase,
+    make_signing_office,
     move,
 )
-from tests.support.webhooks import Run, lose_secret_key, states
+from tests.support.webhooks import Run, endpoint_of, lose_secret_key, states
 
 S = PurchaseState
 
@@ -165,12 +168,19 @@ class TestSending:
     ) -> None:
         path = f"/v1/regional-offices/{office.id}/rotate-webhook-secret"
         first, second = (as_admin.post(path).get_json()["webhook_secret"] for _ in range(2))
+        make_signing_office()
         move(make_purchase(office), S.CANCELLED)
         deliver()
         (got,) = offices.received()
         assert got.verified  # by the oldest, which the office still has
         for secret in (first, second):
             Webhook(secret).verify(got.body, got.headers)
+        *_, oldest = signatures = got.headers["webhook-signature"].split()
+        assert len(signatures) == 3  # none by the secret of another office
+        for secret, signature in ((second, signatures[0]), (first, signatures[1])):
+            Webhook(secret).verify(got.body, got.headers | {"webhook-signature": signature})
+            with pytest.raises(WebhookVerificationError):
+                Webhook(secret).verify(got.body, got.headers | {"webhook-signature": oldest})
         tampered = {
             "body": (got.body.replace(b"cancelled", b"delivered"), got.headers),
             "id": (got.body, got.headers | {"webhook-id": "msg_other"}),
@@ -192,14 +202,28 @@ class TestSending:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         path = f"/v1/regional-offices/{office.id}/rotate-webhook-secret"
+        other, secret = make_signing_office()
+        now = utcnow()
+
+        def clock(hours: int) -> None:
+            later = now + timedelta(hours=hours, minutes=1)
+            monkeypatch.setattr("automart.webhooks.signing.utcnow", lambda: later)
+
+        clock(0)
         as_admin.post(path)
-        tomorrow = utcnow() + timedelta(hours=24, seconds=1)
-        monkeypatch.setattr("automart.webhooks.signing.utcnow", lambda: tomorrow)
+        clock(12)
+        newest = as_admin.post(path).get_json()["webhook_secret"]
+        clock(24)  # the second secret has been retired for 12 hours
         move(make_purchase(office), S.CANCELLED)
         deliver()
         (got,) = offices.received()
         assert not got.verified
-        assert len(got.headers["webhook-signature"].split()) == 1
+        assert len(got.headers["webhook-signature"].split()) == 2
+        clock(36)
+        assert [valid_secrets(endpoint_of(each).id) for each in (office, other)] == [
+            [newest],
+            [secret],
+        ]
 
     def test_a_new_secret_signs_alone_when_secret_key_was_lost(
         self,
@@ -208,6 +232,7 @@ class TestSending:
         offices: Offices,
         deliver: Run,
         as_admin: FlaskClient,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
         lose_secret_key(app)
         rotated = as_admin.post(f"/v1/regional-offices/{office.id}/rotate-webhook-secret")
@@ -216,6 +241,9 @@ class TestSending:
         deliver()
         (got,) = offices.received()
         assert got.verified
+        (event,) = logged(caplog, "webhook_secret_encrypted_under_another_secret")
+        assert event["endpoint_id"] == endpoint_of(office).id
+        assert event["error"].startswith("SECRET_KEY has changed.")
 
     def test_nothing_is_sent_unsigned(
         self, app: Flask, office: RegionalOffice, offices: Offices, deliver: Run

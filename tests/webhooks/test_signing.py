@@ -7,12 +7,26 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from automart.webhooks.signing import BYTES, PREFIX, sign
+from automart.core.db import transaction
+from automart.core.encryption import Rotation
+from automart.webhooks.signing import (
+    BYTES,
+    PREFIX,
+    create_secret,
+    retire_secrets,
+    rotate_encryption,
+    sign,
+    undecryptable_secrets,
+    valid_secrets,
+)
 from tests.support.databases import on_sqlite
+from tests.support.purchases import make_signing_office
+from tests.support.webhooks import endpoint_of, lose_secret_key
 
 SECRETS = st.binary(min_size=BYTES, max_size=BYTES).map(
     lambda content: PREFIX + base64.b64encode(content).decode()
@@ -48,3 +62,25 @@ def test_each_secret_verifies_the_body_and_no_other(
     if other not in secrets:
         with pytest.raises(WebhookVerificationError):
             Webhook(other).verify(body, headers)
+
+
+@on_sqlite
+def test_all_secrets_are_encrypted_under_a_new_secret_key(app: Flask) -> None:
+    (office, first), (other, _) = make_signing_office(), make_signing_office()
+    with transaction():
+        retire_secrets(endpoint_of(office))
+        second = create_secret(endpoint_of(office))
+    old = app.extensions["settings"].secret_key
+    names = [f"webhook secret of office {each.id}" for each in (office, other)]
+
+    lose_secret_key(app)
+    assert valid_secrets(endpoint_of(office).id) == []
+    assert sorted(undecryptable_secrets()) == names  # not the one that is retired
+    assert rotate_encryption() == Rotation(0, [names[0], names[1], names[0]])
+
+    lose_secret_key(app, old)
+    assert undecryptable_secrets() == []
+    assert rotate_encryption() == Rotation(3, [])
+    lose_secret_key(app)
+    assert undecryptable_secrets() == []
+    assert valid_secrets(endpoint_of(office).id) == [second, first]
