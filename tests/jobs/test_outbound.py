@@ -21,6 +21,7 @@ from automart.webhooks.schemas import WebhookUrl
 from jobs.http import client
 from jobs.http.client import AddressRefused, NoResponse, NotDelivered, post
 from jobs.http.response import LONGEST_TEXT, WebhookResponse
+from jobs.http.transport import Deadline, Transport
 from tests.support.certificates import DAY, NOW, Authority
 from tests.support.peers import Peer, answering, dripping, silent
 
@@ -467,6 +468,21 @@ class TestTls:
 
 
 class TestTime:
+    def test_the_time_that_is_left_is_divided(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        now = 100.0
+        monkeypatch.setattr("jobs.http.transport.time.monotonic", lambda: now)
+        deadline = Deadline(12)
+        now = 104.0
+        assert (deadline.left(), deadline.left(4)) == (8, 2)
+        now = 112.0
+        with pytest.raises(TimeoutError):
+            deadline.left()
+
+    def test_sending_ends_at_the_deadline(self) -> None:
+        sender, reader = socket.socketpair()
+        with sender, reader, pytest.raises(TimeoutError):
+            Transport(sender, Deadline(0.05)).sendall(bytes(10_000_000))
+
     """All steps together have one deadline."""
 
     def test_a_timeout_of_zero_sends_nothing(self, peer: Peer) -> None:
