@@ -293,6 +293,7 @@ class TestDeleting:
     def test_a_car_with_a_future_booking_cannot_be_deleted(self, as_user: FlaskClient) -> None:
         car = make_car()
         later, booking = make_booking(car, 7, 8), make_booking(car, 0, 2)
+        make_booking(make_car(), 0, 9)
         answer = as_user.delete(f"/v1/cars/{car.id}")
         assert answer.status_code == 409
         assert answer.get_json()["detail"] == (
