@@ -14,7 +14,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from automart.core.db import db, transaction
 from automart.inventory import overlaps
 from automart.inventory.models import LENGTHS, Booking, BookingStatus
-from tests.support.inventory import day, iso, make_booking, make_car
+from tests.support.databases import on_sqlite
+from tests.support.inventory import day, iso, make_booking, make_car, statements
 
 FIRST = datetime(1, 1, 1, tzinfo=UTC)
 LAST = datetime(9999, 12, 31, tzinfo=UTC)
@@ -68,6 +69,34 @@ def test_both_ways_find_what_overlaps(
             found = overlaps.find_overlapping(first, last, status, after, 20)
             assert [b.id for b in found] == [i for i in expected if i > (after or 0)][:20]
     assert not overlaps.find_overlapping(FIRST, LAST, BookingStatus.CONFIRMED, None, 20)
+
+
+@on_sqlite
+def test_the_next_rows_are_read_first_and_the_indexes_only_if_they_fill_no_page(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = [make_booking(make_car(), n, n + 1).id for n in range(3)]
+    for near, unions in ((2, [0]), (1, [0, len(LENGTHS)])):
+        monkeypatch.setattr(overlaps, "NEAR", near)
+        with statements() as all_statements:
+            found = overlaps.find_overlapping(day(0), day(9), BookingStatus.CONFIRMED, None, 2)
+        assert [booking.id for booking in found] == expected[:2]
+        executed = [statement for statement in all_statements if "FROM booking" in statement]
+        assert [statement.count("UNION ALL") for statement in executed] == unions
+        assert [statement.count("ORDER BY") for statement in executed] == [2] * len(unions)
+        assert executed[0].count("LIMIT") == 2
+
+
+@on_sqlite
+def test_a_booking_at_the_limit_of_a_part_is_in_one_part(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overlaps, "NEAR", 0)
+    expected = [make_booking(make_car(), 0, 4000).id for _ in range(2)]
+    for days in LENGTHS:
+        start = day(days) + overlaps.TOLERANCE
+        found = overlaps.find_overlapping(start, None, None, None, 2)
+        assert [booking.id for booking in found] == expected, days
 
 
 def test_pages_of_a_range_have_every_booking_once(
