@@ -20,15 +20,17 @@ from automart.background.models import Job
 from automart.background.service import submit
 from automart.core.db import db, transaction
 from automart.core.db_engine import wait_without_limit
+from benchmarks.support import quiet_app
 from tests.support import postgresql
-from tests.support.setup import application, make_settings, migrate
+from tests.support.setup import migrate
 
 JOBS = 10_000_000
+NOWHERE = "http://127.0.0.1:9"
 TIMES = 50
 FILL = """
 INSERT INTO job (id, kind, arguments, state, time_limit, done, result, owner, attempts, stalls,
     done_at_claim, created_at, due_at, dispatched_at, started_at, finished_at)
-SELECT (lpad(to_hex(1700000000000 + n * 250), 12, '0') || '70008000000000000000')::uuid,
+SELECT (lpad(to_hex(1700000000000 + n::bigint * 250), 12, '0') || '70008000000000000000')::uuid,
     'purchase_recording', '{"car_model": "Civic", "make_id": 474}', 'succeeded', 120, 0,
     '{"id": 1, "brand": "Honda", "car_model": "Civic"}', 'client:' || n %% 50, 1, 0, 0,
     at, at, at, at, at
@@ -43,7 +45,7 @@ def main(jobs: str = str(JOBS)) -> None:
         database = postgresql.create_database(server)
         url = database.render_as_string(hide_password=False)
         migrate(url, Path(folder))
-        with application(make_settings(url, instance=Path(folder))) as app, app.app_context():
+        with quiet_app(url, NOWHERE):
             before = _times()
             _fill(count)
             after = _times()
