@@ -54,8 +54,8 @@ def compare(size: Size) -> Iterator[Comparison]:
 
 def _comparisons(database: str, app: Flask, settings: Settings, size: Size) -> Iterator[Comparison]:
     ensure_catalogue()
-    bookings = Sender("/v1/bookings", token_of(app, make_user()), 201, partial(_booking, _cars()))
-    sales = Sender("/v1/sales-webhook", token_of(app, client_of(make_office())), 202, _sale)
+    bookings = Sender("/v1/bookings", token_of(app, make_user()), 201, partial(booking_of, _cars()))
+    sales = Sender("/v1/sales-webhook", token_of(app, client_of(make_office())), 202, sale_of)
     db.session.remove()
     bare = bare_sqlite if database == "SQLite" else bare_postgresql
     insert = partial(bare, settings.database_url, size.jobs)
@@ -139,10 +139,10 @@ def _cars() -> list[int]:
     return [make_car().id for _ in range(20)]
 
 
-def _booking(cars: list[int], number: int) -> Any:
+def booking_of(cars: list[int], number: int) -> Any:
     start = day(number // len(cars))
     return booking_body(cars[number % len(cars)], start, start + timedelta(hours=20))
 
 
-def _sale(number: int) -> Any:
+def sale_of(number: int) -> Any:
     return sale(f"order {number}")
