@@ -21,6 +21,7 @@ from automart.core import metrics
 from automart.core.config import Settings, SettingsError
 from automart.core.interrupts import end_at_interrupt
 from automart.core.logging import start_logging
+from automart.core.memory import return_large_blocks
 from automart.core.schema_version import SchemaTooOld, check_before_start
 
 end_at_interrupt()  # until gunicorn installs its handlers
@@ -29,6 +30,7 @@ try:
 except SettingsError as error:
     sys.exit(str(error))
 start_logging(settings)
+return_large_blocks()
 
 
 class Logger(gunicorn.glogging.Logger):
