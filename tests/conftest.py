@@ -37,6 +37,7 @@ from sandbox.office import Offices
 from sandbox.vpic import Vpic
 from tests.support import people, postgresql, purchases
 from tests.support.emptying import SharedDatabase, may_be_emptied
+from tests.support.order import in_order
 from tests.support.report import Report
 from tests.support.setup import application, make_settings, migrate
 
@@ -94,14 +95,15 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Report(config), "automart-report")
 
 
+@pytest.hookimpl(trylast=True)  # after -m has left out others
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     chosen = config.getoption("--database")
     other = [item for item in items if chosen and database_of(item) not in (None, chosen)]
     if other:
         config.hook.pytest_deselected(items=other)
         items[:] = [item for item in items if item not in set(other)]
-    # They take longest, and mostly wait. Begun last, they would be all that runs at the end.
-    items.sort(key=lambda item: item.get_closest_marker("processes") is None)
+    if hasattr(config, "workerinput"):
+        items[:] = in_order(items)
 
 
 def database_of(item: pytest.Item) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import requests
 from flask import Flask
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from automart.accounts.models import Client, User
 from automart.background import Job
@@ -81,11 +81,28 @@ class Deployment:
         return [str(finding) for finding in findings if finding.grade is Grade.BAD]
 
 
-def unended_jobs() -> int:
+def wait_for_jobs(seconds: float) -> None:
+    """Wait until all jobs have ended. If they do not in time, name the others."""
+    try:
+        until(lambda: not _unended_jobs(), seconds)
+    except AssertionError:
+        raise AssertionError(
+            f"These jobs have not ended within {seconds} seconds: {_unended_jobs()}"
+        ) from None
+
+
+def _unended_jobs() -> list[str]:
     db.session.rollback()  # on SQLite, an earlier read has kept an older state
-    count = db.session.scalar(select(func.count(Job.id)).where(Job.finished_at.is_(None)))
+    found = db.session.scalars(
+        select(Job).where(Job.finished_at.is_(None)).execution_options(populate_existing=True)
+    )
+    unended = [
+        f"{job.kind} {job.id} {job.state}, attempts {job.attempts}, due {job.due_at}, "
+        f"lease until {job.lease_until}"
+        for job in found
+    ]
     release_connection()
-    return int(count)
+    return unended
 
 
 @contextmanager

@@ -19,9 +19,8 @@ from automart.core.db import db
 from automart.inventory.models import Booking
 from automart.purchases.models import Purchase, PurchaseChange
 from automart.webhooks.models import DeliveryState
-from tests.chaos.deployment import Deployment, unended_jobs
+from tests.chaos.deployment import Deployment, wait_for_jobs
 from tests.support.inventory import MAKES, booking_body, day, make_car
-from tests.support.processes import until
 from tests.support.purchases import all_deliveries, make_purchase, sale
 
 CLIENTS = 6
@@ -64,7 +63,7 @@ class Load:
         for future in self._running:
             future.result(LONGEST_ORDER)
         self._pool.shutdown()
-        until(lambda: not unended_jobs(), seconds=ENDS_WITHIN)
+        wait_for_jobs(ENDS_WITHIN)
 
     def check(self) -> None:
         db.session.rollback()

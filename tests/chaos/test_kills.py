@@ -12,12 +12,11 @@ from flask import Flask
 from automart.core.config import Settings
 from sandbox.office import Offices
 from sandbox.vpic import Vpic
-from tests.chaos.deployment import Deployment, deployed, unended_jobs
+from tests.chaos.deployment import Deployment, deployed, wait_for_jobs
 from tests.chaos.fault_points import AFTER, BEFORE, FaultPoints
 from tests.chaos.work import Work, all_works
 from tests.support.databases import on_postgresql_if_installed
 from tests.support.notified import NotifiedService
-from tests.support.processes import until
 
 pytestmark = pytest.mark.processes
 
@@ -64,7 +63,7 @@ def kill_at(
         points.arm(work.name, commit, moment)
     for work, _ in armed:
         work.start(deployment)
-    until(lambda: not unended_jobs(), seconds=90)
+    wait_for_jobs(seconds=90)
     # Housekeeping reaches its points in one of its next rounds.
     reached = {work.name for work, _ in armed if points.disarm(work.name)}
     for work, _ in armed:
@@ -72,6 +71,7 @@ def kill_at(
     return reached
 
 
+@pytest.mark.seconds(10)
 @on_postgresql_if_installed
 def test_work_that_is_killed_at_a_commit_is_done_once(
     deployment: Deployment, points: FaultPoints

@@ -115,6 +115,7 @@ def work_during(deployment: Deployment, damages: list[tuple[Part, str]], seconds
     return load
 
 
+@pytest.mark.seconds(20)
 @on_postgresql
 def test_nothing_is_lost_or_doubled_when_all_parts_fail_at_once(
     deployment: Deployment, parts: dict[str, Part]

@@ -78,6 +78,7 @@ def part_of(process: psutil.Process) -> str:
 
 
 class TestUp:
+    @pytest.mark.seconds(10)
     def test_up_syncs_serves_stops_and_continues_with_the_same_data(
         self, tmp_path: Path, port: int, env: dict[str, str], vpic: Vpic
     ) -> None:
@@ -102,6 +103,7 @@ class TestUp:
             assert items(port, token, f"makes/{HONDA}/models") == models
             end(program, signal.SIGTERM)
 
+    @pytest.mark.seconds(13)
     def test_up_syncs_with_the_sandbox_if_nhtsa_cannot_be_reached_and_restarts_what_dies(
         self, tmp_path: Path, port: int, env: dict[str, str]
     ) -> None:
@@ -128,6 +130,7 @@ class TestUp:
             program.process.kill()
             assert_nothing_runs(processes)
 
+    @pytest.mark.seconds(6)
     def test_a_process_that_keeps_dying_stops_automart_up(
         self, tmp_path: Path, port: int, env: dict[str, str]
     ) -> None:

@@ -67,6 +67,7 @@ def release(tmp_path: Path) -> Path:
     return current
 
 
+@pytest.mark.seconds(12)
 def test_the_commands_lead_to_a_catalogue_that_is_backed_up_and_restored(
     programs: None,
     release: Path,

@@ -121,6 +121,7 @@ def look_at_queues(page: Page, url: str) -> None:
     assert page.locator("#job-data img").count() == 0
 
 
+@pytest.mark.seconds(6)
 def test_a_person_logs_in_and_calls_the_api(url: str, browser: tuple[Page, list[str]]) -> None:
     page, wrong = browser
     page.goto(f"{url}/docs")
@@ -133,6 +134,7 @@ def test_a_person_logs_in_and_calls_the_api(url: str, browser: tuple[Page, list[
     assert wrong == []
 
 
+@pytest.mark.seconds(13)
 @pytest.mark.parametrize("settings", [None], indirect=True)
 def test_a_login_is_kept_and_renewed_until_it_ends(
     url: str, browser: tuple[Page, list[str]]
@@ -164,6 +166,7 @@ def test_a_login_is_kept_and_renewed_until_it_ends(
     assert json.loads(page.evaluate(f"sessionStorage.getItem('{STORED}')")) == {}
 
 
+@pytest.mark.seconds(6)
 @pytest.mark.parametrize("settings", [None], indirect=True)
 def test_the_page_is_readable_on_a_narrow_screen(url: str, browser: tuple[Page, list[str]]) -> None:
     page, _ = browser

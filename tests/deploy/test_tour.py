@@ -14,7 +14,7 @@ from tests.support import documents
 from tests.support.documents import Step
 from tests.support.programs import ROOT, Program, automart, clean_environment, free_port
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.seconds(30)]
 
 NHTSA = "https://vpic.nhtsa.dot.gov/api"
 PROCESS_LINE = re.compile(r"^(web|worker|sandbox|redis) +│|^\d{4}-\d\d-\d\dT")

@@ -80,6 +80,7 @@ KILLS = {
 }
 
 
+@pytest.mark.seconds(10)
 @pytest.mark.parametrize(
     ("database_url", "victim"),
     [("sqlite", victim) for victim in KILLS] + [("postgresql", "the whole worker")],
@@ -110,6 +111,7 @@ def test_a_sync_continues_after_kill_9(
     assert max(Counter(request.make_id for request in vpic.requests).values()) <= 2
 
 
+@pytest.mark.seconds(10)
 @on_sqlite
 def test_a_sync_continues_after_a_deployment(
     client: FlaskClient, vpic: Vpic, models: dict[int, dict[int, str]], worker: WorkerProcesses
@@ -187,6 +189,7 @@ class TestRedis:
 
         assert_as_if_undisturbed(client, models, response.get_json()["url"])
 
+    @pytest.mark.seconds(8)
     def test_a_redis_that_stops_does_not_stop_a_running_job(
         self,
         client: FlaskClient,
@@ -230,6 +233,7 @@ class TestRedis:
 
         until(known)
 
+    @pytest.mark.seconds(8)
     def test_emptying_redis_does_not_lose_a_queued_job(
         self,
         client: FlaskClient,
@@ -296,6 +300,7 @@ rq_workers.MONITORING_SECONDS = rq_workers._Worker.dequeue_timeout = 1
         assert worker.rq_worker("short").pid != hanging.pid
         assert "process_hangs" in worker.log.read_text()
 
+    @pytest.mark.seconds(10)
     def test_the_job_of_a_process_that_hangs_is_run_by_another(
         self, client: FlaskClient, models: dict[int, dict[int, str]], worker: WorkerProcesses
     ) -> None:

@@ -40,6 +40,7 @@ def redis_url(redis_server: RedisServer) -> str:
     return redis_server.url
 
 
+@pytest.mark.seconds(14)
 @on_postgresql_if_installed
 def test_nothing_is_lost_or_duplicated_while_processes_are_killed(
     app: Flask, settings: Settings, redis_server: RedisServer
