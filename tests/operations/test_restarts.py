@@ -66,7 +66,7 @@ def reload(gunicorn: Gunicorn) -> None:
 
 
 def test_a_reload_under_load_fails_no_request(settings: Settings) -> None:
-    with gunicorn_running(settings) as gunicorn, callers(f"{gunicorn.url}/health/ready") as seen:
+    with gunicorn_running(settings) as gunicorn, callers(f"{gunicorn.url}/health/live") as seen:
         for _ in range(2):
             reload(gunicorn)
     assert set(seen) == {200}
@@ -76,6 +76,6 @@ def test_processes_that_have_reached_their_limit_are_replaced(settings: Settings
     few = ("--max-requests", "100", "--max-requests-jitter", "20")
     with gunicorn_running(settings, *few) as gunicorn:
         first = gunicorn.workers()
-        with callers(f"{gunicorn.url}/health/ready") as seen:
+        with callers(f"{gunicorn.url}/health/live") as seen:
             until(lambda: seen.total() > 600 and not first & gunicorn.workers())
     assert set(seen) == {200}
