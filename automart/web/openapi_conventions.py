@@ -7,7 +7,7 @@ from typing import Any
 
 from automart.core.errors import status_name
 from automart.web.annotations import note
-from automart.web.authorization import Access
+from automart.web.authorization import ANY, Access
 from automart.web.decorators import View
 from automart.web.openapi_headers import (
     IDEMPOTENCY_KEY,
@@ -75,7 +75,8 @@ def _document_access(doc: dict[str, Any], info: dict[str, Any]) -> None:
     docs["description"] = "\n\n".join(filter(None, (docs.get("description"), requirement)))
     responses = doc["responses"]
     responses.setdefault(401, "UNAUTHORIZED")
-    responses.setdefault(403, "FORBIDDEN")
+    if access.role is not ANY:  # otherwise nobody with a token is refused
+        responses.setdefault(403, "FORBIDDEN")
 
 
 def _security(access: Access) -> list[dict[str, list[str]]]:

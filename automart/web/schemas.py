@@ -148,6 +148,11 @@ class Problem(Schema):
         ConflictingBooking,
         metadata={"description": "The booking that overlaps the requested range (409)."},
     )
+    parts = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(),
+        metadata={"description": "The state of each service that `/health` checks (503)."},
+    )
 
 
 @cache

@@ -43,6 +43,7 @@ CANNOT_BE_STATED = re.compile(
             r"The client does not exist on this server\.|A parameter is included more than once\.",
             r"Redirect URI .* is not supported by client\.",
             r"The code or the refresh token is invalid, expired or used\.",
+            r"Differs from regional_office_id\.",
             r"If-Match must be .*",  # has a pattern, which schemathesis' coverage does not know
         )
     ),

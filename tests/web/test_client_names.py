@@ -129,6 +129,7 @@ def test_answers_always_have_all_fields_but_those_that_are_optional() -> None:
         "Problem.errors",
         "Problem.in_the_way",
         "Problem.job_url",
+        "Problem.parts",
         "ProblemDetail.parameter",
         "ProblemDetail.pointer",
         "Token.refresh_token",

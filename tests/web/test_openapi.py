@@ -29,6 +29,7 @@ from tests.fuzz.findings import ALLOWED, is_intended
 from tests.support.catalogue import HONDA, HONDAS, add_make, add_makes
 from tests.support.databases import on_postgresql_if_installed, on_sqlite
 from tests.support.people import make_user, signed_in, token_of
+from tests.web.test_matrix import ANY
 
 BRIEFLY = hypothesis.settings(
     max_examples=2,
@@ -328,6 +329,17 @@ def test_a_get_that_documents_304_has_an_etag_in_every_format(
                 formats.add((path, media_type))
     assert {media_type for _, media_type in formats} > {"text/calendar", "image/svg+xml"}
     assert len(formats) > 40
+
+
+def test_the_extension_members_of_problems_are_described(document: dict[str, Any]) -> None:
+    properties = document["components"]["schemas"]["Problem"]["properties"]
+    assert properties.keys() >= {"errors", "job_url", "in_the_way", "parts"}
+
+
+def test_403_is_documented_where_a_token_does_not_suffice(document: dict[str, Any]) -> None:
+    for path, method, operation in operations(document):
+        allowed = ALLOWED[path, method.upper()]
+        assert ("403" in operation["responses"]) == ("nobody" not in allowed != ANY), path
 
 
 def test_every_email_address_has_its_format_and_length(document: dict[str, Any]) -> None:
