@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Container, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -44,12 +44,21 @@ from automart.core.db import db, insert, table_of, utcnow
 from automart.core.db_types import BigId
 from automart.core.json_rows import json_rows
 
+CLOCK_TOLERANCE = timedelta(hours=1)
+
 COUNTER = table_of(IdCounter)
 CHANGE = table_of(ModelChange)
 OUTCOME = table_of(SyncOutcome)
 
 _PUBLISHED = (
     select(COUNTER.c.last).where(COUNTER.c.name == Counter.PUBLISHED_CHANGE).scalar_subquery()
+)
+
+_NEXT = (
+    select(CHANGE.c.id, CHANGE.c.at)
+    .where(CHANGE.c.id >= bindparam("first"))
+    .order_by(CHANGE.c.id)
+    .limit(1)
 )
 
 # What a dry run would have applied so far. Its changes of held makes are not among it.
@@ -149,6 +158,24 @@ def is_published() -> bool:
 def published_changes() -> Select[ModelChange]:
     """Select the changes that readers may see."""
     return select(ModelChange).where(ModelChange.id <= _PUBLISHED)
+
+
+def first_id_since(time: datetime) -> int:
+    """Return an id that none of the changes at or after `time` is below.
+
+    It is found by a few reads, because ids rise with time. A clock that was set back by no more
+    than `CLOCK_TOLERANCE` does no harm.
+    """
+    counted = select(COUNTER.c.last).where(COUNTER.c.name == Counter.MODEL_CHANGE)
+    low, high = 1, (db.session.scalar(counted) or 0) + 1
+    while low < high:
+        middle = (low + high) // 2
+        row = db.session.execute(_NEXT, {"first": middle}).one_or_none()
+        if row is None or row.at + CLOCK_TOLERANCE >= time:
+            high = middle
+        else:
+            low = row.id + 1
+    return low
 
 
 def moved_out(job_id: uuid.UUID, make_ids: Sequence[int]) -> set[tuple[int, int]]:

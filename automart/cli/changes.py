@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from sqlalchemy import Select
 
-from automart.catalogue.changes import published_changes
+from automart.catalogue.changes import first_id_since, published_changes
 from automart.catalogue.models import ModelChange
 from automart.cli.application import check_schema, opened
 from automart.cli.arguments import make_id, time
@@ -36,10 +36,11 @@ def changes(
     chosen = published_changes().where(ModelChange.proposed_by.is_(None))
     if make is not None:
         chosen = chosen.where(ModelChange.make_id == make)
-    if since is not None:
-        chosen = chosen.where(ModelChange.at >= since)
     with opened():
         check_schema()
+        if since is not None:
+            first_id = first_id_since(since)
+            chosen = chosen.where(ModelChange.at >= since, ModelChange.id >= first_id)
         is_empty = True
         for change in in_order(chosen):
             is_empty = False
