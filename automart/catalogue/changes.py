@@ -12,7 +12,7 @@ become visible in their order, and none may be lost once it was read:
 from __future__ import annotations
 
 import uuid
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     Insert,
     Integer,
+    Row,
     Select,
     String,
     UpdateBase,
@@ -40,6 +41,7 @@ from automart.catalogue.models import (
     OutcomeState,
     SyncOutcome,
 )
+from automart.core.batches import batched
 from automart.core.db import db, insert, table_of, utcnow
 from automart.core.db_types import BigId
 from automart.core.json_rows import json_rows
@@ -61,20 +63,21 @@ _NEXT = (
     .limit(1)
 )
 
-# What a dry run would have applied so far. Its changes of held makes are not among it.
-_OF_DRY_RUN = (
+# PostgreSQL has no statistics of a dry run that is under way. If it could find the job by an index,
+# it would read all that was proposed so far.
+_PROPOSED = (
     select(CHANGE.c.model_id, CHANGE.c.change, CHANGE.c.make_id, CHANGE.c.name)
-    .join(
-        OUTCOME,
-        (OUTCOME.c.job_id == CHANGE.c.proposed_by) & (OUTCOME.c.make_id == CHANGE.c.make_id),
+    .where(
+        CHANGE.c.model_id.in_(bindparam("of_models", expanding=True)),
+        CHANGE.c.proposed_by.is_not_distinct_from(bindparam("of_job")),
     )
-    .where(CHANGE.c.proposed_by == bindparam("of_job"), OUTCOME.c.state == OutcomeState.UPDATED)
     .order_by(CHANGE.c.id)
 )
-_MOVED_OUT = _OF_DRY_RUN.where(
-    CHANGE.c.previous_make_id.in_(bindparam("of_makes", expanding=True))
-).add_columns(CHANGE.c.previous_make_id)
-_OF_MODELS = _OF_DRY_RUN.where(CHANGE.c.model_id.in_(bindparam("of_models", expanding=True)))
+_UPDATED = select(OUTCOME.c.make_id).where(
+    OUTCOME.c.job_id == bindparam("of_job"),
+    OUTCOME.c.make_id.in_(bindparam("of_makes", expanding=True)),
+    OUTCOME.c.state == OutcomeState.UPDATED,
+)
 
 
 class Change(NamedTuple):
@@ -178,21 +181,23 @@ def first_id_since(time: datetime) -> int:
     return low
 
 
-def moved_out(job_id: uuid.UUID, make_ids: Sequence[int]) -> set[tuple[int, int]]:
-    """Return the ids of makes and of their models that a dry run would have moved to others."""
-    rows = db.session.execute(_MOVED_OUT, {"of_job": job_id, "of_makes": make_ids})
-    return {(row.previous_make_id, row.model_id) for row in rows}
-
-
-def places_after(job_id: uuid.UUID, model_ids: Sequence[int]) -> dict[int, Place | None]:
+def places_after(job_id: uuid.UUID, model_ids: Iterable[int]) -> dict[int, Place | None]:
     """Return where a dry run would have put these models, None for those that it would have
     deleted. Models that it has left alone are not in the result."""
-    rows = db.session.execute(_OF_MODELS, {"of_job": job_id, "of_models": model_ids})
+    rows: list[Row[Any]] = []
+    for part in batched(model_ids):
+        rows += db.session.execute(_PROPOSED, {"of_job": job_id, "of_models": part})
+    if not rows:
+        return {}
+    # Changes of held makes were proposed, but would not have been applied.
+    parameters = {"of_job": job_id, "of_makes": {row.make_id for row in rows}}
+    updated = set(db.session.scalars(_UPDATED, parameters))
     return {
         row.model_id: None
         if row.change is ModelChangeKind.DELETED
         else Place(row.make_id, row.name)
         for row in rows
+        if row.make_id in updated
     }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import and_, bindparam, or_, select
 
-from automart.catalogue.changes import Change, Place, moved_out, places_after
+from automart.catalogue.changes import Change, Place, places_after
 from automart.catalogue.models import (
     LARGEST_NHTSA_ID,
     MakeOfChange,
@@ -131,8 +131,9 @@ class _Stored:
         # Where models stand that are new to one of the makes. None: nowhere.
         self._places: dict[int, Place | None] = {}
         self._own: dict[int, dict[str, int]] = {}
-        self._read_models(fetched, dry_run)
-        self._read_affected(fetched, dry_run)
+        self._read_models(fetched)
+        moved = self._read_dry_run(fetched, dry_run) if dry_run else {}
+        self._read_affected(fetched, moved)
 
     def plan(self, make_id: int, fetched: Names, *, approved: bool) -> Plan:
         stored, make = self._models[make_id], MakeOfChange(make_id, self.names[make_id])
@@ -153,18 +154,29 @@ class _Stored:
             if change.previous_make_id in self._models:
                 self._models[change.previous_make_id].pop(change.model_id, None)
 
-    def _read_models(self, make_ids: Iterable[int], dry_run: uuid.UUID | None) -> None:
+    def _read_models(self, make_ids: Iterable[int]) -> None:
         for row in db.session.execute(_STORED, {"of_makes": list(make_ids)}):
             if row.make_id not in self.names:
                 self.names[row.make_id] = row.make_name
                 self._models[row.make_id] = {}
             if row.id is not None:
                 self._models[row.make_id][row.id] = row.name
-        if dry_run:
-            for make_id, model_id in moved_out(dry_run, list(self.names)):
-                self._models[make_id].pop(model_id, None)
 
-    def _read_affected(self, fetched: Mapping[int, Names], dry_run: uuid.UUID | None) -> None:
+    def _read_dry_run(
+        self, fetched: Mapping[int, Names], dry_run: uuid.UUID
+    ) -> dict[int, Place | None]:
+        """Remove the models that it would have moved to other makes. Return what it would have done
+        with those that are stored or fetched."""
+        idents = {i for names in (*self._models.values(), *fetched.values()) for i in names}
+        moved = places_after(dry_run, sorted(idents))
+        for models in self._models.values():
+            for ident in models.keys() & moved.keys():
+                del models[ident]  # none of these makes was updated yet
+        return moved
+
+    def _read_affected(
+        self, fetched: Mapping[int, Names], moved: Mapping[int, Place | None]
+    ) -> None:
         changed = {i for i in self.names if fetched[i] != self._models[i]}
         if not changed:
             return
@@ -177,8 +189,7 @@ class _Stored:
                     self._own.setdefault(row.make_id, {})[row.name_folded] = row.id
                 else:
                     self._places[row.id] = Place(row.make_id, row.name)
-            if dry_run:
-                self._places |= places_after(dry_run, part)
+        self._places |= {ident: place for ident, place in moved.items() if ident in new}
 
 
 def _arrival(
