@@ -98,10 +98,10 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)  # after -m has left out others
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     chosen = config.getoption("--database")
-    other = [item for item in items if chosen and database_of(item) not in (None, chosen)]
+    other = {item for item in items if chosen and database_of(item) not in (None, chosen)}
     if other:
-        config.hook.pytest_deselected(items=other)
-        items[:] = [item for item in items if item not in set(other)]
+        config.hook.pytest_deselected(items=list(other))
+        items[:] = [item for item in items if item not in other]
     if hasattr(config, "workerinput"):
         items[:] = in_order(items)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -88,7 +89,7 @@ def test_a_photo_is_reduced_and_never_enlarged(
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
-@pytest.mark.parametrize("size", [(400, 200), (9000, 3000)])
+@pytest.mark.parametrize("size", [(400, 200), (9000, 300)])
 def test_grey_is_kept_in_every_mode_of_png(mode: str, size: tuple[int, int]) -> None:
     if mode == "I;16":
         picture = Image.new("I;16", size, 0x8000)
@@ -228,19 +229,22 @@ def test_a_damaged_file_is_stored_or_refused_wherever_the_damage_is(content: byt
 
 
 @pytest.mark.parametrize(
-    "upload",
+    "make_upload",
     [
-        black_png(8000, 5000),
-        encoded(Image.new("RGB", (8000, 5000)), "JPEG"),
-        encoded(Image.new("CMYK", (8000, 5000)), "JPEG"),
-        encoded(Image.new("RGBA", (8000, 5000)), "PNG"),
-        encoded(Image.new("P", (8000, 5000)), "PNG"),
-        black_png(8001, 5000),
-        black_png(20_000, 20_000),
+        lambda: black_png(8000, 5000),
+        lambda: encoded(Image.new("RGB", (8000, 5000)), "JPEG"),
+        lambda: encoded(Image.new("CMYK", (8000, 5000)), "JPEG"),
+        lambda: encoded(Image.new("RGBA", (8000, 5000)), "PNG", compress_level=1),
+        lambda: encoded(Image.new("P", (8000, 5000)), "PNG", compress_level=1),
+        lambda: black_png(8001, 5000),
+        lambda: black_png(20_000, 20_000),
     ],
     ids=["png", "jpeg", "cmyk", "rgba", "palette", "bomb", "large bomb"],
 )
-def test_the_largest_jpeg_and_png_take_less_than_300_megabytes(upload: bytes) -> None:
+def test_the_largest_jpeg_and_png_take_less_than_300_megabytes(
+    make_upload: Callable[[], bytes],
+) -> None:
+    upload = make_upload()
     assert len(upload) < 5_000_000
     assert _peak_megabytes(upload) < 300
 
