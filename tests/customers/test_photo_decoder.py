@@ -228,6 +228,7 @@ def test_a_damaged_file_is_stored_or_refused_wherever_the_damage_is(content: byt
     assert "422" in outcomes
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     "make_upload",
     [
@@ -249,6 +250,7 @@ def test_the_largest_jpeg_and_png_take_less_than_300_megabytes(
     assert _peak_megabytes(upload) < 300
 
 
+@pytest.mark.processes
 def test_the_largest_webp_takes_less_than_650_megabytes() -> None:
     upload = encoded(Image.new("RGBA", (8000, 5000)), "WEBP", method=0)
     assert _peak_megabytes(upload) < 650

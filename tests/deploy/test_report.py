@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.programs import ROOT
 
 TESTS = """
@@ -33,6 +35,7 @@ def pytest_configure(config):
 """
 
 
+@pytest.mark.processes
 def test_the_last_lines_count_by_database_and_give_reasons_for_skips(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(TESTS)
     (tmp_path / "conftest.py").write_text(PLUGIN)

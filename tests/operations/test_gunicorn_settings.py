@@ -11,6 +11,8 @@ import pytest
 from tests.support.forks import ROOT, output_of
 from tests.support.programs import clean_environment
 
+pytestmark = pytest.mark.processes
+
 CONNECTIONS = """
 import resource, runpy, sys
 

@@ -172,6 +172,7 @@ class TestStarting:
         check_before_start(replace(settings, database_url="postgresql+psycopg://127.0.0.1:1/x"))
         assert "database_unavailable" in caplog.text
 
+    @pytest.mark.processes
     @pytest.mark.parametrize(
         ("program", "arguments"),
         [("gunicorn", ["wsgi:app", "--chdir", str(ROOT)]), ("worker.py", [])],
@@ -190,6 +191,7 @@ class TestStarting:
         assert "The database has no schema. Run: flask --app wsgi db upgrade" in printed
         assert "Traceback" not in printed
 
+    @pytest.mark.processes
     @pytest.mark.parametrize(
         ("wrong", "message"),
         [

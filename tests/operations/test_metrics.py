@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psutil
 import pytest
 import requests
 from flask import Flask
@@ -239,6 +240,13 @@ def test_slots_of_ended_processes_are_reused() -> None:
     ]
 
 
+def open_connections(master: psutil.Process, settings: Settings) -> int:
+    """Return how often the processes of gunicorn have the SQLite database open."""
+    path = str(Path(settings.database_url.removeprefix("sqlite:///")).resolve())
+    files = [file.path for process in master.children() for file in process.open_files()]
+    return files.count(path)
+
+
 @pytest.mark.processes
 @on_sqlite
 def test_the_counts_of_all_processes_are_added_also_of_ended_ones(
@@ -259,18 +267,24 @@ def test_the_counts_of_all_processes_are_added_also_of_ended_ones(
             labels = {"method": "GET", "route": "/health/live", "status": "200"}
             return total("automart_http_requests_total", **labels)
 
+        def counts_what_is_open() -> bool:
+            counted = total("automart_database_connections", state="open")
+            return counted == open_connections(master, settings) > 0
+
         before = answered()
         for _ in range(30):
             fetched("/health/live")
         assert answered() - before == 30
+        until(counts_what_is_open)
         for worker in master.children():
             os.kill(worker.pid, signal.SIGKILL)
         until(lambda: len(master.children()) == 2)
         for _ in range(10):
             fetched("/health/live")
         assert answered() - before == 40
-        # None of those that were killed, and none of the scrape itself. Those of the scrapes before
-        # go back after their response.
+        # None of those that were killed.
+        until(counts_what_is_open)
+        # Not that of the scrape itself. Those of the scrapes before go back after their response.
         until(lambda: total("automart_database_connections", state="in_use") == 0)
         files = list(Path(tempfile.gettempdir()).glob(f"automart-metrics-{master.pid}-*/counter_*"))
         assert len(files) <= 2

@@ -22,7 +22,7 @@ from sqlalchemy.exc import OperationalError
 from automart.background import submit
 from automart.background.kinds import VEHICLE_SYNC
 from automart.background.maintenance import dispatch_due
-from automart.core import db_engine
+from automart.core import db_engine, schema_version
 from automart.core.config import Settings
 from automart.core.db import db, transaction
 from automart.operations import health
@@ -154,6 +154,7 @@ class TestHungPostgresql:
         monkeypatch.setattr(db_engine, "PING_SECONDS", 0.1)
         monkeypatch.setattr(db_engine, "ANSWER_SECONDS", 0.1)
         monkeypatch.setattr("automart.app.CONNECT_SECONDS", 2)  # the least that libpq takes
+        monkeypatch.setattr(schema_version, "CHECK_TIMEOUT_SECONDS", 2)
 
     def test_requests_are_503_and_ready_says_so_until_it_continues(
         self, settings: Settings

@@ -399,6 +399,7 @@ class TestPages:
         assert "<i>" not in page
 
 
+@pytest.mark.processes
 class TestCommandLine:
     def test_the_sandbox_serves_offices_until_a_signal(self) -> None:
         command = [sys.executable, "-m", "sandbox", "offices", "--port", "0"]

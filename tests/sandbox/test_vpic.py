@@ -484,6 +484,7 @@ class TestCatalogue:
         assert (1864, "Pilot") in catalogue.models[HONDA]
 
 
+@pytest.mark.processes
 class TestCommandLine:
     @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
     def test_the_sandbox_serves_until_a_signal_even_with_a_request_waiting(

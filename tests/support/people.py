@@ -8,19 +8,27 @@ import secrets
 from functools import cache
 from typing import Any
 
+from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
 
+from automart.accounts import passwords
 from automart.accounts.models import Client, ClientKind, Login, User
-from automart.accounts.passwords import hash_password
 from automart.accounts.sessions import create_login, create_service_login, hash_token
 from automart.core.db import db, transaction
 from automart.oauth.tokens import issue_access_token
 
+RECOMMENDED_HASHER = passwords._hasher
+CHEAP_HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
 PASSWORD = "four words nobody guesses"
 
 _numbers = itertools.count(1)
-_hash_once = cache(hash_password)
+
+
+@cache
+def _hash_once(password: str) -> str:
+    return CHEAP_HASHER.hash(password.encode())
 
 
 def make_user(*, password: str = PASSWORD, **values: Any) -> User:
