@@ -12,6 +12,7 @@ import socket
 import struct
 import sys
 import time
+from contextlib import suppress
 from functools import partial
 
 import gunicorn.glogging
@@ -23,6 +24,7 @@ from automart.core.interrupts import end_at_interrupt
 from automart.core.logging import start_logging
 from automart.core.memory import return_large_blocks
 from automart.core.schema_version import SchemaTooOld, check_before_start
+from automart.core.turns import turn_released
 
 end_at_interrupt()  # until gunicorn installs its handlers
 try:
@@ -58,6 +60,7 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (_files, _hard))
 worker_connections = max(2 * threads, min(MOST_CONNECTIONS, _files - OTHER_FILES))
 
 
+DEFER = gthread._DEFER  # noqa: SLF001  the result for a connection without data has no public name
 NEXT_REQUEST_MS = 5
 SHUT_DOWN = getattr(select, "POLLRDHUP", 0)  # Linux only; elsewhere only closed sockets are found
 # How long a client may take for the head of a request, which costs no thread, and how long it may
@@ -70,18 +73,49 @@ LONGEST_HEAD = 65_536
 keepalive = 75
 
 
-class Connection(gthread.TConn):
+class Socket(socket.socket):
+    """Lets other threads continue while it waits for its client."""
+
+    def recv(self, size, flags=0):
+        if self.gettimeout() is None:  # otherwise it would wait in spite of MSG_DONTWAIT
+            try:
+                return super().recv(size, flags | socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                pass
+        with turn_released():
+            return super().recv(size, flags)
+
+    def sendall(self, data, flags=0):
+        sent = 0
+        with suppress(BlockingIOError):
+            sent = self.send(data, flags | socket.MSG_DONTWAIT)
+        if sent < len(data):
+            with turn_released():
+                super().sendall(memoryview(data)[sent:], flags)
+
+    def sendfile(self, *args):
+        with turn_released():
+            return super().sendfile(*args)
+
+
+# A reload reads this file again.
+_ORIGINAL = getattr(gthread.TConn, "original", gthread.TConn)
+
+
+class Connection(_ORIGINAL):
     """Hands a new connection without data to the poller after 20 ms instead of 5 seconds.
 
     Gunicorn's constant must stay as it is: it is also the time that a thread has between a response
     and its next line of code. A kept-alive connection is closed if that takes longer.
     """
 
+    original = _ORIGINAL
+
     def __init__(self, cfg, sock, client, server):
-        super().__init__(cfg, sock, client, server)
+        super().__init__(cfg, Socket(fileno=sock.detach()), client, server)
         self.enough = 1  # bytes, before the poller reports the socket
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", IDLE_SECONDS, 0))
+            self.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", IDLE_SECONDS, 0))
 
     def wait_for_data(self, timeout):
         return super().wait_for_data(min(timeout, 0.02)) and self.has_head()
@@ -94,7 +128,9 @@ class Connection(gthread.TConn):
         if self.cfg.is_ssl:
             return True
         try:
-            seen = self.sock.recv(LONGEST_HEAD, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            seen = socket.socket.recv(
+                self.sock, LONGEST_HEAD, socket.MSG_PEEK | socket.MSG_DONTWAIT
+            )
         except BlockingIOError:
             return False
         except OSError:
@@ -124,10 +160,28 @@ class Worker(gthread.ThreadWorker):
 
         Each way to the poller and back takes longer than most requests.
         """
-        result = super().handle(conn)
-        while result is True and self.alive and _is_readable(conn.sock) and conn.has_head():
-            result = super().handle(conn)
-        return result
+        if self.cfg.is_ssl:  # its handshake waits for the client
+            return super().handle(conn)
+        if not conn.initialized and not conn.wait_for_data(gthread.DEFAULT_WORKER_DATA_TIMEOUT):
+            return DEFER
+        turns = self.wsgi.extensions["turns"]
+        turns.take()  # reading heads and sending responses compute, too
+        try:
+            while True:
+                result = super().handle(conn)
+                if result is not True or not self.alive:
+                    return result
+                turns.give_back()
+                turns.take()  # others come first, and the client sends its next request
+                if not conn.has_head():
+                    turns.give_back()
+                    if not _is_readable(conn.sock):
+                        return result
+                    turns.take()
+                    if not conn.has_head():
+                        return result
+        finally:
+            turns.give_back()
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -169,8 +223,7 @@ class Worker(gthread.ThreadWorker):
             conn.close()
 
     def finish_request(self, conn, fs):
-        silent = gthread._DEFER  # noqa: SLF001  gunicorn has no public name for this result
-        if fs.cancelled() or fs.exception() or fs.result() is not silent:
+        if fs.cancelled() or fs.exception() or fs.result() is not DEFER:
             super().finish_request(conn, fs)
             return
         conn.sock.setblocking(False)

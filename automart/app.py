@@ -23,6 +23,7 @@ from automart.core.logging import configure_logging
 from automart.core.metrics import measure_connections
 from automart.core.schema_version import MIGRATIONS
 from automart.core.storage import init_storage
+from automart.core.turns import Turns
 from automart.customers.views import blp as customer_views
 from automart.customers.views import photo_blp as photo_views
 from automart.inventory.views import blp as inventory_views
@@ -194,7 +195,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     check_that_access_is_stated(app)
     app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/api": _mounted(app.wsgi_app)})  # type: ignore[method-assign]
     trusting = TrustedProxies(app.wsgi_app, settings.trusted_proxies)
-    turns = SQLITE_TURNS if settings.is_sqlite else POSTGRESQL_TURNS
+    turns = Turns(SQLITE_TURNS if settings.is_sqlite else POSTGRESQL_TURNS)
+    app.extensions["turns"] = turns
     app.wsgi_app = RequestTurns(trusting, turns)  # type: ignore[method-assign]
     return app
 

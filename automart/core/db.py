@@ -28,11 +28,13 @@ from sqlalchemy import (
     select,
     text,
     tuple_,
+    update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, registry
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from automart.core.compiled_select import CompiledSelect
 from automart.core.db_engine import one_writer_at_a_time
@@ -170,6 +172,34 @@ def _locked_by_key(model: type[Model], before_delete: bool) -> Select[Any]:
     return for_update(found, model, before_delete=before_delete)
 
 
+def lock_row_or_404(model: type[Model], ident: Any) -> Row[Any]:
+    """Return the columns of a row, freshly read and locked for writing. Raises `NotFound`."""
+    row = db.session.execute(_locked_row_by_key(model), {"ident": ident}).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no {model.noun} {ident}.")
+    return row
+
+
+@cache
+def _locked_row_by_key(model: type[Model]) -> Select[Any]:
+    return _row_by_key(model).statement.with_for_update(key_share=True)
+
+
+def update_row(model: type[Model], ident: Any, values: Mapping[str, Any]) -> Row[Any]:
+    """Update columns of the row with this primary key. Return all of them.
+
+    For what is changed often: an entity would take four times as long.
+    """
+    return db.session.execute(_update_by_key(model), {"ident": ident, **values}).one()
+
+
+@cache
+def _update_by_key(model: type[Model]) -> ReturningUpdate[Any]:
+    table = table_of(model)
+    (key,) = table.primary_key
+    return update(table).where(key == bindparam("ident", type_=key.type)).returning(*table.columns)
+
+
 def lock_name(name: str) -> None:
     """Let other transactions that lock this name wait until the current one ends.
 
@@ -245,7 +275,7 @@ def transaction(*, durable: bool = True) -> Iterator[None]:
     release_connection()
     callbacks: list[Callable[[], None]] = []
     options = {"writes": True, "durable": durable}
-    with one_writer_at_a_time(db.engine):
+    with one_writer_at_a_time(db.engine) as writing:
         session.info["after_commit"] = callbacks
         try:
             session.connection(execution_options=options)
@@ -253,6 +283,7 @@ def transaction(*, durable: bool = True) -> Iterator[None]:
             session.flush()
             with turn_released():  # it waits for the disk
                 session.commit()
+                writing.close()  # the next writer need not wait until this thread has its turn
         except BaseException:
             session.rollback()
             raise

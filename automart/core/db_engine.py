@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from threading import Lock
 from typing import Any, TypeVar
@@ -45,20 +45,24 @@ _write_locks: WeakKeyDictionary[Engine, Lock] = WeakKeyDictionary()
 
 
 @contextmanager
-def one_writer_at_a_time(engine: Engine) -> Iterator[None]:
-    """Wait, on SQLite, until no other thread of this process writes.
+def one_writer_at_a_time(engine: Engine) -> Iterator[ExitStack]:
+    """Wait, on SQLite, until no other thread of this process writes. Yield what ends that.
 
     SQLite allows one writer. The others poll in no particular order, and some time out without
     success. The fewer there are, the sooner each succeeds.
     """
-    lock = _write_locks.get(engine)
+    with ExitStack() as writing:
+        lock = _write_locks.get(engine)
+        if lock is not None and _acquire(lock):
+            writing.callback(lock.release)
+        yield writing
+
+
+def _acquire(lock: Lock) -> bool:
+    if lock.acquire(blocking=False):
+        return True
     with turn_released():
-        acquired = lock is not None and lock.acquire(timeout=SQLITE_BUSY_SECONDS)
-    try:
-        yield
-    finally:
-        if lock is not None and acquired:
-            lock.release()
+        return lock.acquire(timeout=SQLITE_BUSY_SECONDS)
 
 
 def prepare_engine(engine: Engine) -> None:

@@ -27,9 +27,9 @@ class Turns:
         self._waiting: deque[Any] = deque()
         self._mutex = Lock()
 
-    def take(self) -> None:
-        """Wait for a turn, but not for long."""
-        if self._is_given():
+    def take(self, *, first: bool = False) -> None:
+        """Wait for a turn, but not for long; `first` before all others that wait."""
+        if self._is_given(first):
             _thread.turns = self
 
     def give_back(self) -> None:
@@ -43,14 +43,29 @@ class Turns:
             else:
                 self._free += 1
 
-    def _is_given(self) -> bool:
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Have a turn, unless this thread has one already."""
+        if has_turn():
+            yield
+            return
+        self.take()
+        try:
+            yield
+        finally:
+            self.give_back()
+
+    def _is_given(self, first: bool) -> bool:
         with self._mutex:
             if self._free:
                 self._free -= 1
                 return True
             mine = Lock()
             mine.acquire()
-            self._waiting.append(mine)
+            if first:
+                self._waiting.appendleft(mine)
+            else:
+                self._waiting.append(mine)
         if mine.acquire(timeout=WAITING_SECONDS):
             return True
         with self._mutex:
@@ -60,9 +75,17 @@ class Turns:
         return False
 
 
+def has_turn() -> bool:
+    """Return whether this thread has a turn."""
+    return getattr(_thread, "turns", None) is not None
+
+
 @contextmanager
 def turn_released() -> Iterator[None]:
-    """Let other threads continue during work that does not need the interpreter."""
+    """Let other threads continue during work that does not need the interpreter.
+
+    Then this one is the next: it may hold a lock that others wait for.
+    """
     turns: Turns | None = getattr(_thread, "turns", None)
     if turns is None:
         yield
@@ -71,4 +94,4 @@ def turn_released() -> Iterator[None]:
     try:
         yield
     finally:
-        turns.take()
+        turns.take(first=True)

@@ -6,10 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import bindparam, select
+from sqlalchemy import Row, bindparam, select
 
 from automart.accounts.models import User
-from automart.core.db import db, lock_or_404, table_of, utcnow
+from automart.core.db import (
+    db,
+    lock_or_404,
+    lock_row_or_404,
+    table_of,
+    update_row,
+    utcnow,
+)
 from automart.core.errors import NotFound, Unauthenticated
 from automart.customers import photos
 from automart.customers.models import Customer
@@ -64,11 +71,25 @@ def lock_customer(customer_id: int) -> Customer:
     return lock_or_404(Customer, customer_id)
 
 
-def update_customer(customer: Customer, changes: Mapping[str, Any]) -> None:
-    """Update a locked customer. If a value changes, the caller becomes its `updated_by`."""
-    customer.update(changes)
-    if db.session.is_modified(customer):
-        customer.updated_by = current_caller().user_id
+def lock_customer_row(customer_id: int) -> Row[Any]:
+    """Like `lock_customer`, but return the columns."""
+    _keep_user()
+    return lock_row_or_404(Customer, customer_id)
+
+
+def update_customer(customer: Row[Any], changes: Mapping[str, Any]) -> Row[Any]:
+    """Update a customer that was locked by `lock_customer_row`. Return its columns.
+
+    If a value changes, the caller becomes its `updated_by`.
+    """
+    before = customer._asdict()
+    changed = {name: value for name, value in changes.items() if value != before[name]}
+    if not changed:
+        return customer
+    after = before | changed
+    changed["search_text"] = search_text(after["first_name"], after["last_name"], after["email"])
+    changed["updated_by"] = current_caller().user_id
+    return update_row(Customer, customer.id, changed)
 
 
 def delete_customer(customer: Customer) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from typing import Any
 
 from flask import Response, make_response, request
+from sqlalchemy import Row
 from werkzeug.http import quote_etag
 
 from automart.core.db import Model
@@ -20,7 +22,7 @@ _SEPARATOR = "."
 _ENTITY_TAGS = re.compile(rf"\*|{_ENTITY_TAG}(?:[ \t]*,[ \t,]*{_ENTITY_TAG})*")
 
 
-def check_version(thing: Model, schema: type[Schema]) -> None:
+def check_version(thing: Model | Row[Any], schema: type[Schema]) -> None:
     """Raise `VersionMismatch` if the request has an `If-Match` that does not match `thing`.
 
     Raise `Malformed` if it is not a list of ETags. Call this in the transaction that changes
@@ -67,7 +69,7 @@ def version_response(response: Response) -> Response:
     return response
 
 
-def _version_of(thing: Model, schema: type[Schema]) -> str:
+def _version_of(thing: Model | Row[Any], schema: type[Schema]) -> str:
     return _hash(make_response(schema().dump(thing)).get_data())
 
 

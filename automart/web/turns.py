@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.http.errors import NoMoreData, ParseException
 from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestTimeout
 
-from automart.core.turns import Turns, turn_released
+from automart.core.turns import Turns, has_turn, turn_released
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 class RequestTurns:
-    """WSGI middleware: at most `count` requests compute at the same time, unless they wait long."""
+    """WSGI middleware: few requests compute at the same time, unless they wait long.
 
-    def __init__(self, app: WSGIApplication, count: int) -> None:
+    The server may have taken the turn. Then it also releases it while it waits for the client.
+    """
+
+    def __init__(self, app: WSGIApplication, turns: Turns) -> None:
         self._app = app
-        self._turns = Turns(count)
+        self._turns = turns
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        environ["wsgi.input"] = _Body(environ["wsgi.input"])
-        self._turns.take()
-        try:
+        reading = nullcontext if has_turn() else turn_released
+        environ["wsgi.input"] = _Body(environ["wsgi.input"], reading)
+        with self._turns.taken():
             return self._app(environ, start_response)
-        finally:
-            self._turns.give_back()
 
 
 @contextmanager
@@ -50,16 +51,17 @@ def _as_http_errors() -> Iterator[None]:
 class _Body:
     """The body of a request. Its client may send it slowly."""
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any, reading: Callable[[], AbstractContextManager[None]]) -> None:
         self._stream = stream
+        self._reading = reading
 
     def read(self, *size: int) -> bytes:
-        with turn_released(), _as_http_errors():
+        with self._reading(), _as_http_errors():
             data: bytes = self._stream.read(*size)
         return data
 
     def readline(self, *size: int) -> bytes:
-        with turn_released(), _as_http_errors():
+        with self._reading(), _as_http_errors():
             line: bytes = self._stream.readline(*size)
         return line
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from automart.core import turns
-from automart.core.turns import Turns, turn_released
+from automart.core.turns import Turns, has_turn, turn_released
 
 
 @pytest.fixture
@@ -18,11 +18,8 @@ def pool() -> ThreadPoolExecutor:
 
 
 def in_turn(one: Turns, work: Callable[[], None]) -> None:
-    one.take()
-    try:
+    with one.taken():
         work()
-    finally:
-        one.give_back()
 
 
 def test_only_so_many_threads_have_a_turn(pool: ThreadPoolExecutor) -> None:
@@ -71,6 +68,44 @@ def test_a_released_turn_is_given_to_a_thread_that_waits(
     released.wait(30)
     pool.submit(in_turn, one, other_is_done.set)
     holder.result()
+    assert one._free == 1
+
+
+def test_a_thread_that_released_its_turn_is_the_next(
+    pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "WAITING_SECONDS", 60)
+    one, order = Turns(1), list[str]()
+    others_wait, released, go_on = threading.Event(), threading.Event(), threading.Event()
+
+    def slow() -> None:
+        with turn_released():
+            released.set()
+            assert go_on.wait(30)
+        order.append("returned")
+
+    holder = pool.submit(in_turn, one, slow)
+    assert released.wait(30)
+    with one.taken():
+        waiting = [pool.submit(in_turn, one, lambda: order.append("new")) for _ in range(3)]
+        while len(one._waiting) < 3:
+            others_wait.wait(0.001)
+        go_on.set()
+        while len(one._waiting) < 4:
+            others_wait.wait(0.001)
+    for each in (holder, *waiting):
+        each.result()
+    assert order == ["returned", "new", "new", "new"]
+
+
+def test_a_turn_within_a_turn_is_the_same_one() -> None:
+    one = Turns(1)
+    with one.taken():
+        with one.taken():
+            assert has_turn()
+        assert has_turn()
+        assert one._free == 0
+    assert not has_turn()
     assert one._free == 1
 
 

@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import delete, text
+from sqlalchemy import Row, delete, text
 
 from automart.accounts.models import User
 from automart.core.db import db, transaction
 from automart.customers import service
-from automart.customers.models import Customer
 from automart.customers.views import customers as customer_views
 from tests.customers.pictures import files_in, jpeg, upload
 
@@ -81,7 +80,7 @@ def test_a_change_by_a_user_who_is_being_deleted_does_not_deadlock(
     client = signed_in(user)
     values = {"first_name": "Ada", "last_name": "Lovelace"}
     url = client.post("/v1/customers", json=values).headers["Location"]
-    engine, lock_customer = db.engine, service.lock_customer
+    engine, lock_customer = db.engine, service.lock_customer_row
 
     def delete_user() -> None:
         with engine.begin() as another:
@@ -92,7 +91,7 @@ def test_a_change_by_a_user_who_is_being_deleted_does_not_deadlock(
         with engine.connect() as another:
             return bool(another.scalar(waiting))
 
-    def lock_before_deletion(customer_id: int) -> Customer:
+    def lock_before_deletion(customer_id: int) -> Row[Any]:
         customer = lock_customer(customer_id)
         deletions.append(pool.submit(delete_user))
         while not (deletions[0].done() or a_transaction_waits()):
@@ -104,7 +103,7 @@ def test_a_change_by_a_user_who_is_being_deleted_does_not_deadlock(
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )
-    monkeypatch.setattr(service, "lock_customer", lock_before_deletion)
+    monkeypatch.setattr(service, "lock_customer_row", lock_before_deletion)
     with ThreadPoolExecutor(1) as pool:
         response = client.patch(url, json={"phone": "1"})
         deletions[0].result()

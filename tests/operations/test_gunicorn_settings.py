@@ -22,6 +22,39 @@ print(settings["worker_connections"], *resource.getrlimit(resource.RLIMIT_NOFILE
 sys.exit()
 """
 
+WAITING = """
+import runpy, socket, sys, threading
+from automart.core import turns
+
+turns.WAITING_SECONDS = 60
+settings = runpy.run_path(sys.argv[1])
+one = turns.Turns(1)
+large = b"x" * 10_000_000
+
+
+def others_continue(use, end):
+    ours, client = socket.socketpair()
+    ours, has_begun = settings["Socket"](fileno=ours.detach()), threading.Event()
+
+    def work():
+        with one.taken():
+            has_begun.set()
+            use(ours)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    has_begun.wait()
+    with one.taken():
+        print(turns.has_turn())
+        end(client)
+    thread.join()
+
+
+others_continue(lambda ours: ours.recv(9), lambda client: client.sendall(b"x"))
+others_continue(lambda ours: ours.sendall(large), lambda client: client.close())
+sys.exit()
+"""
+
 
 @pytest.mark.parametrize(("allowed", "connections"), [(400, 256), (1024, 524), (4096, 3596)])
 def test_a_process_accepts_fewer_connections_than_it_may_open_files(
@@ -36,6 +69,17 @@ def test_a_process_accepts_fewer_connections_than_it_may_open_files(
     )
     assert status == 0, printed
     assert printed.split() == [str(connections), str(allowed), str(allowed)]
+
+
+def test_others_have_their_turn_while_a_thread_waits_for_its_client(tmp_path: Path) -> None:
+    status, printed = output_of(
+        "gunicorn",
+        [str(ROOT / "gunicorn.conf.py")],
+        env=clean_environment(),
+        folder=tmp_path,
+        patch=WAITING,
+    )
+    assert (status, printed.split()[:2]) == (0, ["True", "True"]), printed
 
 
 @pytest.mark.parametrize("program", [("gunicorn",), ("python", "-m", "gunicorn", "--preload")])

@@ -67,12 +67,12 @@ class CustomerById(MethodView):
     @requires(USER)
     @blp.arguments(CustomerChanges)
     @blp.response(200, Customer)
-    def patch(self, changes: Values, customer_id: int) -> models.Customer:
+    def patch(self, changes: Values, customer_id: int) -> Row[Any]:
         """Update a customer. Fields that are not sent keep their value."""
         with transaction():
-            customer = _lock_version(customer_id)
-            service.update_customer(customer, changes)
-        return customer
+            customer = service.lock_customer_row(customer_id)
+            check_version(customer, Customer)
+            return service.update_customer(customer, changes)
 
     @requires(USER)
     @blp.response(204)
