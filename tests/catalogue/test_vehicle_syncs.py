@@ -8,10 +8,20 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
-from automart.background import Job
-from automart.catalogue.models import SyncOutcome, VehicleMake, VehicleModel
+from automart.background import Job, submit
+from automart.background.kinds import VIN_DECODING
+from automart.catalogue import sync
+from automart.catalogue.models import (
+    LARGEST_NHTSA_ID,
+    LONGEST_REASON,
+    SyncOutcome,
+    VehicleMake,
+    VehicleModel,
+)
+from automart.catalogue.service import start_sync
 from automart.core.db import db, transaction
 from jobs import context
 from sandbox import Catalogue, Fault
@@ -336,6 +346,25 @@ class TestHold:
         ]
         assert stored_models()[7] == forty
 
+    def test_lasts_from_the_first_sync_that_held_the_make_until_one_is_approved(
+        self, client: FlaskClient, run_jobs: Callable[[], None], forty: Any
+    ) -> None:
+        def times() -> dict[int, tuple[Any, Any]]:
+            db.session.rollback()
+            rows = db.session.query(VehicleMake).populate_existing()
+            return {make.id: (make.held_since, make.synced_at) for make in rows}
+
+        for approved in (False, False, True):
+            before = times()
+            body = {"make_ids": [7], "approve_deletions": approved}
+            assert client.post(SYNCS, json=body).status_code == 202
+            run_jobs()
+            held_since, synced_at = times()[7]
+            assert (held_since is None, synced_at is None) == (approved, not approved)
+            assert times()[8] == (None, None)
+            if before[7][0] is not None and not approved:
+                assert held_since == before[7][0]
+
     def test_of_an_empty_answer_comes_after_asking_again_at_once(
         self, client: FlaskClient, run_jobs: Callable[[], None], vpic: Vpic
     ) -> None:
@@ -388,6 +417,43 @@ class TestHold:
 
         assert client.get(url).get_json()["result"]["makes_updated"][0]["deleted"] == 2
         assert stored_models() == {}
+
+
+@on_sqlite
+def test_pending_makes_are_read_in_batches_and_no_transaction_stays_open(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync, "READ_AHEAD", 2)
+    own = LARGEST_NHTSA_ID + 1
+    add_models({1: {}, 2: {5: "Five"}, 3: {own: "Our own"}, 4: {}, 5: {6: "Six"}})
+    with transaction():
+        jobs = [start_sync(None, approve_deletions=False), submit(VIN_DECODING)]
+        assert [sync.enqueue_makes(job.id, None) for job in jobs if job] == [5, 5]
+    assert jobs[0] is not None
+    seen = []
+    for make in sync.pending_makes(jobs[0].id):
+        assert db.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+        seen.append((make.make_id, make.name, make.has_models))
+        with transaction():
+            sync.fail(jobs[0].id, {make.make_id: f"Reason {make.make_id}"})
+        if make.make_id == 4:
+            break
+    names = [(i, f"Make {i}", i in (2, 5)) for i in range(1, 6)]
+    assert seen == names[:4]
+    assert [make.make_id for make in sync.pending_makes(jobs[0].id)] == [5]
+    with transaction():
+        reason = "x" * (LONGEST_REASON + 1)
+        assert sync.fail_remaining(jobs[0].id, reason) == 1
+    assert sync.summary(jobs[0].id) == {
+        "makes_updated": [],
+        "makes_unchanged": 0,
+        "makes_held": [],
+        "makes_failed": [
+            {"id": i, "name": f"Make {i}", "reason": f"Reason {i}" if i < 5 else reason[:-1]}
+            for i in range(1, 6)
+        ],
+    }
+    assert len(list(sync.pending_makes(jobs[1].id))) == 5  # those of another job
 
 
 class TestWhileASyncRuns:

@@ -87,7 +87,7 @@ AREAS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "sync": (
         ["automart/catalogue/sync.py", "automart/catalogue/plan.py"],
-        ["tests/catalogue"],
+        ["tests/catalogue", "tests/jobs/test_sync_faults.py"],
     ),
     "text": (["automart/core/text.py"], ["tests/core/test_text.py", "tests/web/test_reading.py"]),
     "tokens": (
