@@ -452,7 +452,10 @@ class TestLists:
     def test_a_bad_query_for_bookings_is_refused(
         self, as_user: FlaskClient, query: str, wrong: str
     ) -> None:
-        assert parameters(as_user.get(f"/v1/bookings?{query}")) == {wrong}
+        answer = as_user.get(f"/v1/bookings?{query}")
+        assert parameters(answer) == {wrong}
+        if "end_datetime=2090" in query:
+            assert details(answer) == ["Must be after `start_datetime`."]
 
 
 def test_a_booking_that_many_move_at_once_makes_them_wait(app: Flask, as_user: FlaskClient) -> None:

@@ -112,6 +112,8 @@ class TestIcalendar:
         assert new["sequence"] == old["sequence"] + 1
         assert new.decoded("dtstamp") >= old.decoded("dtstamp")
         assert new.decoded("dtend") == day(2.5)
+        as_user.patch(f"/v1/bookings/{booking.id}", json={"end_datetime": iso(day(2.6))})
+        assert self.events(as_user, car.id)[booking.uid.urn]["sequence"] == old["sequence"] + 2
 
     def test_a_cancelled_booking_is_a_cancelled_event(self, as_user: FlaskClient) -> None:
         car = make_car()
