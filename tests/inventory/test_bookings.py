@@ -120,17 +120,22 @@ class TestBooking:
 
     def test_a_conflict_names_the_range_that_is_booked(self, as_user: FlaskClient) -> None:
         car = make_car()
-        before = make_booking(car, 0, 2)
-        answer = book(as_user, car.id, 1, 3)
-        assert answer.status_code == 409
-        problem = answer.get_json()
-        assert "2090-01-01T00:00:00Z to 2090-01-03T00:00:00Z" in problem["detail"]
-        assert problem["in_the_way"] == {
-            "booking_id": before.id,
-            "start_datetime": "2090-01-01T00:00:00Z",
-            "end_datetime": "2090-01-03T00:00:00Z",
-        }
-        assert ids(as_user.get("/v1/bookings")) == [before.id]
+        earlier, before, later = (make_booking(car, *days) for days in ((-9, -8), (0, 2), (7, 9)))
+        moved = f"/v1/bookings/{later.id}"
+        for answer in (
+            book(as_user, car.id, 1, 3),
+            as_user.patch(moved, json={"start_datetime": iso(day(1)), "end_datetime": iso(day(3))}),
+        ):
+            problem = assert_problem(answer, 409)
+            assert problem["detail"] == (
+                f"Car {car.id} is booked from 2090-01-01T00:00:00Z to 2090-01-03T00:00:00Z."
+            )
+            assert problem["in_the_way"] == {
+                "booking_id": before.id,
+                "start_datetime": "2090-01-01T00:00:00Z",
+                "end_datetime": "2090-01-03T00:00:00Z",
+            }
+        assert ids(as_user.get("/v1/bookings")) == [earlier.id, before.id, later.id]
 
     def test_only_overlapping_bookings_are_refused(self, as_user: FlaskClient) -> None:
         car, other = make_car(), make_car()
