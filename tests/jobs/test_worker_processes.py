@@ -50,7 +50,7 @@ def worker(settings: Settings) -> Iterator[Any]:
 
 
 def in_the_middle() -> bool:
-    return MAKES / 4 < the_job().done < MAKES / 2
+    return MAKES / 4 < the_job().done < MAKES * 3 / 4
 
 
 def ended() -> bool:
@@ -108,7 +108,9 @@ def test_a_sync_continues_after_kill_9(
     # Requests under way at that moment may be counted on both sides.
     in_flight = {request.make_id for request in vpic.requests[asked_before - 16 : asked_before]}
     assert not (done_before - in_flight) & asked_after
-    assert max(Counter(request.make_id for request in vpic.requests).values()) <= 2
+    # On a machine that is busy with other work, a lease may run out once more.
+    asked = Counter(request.make_id for request in vpic.requests)
+    assert max(asked.values()) <= the_job().attempts
 
 
 @pytest.mark.seconds(10)
