@@ -19,7 +19,7 @@ from pathlib import Path
 import benchmarks
 from benchmarks.comparison import FULL, SHORT, Comparison, Size, print_table, updated_table
 
-COMPARISONS = ("request_rate", "lists", "writes", "jobs_rate", "sync_rate")
+COMPARISONS = ("request_rate", "crowd", "lists", "writes", "jobs_rate", "sync_rate")
 NOT_BENCHMARKS = {"__main__", "comparison", "load", "mixed_load", "references", "support"}
 DATABASES = ("SQLite", "PostgreSQL")
 README = Path(__file__).parent / "README.md"

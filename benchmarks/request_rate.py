@@ -106,7 +106,7 @@ def compare(size: Size) -> Iterator[Comparison]:
             token = _fill(settings)
             with _reference(settings, python) as reference:
                 for server in SERVERS:
-                    with _automart(settings, server, token) as web:
+                    with automart_running(settings, server, token) as web:
                         yield from _comparisons(database, server, web, reference, size)
 
 
@@ -130,9 +130,13 @@ def _comparisons(
 
 
 @contextmanager
-def _automart(settings: Settings, server: Server, token: str) -> Iterator[Web]:
+def automart_running(
+    settings: Settings, server: Server, token: str = "", **env: str
+) -> Iterator[Web]:
+    """Run one web process as deployed. `env` are further variables of its environment."""
     port = free_port()
-    env = environment(settings) | {"LOG_FORMAT": "json", "PORT": str(port), "WEB_CONCURRENCY": "1"}
+    defaults = {"LOG_FORMAT": "json", "PORT": str(port), "WEB_CONCURRENCY": "1"}
+    env = environment(settings) | defaults | env
     program = Path(sys.executable).parent / server.command[0]
     command = [str(program), *server.command[1:]]
     with _running(command, env, settings.instance, port, "/health/live") as process:
