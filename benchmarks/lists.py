@@ -12,11 +12,13 @@ from typing import Any
 from sqlalchemy import Select, select
 from sqlalchemy.engine import Connection
 
-from automart.core.db import db, rows_of
+from automart.core.compiled_select import CompiledSelect
+from automart.core.db import db, read, rows_of
 from automart.core.db_engine import wait_without_limit
 from automart.inventory.availability import bookings_within
 from automart.inventory.models import Booking
 from automart.inventory.overlaps import find_overlapping
+from automart.web.pagination import page_of_all
 from benchmarks.comparison import Comparison, Size, alternately
 from benchmarks.support import databases, quiet_app
 from tests.support.inventory import make_car
@@ -74,7 +76,7 @@ def _cases(rows: int) -> Iterator[tuple[str, str, Query, Query, float | None]]:
     last = deep * PAGE
     first_page, deep_page = partial(_page, 0), partial(_page, last)
     offset = rows_of(Booking).order_by(Booking.id).limit(PAGE + 1).offset(last)
-    at_offset = partial(_ids_of_rows, offset)
+    at_offset = partial(_ids_of_rows, CompiledSelect(offset))
     yield f"page {deep:,} of {rows:,} bookings", "OFFSET", deep_page, at_offset, 100
     yield f"page {deep:,} of {rows:,} bookings", "page 1", deep_page, first_page, None
     middle = FIRST + DAYS * DAY / 2
@@ -93,8 +95,8 @@ def _cases(rows: int) -> Iterator[tuple[str, str, Query, Query, float | None]]:
 
 
 def _page(last: int) -> list[int]:
-    after = rows_of(Booking).where(Booking.id > last)
-    return _ids_of_rows(after.order_by(Booking.id).limit(PAGE + 1))
+    page = page_of_all(Booking.id, newest_first=False, is_continued=True)
+    return _ids_of_rows(page, last=last, count=PAGE + 1)
 
 
 def _found(start: datetime, end: datetime | None) -> list[int]:
@@ -105,8 +107,8 @@ def _ids(statement: Select[Any]) -> list[int]:
     return [booking.id for booking in db.session.scalars(statement)]
 
 
-def _ids_of_rows(statement: Select[Any]) -> list[int]:
-    return [row.id for row in db.session.execute(statement)]
+def _ids_of_rows(statement: CompiledSelect, **parameters: int) -> list[int]:
+    return [row.id for row in read(statement, **parameters)]
 
 
 def _ms(query: Query) -> float:

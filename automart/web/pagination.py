@@ -36,7 +36,7 @@ def paginate(
     def fetch(last: Any, count: int) -> Sequence[Any]:
         if statement is rows_of(_model_of(key)):
             parameters = {"count": count} if last is None else {"count": count, "last": last}
-            return read(_page_of_all(key, newest_first, last is not None), **parameters)
+            return read(page_of_all(key, newest_first, last is not None), **parameters)
         rows = _page(statement, key, newest_first, last)
         found = db.session.execute(rows.limit(count))
         is_entity = len(found.keys()) == 1
@@ -46,9 +46,10 @@ def paginate(
 
 
 @cache
-def _page_of_all(
+def page_of_all(
     key: InstrumentedAttribute[Any], newest_first: bool, is_continued: bool
 ) -> CompiledSelect:
+    """Return what reads a page of a whole table: `count` rows, after `last` if it is continued."""
     last = bindparam("last", type_=key.type) if is_continued else None
     page = _page(rows_of(_model_of(key)), key, newest_first, last)
     return CompiledSelect(page.limit(bindparam("count", type_=Integer)))
