@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from flask.views import MethodView
-from sqlalchemy import select
 
-from automart.core.db import get_or_404, transaction
+from automart.core.db import get_or_404, rows_of, transaction
 from automart.inventory import models, service
 from automart.inventory.availability import bookings_within
 from automart.inventory.overlaps import find_overlapping
@@ -39,7 +38,7 @@ class Bookings(MethodView):
         Without one of its ends, the range is open.
         """
         start, end, status = query["start_datetime"], query["end_datetime"], query["status"]
-        bookings = bookings_within(select(models.Booking), start, end)
+        bookings = bookings_within(rows_of(models.Booking), start, end)
         of_few = {
             models.Booking.car_id: query["car_id"],
             models.Booking.customer_id: query["customer_id"],
