@@ -112,7 +112,7 @@ def send_all(load: Load) -> Result:
         Connection(load, selector).send(next(numbers))
     taken = []
     began = time.perf_counter()
-    # At least one response: a process that is replaced meanwhile may leave a gap.
+    # At least one response: the replacement of a process may leave a gap.
     while (now := time.perf_counter()) < began + load.seconds or not taken:
         for key, _ in selector.select(timeout=load.seconds):
             seconds = key.data.receive()
