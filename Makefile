@@ -2,11 +2,13 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 MANIFESTS = $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml))
+# Python starts many times, and would compile all that it imports each time.
+unexport PYTHONDONTWRITEBYTECODE
 COMPOSE := docker compose
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
 .PHONY: help install tools python run test test-quick test-one chaos histories soak fuzz mutation coverage check check-deploy prose format bench bench-short schema openapi lock clean
-.PHONY: clients build secrets up migrate-up stop
+.PHONY: lint types migrations documents clients build secrets up migrate-up stop
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -60,17 +62,24 @@ mutation: tools ## Change the code of an area, and list what no test notices: ma
 coverage: tools ## Run the tests of test-quick, and show what they do not reach
 	$(PYTEST) $(QUICK) --cov --cov-report=term:skip-covered
 
-check: tools ## Lint, types, import contracts, documents, migrations, prose, deployment files
+# Its parts can run at the same time: make -j2 --output-sync check
+check: lint types migrations documents prose check-deploy ## Check everything but the tests
+
+lint: tools
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+types: tools
+	$(BIN)/mypy
+
+migrations: tools
 	$(BIN)/python -m tests.support.migrations
 	$(BIN)/python -m tests.support.schema --check
+
+documents: tools
 	$(BIN)/python -m tests.support.openapi --check
 	$(BIN)/python -m tests.support.openapi_lint
-	$(MAKE) --no-print-directory prose
-	$(MAKE) --no-print-directory check-deploy
 
 prose: tools ## Check spelling, and the words of docs/plain-english.txt
 	$(BIN)/codespell --dictionary - --dictionary docs/plain-english.txt

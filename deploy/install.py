@@ -80,7 +80,8 @@ def install(*, dev: bool) -> None:
         # The build backend is in the checkout and needs no package, so there is nothing to isolate.
         pip("--no-build-isolation", "--editable", str(ROOT))
     if dev:
-        install_lock("dev.txt")
+        # Tests use few of its modules, and Python compiles these when they are imported.
+        install_lock("dev.txt", "--no-compile")
     STAMP.write_text(json.dumps({"fingerprint": wanted, "dev": dev}), encoding="utf-8")
 
 
@@ -103,10 +104,10 @@ def read_stamp() -> tuple[str, bool]:
         return "", False
 
 
-def install_lock(name: str) -> None:
+def install_lock(name: str, *options: str) -> None:
     # Wheels only: nothing is compiled, and no setup script of a package runs.
     wheels = ("--only-binary", ":all:")
-    pip("--require-hashes", *wheels, "--requirement", str(ROOT / "requirements" / name))
+    pip("--require-hashes", *wheels, *options, "--requirement", str(ROOT / "requirements" / name))
 
 
 def pip(*arguments: str) -> None:
