@@ -166,3 +166,16 @@ def test_a_job_with_progress_survives_any_number_of_deaths(job: Any) -> None:
 
     assert the_job().state is JobState.QUEUED
     assert the_job().done == 6
+
+
+def test_progress_of_earlier_runs_does_not_save_a_job(job: Any) -> None:
+    for number in range(4):
+        held, _ = claim(job.id)
+        if number == 0:
+            with transaction():
+                held.advance(5)
+        let_the_lease_run_out(job.id)
+        requeue_orphans()
+        assert the_job().stalls == number
+
+    assert (the_job().state, the_job().done) == (JobState.FAILED, 5)
