@@ -77,6 +77,7 @@ class Deployment:
         until(lambda: not self._complaints(), seconds=60)
 
     def _complaints(self) -> list[str]:
+        release_connection()  # doctor accesses the storage, which no transaction may wait for
         findings = list(doctor.examine(self.app, self.settings))
         return [str(finding) for finding in findings if finding.grade is Grade.BAD]
 

@@ -22,7 +22,11 @@ from automart.web.media_types import accepted_media_types
 
 HEADERS = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=40)
 JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
