@@ -22,11 +22,13 @@ from automart.background.leases import claim
 from automart.background.maintenance import (
     KEPT_FOR,
     MESSAGE_LOST_AFTER,
+    delete_inputs,
     dispatch_due,
     dispatch_lost,
     expire_jobs,
     hold_lease,
 )
+from automart.background.models import JobInput
 from automart.background.queues import PROBE_KEY, check_writable, connect, push, waiting_ids
 from automart.background.service import ensure_due
 from automart.core.db import db, transaction, utcnow
@@ -217,6 +219,21 @@ def test_jobs_are_kept_for_thirty_days_after_their_end(app: Flask) -> None:
     assert timedelta(days=30) <= KEPT_FOR
     assert expire_jobs() == 1
     assert {job.id for job in db.session.query(Job)} == {recent.id, unfinished.id}
+
+
+def test_only_the_files_of_jobs_that_have_ended_are_deleted(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance, "INPUTS_AT_ONCE", 2)
+    jobs = [submit_one() for _ in range(4)]
+    with transaction():
+        db.session.add_all(JobInput(job_id=job.id, content=b"") for job in jobs)
+    for job in jobs[1:]:
+        held, _ = claim(job.id)
+        with transaction():
+            held.succeed({})
+    assert delete_inputs() == 3
+    assert [left.job_id for left in db.session.query(JobInput)] == [jobs[0].id]
 
 
 class TestLease:

@@ -117,6 +117,16 @@ def test_a_renewed_lease_does_not_expire(orphaned: Any) -> None:
     assert the_job().lease_until > utcnow() + LEASE / 2
 
 
+def test_a_failure_has_a_reason_and_may_have_a_result(job: Any) -> None:
+    held, _ = claim(job.id)
+    with transaction():
+        held.fail({"detail": "NHTSA is closed."}, {"makes_failed": []})
+
+    assert (held.outcome, held.failure) == (JobState.FAILED, "NHTSA is closed.")
+    assert the_job().error == {"detail": "NHTSA is closed."}
+    assert the_job().result == {"makes_failed": []}
+
+
 def test_a_requeued_job_has_not_used_an_attempt(job: Any) -> None:
     held, _ = claim(job.id)
     with transaction():
@@ -126,6 +136,7 @@ def test_a_requeued_job_has_not_used_an_attempt(job: Any) -> None:
     assert the_job().state is JobState.QUEUED
     assert the_job().attempts == 0
     assert the_job().done == 2
+    assert the_job().due_at > job.due_at
     assert (the_job().claim, the_job().lease_until, the_job().dispatched_at) == (None, None, None)
     assert held.has_ended
     assert claim(job.id) is not None
