@@ -18,6 +18,7 @@ from automart.core.db import transaction
 from automart.core.errors import problem
 from tests.support.catalogue import HONDA, add_make
 from tests.support.http import assert_problem, at_once, parameters
+from tests.support.sync import the_job
 
 
 @pytest.fixture
@@ -114,6 +115,8 @@ class TestPolling:
         for text in (uuid.uuid4(), uuid.UUID(int=0), "1", "x", "%00", f"{uuid.uuid4().hex}"):
             assert_problem(client.get(f"/jobs/{text}"), 404)
             assert_problem(client.post(f"/jobs/{text}/cancel"), 404)
+        missing = assert_problem(client.post(f"/jobs/{uuid.UUID(int=1)}/cancel"), 404)
+        assert missing["detail"] == f"There is no job {uuid.UUID(int=1)}."
 
 
 class TestListing:
@@ -170,6 +173,7 @@ class TestCancelling:
         assert client.get(f"/jobs/{job.id}").get_json()["attempts"] == 1
         with pytest.raises(LeaseLost), transaction():
             held.advance()
+        assert (the_job().claim, the_job().lease_until) == (None, None)
 
     def test_a_job_that_has_ended_is_a_conflict(
         self, client: FlaskClient, job: Job, held: JobLease
