@@ -164,10 +164,11 @@ class TestCode:
     def test_a_second_use_of_a_code_ends_the_login(
         self, client: FlaskClient, browser: FlaskClient, front: str, ann: User
     ) -> None:
-        code = code_for(browser, front)
+        code, other = code_for(browser, front), code_for(browser, front)
         tokens = exchange(client, front, code).get_json()
         assert error_of(exchange(client, front, code)) == "invalid_grant"
         assert me(client, tokens["access_token"]) == 401
+        assert exchange(client, front, other).status_code == 200
         assert error_of(refresh(client, tokens["refresh_token"], client_id=front)) == (
             "invalid_grant"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -46,6 +47,8 @@ class TestClientCredentials:
             assert client.get("/v1/makes", headers=header).status_code == 200
         machine = f"client:{service[0]}"
         assert audited("login_succeeded") == [(machine, machine, None)] * 2
+        for login in db.session.query(Login).filter_by(client_id=service[0]):
+            assert login.expires_at - login.created_at == timedelta(minutes=15)
 
     def test_a_client_can_request_some_of_its_scopes(
         self, client: FlaskClient, service: tuple[str, str]

@@ -271,8 +271,11 @@ class TestExistingTokens:
         assert status() == 403
         as_admin.patch(path, json={"scopes": ["catalogue"]})
         assert status() == 422
-        as_admin.patch(path, json={"is_active": False})
-        assert status() == 401
+        other = signed_in(app, make_client("catalogue"))
+        for is_active in (False, True):  # its logins have ended
+            as_admin.patch(path, json={"is_active": is_active})
+            assert status() == 401
+        assert other.post("/v1/makes", json={}).status_code == 422
 
 
 class TestKeys:
