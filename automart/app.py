@@ -86,7 +86,7 @@ Answers may gain fields in later releases. The whole API is also served under `/
 CONNECT_SECONDS = 5
 # Requests that compute at the same time. While one waits for PostgreSQL, others can compute.
 SQLITE_TURNS = 1
-POSTGRESQL_TURNS = 4
+POSTGRESQL_TURNS = 2
 
 
 class Json(DefaultJSONProvider):

@@ -10,6 +10,8 @@ from automart.purchases import service
 from automart.purchases.schemas import Purchase
 from jobs.context import Run
 
+_RESULT = Purchase()
+
 
 def purchase_recording(
     run: Run, regional_office_id: int, external_order_number: str, make_id: int, car_model: str
@@ -20,6 +22,6 @@ def purchase_recording(
             purchase = service.create_purchase(
                 regional_office_id, external_order_number, make_id, car_model
             )
-            run.lease.succeed(Purchase().dump(purchase))
+            run.lease.succeed(_RESULT.dump(purchase))
     except IntegrityError:
         raise Conflict("The office or the make was deleted before the sale was recorded.") from None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Integer, Row, bindparam, func, update
+from sqlalchemy import Integer, Row, Update, bindparam, func, update
 
 from automart.background.models import Job, JobState
 from automart.core.db import db, rowcount, table_of, transaction, utcnow
@@ -19,11 +19,9 @@ CLOCK_TOLERANCE = timedelta(seconds=2)
 
 
 JOB = table_of(Job)
-_ADVANCE = (
-    update(JOB)
-    .where(JOB.c.id == bindparam("of_job"), JOB.c.claim == bindparam("of_claim"))
-    .values(done=JOB.c.done + bindparam("steps", type_=Integer))
-)
+_HELD = update(JOB).where(JOB.c.id == bindparam("of_job"), JOB.c.claim == bindparam("of_claim"))
+_HELD_AGAIN = _HELD.values(attempts=JOB.c.attempts - 1)
+_ADVANCE = _HELD.values(done=JOB.c.done + bindparam("steps", type_=Integer))
 
 
 class LeaseLost(Exception):
@@ -74,18 +72,16 @@ class JobLease:
 
     def requeue(self) -> None:
         """Queue the job again as it stands. This run does not count as an attempt."""
-        self._write(
-            **_QUEUED_AGAIN, due_at=utcnow(), attempts=JOB.c.attempts - 1, dispatched_at=None
-        )
+        self._write(_HELD_AGAIN, **_QUEUED_AGAIN, due_at=utcnow(), dispatched_at=None)
         self.has_ended, self.failure = True, None
 
     def _end(self, state: JobState, **values: Any) -> None:
         self._write(state=state, claim=None, lease_until=None, finished_at=utcnow(), **values)
         self.has_ended, self.outcome = True, state
 
-    def _write(self, **values: Any) -> None:
-        held = update(JOB).where(JOB.c.id == self.job_id, JOB.c.claim == self.token)
-        if rowcount(held.values(**values)) == 0:
+    def _write(self, statement: Update | None = None, **values: Any) -> None:
+        parameters = {"of_job": self.job_id, "of_claim": self.token, **values}
+        if rowcount(_HELD if statement is None else statement, parameters) == 0:
             raise LeaseLost(str(self.job_id))
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, or_, select, true, update
+from sqlalchemy import ColumnElement, Select, bindparam, or_, select, true, update
+from sqlalchemy.sql.dml import ReturningInsert
 
 from automart.background.kinds import KINDS, Kind
 from automart.background.models import Job, JobState
@@ -38,25 +40,37 @@ def submit(
     default.
     """
     now = utcnow()
-    new = insert(Job).values(
-        kind=kind.name,
-        arguments=arguments,
-        singleton=singleton,
-        time_limit=time_limit,
-        owner=owner or current_caller_id(),
-        request_id=current_request_id(),
-        created_at=now,
-        due_at=due_at or now,
+    values = {
+        "kind": kind.name,
+        "arguments": arguments,
+        "singleton": singleton,
+        "time_limit": time_limit,
+        "owner": owner or current_caller_id(),
+        "request_id": current_request_id(),
+        "created_at": now,
+        "due_at": due_at or now,
         # Set in advance, which saves a transaction: housekeeping finds dispatched jobs that are in
         # no queue.
-        dispatched_at=now if due_at is None else None,
-    )
-    # Finding the job of a singleton is normal, for example when an office sends many sales. A
-    # violated constraint would fill PostgreSQL's log with errors.
-    job = db.session.scalar(new.on_conflict_do_nothing().returning(Job))
+        "dispatched_at": now if due_at is None else None,
+    }
+    new = _new_job(db.engine.dialect.name)
+    job: Job | None = db.session.scalar(new, {f"new_{name}": values[name] for name in values})
     if job is not None and due_at is None:
         after_commit(lambda: _send_message(job))
     return job
+
+
+@cache
+def _new_job(_dialect: str) -> ReturningInsert[Any]:
+    """Return an INSERT of a job that returns nothing if there is one with its `singleton`.
+
+    Finding that is normal, for example when an office sends many sales. A violated constraint would
+    fill PostgreSQL's log with errors.
+    """
+    names = ("kind", "arguments", "singleton", "time_limit", "owner", "request_id")
+    times = ("created_at", "due_at", "dispatched_at")
+    new = insert(Job).values({name: bindparam(f"new_{name}") for name in (*names, *times)})
+    return new.on_conflict_do_nothing().returning(Job)
 
 
 def ensure_due(

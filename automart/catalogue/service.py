@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, time, timedelta
 from typing import Any
 
-from sqlalchemy import case, func, select
+from sqlalchemy import bindparam, case, func, select
 
 from automart import background
 from automart.background.service import active_job
@@ -23,7 +23,14 @@ from automart.catalogue.models import (
 from automart.catalogue.nhtsa import LONGEST_PAUSE_OF_SYNC
 from automart.core.batches import batched
 from automart.core.config import current_settings
-from automart.core.db import db, get_or_404, get_referenced, lock_name, lock_or_404
+from automart.core.db import (
+    db,
+    get_or_404,
+    get_referenced,
+    lock_name,
+    lock_or_404,
+    table_of,
+)
 from automart.core.errors import FIELDS_ARE_WRONG, Conflict, Invalid
 from automart.core.text import name_key
 from automart.web import absolute_url
@@ -37,6 +44,19 @@ SCHEDULER = "schedule"
 NIGHTLY_SYNC_TOLERANCE = timedelta(hours=1)
 MAX_ERRORS = 20
 MIN_TIME_LIMIT_SECONDS = 600
+
+
+# Executed with each sale, so they are built once.
+_MAKE_BY_KEY = select(VehicleMake).where(VehicleMake.name_folded == bindparam("key"))
+_KEPT_MAKE_BY_KEY = _MAKE_BY_KEY.with_for_update(read=True, key_share=True)
+_MODEL = table_of(VehicleModel)
+# NHTSA has models whose names have the same key. An exact match is preferred.
+_MODEL_NAME_BY_KEY = (
+    select(_MODEL.c.name)
+    .where(_MODEL.c.make_id == bindparam("of_make"), _MODEL.c.name_folded == bindparam("key"))
+    .order_by(case((_MODEL.c.name == bindparam("exact"), 0), else_=1), _MODEL.c.id)
+    .limit(1)
+)
 
 
 class SyncRunning(Conflict):
@@ -147,19 +167,12 @@ def find_model(
     Names are compared by `name_key`. The make cannot be deleted until the transaction ends, unless
     `keep` is false. Raises `Invalid` that points to the field.
     """
-    with_name = select(VehicleMake).where(VehicleMake.name_folded == name_key(brand))
-    if keep:
-        with_name = with_name.with_for_update(read=True, key_share=True)
-    make = db.session.scalar(with_name)
+    with_name = _KEPT_MAKE_BY_KEY if keep else _MAKE_BY_KEY
+    make: VehicleMake | None = db.session.scalar(with_name, {"key": name_key(brand)})
     if make is None:
         raise Invalid.field(brand_field, f"There is no make {brand} in the catalogue.")
-    # NHTSA has models whose names have the same key. An exact match is preferred.
-    name = db.session.scalar(
-        select(VehicleModel.name)
-        .where(VehicleModel.make_id == make.id, VehicleModel.name_folded == name_key(model))
-        .order_by(case((VehicleModel.name == model, 0), else_=1), VehicleModel.id)
-        .limit(1)
-    )
+    parameters = {"of_make": make.id, "key": name_key(model), "exact": model}
+    name: str | None = db.session.scalar(_MODEL_NAME_BY_KEY, parameters)
     if name is None:
         raise Invalid.field(model_field, f"{make.name} has no model {model} in the catalogue.")
     return make, name

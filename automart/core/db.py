@@ -30,11 +30,12 @@ from sqlalchemy import (
     tuple_,
     update,
 )
+from sqlalchemy import insert as plain_insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, registry
-from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
 from automart.core.compiled_select import CompiledSelect
 from automart.core.db_engine import one_writer_at_a_time
@@ -183,6 +184,17 @@ def lock_row_or_404(model: type[Model], ident: Any) -> Row[Any]:
 @cache
 def _locked_row_by_key(model: type[Model]) -> Select[Any]:
     return _row_by_key(model).statement.with_for_update(key_share=True)
+
+
+def insert_row(model: type[Model], values: Mapping[str, Any]) -> Row[Any]:
+    """Insert a row with these columns. Return all of them, with the defaults of the others."""
+    return db.session.execute(_insert_of(model), values).one()
+
+
+@cache
+def _insert_of(model: type[Model]) -> ReturningInsert[Any]:
+    table = table_of(model)
+    return plain_insert(table).returning(*table.columns)
 
 
 def update_row(model: type[Model], ident: Any, values: Mapping[str, Any]) -> Row[Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, literal_column, select
+from sqlalchemy import ColumnElement, Row, Select, bindparam, func, literal_column, select
 
 from automart.core.db import db
 from automart.core.errors import FIELDS_ARE_WRONG, Conflict, Invalid
@@ -18,6 +18,18 @@ from automart.web.fields import rfc3339
 
 # The databases use their indexes of confirmed bookings only if the statement contains the literal.
 IS_CONFIRMED = Booking.status == literal_column("'confirmed'")
+
+# The last booking of a car that starts before a time.
+_LAST_BEFORE = (
+    select(Booking.id, Booking.start_datetime, Booking.end_datetime)
+    .where(
+        Booking.car_id == bindparam("of_car"),
+        IS_CONFIRMED,
+        Booking.start_datetime < bindparam("end"),
+    )
+    .order_by(Booking.start_datetime.desc())
+    .limit(1)
+)
 
 
 def available_cars(start: datetime, end: datetime) -> Select[Any]:
@@ -56,7 +68,7 @@ def check_query_range(
 
 
 def check_available(
-    car: Car, start: datetime, end: datetime, *, moved: Booking | None = None
+    car: Car | Row[Any], start: datetime, end: datetime, *, moved: Booking | None = None
 ) -> None:
     """Raise `Conflict` unless a locked car can be booked for the whole range.
 
@@ -64,20 +76,14 @@ def check_available(
     """
     if car.status is CarStatus.MAINTENANCE:
         raise Conflict(f"Car {car.id} is in maintenance.")
-    last = (
-        select(Booking)
-        .where(Booking.car_id == car.id, IS_CONFIRMED, Booking.start_datetime < end)
-        .order_by(Booking.start_datetime.desc())
-        .limit(1)
-    )
-    if moved is not None:
-        last = last.where(Booking.id != moved.id)
-    booking = db.session.scalar(last)
+    last = _LAST_BEFORE if moved is None else _LAST_BEFORE.where(Booking.id != moved.id)
+    parameters = {"of_car": car.id, "end": end}
+    booking = db.session.execute(last, parameters).one_or_none()
     if booking is not None and booking.end_datetime > start:
         raise booking_conflict(f"Car {car.id} is booked", booking)
 
 
-def booking_conflict(problem: str, booking: Booking) -> Conflict:
+def booking_conflict(problem: str, booking: Booking | Row[*tuple[Any, ...]]) -> Conflict:
     """Return the error that `problem` is caused by a booking, with its range."""
     start, end = rfc3339(booking.start_datetime), rfc3339(booking.end_datetime)
     return Conflict(

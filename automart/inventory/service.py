@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import ColumnElement, Connection, Update, exists, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Update, exists, select, update
 
 from automart.catalogue.models import VehicleMake
 from automart.catalogue.service import find_model
@@ -20,17 +20,20 @@ from automart.core.db import (
     for_update,
     get_or_404,
     get_referenced,
+    insert_row,
     lock_name,
     lock_or_404,
+    lock_row_or_404,
     utcnow,
 )
 from automart.core.errors import FIELDS_ARE_WRONG, Conflict, Invalid, NotFound, Unavailable
-from automart.core.text import name_key
+from automart.core.text import email_key, name_key
 from automart.customers.models import Customer
 from automart.inventory.availability import IS_CONFIRMED, booking_conflict, check_available
-from automart.inventory.models import Booking, BookingStatus, Car, Dealer
+from automart.inventory.models import Booking, BookingStatus, Car, Dealer, started_days
 
 LOCK_ATTEMPTS = 5
+EMAIL = "customer_email"
 MISSING = "Missing data for required field."
 
 
@@ -101,25 +104,29 @@ def delete_car(car: Car) -> None:
     db.session.delete(car)
 
 
-def create_booking(values: Mapping[str, Any]) -> Booking:
-    """Add a booking.
+def create_booking(values: Mapping[str, Any]) -> Row[Any]:
+    """Add a booking. Return its columns.
 
     Raises `Invalid` for an unknown car or customer, and `Conflict` if the car is not available.
     """
     values = _with_customer(values)
-    missing = [name for name in ("customer_name", "customer_email") if name not in values]
+    missing = [name for name in ("customer_name", EMAIL) if name not in values]
     if missing:
         errors = [{"detail": MISSING, "pointer": f"#/{name}"} for name in missing]
         raise Invalid(FIELDS_ARE_WRONG, errors=errors)
-    car = _lock_car(values["car_id"])
-    if car is None:
-        raise _unknown_car(values["car_id"])
-    booking = Booking(**values, daily_price=car.daily_price)
-    _check_order(booking.start_datetime, booking.end_datetime)
-    check_available(car, booking.start_datetime, booking.end_datetime)
-    booking.set_price()
-    db.session.add(booking)
-    return booking
+    try:
+        car = lock_row_or_404(Car, values["car_id"])
+    except NotFound:
+        raise _unknown_car(values["car_id"]) from None
+    start, end, email = (values[name] for name in ("start_datetime", "end_datetime", EMAIL))
+    _check_order(start, end)
+    check_available(car, start, end)
+    computed = {
+        "customer_email_folded": None if email is None else email_key(email),
+        "daily_price": car.daily_price,
+        "total_price": car.daily_price * started_days(start, end),
+    }
+    return insert_row(Booking, {**values, **computed})
 
 
 def lock_booking(booking_id: int, changes: Mapping[str, Any] | None = None) -> Booking:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import exists, select
+from sqlalchemy import Select, bindparam, exists, select
 from sqlalchemy.exc import IntegrityError
 
 from automart.accounts import service as accounts
 from automart.accounts.models import Client
 from automart.background import Job, JobState, kinds
 from automart.catalogue.models import VehicleMake
-from automart.core.db import db, lock_or_404
+from automart.core.db import db, lock_or_404, table_of
 from automart.core.errors import Conflict, Forbidden, Invalid, NotFound
 from automart.core.text import name_key, trim
 from automart.partners.models import (
@@ -25,6 +25,18 @@ from automart.partners.models import (
 )
 from automart.web.authorization import current_caller
 from automart.webhooks import service as webhooks
+
+# Executed with each sale, so they are built once.
+_PARTNER = table_of(PartnerClient)
+_OFFICE_OF_CLIENT, _MANUFACTURER_OF_CLIENT = (
+    select(partner).where(_PARTNER.c.client_id == bindparam("client_id"))
+    for partner in (_PARTNER.c.regional_office_id, _PARTNER.c.manufacturer_id)
+)
+_KEPT_OFFICE = (
+    select(table_of(RegionalOffice).c.id)
+    .where(table_of(RegionalOffice).c.id == bindparam("office_id"))
+    .with_for_update(read=True, key_share=True)
+)
 
 # A field of an office, and what it is called on the office's webhook endpoint.
 _ENDPOINT_FIELDS = {"webhook_url": "url", "webhook_enabled": "enabled"}
@@ -77,8 +89,7 @@ def delete_office(office: RegionalOffice) -> None:
 
 def keep_office(office_id: int) -> None:
     """Keep an office from being deleted until the transaction ends. Raises `Forbidden`."""
-    office = select(RegionalOffice.id).where(RegionalOffice.id == office_id)
-    if db.session.scalar(office.with_for_update(read=True, key_share=True)) is None:
+    if db.session.scalar(_KEPT_OFFICE, {"office_id": office_id}) is None:
         raise Forbidden(f"Regional office {office_id} has just been deleted.")
 
 
@@ -125,7 +136,7 @@ def create_manufacturer_client(manufacturer: Manufacturer, name: str) -> tuple[C
 
 def current_office_id() -> int:
     """Return the id of the office that the current caller acts for. Raises `Forbidden`."""
-    return _current_partner(PartnerClient.regional_office_id, "a regional office")
+    return _current_partner(_OFFICE_OF_CLIENT, "a regional office")
 
 
 def current_make_ids() -> list[int]:
@@ -133,7 +144,7 @@ def current_make_ids() -> list[int]:
 
     Raises `Forbidden`.
     """
-    manufacturer_id = _current_partner(PartnerClient.manufacturer_id, "a manufacturer")
+    manufacturer_id = _current_partner(_MANUFACTURER_OF_CLIENT, "a manufacturer")
     make_id = manufacturer_make.c.make_id
     makes = select(make_id).where(manufacturer_make.c.manufacturer_id == manufacturer_id)
     return list(db.session.scalars(makes.order_by(make_id)))
@@ -183,9 +194,8 @@ def _delete_clients(which: Any) -> None:
         accounts.delete_client(client)
 
 
-def _current_partner(column: Any, description: str) -> int:
-    partner = select(column).where(PartnerClient.client_id == current_caller().client_id)
-    ident: int | None = db.session.scalar(partner)
+def _current_partner(partner: Select[Any], description: str) -> int:
+    ident: int | None = db.session.scalar(partner, {"client_id": current_caller().client_id})
     if ident is None:
         raise Forbidden(f"This client no longer acts for {description}.")
     return ident

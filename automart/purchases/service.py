@@ -29,6 +29,10 @@ from automart.webhooks.service import lock_endpoint_of
 _PURCHASE = table_of(Purchase)
 _MAKE = table_of(VehicleMake)
 _FIRST_CHANGE = plain_insert(table_of(PurchaseChange))
+_BY_ORDER_NUMBER = select(Purchase).where(
+    Purchase.regional_office_id == bindparam("office_id"),
+    Purchase.external_order_number == bindparam("order_number"),
+)
 _TICK = timedelta(microseconds=1)
 
 
@@ -68,8 +72,8 @@ def submit_sale(
 
 def create_purchase(
     regional_office_id: int, external_order_number: str, make_id: int, car_model: str
-) -> Purchase | Mapping[str, Any]:
-    """Store a reported sale and return its purchase, as a mapping if it is a new one.
+) -> Mapping[str, Any]:
+    """Store a reported sale and return the values of its purchase.
 
     Raises `Conflict` if the order number belongs to another car, `IntegrityError` if the office or
     the make does not exist any more.
@@ -94,7 +98,8 @@ def create_purchase(
     if purchase is None:
         raise RuntimeError("The purchase was stored before, and purchases are never deleted.")
     _check_same_car(purchase, purchase.make_id == make_id, car_model)
-    return purchase
+    stored = {name: getattr(purchase, name) for name in values}
+    return stored | {"id": purchase.id, "brand": purchase.brand, "history": purchase.history}
 
 
 @cache
@@ -184,11 +189,8 @@ def _visible_purchase(visible: Select[Purchase], purchase_id: int) -> Purchase:
 
 
 def _find_purchase(office_id: int, order_number: str) -> Purchase | None:
-    purchase: Purchase | None = db.session.scalar(
-        select(Purchase).where(
-            Purchase.regional_office_id == office_id, Purchase.external_order_number == order_number
-        )
-    )
+    parameters = {"office_id": office_id, "order_number": order_number}
+    purchase: Purchase | None = db.session.scalar(_BY_ORDER_NUMBER, parameters)
     return purchase
 
 
