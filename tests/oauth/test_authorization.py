@@ -99,6 +99,9 @@ class TestAuthorize:
     ) -> None:
         error_parameters = sent_back(browser.get(authorize_url(front, **changes)))
         assert error_parameters["error"] == error
+        if list(changes.values()) in ([None], ["plain"]) and "response_type" not in changes:
+            reason = "PKCE is required: code_challenge with the method S256."
+            assert error_parameters["error_description"] == reason
         assert error_parameters["state"] == "a state"
         assert error_parameters["iss"] == "http://localhost"
 
