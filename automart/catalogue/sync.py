@@ -69,7 +69,6 @@ class PendingMake:
     """A make whose models have not been requested yet."""
 
     make_id: int
-    name: str
     has_models: bool
 
 
@@ -107,7 +106,7 @@ def pending_makes(job_id: uuid.UUID) -> Iterator[PendingMake]:
     has_models = exists().where(
         VehicleModel.make_id == SyncOutcome.make_id, VehicleModel.id <= LARGEST_NHTSA_ID
     )
-    pending = select(SyncOutcome.make_id, SyncOutcome.make_name, has_models).where(
+    pending = select(SyncOutcome.make_id, has_models).where(
         SyncOutcome.job_id == job_id, SyncOutcome.state == OutcomeState.PENDING
     )
     while True:
