@@ -28,8 +28,8 @@ run: install ## Start Automart in this folder and sync the catalogue
 # Many tests wait for processes: more of them run at once than there are processors. Handed out one
 # by one, the long ones do not queue behind each other.
 PYTEST = $(BIN)/pytest -n 5 --dist load --maxschedchunk 1 --quiet
-# These compute rather than wait: more processes would only import the same modules more often.
-QUICK = -n 3 -m "not processes and not clients and not fuzz and not chaos and not histories" --database sqlite
+# Few of these wait: more processes would only import the same modules more often.
+QUICK = -n 4 -m "not processes and not clients and not fuzz and not chaos and not histories" --database sqlite
 
 test: tools ## Run all tests, on SQLite, and on PostgreSQL if it is installed
 	$(PYTEST)
