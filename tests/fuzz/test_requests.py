@@ -20,6 +20,7 @@ from schemathesis.engine import events, from_schema
 from schemathesis.schemas import BaseSchema
 
 from automart.background import prefer_wait
+from automart.core import schema_version
 from automart.operations import health
 from tests.fuzz.callers import ROLES, TOKEN, Caller, make_world
 from tests.fuzz.findings import Findings
@@ -45,7 +46,8 @@ class InProcessClient(werkzeug.Client):
 def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Wait for no jobs, which nobody runs, send requests in this process, and log nothing."""
     monkeypatch.setattr(prefer_wait, "LONGEST_WAIT", 0)
-    monkeypatch.setattr(health, "TIMEOUT_SECONDS", 60)  # a slow machine is no finding
+    for module, name in ((health, "TIMEOUT_SECONDS"), (schema_version, "CHECK_TIMEOUT_SECONDS")):
+        monkeypatch.setattr(module, name, 60)  # a slow machine is no finding
     monkeypatch.setattr(schemathesis.python.wsgi, "get_client", InProcessClient)
     logging.disable(logging.CRITICAL)
     yield
