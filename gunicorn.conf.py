@@ -93,9 +93,9 @@ class Socket(socket.socket):
             with turn_released():
                 super().sendall(memoryview(data)[sent:], flags)
 
-    def sendfile(self, *args):
+    def sendfile(self, file, offset=0, count=None):
         with turn_released():
-            return super().sendfile(*args)
+            return super().sendfile(file, offset, count)
 
 
 # A reload reads this file again.
