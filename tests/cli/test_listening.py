@@ -30,7 +30,7 @@ def test_an_address_can_be_of_every_kind_of_host(host: str) -> None:
     port = any_port()
     with Address(host, port).listen():
         target = {"::": "127.0.0.1"}.get(host, host)
-        socket.create_connection((target, port), timeout=10).close()
+        socket.create_connection((target, port), timeout=60).close()
 
 
 def test_the_error_for_a_taken_port_suggests_another_port() -> None:

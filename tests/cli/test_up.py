@@ -50,7 +50,7 @@ def log_in(port: int, shown: str) -> str:
 
 def items(port: int, token: str, path: str) -> list[dict[str, Any]]:
     header = {"Authorization": f"Bearer {token}"}
-    answer = requests.get(f"http://127.0.0.1:{port}/v1/{path}", headers=header, timeout=10)
+    answer = requests.get(f"http://127.0.0.1:{port}/v1/{path}", headers=header, timeout=60)
     assert answer.status_code == 200
     found: list[dict[str, Any]] = answer.json()["items"]
     return found
@@ -152,7 +152,7 @@ class TestUp:
 
     def _uses_the_host_of_the_request(self, port: int) -> None:
         url = f"http://127.0.0.1:{port}/.well-known/oauth-authorization-server"
-        answer = requests.get(url, headers={"Host": "cars.example"}, timeout=10)
+        answer = requests.get(url, headers={"Host": "cars.example"}, timeout=60)
         assert answer.json()["issuer"] == "http://cars.example"
 
     def _rejects_a_second_one(self, folder: Path, env: dict[str, str]) -> None:

@@ -46,7 +46,7 @@ def test_a_thread_that_has_waited_long_continues_without_a_turn(
     monkeypatch.setattr(turns, "WAITING_SECONDS", 0.01)
     one, done = Turns(1), threading.Event()
     holder = pool.submit(in_turn, one, done.wait)
-    pool.submit(in_turn, one, lambda: None).result(timeout=10)
+    pool.submit(in_turn, one, lambda: None).result(timeout=60)
     done.set()
     holder.result()
     assert one._free == 1

@@ -64,7 +64,7 @@ def answers(url: str) -> bool:
 
 def discover(url: str) -> dict[str, Any]:
     """Fetch and validate the metadata as RFC 8414 requires of a client."""
-    found = requests.get(f"{url}/.well-known/oauth-authorization-server", timeout=10).json()
+    found = requests.get(f"{url}/.well-known/oauth-authorization-server", timeout=60).json()
     metadata = AuthorizationServerMetadata(found)
     # `validate()` would require https, except for localhost.
     metadata.validate_response_types_supported()

@@ -42,7 +42,7 @@ def send(
     headers: dict[str, str] | None = None,
     *,
     body: str | bytes = BODY,
-    timeout: float = 5,
+    timeout: float = 60,
 ) -> requests.Response:
     data = body.encode() if isinstance(body, str) else body
     return requests.post(
@@ -56,7 +56,7 @@ def send(
 
 def control(offices: Offices, method: str, path: str, content: Any = None) -> requests.Response:
     url = f"{offices.origin}/_sandbox/{path}"
-    return requests.request(method, url, json=content, timeout=5)
+    return requests.request(method, url, json=content, timeout=60)
 
 
 def only_webhook(offices: Offices) -> Received:
@@ -207,7 +207,7 @@ class TestMisbehaving:
         assert (first.status_code, second.status_code) == (307, 302)
         assert second.headers["Location"] == "http://169.254.169.254/"
         offices.behave()
-        requests.post(offices.origin + first.headers["Location"], timeout=5)
+        requests.post(offices.origin + first.headers["Location"], timeout=60)
         assert offices.received()[-1].office == "berlin-redirected"
 
     def test_a_silent_office_does_not_delay_others(self, offices: Offices) -> None:
@@ -233,7 +233,7 @@ class TestMisbehaving:
     def test_an_answer_can_drip_from_its_first_byte(self, offices: Offices) -> None:
         offices.order(OfficeFault.DRIP, seconds=60)
         host, port = offices.origin.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=5) as client:
+        with socket.create_connection((host, int(port)), timeout=60) as client:
             client.sendall(b"POST /offices/berlin/webhooks HTTP/1.1\r\n\r\n")
             assert client.recv(100) == b"H"
 
@@ -321,7 +321,7 @@ class TestControlOverHttp:
         send(offices, "São Paulo/2")
         send(offices, "paris")
 
-        shown = requests.get(offices.url("São Paulo/2"), timeout=5).json()
+        shown = requests.get(offices.url("São Paulo/2"), timeout=60).json()
 
         assert [one["office"] for one in shown["webhooks"]] == ["São Paulo/2"]
 
@@ -368,7 +368,7 @@ class TestControlOverHttp:
     def test_unknown_paths_and_methods_are_refused(
         self, offices: Offices, method: str, path: str, status: int
     ) -> None:
-        response = requests.request(method, offices.origin + path, timeout=5)
+        response = requests.request(method, offices.origin + path, timeout=60)
         assert response.status_code == status
         assert response.json()["message"]
         assert offices.received() == []
@@ -379,7 +379,7 @@ class TestPages:
         offices.trust("paris", SECRET)
         send(offices, "<b>&")
 
-        page = requests.get(offices.origin, timeout=5)
+        page = requests.get(offices.origin, timeout=60)
 
         assert page.headers["Content-Type"] == "text/html; charset=utf-8"
         assert '<a href="/offices/%3Cb%3E%26">&lt;b&gt;&amp;</a>' in page.text
@@ -390,7 +390,7 @@ class TestPages:
         send(offices)
         send(offices, headers=signed(SECRET) | {"webhook-id": "<i>"}, body="<script>")
 
-        page = requests.get(f"{offices.origin}/offices/berlin", timeout=5).text
+        page = requests.get(f"{offices.origin}/offices/berlin", timeout=60).text
 
         assert "msg_1" in page
         assert "no: No matching signature found" in page
@@ -407,12 +407,12 @@ class TestCommandLine:
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             url = process.stdout.readline().strip().replace("NAME", "berlin")
-            response = requests.post(url, data=BODY.encode(), headers=signed(SECRET), timeout=5)
+            response = requests.post(url, data=BODY.encode(), headers=signed(SECRET), timeout=60)
             assert response.status_code == 200
-            (shown,) = requests.get(url, timeout=5).json()["webhooks"]
+            (shown,) = requests.get(url, timeout=60).json()["webhooks"]
             assert shown["verified"]
             process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=10) == 0
+            assert process.wait(timeout=30) == 0
 
     @pytest.mark.parametrize("secret", ["berlin", "berlin=whsec_"])
     def test_the_command_refuses_a_malformed_secret(self, secret: str) -> None:
