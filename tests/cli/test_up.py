@@ -21,7 +21,6 @@ from tests.support.programs import PATIENCE, Program, automart, free_port
 pytestmark = pytest.mark.processes
 
 SYNCED = "keeps running"
-SERVING = "Automart is running"
 HONDA = 474
 
 
