@@ -85,6 +85,7 @@ def _request(app: Flask, token: str, status: int, path: str, body: Any = None) -
 
     def respond() -> None:
         statuses: list[str] = []
+        # A server returns a function to write with, which this application never calls.
         response = app.wsgi_app(environ, lambda line, *_: statuses.append(line))  # type: ignore[arg-type,func-returns-value]
         text = b"".join(response)
         if not statuses[0].startswith(str(status)):

@@ -432,6 +432,7 @@ def test_pending_makes_are_read_in_batches_and_no_transaction_stays_open(
     assert jobs[0] is not None
     seen = []
     for make in sync.pending_makes(jobs[0].id):
+        # SQLAlchemy types the pool by its base class, which does not count.
         assert db.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
         seen.append((make.make_id, make.has_models))
         with transaction():
