@@ -41,7 +41,7 @@ from automart.core.compiled_select import CompiledSelect
 from automart.core.db_engine import one_writer_at_a_time
 from automart.core.db_types import UtcDateTime
 from automart.core.errors import Invalid, NotFound
-from automart.core.turns import turn_released
+from automart.core.turns import RepeatedWait
 
 log = structlog.get_logger(__name__)
 
@@ -98,6 +98,8 @@ db = SQLAlchemy(
     session_options={"expire_on_commit": False},
 )
 migrate = Migrate()
+
+_commits = RepeatedWait()
 
 ModelT = TypeVar("ModelT", bound=Model)
 SelectT = TypeVar("SelectT", bound=Select[*tuple[Any, ...]])
@@ -293,7 +295,7 @@ def transaction(*, durable: bool = True) -> Iterator[None]:
             session.connection(execution_options=options)
             yield
             session.flush()
-            with turn_released():  # it waits for the disk
+            with _commits.waiting():
                 session.commit()
                 writing.close()  # the next writer need not wait until this thread has its turn
         except BaseException:

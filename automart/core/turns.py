@@ -8,13 +8,16 @@ a database during their turn cannot stop the others.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from threading import Lock, local
 from typing import Any
 
 WAITING_SECONDS = 0.1
+SHORT_WAIT_SECONDS = 0.001
+"""Two threads take about as long to hand a turn over, and back."""
 
 _thread = local()
 
@@ -95,3 +98,20 @@ def turn_released() -> Iterator[None]:
         yield
     finally:
         turns.take(first=True)
+
+
+class RepeatedWait:
+    """A wait that occurs often, such as that of commits for the disk.
+
+    Other threads continue meanwhile if the last one was not short.
+    """
+
+    def __init__(self) -> None:
+        self._is_short = False
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        with nullcontext() if self._is_short else turn_released():
+            started = time.perf_counter()
+            yield
+            self._is_short = time.perf_counter() - started < SHORT_WAIT_SECONDS

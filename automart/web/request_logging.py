@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+import secrets
 import time
-import uuid
 
 import structlog
 from flask import Flask, Response, g, request
@@ -26,7 +26,7 @@ def log_requests(app: Flask) -> None:
 
 def _start_request() -> None:
     sent = request.headers.get("X-Request-ID", "")
-    g.request_id = sent if VALID_REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
+    g.request_id = sent if VALID_REQUEST_ID.fullmatch(sent) else secrets.token_hex(16)
     g.started = time.perf_counter()
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=g.request_id)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from automart.core import turns
-from automart.core.turns import Turns, has_turn, turn_released
+from automart.core.turns import RepeatedWait, Turns, has_turn, turn_released
 
 
 @pytest.fixture
@@ -113,3 +113,22 @@ def test_outside_of_requests_there_is_no_turn_to_release() -> None:
     with turn_released():
         pass
     Turns(1).give_back()
+
+
+def test_others_continue_during_a_wait_unless_the_last_one_was_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, wait = Turns(1), RepeatedWait()
+
+    def others_continue() -> bool:
+        with wait.waiting():
+            return one._free == 1
+
+    with one.taken():
+        monkeypatch.setattr(turns, "SHORT_WAIT_SECONDS", 60)
+        assert others_continue()  # it is not known yet how long it takes
+        assert not others_continue()
+        monkeypatch.setattr(turns, "SHORT_WAIT_SECONDS", 0)
+        assert not others_continue()
+        assert others_continue()
+        assert has_turn()
