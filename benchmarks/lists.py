@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Select, select
 from sqlalchemy.engine import Connection
 
-from automart.core.compiled_select import CompiledSelect
+from automart.core.compiled_statement import CompiledStatement
 from automart.core.db import db, read, rows_of
 from automart.core.db_engine import wait_without_limit
 from automart.inventory.availability import bookings_within
@@ -76,7 +76,7 @@ def _cases(rows: int) -> Iterator[tuple[str, str, Query, Query, float | None]]:
     last = deep * PAGE
     first_page, deep_page = partial(_page, 0), partial(_page, last)
     offset = rows_of(Booking).order_by(Booking.id).limit(PAGE + 1).offset(last)
-    at_offset = partial(_ids_of_rows, CompiledSelect(offset))
+    at_offset = partial(_ids_of_rows, CompiledStatement(offset))
     yield f"page {deep:,} of {rows:,} bookings", "OFFSET", deep_page, at_offset, 100
     yield f"page {deep:,} of {rows:,} bookings", "page 1", deep_page, first_page, None
     middle = FIRST + DAYS * DAY / 2
@@ -107,7 +107,7 @@ def _ids(statement: Select[Any]) -> list[int]:
     return [booking.id for booking in db.session.scalars(statement)]
 
 
-def _ids_of_rows(statement: CompiledSelect, **parameters: int) -> list[int]:
+def _ids_of_rows(statement: CompiledStatement, **parameters: int) -> list[int]:
     return [row.id for row in read(statement, **parameters)]
 
 

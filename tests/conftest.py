@@ -30,7 +30,7 @@ from automart.accounts.models import Client, User
 from automart.background import Job, JobState
 from automart.catalogue.nhtsa import NhtsaClient
 from automart.core import schema_version
-from automart.core.compiled_select import CompiledSelect
+from automart.core.compiled_statement import CompiledStatement
 from automart.core.config import Settings
 from automart.core.db import db
 from automart.operations import health
@@ -362,15 +362,15 @@ def count_queries(app: Flask) -> Callable[[], AbstractContextManager[Queries]]:
         def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
             queries.statements.append(statement)
 
-        fetch = CompiledSelect.fetch
+        fetch = CompiledStatement.fetch
 
-        def noted(query: CompiledSelect, *args: Any) -> list[Any]:
+        def noted(query: CompiledStatement, *args: Any) -> list[Any]:
             queries.statements.append(str(query.statement))
             return fetch(query, *args)
 
         event.listen(db.engine, "before_cursor_execute", note)
         try:
-            with patch.object(CompiledSelect, "fetch", noted):
+            with patch.object(CompiledStatement, "fetch", noted):
                 yield queries
         finally:
             event.remove(db.engine, "before_cursor_execute", note)

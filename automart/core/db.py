@@ -28,16 +28,15 @@ from sqlalchemy import (
     select,
     text,
     tuple_,
-    update,
 )
 from sqlalchemy import insert as plain_insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, registry
-from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
+from sqlalchemy.sql.dml import ReturningInsert
 
-from automart.core.compiled_select import CompiledSelect
+from automart.core.compiled_statement import CompiledStatement
 from automart.core.db_engine import one_writer_at_a_time
 from automart.core.db_types import UtcDateTime
 from automart.core.errors import Invalid, NotFound
@@ -126,12 +125,14 @@ def read_or_404(model: type[Model], ident: Any) -> Row[Any]:
 
 
 @cache
-def _row_by_key(model: type[Model]) -> CompiledSelect:
+def _row_by_key(model: type[Model]) -> CompiledStatement:
     (key,) = table_of(model).primary_key
-    return CompiledSelect(select(table_of(model)).where(key == bindparam("ident", type_=key.type)))
+    return CompiledStatement(
+        select(table_of(model)).where(key == bindparam("ident", type_=key.type))
+    )
 
 
-def read(query: CompiledSelect, **parameters: Any) -> Sequence[Any]:
+def read(query: CompiledStatement, **parameters: Any) -> Sequence[Any]:
     """Return the rows of `query`."""
     engine = db.engine
     if not in_transaction():
@@ -142,6 +143,27 @@ def read(query: CompiledSelect, **parameters: Any) -> Sequence[Any]:
             # works, or raises the error that the application handles.
             pass
     return db.session.execute(query.statement, parameters).all()
+
+
+def write(statement: CompiledStatement, **parameters: Any) -> Sequence[Any]:
+    """Execute an UPDATE that is a transaction of its own. Return its rows.
+
+    After a lost connection it is repeated. So it must not apply twice: it names the version that it
+    replaces.
+    """
+    release_connection()
+    engine = db.engine
+    driver_error = engine.dialect.loaded_dbapi.Error
+    try:
+        with one_writer_at_a_time(engine), _commits.waiting():
+            return statement.fetch(engine, parameters)
+    except driver_error as error:
+        if engine.name == "sqlite":  # whose connections are not lost
+            raise DBAPIError.instance(
+                None, None, error, driver_error, dialect=engine.dialect
+            ) from error
+    with transaction():
+        return db.session.execute(statement.statement, parameters).all()
 
 
 @cache
@@ -185,7 +207,9 @@ def lock_row_or_404(model: type[Model], ident: Any) -> Row[Any]:
 
 @cache
 def _locked_row_by_key(model: type[Model]) -> Select[Any]:
-    return _row_by_key(model).statement.with_for_update(key_share=True)
+    (key,) = table_of(model).primary_key
+    found = select(table_of(model)).where(key == bindparam("ident", type_=key.type))
+    return found.with_for_update(key_share=True)
 
 
 def insert_row(model: type[Model], values: Mapping[str, Any]) -> Row[Any]:
@@ -197,21 +221,6 @@ def insert_row(model: type[Model], values: Mapping[str, Any]) -> Row[Any]:
 def _insert_of(model: type[Model]) -> ReturningInsert[Any]:
     table = table_of(model)
     return plain_insert(table).returning(*table.columns)
-
-
-def update_row(model: type[Model], ident: Any, values: Mapping[str, Any]) -> Row[Any]:
-    """Update columns of the row with this primary key. Return all of them.
-
-    For what is changed often: an entity would take four times as long.
-    """
-    return db.session.execute(_update_by_key(model), {"ident": ident, **values}).one()
-
-
-@cache
-def _update_by_key(model: type[Model]) -> ReturningUpdate[Any]:
-    table = table_of(model)
-    (key,) = table.primary_key
-    return update(table).where(key == bindparam("ident", type_=key.type)).returning(*table.columns)
 
 
 def lock_name(name: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from threading import Lock
@@ -189,11 +189,22 @@ def _begin_on_sqlite(connection: Connection) -> None:
     if not options.get("writes"):
         connection.exec_driver_sql("BEGIN")
         return
-    synchronous = "FULL" if options.get("durable", True) else "NORMAL"
-    if connection.info.get("synchronous") != synchronous:
-        connection.exec_driver_sql(f"PRAGMA synchronous = {synchronous}")
-        connection.info["synchronous"] = synchronous
+    durable = options.get("durable", True)
+    wait_for_disk(connection.exec_driver_sql, connection.info, commits_wait=durable)
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def wait_for_disk(
+    execute: Callable[[str], object], info: dict[Any, Any], *, commits_wait: bool = True
+) -> None:
+    """Let the next commit of a connection to SQLite wait for the disk, or not.
+
+    `info` is the dictionary of the pooled connection.
+    """
+    synchronous = "FULL" if commits_wait else "NORMAL"
+    if info.get("synchronous") != synchronous:
+        execute(f"PRAGMA synchronous = {synchronous}")
+        info["synchronous"] = synchronous
 
 
 def _begin_on_postgresql(connection: Connection) -> None:

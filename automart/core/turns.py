@@ -103,7 +103,7 @@ def turn_released() -> Iterator[None]:
 class RepeatedWait:
     """A wait that occurs often, such as that of commits for the disk.
 
-    Other threads continue meanwhile if the last one was not short.
+    Other threads continue during it if the last one was not short.
     """
 
     def __init__(self) -> None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Row, bindparam, select
+from sqlalchemy import Row, bindparam, select, update
 
 from automart.accounts.models import User
+from automart.core.compiled_statement import CompiledStatement
 from automart.core.db import (
     db,
     lock_or_404,
-    lock_row_or_404,
+    read_or_404,
     table_of,
-    update_row,
+    transaction,
     utcnow,
+    write,
 )
 from automart.core.errors import NotFound, Unauthenticated
 from automart.customers import photos
@@ -28,6 +31,24 @@ _LOCKED_USER = (
     select(table_of(User).c.id)
     .where(table_of(User).c.id == bindparam("user_id"))
     .with_for_update(read=True, key_share=True)
+)
+
+CHANGEABLE = ("first_name", "last_name", "email", "phone")
+_CUSTOMER = table_of(Customer)
+_USER_ID = select(_LOCKED_USER.cte("locked_user").c.id).scalar_subquery()
+# Waits for the user first, as everything does that locks both. Without the user it changes nothing.
+_UPDATE = CompiledStatement(
+    update(_CUSTOMER)
+    .where(
+        _CUSTOMER.c.id == bindparam("ident"),
+        _CUSTOMER.c.updated_at == bindparam("read_version"),
+        _USER_ID.is_not(None),
+    )
+    .values(
+        {_CUSTOMER.c[name]: bindparam(f"new_{name}") for name in (*CHANGEABLE, "search_text")}
+        | {_CUSTOMER.c.updated_by: _USER_ID, _CUSTOMER.c.updated_at: bindparam("new_version")}
+    )
+    .returning(*_CUSTOMER.columns)
 )
 
 
@@ -71,25 +92,38 @@ def lock_customer(customer_id: int) -> Customer:
     return lock_or_404(Customer, customer_id)
 
 
-def lock_customer_row(customer_id: int) -> Row[Any]:
-    """Like `lock_customer`, but return the columns."""
-    _keep_user()
-    return lock_row_or_404(Customer, customer_id)
+def update_customer(
+    customer_id: int, changes: Mapping[str, Any], check: Callable[[Row[Any]], None]
+) -> Row[Any]:
+    """Update a customer, unless `check` raises an error for its columns. Return its columns.
 
-
-def update_customer(customer: Row[Any], changes: Mapping[str, Any]) -> Row[Any]:
-    """Update a customer that was locked by `lock_customer_row`. Return its columns.
-
-    If a value changes, the caller becomes its `updated_by`.
+    If a value changes, the caller becomes its `updated_by`. Raises `NotFound` or `Unauthenticated`.
+    Nothing is locked: a customer that changes between the reading and the writing is read again.
     """
-    before = customer._asdict()
-    changed = {name: value for name, value in changes.items() if value != before[name]}
-    if not changed:
-        return customer
-    after = before | changed
-    changed["search_text"] = search_text(after["first_name"], after["last_name"], after["email"])
-    changed["updated_by"] = current_caller().user_id
-    return update_row(Customer, customer.id, changed)
+    while True:
+        customer = read_or_404(Customer, customer_id)
+        check(customer)
+        before = customer._asdict()
+        if all(value == before[name] for name, value in changes.items()):
+            return customer
+        updated: Sequence[Row[Any]] = write(_UPDATE, **_parameters(before, {**before, **changes}))
+        if updated:
+            return updated[0]
+        with transaction():
+            _keep_user()
+
+
+def _parameters(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    names = {name: after[name] for name in ("first_name", "last_name", "email")}
+    values = {f"new_{name}": after[name] for name in CHANGEABLE}
+    return values | {
+        "ident": before["id"],
+        "read_version": before["updated_at"],
+        # later in any case: it is the version
+        "new_version": max(utcnow(), before["updated_at"] + timedelta.resolution),
+        "new_search_text": search_text(**names),
+        "user_id": current_caller().user_id,
+    }
 
 
 def delete_customer(customer: Customer) -> None:

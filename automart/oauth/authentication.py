@@ -17,7 +17,7 @@ from sqlalchemy import bindparam, func, select
 
 from automart.accounts.models import Client, Login, User
 from automart.accounts.sessions import USE_RECORDED_EVERY, record_use
-from automart.core.compiled_select import CompiledSelect
+from automart.core.compiled_statement import CompiledStatement
 from automart.core.db import read, table_of, transaction, utcnow
 from automart.core.errors import Unauthenticated
 from automart.oauth.signing_keys import KeyRing
@@ -40,7 +40,7 @@ SESSION_LOGIN = "login"
 
 # Executed by every request.
 _LOGIN, _USER, _CLIENT = table_of(Login), table_of(User), table_of(Client)
-_ACTIVE_LOGIN = CompiledSelect(
+_ACTIVE_LOGIN = CompiledStatement(
     select(
         _LOGIN.c.user_id,
         _LOGIN.c.client_id,

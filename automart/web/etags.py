@@ -26,7 +26,7 @@ def check_version(thing: Model | Row[Any], schema: type[Schema]) -> None:
     """Raise `VersionMismatch` if the request has an `If-Match` that does not match `thing`.
 
     Raise `Malformed` if it is not a list of ETags. Call this in the transaction that changes
-    `thing`, with its row locked.
+    `thing`, with its row locked, or if the change is not made to another version than this.
     """
     header = request.headers.get("If-Match")
     if header is None:

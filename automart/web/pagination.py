@@ -14,7 +14,7 @@ from itsdangerous import BadData, URLSafeSerializer
 from sqlalchemy import Integer, Select, asc, bindparam, desc
 from sqlalchemy.orm import InstrumentedAttribute
 
-from automart.core.compiled_select import CompiledSelect
+from automart.core.compiled_statement import CompiledStatement
 from automart.core.db import Model, db, read, rows_of
 from automart.core.errors import FIELDS_ARE_WRONG, Invalid
 from automart.web.schemas import LARGEST_PAGE
@@ -48,11 +48,11 @@ def paginate(
 @cache
 def page_of_all(
     key: InstrumentedAttribute[Any], newest_first: bool, is_continued: bool
-) -> CompiledSelect:
+) -> CompiledStatement:
     """Return what reads a page of a whole table: `count` rows, after `last` if it is continued."""
     last = bindparam("last", type_=key.type) if is_continued else None
     page = _page(rows_of(_model_of(key)), key, newest_first, last)
-    return CompiledSelect(page.limit(bindparam("count", type_=Integer)))
+    return CompiledStatement(page.limit(bindparam("count", type_=Integer)))
 
 
 def _model_of(key: InstrumentedAttribute[Any]) -> type[Model]:

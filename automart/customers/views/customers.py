@@ -69,10 +69,8 @@ class CustomerById(MethodView):
     @blp.response(200, Customer)
     def patch(self, changes: Values, customer_id: int) -> Row[Any]:
         """Update a customer. Fields that are not sent keep their value."""
-        with transaction():
-            customer = service.lock_customer_row(customer_id)
-            check_version(customer, Customer)
-            return service.update_customer(customer, changes)
+        check = partial(check_version, schema=Customer)
+        return service.update_customer(customer_id, changes, check)
 
     @requires(USER)
     @blp.response(204)

@@ -1,4 +1,4 @@
-"""SELECTs that are executed often: compiled once, and executed by the driver itself.
+"""Statements that are executed often: compiled once, and executed by the driver itself.
 
 SQLAlchemy's session and connection take five times as long as the driver for a row by its key.
 """
@@ -11,21 +11,24 @@ from typing import Any
 
 from sqlalchemy import Select
 from sqlalchemy.engine import Dialect, Engine
+from sqlalchemy.sql.dml import ReturningUpdate
+
+from automart.core.db_engine import wait_for_disk
 
 Convert = Callable[[Any], Any]
 
 
-class CompiledSelect:
-    """A SELECT of columns, with `bindparam()` for what differs between its executions."""
+class CompiledStatement:
+    """A statement that returns columns, with `bindparam()` for what differs between executions."""
 
-    def __init__(self, statement: Select[Any]) -> None:
+    def __init__(self, statement: Select[Any] | ReturningUpdate[Any]) -> None:
         self.statement = statement
         self._by_dialect: dict[str, _Compiled] = {}
 
     def fetch(self, engine: Engine, parameters: Mapping[str, Any]) -> list[Any]:
         """Return the rows, as named tuples. Raises the errors of the driver.
 
-        Each execution is a transaction of its own, without the round trips of BEGIN and ROLLBACK.
+        Each execution is a transaction of its own, without the round trips of BEGIN and COMMIT.
         """
         compiled = self._by_dialect.get(engine.name)
         if compiled is None:
@@ -35,6 +38,8 @@ class CompiledSelect:
         try:
             if compiled.needs_autocommit:
                 driver.autocommit = True
+            elif self.statement.is_dml:
+                wait_for_disk(driver.execute, pooled.info)
             rows = compiled.fetch(driver, parameters)
             if compiled.needs_autocommit:
                 driver.autocommit = False
@@ -46,8 +51,10 @@ class CompiledSelect:
 
 
 class _Compiled:
-    def __init__(self, statement: Select[Any], dialect: Dialect) -> None:
-        compiled = statement.compile(dialect=dialect)
+    def __init__(self, statement: Select[Any] | ReturningUpdate[Any], dialect: Dialect) -> None:
+        compiled: Any = statement.compile(dialect=dialect)
+        if compiled.update_prefetch:  # with SQLAlchemy, their `onupdate` has the value
+            raise TypeError(f"Set these columns: {compiled.update_prefetch}")
         self.needs_autocommit = dialect.name == "postgresql"  # SQLite has it until a BEGIN
         self._dialect = dialect
         self._sql = str(compiled)
@@ -58,10 +65,10 @@ class _Compiled:
             for name, bind in compiled.binds.items()
             if (convert := bind.type.dialect_impl(dialect).bind_processor(dialect))
         }
-        columns = statement.selected_columns
+        columns = statement.exported_columns
         self._types = [column.type.dialect_impl(dialect) for column in columns]
         # Its names are known only now, which mypy does not allow.
-        kind: Any = namedtuple("Row", columns.keys())  # type: ignore[misc]
+        kind: Any = namedtuple("Row", map(str, columns.keys()))  # type: ignore[misc]
         self._row = kind._make
         self._result_converters: list[tuple[int, Convert]] | None = None
 
