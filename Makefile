@@ -49,8 +49,8 @@ chaos: tools ## Kill and cut off every part of a running deployment, and look fo
 histories: tools ## Check thousands of concurrent requests: does some order explain all responses?
 	$(BIN)/pytest -n 0 --quiet -rP -m histories tests/histories
 
-soak: tools ## Run a long load on both databases: make soak [MINUTES=60]. Nothing may grow or be left over
-	$(BIN)/python -m benchmarks soak $(or $(MINUTES),60)
+soak: tools ## Run a long load on both databases: make soak [MINUTES=60] [DATABASE=SQLite]. Nothing may grow or be left over
+	$(BIN)/python -m benchmarks soak $(or $(MINUTES),60) $(if $(DATABASE),--database $(DATABASE))
 
 fuzz: tools ## Send requests at random as each role, on both databases, and try parsers longer (EXAMPLES=30)
 	EXAMPLES=$(or $(EXAMPLES),30) $(BIN)/pytest -n 2 --quiet -rP -m fuzz tests/fuzz

@@ -2,7 +2,8 @@
 
 All comparisons: `python -m benchmarks [--short]`. The full form writes the table of
 `benchmarks/README.md`. One of them, or another benchmark: `python -m benchmarks NAME [ARGUMENT…]`;
-with `--write` one comparison updates its rows of the table.
+with `--write` one comparison updates its rows of the table. Comparisons and the soak can run on one
+`--database` only.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from inspect import signature
 from pathlib import Path
 
 import benchmarks
@@ -78,7 +80,11 @@ def main() -> None:
         if chosen.write or (chosen.name is None and not chosen.short):
             write_table(comparisons)
         sys.exit(not all(comparison.reaches_aim for comparison in comparisons))
-    importlib.import_module(f"benchmarks.{chosen.name}").main(*chosen.argument)
+    run = importlib.import_module(f"benchmarks.{chosen.name}").main
+    options = {"database": chosen.database} if chosen.database else {}
+    if not options.keys() <= signature(run).parameters.keys():
+        sys.exit(f"{chosen.name} has no --database.")
+    run(*chosen.argument, **options)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import random
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import requests
@@ -27,6 +28,8 @@ from tests.support.storm.deployment import Machine
 
 CALLERS = 8
 DAYS = 20_000
+# Of one request: how often a 503 with Retry-After is repeated.
+MOST_REPEATS = 60
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,9 @@ def make_parties(app: Flask, offices: Offices) -> Parties:
 
 
 @contextmanager
-def mixed_load(url: str, parties: Parties) -> Iterator[Counter[str]]:
-    """Run callers. Yield the number of responses so far by operation and status."""
-    answers: Counter[str] = Counter()
+def mixed_load(url: str, parties: Parties) -> Iterator[Answers]:
+    """Run callers. Yield what they have received so far."""
+    answers = Answers()
     enough = threading.Event()
     callers = [Caller(url, parties, answers, enough) for _ in range(CALLERS)]
     for caller in callers:
@@ -67,13 +70,21 @@ def mixed_load(url: str, parties: Parties) -> Iterator[Counter[str]]:
             caller.join()
 
 
+@dataclass
+class Answers:
+    """The number of responses by operation and status, and of those that said "not yet"."""
+
+    final: Counter[str] = field(default_factory=Counter)
+    repeats: Counter[str] = field(default_factory=Counter)
+
+
 class Caller(threading.Thread):
     """Plays all kinds of callers in turn, over one connection."""
 
     _lock = threading.Lock()
 
     def __init__(
-        self, url: str, parties: Parties, answers: Counter[str], enough: threading.Event
+        self, url: str, parties: Parties, answers: Answers, enough: threading.Event
     ) -> None:
         super().__init__(daemon=True)
         self._url, self._parties = url, parties
@@ -108,7 +119,8 @@ class Caller(threading.Thread):
         if "id" in made:
             path = f"/v1/customers/{made['id']}"
             files = {"photo": ("photo.png", picture(), "image/png")}
-            self._send("photo", person, "PUT", f"{path}/photo", files=files)
+            # The only operation whose 503 is documented.
+            self._send("photo", person, "PUT", f"{path}/photo", MOST_REPEATS, files=files)
             self._send("customer", person, "DELETE", path)
 
     def _book(self) -> None:
@@ -149,24 +161,34 @@ class Caller(threading.Thread):
             self._send("model", person, "PATCH", path, json={"name": uuid.uuid4().hex})
             self._send("model", person, "DELETE", path)
 
-    def _send(self, what: str, who: Machine, method: str, path: str, **body: Any) -> dict[str, Any]:
-        """Send a request, count the response, and return its body, if that is an object."""
+    def _send(
+        self, what: str, who: Machine, method: str, path: str, repeats: int = 0, **body: Any
+    ) -> dict[str, Any]:
+        """Send a request, count the response, and return its body, if that is an object.
+
+        A 503 with `Retry-After` is repeated after that time, at most `repeats` times.
+        """
         headers = {"Authorization": f"Bearer {who.token}"}
         try:
             answer = self._session.request(
                 method, self._url + path, headers=headers, timeout=120, **body
             )
         except requests.RequestException as error:
-            self._count(f"{what} {type(error).__name__}")
+            self._count(self._answers.final, f"{what} {type(error).__name__}")
             return {}
+        seconds = answer.headers.get("Retry-After", "")
+        if answer.status_code == 503 and seconds.isdecimal() and repeats:
+            self._count(self._answers.repeats, f"{what}{_reason(answer)}")
+            time.sleep(int(seconds))
+            return self._send(what, who, method, path, repeats - 1, **body)
         is_json = "json" in answer.headers.get("Content-Type", "")
         found = answer.json() if is_json else {}
-        self._count(f"{what} {answer.status_code}{_reason(answer)}")
+        self._count(self._answers.final, f"{what} {answer.status_code}{_reason(answer)}")
         return found if isinstance(found, dict) else {}
 
-    def _count(self, result: str) -> None:
+    def _count(self, results: Counter[str], result: str) -> None:
         with self._lock:
-            self._answers[result] += 1
+            results[result] += 1
 
 
 def _reason(answer: requests.Response) -> str:

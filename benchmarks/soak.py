@@ -1,8 +1,8 @@
 """A long mixed load at full speed: nothing may grow or be left over, and no error be logged.
 
-`python -m benchmarks soak [MINUTES] [sqlite|postgresql]`. Unlike in production, web processes are
-not replaced after a number of requests, so that a leak shows. Not part of `make bench`, because it
-takes long.
+`python -m benchmarks soak [MINUTES]`, on one database with `--database`. Unlike in production, web
+processes are not replaced after a number of requests, so that a leak shows. A 503 with
+`Retry-After`, if it is documented, is repeated. Not part of `make bench`, because it takes long.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ SURPRISE = re.compile(r"\[(error|critical) *\]|Traceback")
 WARNING = re.compile(r"\[warning *\] (\S+)")
 
 
-def main(minutes: str = str(MINUTES), only: str = "") -> None:
+def main(minutes: str = str(MINUTES), database: str | None = None) -> None:
     """Run the load on each database, print what was measured, and fail if something is wrong."""
     faults = []
-    with databases() as found, vpic(Catalogue.sample()) as nhtsa_url:
+    with databases(database) as found, vpic(Catalogue.sample()) as nhtsa_url:
+        assert found, f"{database} is not there."
         for name, url in found:
-            if only in ("", name.lower()):
-                print(f"{name}, {minutes} minutes:", flush=True)
-                faults += [f"{name}: {one}" for one in _run(url, nhtsa_url, float(minutes) * 60)]
+            print(f"{name}, {minutes} minutes:", flush=True)
+            faults += [f"{name}: {one}" for one in _run(url, nhtsa_url, float(minutes) * 60)]
     assert not faults, "\n".join(["", *faults])
 
 
@@ -85,10 +85,12 @@ def _load(app: Flask, settings: Settings, seconds: float) -> list[str]:
         watch = Watch([web.master, worker.supervisor])
         with mixed_load(web.url, parties) as answers:
             watch.during(seconds)
-        print(f"  {answers.total()} requests: {dict(sorted(answers.items()))}", flush=True)
+        final, repeats = answers.final, answers.repeats
+        print(f"  {final.total()} requests: {dict(sorted(final.items()))}", flush=True)
+        print(f"  {repeats.total()} repeated after a 503: {dict(repeats) or 'none'}", flush=True)
         faults = [
             f"responses: {number} times {key}"
-            for key, number in answers.items()
+            for key, number in final.items()
             if key.split()[1] not in EXPECTED
         ]
         faults += _undrained(settings)
