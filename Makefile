@@ -56,8 +56,8 @@ fuzz: tools ## Send requests at random as each role, on both databases, and try 
 	EXAMPLES=$(or $(EXAMPLES),30) $(BIN)/pytest -n 2 --quiet -rP -m fuzz tests/fuzz
 	$(BIN)/pytest -n 2 --quiet -m hypothesis --hypothesis-profile fuzz tests
 
-mutation: tools ## Change the code of an area, and list what no test notices: make mutation AREA=addresses
-	$(BIN)/python -m tests.support.mutation $(AREA)
+mutation: tools ## Change the code of an area, and list what no test notices: make mutation AREA=addresses SAMPLE=300
+	$(BIN)/python -m tests.support.mutation $(AREA) $(SAMPLE)
 
 coverage: tools ## Run the tests of test-quick, and show what they do not reach
 	$(PYTEST) $(QUICK) --cov --cov-report=term:skip-covered

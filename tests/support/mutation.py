@@ -1,29 +1,49 @@
-"""`python -m tests.support.mutation AREA`: change the code of an area, and see which tests notice.
+"""`python -m tests.support.mutation AREA [SAMPLE]`: change the code of an area, and see which tests
+notice.
 
 mutmut changes one expression at a time and runs the tests that reach it. A change that no test
 notices survives: a test is missing, or the change means the same. Only tests that start no
 processes run, on SQLite. mutmut does not change decorated functions.
 
 The copy in `.mutation/AREA` keeps the results: another run repeats only what has changed since.
+
+With SAMPLE, only that many mutants run. They are drawn at random, the same ones each time as long
+as the code of the area stays the same; the score is then that of the sample.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from tests.support.setup import migrate
 
 ROOT = Path(__file__).parent.parent.parent
 COPIED = ("automart", "jobs", "sandbox", "tests", "migrations", "docs", "deploy", "stubs")
+# `mutmut run` without the running: it has no command that only writes the mutants.
+GENERATE = """
+from mutmut import __main__ as mutmut
+
+if __name__ == "__main__":
+    mutmut.set_mutant_under_test("mutant_generation")
+    mutmut.copy_src_dir()
+    mutmut.copy_also_copy_files()
+    mutmut.setup_source_paths()
+    mutmut.create_mutants(2)
+"""
 FILES = ("pyproject.toml", "gunicorn.conf.py", "wsgi.py", "worker.py")
+
+MUTMUT = (str(Path(sys.executable).with_name("mutmut")),)
 
 # What is changed, and the tests that should notice.
 AREAS: dict[str, tuple[list[str], list[str]]] = {
@@ -86,7 +106,13 @@ AREAS: dict[str, tuple[list[str], list[str]]] = {
         ],
     ),
     "sync": (
-        ["automart/catalogue/sync.py", "automart/catalogue/plan.py"],
+        [
+            "automart/catalogue/changes.py",
+            "automart/catalogue/held_makes.py",
+            "automart/catalogue/plan.py",
+            "automart/catalogue/sync.py",
+            "jobs/catalogue.py",
+        ],
         ["tests/catalogue", "tests/jobs/test_sync_faults.py"],
     ),
     "text": (["automart/core/text.py"], ["tests/core/test_text.py", "tests/web/test_reading.py"]),
@@ -124,18 +150,25 @@ AREAS: dict[str, tuple[list[str], list[str]]] = {
 
 
 def main() -> int:
-    area = sys.argv[1] if len(sys.argv) > 1 else ""
+    area, *sample = sys.argv[1:] or [""]
     if area not in AREAS:
         print(f"Name an area: {', '.join(AREAS)}.")
         return 2
     folder = ROOT / ".mutation" / area
     _copy(folder, *AREAS[area])
     mutmut = Mutmut(folder, _migrated(folder))
-    survivors = [name for name, status in mutmut.results() if status == "survived"]
-    status = mutmut.run()
-    if survivors:  # tests may have changed, which mutmut does not look for
-        mutmut.run(*survivors)
-    _report(mutmut.results())
+    survivors = {name for name, status in mutmut.results().items() if status == "survived"}
+    mutmut.generate()
+    names = sorted(mutmut.results())
+    chosen = names
+    if sample:
+        chosen = random.Random(1).sample(names, min(int(sample[0]), len(names)))
+    # Tests may have changed, which mutmut does not look for.
+    before = mutmut.results()
+    to_run = [name for name in chosen if name in survivors or before[name] == "not checked"]
+    status = mutmut.run(*to_run) if to_run else 0
+    results = mutmut.results()
+    _report({name: results[name] for name in chosen}, of=len(names))
     return status
 
 
@@ -146,29 +179,44 @@ class Mutmut:
     folder: Path
     template: Path
 
+    def generate(self) -> None:
+        """Write the mutants."""
+        self._call(sys.executable, "-c", GENERATE, stdout=subprocess.DEVNULL).check_returncode()
+
     def run(self, *mutants: str) -> int:
-        """Run the tests of the mutants (default: those without a result). Return the status."""
-        return self._call("run", "--max-children", "2", *mutants).returncode
+        """Run the tests of the mutants. Return the status."""
+        return self._call(*MUTMUT, "run", "--max-children", "2", *mutants).returncode
 
-    def results(self) -> list[tuple[str, str]]:
-        """Return the mutants so far, each with its status."""
-        printed = self._call("results", "--all", "True", capture_output=True).stdout
-        return re.findall(r"(\S+): (.+)", printed)
+    def results(self) -> dict[str, str]:
+        """Return the status of each mutant."""
+        printed = self._call(*MUTMUT, "results", "--all", "True", capture_output=True).stdout
+        return dict(re.findall(r"(\S+): (.+)", printed))
 
-    def _call(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        command = [str(Path(sys.executable).with_name("mutmut")), *arguments]
+    def _call(self, *command: str, **options: Any) -> subprocess.CompletedProcess[str]:
         # Each mutant is a run of its own, which would spend most of its time on the migrations.
         environment = {**os.environ, "SQLITE_TEMPLATE": str(self.template)}
-        return subprocess.run(command, cwd=self.folder, env=environment, text=True, **options)
+        try:
+            return subprocess.run(command, cwd=self.folder, env=environment, text=True, **options)
+        finally:
+            self._stop_servers()
+
+    def _stop_servers(self) -> None:
+        """Stop the servers of mutants that were killed, which could not stop them."""
+        for process in psutil.process_iter(["name", "environ"]):
+            environment = process.info["environ"] or {}
+            is_of_mutants = environment.get("SQLITE_TEMPLATE") == str(self.template)
+            if is_of_mutants and process.info["name"] == "valkey-server":
+                process.terminate()
 
 
-def _report(results: Sequence[tuple[str, str]]) -> None:
+def _report(results: Mapping[str, str], *, of: int) -> None:
     """Print the mutants that were not noticed, and the share of the others."""
-    for name, status in results:
+    for name, status in results.items():
         if status != "killed":
             print(f"  {name}: {status}")
-    noticed = sum(status in ("killed", "timeout") for _, status in results)
-    print(f"{len(results)} mutants, {noticed / max(len(results), 1):.1%} noticed")
+    noticed = sum(status in ("killed", "timeout") for status in results.values())
+    share = noticed / max(len(results), 1)
+    print(f"{len(results)} of {of} mutants, {share:.1%} noticed")
 
 
 def _migrated(folder: Path) -> Path:
