@@ -146,18 +146,13 @@ class Api(flask_smorest.Api):
     @public
     def _openapi_json(self) -> Response:
         """Serve the document. Its URLs are relative to this host, and keep the client's prefix."""
-        document = copy.deepcopy(self.document())
-        schemes = document["components"]["securitySchemes"]
-        flows = schemes["oauth2"]["flows"]
         root = urlsplit(origin()).path + request.script_root
-        document["servers"] = [{"url": root or "/"}]
-        flows["authorizationCode"] |= {
-            "authorizationUrl": f"{root}/oauth/authorize",
-            "tokenUrl": f"{root}/oauth/token",
-            "refreshUrl": f"{root}/oauth/token",
-        }
-        flows["clientCredentials"]["tokenUrl"] = f"{root}/oauth/token"
-        return jsonify(document)
+        document = self.document() | {"servers": [{"url": root or "/"}]}
+        components = document["components"]
+        schemes = components["securitySchemes"]
+        oauth2 = schemes["oauth2"] | {"flows": _flows(schemes["oauth2"], root)}
+        schemes = schemes | {"oauth2": oauth2}
+        return jsonify(document | {"components": components | {"securitySchemes": schemes}})
 
     def _register_error_handlers(self) -> None:
         """Leave errors to `automart.web.error_handlers`."""
@@ -191,6 +186,19 @@ class Api(flask_smorest.Api):
         }
         prepare_response(default, self.spec, PROBLEM_JSON)
         self.spec.components.response("DEFAULT_ERROR", default, lazy=True)
+
+
+def _flows(oauth2: dict[str, Any], root: str) -> dict[str, Any]:
+    token = f"{root}/oauth/token"
+    urls = {
+        "authorizationCode": {
+            "authorizationUrl": f"{root}/oauth/authorize",
+            "tokenUrl": token,
+            "refreshUrl": token,
+        },
+        "clientCredentials": {"tokenUrl": token},
+    }
+    return {name: flow | urls[name] for name, flow in oauth2["flows"].items()}
 
 
 def create_api(

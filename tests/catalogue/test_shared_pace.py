@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import redis
 
+from automart.background.queues import connect
 from automart.catalogue.shared_pace import KEY, RedisSlots
 
 
@@ -36,5 +37,5 @@ def test_a_reservation_is_deleted_after_its_time(redis_url: str) -> None:
 
 
 def test_each_process_keeps_the_pace_alone_while_redis_is_down() -> None:
-    slots = RedisSlots(redis.Redis(unix_socket_path="/nowhere/redis.sock"))
+    slots = RedisSlots(connect("unix:///nowhere/redis.sock"))
     assert [slots.reserve(wait, 1) for wait in (0, 0.25, 3)] == [0, 0.25, 3]

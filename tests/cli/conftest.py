@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from automart.background import Job, JobState
 from automart.cli import app as command_line
+from automart.cli import job_progress
 from automart.core.config import Settings
 from automart.core.db import db, release_connection
 from jobs import runner
@@ -25,6 +26,7 @@ POLL_INTERVAL = 0.01
 @pytest.fixture
 def run(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A function that runs `automart …` with the settings of the test, in an empty folder."""
+    monkeypatch.setattr(job_progress, "POLL_INTERVAL", POLL_INTERVAL)
     monkeypatch.chdir(tmp_path)
     for name, value in environment(settings).items():
         monkeypatch.setenv(name, value)

@@ -19,6 +19,7 @@ from automart.core.db import db, transaction, utcnow
 from automart.notices.maintenance import KEPT_FOR, expire_notices, record_notices
 from automart.notices.models import Notice, NoticeState, ReportedMake
 from automart.notices.service import NEWS_FOR
+from jobs import catalogue
 from sandbox import Fault
 from sandbox.vpic import Vpic
 from tests.notices.conftest import Night
@@ -106,8 +107,10 @@ def test_a_failed_nightly_sync_is_reported(night: Night, vpic: Vpic, mail: Notif
 def test_a_nightly_sync_that_gave_up_is_reported(
     night: Night, vpic: Vpic, mail: NotifiedService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nhtsa, "GIVE_UP_AFTER", 1.0)
-    monkeypatch.setattr(nhtsa, "FIRST_BACKOFF", 0.2)
+    monkeypatch.setattr(nhtsa, "FIRST_BACKOFF", 3 * nhtsa.GIVE_UP_AFTER)  # not again
+    monkeypatch.setattr(nhtsa, "LONGEST_BACKOFF", 3 * nhtsa.GIVE_UP_AFTER)
+    monkeypatch.setattr(catalogue, "REQUESTS_AHEAD", 1)
+    monkeypatch.setattr(catalogue, "MAX_BATCH", 1)
     served = {make: {make: f"Model {make}"} for make in range(1, 41)}
     add_models(served)
     for make in range(20, 41):

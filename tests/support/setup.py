@@ -22,6 +22,7 @@ from werkzeug.test import TestResponse
 from automart import create_app
 from automart.core.config import Settings
 from automart.core.db import db
+from automart.web.openapi import Api
 
 
 class Client(FlaskClient):
@@ -52,6 +53,19 @@ def _compile_once(rule: Rule) -> None:
 # Every application has the same routes, and most of the time that it takes to be made goes into
 # compiling them. Werkzeug has no public way to replace that.
 Rule.compile = _compile_once
+
+_document = Api.document
+_documents: list[dict[str, Any]] = []
+
+
+def _build_once(api: Api) -> dict[str, Any]:
+    if not _documents:
+        _documents.append(_document(api))
+    return _documents[0]
+
+
+# It is also the same in every application.
+Api.document = _build_once  # type: ignore[method-assign]
 
 _dialects: dict[str, Dialect] = {}
 _statements: dict[Any, Any] = {}

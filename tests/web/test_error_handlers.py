@@ -151,12 +151,6 @@ def test_a_violated_foreign_key_is_409_for_delete_and_422_otherwise(
     assert "vehicle" not in response.text
 
 
-@pytest.fixture
-def _short_busy_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("automart.core.db_engine.SQLITE_BUSY_SECONDS", 1)
-
-
-@pytest.mark.usefixtures("_short_busy_timeout")
 def test_a_database_that_is_down_is_503_with_retry_after(app: Flask, client: FlaskClient) -> None:
     new = {"id": 1, "name": "Aston Martin"}
     with database_out_of_order(app):
@@ -189,6 +183,8 @@ def database_out_of_order(app: Flask) -> Iterator[None]:
         yield
         return
     event.listen(db.engine, "connect", lambda c, _: c.execute("PRAGMA busy_timeout = 50"))
+    db.session.remove()
+    db.engine.dispose()  # The next connection has this timeout.
     other = sqlite3.connect(str(url.database))
     try:
         other.execute("BEGIN IMMEDIATE")
