@@ -19,7 +19,7 @@ from automart.partners.models import RegionalOffice
 from automart.purchases.models import Purchase
 from automart.purchases.service import create_purchase
 from tests.support.databases import on_postgresql, on_sqlite
-from tests.support.http import at_once
+from tests.support.http import assert_problem, at_once
 from tests.support.inventory import ids, pointers
 from tests.support.purchases import (
     HONDA,
@@ -121,8 +121,9 @@ def test_another_car_under_the_same_number_is_a_conflict(
     assert refused["state"] == "failed"
     assert refused["error"]["status"] == 409
     at_once = client.post(SALES, json=sale(brand="Toyota", car_model="Corolla"))
-    assert at_once.status_code == 409
-    assert "Honda Civic" in at_once.get_json()["detail"]
+    problem = assert_problem(at_once, 409)
+    assert problem["detail"] == "Order number A-1 belongs to another car: Honda Civic."
+    assert problem["purchase_id"] == job_of(client, first)["result"]["id"]
     assert db.session.query(Purchase).count() == 1
 
 
@@ -169,7 +170,9 @@ def test_an_office_may_name_itself_and_nobody_else(
         assert client.post(SALES, json=sale(**{name: other.id})).status_code == 403
         assert client.post(SALES, json=sale(**{name: 4711})).status_code == 403
     both = sale(regional_office_id=office.id, regional_office=other.id)
-    assert pointers(client.post(SALES, json=both)) == {"#/regional_office"}
+    errors = assert_problem(client.post(SALES, json=both), 422)["errors"]
+    detail = "Differs from regional_office_id."
+    assert errors == [{"pointer": "#/regional_office", "detail": detail}]
 
 
 def test_a_sale_outlives_its_model_in_the_catalogue(
@@ -213,6 +216,8 @@ def test_a_make_that_goes_before_the_sale_is_written(
     job = job_of(client, accepted)
     assert job["state"] == "failed"
     assert job["error"]["status"] == 409
+    detail = "The office or the make was deleted before the sale was recorded."
+    assert job["error"]["detail"] == detail
 
 
 def test_an_office_stays_until_its_sales_are_written(

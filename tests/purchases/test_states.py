@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable
 from threading import Barrier, Thread
 from typing import Any
@@ -17,14 +18,17 @@ from automart.catalogue.models import VehicleMake
 from automart.core.db import db, transaction
 from automart.partners.models import Manufacturer
 from automart.purchases.models import PurchaseChange, PurchaseState
+from automart.web.fields import rfc3339
 from tests.support.databases import on_sqlite
 from tests.support.inventory import ids, pointers
 from tests.support.purchases import (
     HONDA,
     TOYOTA,
+    all_deliveries,
     make_manufacturer,
     make_office,
     make_purchase,
+    make_signing_office,
     move,
 )
 
@@ -73,7 +77,32 @@ def test_a_state_follows_or_is_refused(
         assert response.get_json() == was
     else:
         assert response.status_code == 409
-        assert f"{after} does not follow {before}" in response.get_json()["detail"]
+        followers = sorted(state for was, state in ALLOWED if was is before)
+        allowed = " or ".join(followers) or "nothing"
+        detail = f"{after} does not follow {before}. Allowed: {allowed}."
+        assert response.get_json()["detail"] == detail
+
+
+def test_the_office_is_notified_of_a_change(app: Flask) -> None:
+    office, _ = make_signing_office(webhook_url="https://office.example/events")
+    purchase = make_purchase(office, order_number="Ä-1")
+    move(purchase, S.MANUFACTURING)
+    (delivery,) = all_deliveries()
+    assert (delivery.type, delivery.subject) == (
+        "purchase.state_changed",
+        f"purchase:{purchase.id}",
+    )
+    event = {
+        "type": "purchase.state_changed",
+        "timestamp": rfc3339(purchase.history[-1].at),
+        "data": {
+            "purchase_id": purchase.id,
+            "external_order_number": "Ä-1",
+            "previous_state": "ordered",
+            "state": "manufacturing",
+        },
+    }
+    assert delivery.body == json.dumps(event, ensure_ascii=False, separators=(",", ":"))
 
 
 def test_the_database_itself_refuses_what_does_not_follow(app: Flask) -> None:

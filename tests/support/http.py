@@ -12,6 +12,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from automart.core.db import db
+from automart.core.errors import FIELDS_ARE_WRONG
 
 PROBLEM_MEMBERS = {"type", "title", "status", "detail", "instance", "request_id"}
 
@@ -49,12 +50,19 @@ def assert_problem(response: TestResponse, status: int) -> dict[str, Any]:
 
 def pointers(response: TestResponse) -> dict[str, str]:
     """Return the messages by pointer of a body that was refused with 422."""
-    return {e["pointer"]: e["detail"] for e in assert_problem(response, 422)["errors"]}
+    return {e["pointer"]: e["detail"] for e in _errors(response)}
 
 
 def parameters(response: TestResponse) -> dict[str, str]:
     """Return the messages by parameter of a query that was refused with 422."""
-    return {e["parameter"]: e["detail"] for e in assert_problem(response, 422)["errors"]}
+    return {e["parameter"]: e["detail"] for e in _errors(response)}
+
+
+def _errors(response: TestResponse) -> list[dict[str, str]]:
+    problem = assert_problem(response, 422)
+    assert problem["detail"] == FIELDS_ARE_WRONG
+    errors: list[dict[str, str]] = problem["errors"]
+    return errors
 
 
 def at_once(*calls: Callable[[], TestResponse]) -> list[TestResponse]:

@@ -86,13 +86,17 @@ def test_a_list_and_the_document_have_etags(client: FlaskClient, etag: str) -> N
         assert client.get(path, headers={"If-None-Match": seen}).status_code == 304
 
 
-def test_a_problem_has_no_etag(client: FlaskClient) -> None:
-    assert "ETag" not in client.get("/v1/makes/1").headers
+def test_neither_problems_nor_other_media_types_have_etags(client: FlaskClient) -> None:
+    for path, status in (("/v1/makes/1", 404), ("/metrics", 200)):
+        response = client.get(path)
+        assert (response.status_code, response.headers.get("ETag")) == (status, None)
 
 
 def test_an_update_of_the_current_version_succeeds(client: FlaskClient, etag: str) -> None:
     assert rename(client, "Acura", f'"other", {etag}').status_code == 200
     assert client.get(PATH).get_json()["name"] == "Acura"
+    weak = f"W/{client.get(PATH).headers['ETag']}"  # as proxies that compress make it
+    assert rename(client, "Honda", weak).status_code == 200
 
 
 def test_an_update_of_any_version_succeeds(client: FlaskClient, etag: str) -> None:
@@ -110,7 +114,8 @@ def test_an_update_of_another_version_is_412_and_changes_nothing(
 ) -> None:
     for asked in ('"other"', 'W/"other"', '""', f'"{etag[1:-2]}", "x"'):
         with subtests.test(asked):
-            assert_problem(rename(client, "Acura", asked), 412)
+            problem = assert_problem(rename(client, "Acura", asked), 412)
+            assert problem["detail"] == "It has changed since you read it. Read it again."
             assert_problem(client.delete(PATH, headers={"If-Match": asked}), 412)
     assert client.get(PATH).headers["ETag"] == etag
 
@@ -121,7 +126,9 @@ def test_a_malformed_if_match_is_400(
     bare = etag.strip('"')
     for asked in ("", bare, f'"{bare}', f"{etag} {etag}", f"*, {etag}", ",", "w/" + etag, '"a b"'):
         with subtests.test(asked):
-            assert_problem(rename(client, "Acura", asked), 400)
+            problem = assert_problem(rename(client, "Acura", asked), 400)
+            expected = 'If-Match must be * or a list of quoted ETags: "…", "…".'
+            assert problem["detail"] == expected
             assert_problem(client.delete(PATH, headers={"If-Match": asked}), 400)
     assert client.get(PATH).headers["ETag"] == etag
 

@@ -6,19 +6,23 @@ import io
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, request
 from flask.testing import FlaskClient
 from sqlalchemy import func, select, update
+from werkzeug.datastructures import MultiDict
 from werkzeug.test import TestResponse
 
 from automart.background import Job
 from automart.catalogue.models import VehicleMake
 from automart.core.db import db, transaction, utcnow
 from automart.web import IdempotencyKey, expire_idempotency_keys, idempotent
+from automart.web.idempotency import _fingerprint
 from tests.support.catalogue import HONDA, add_make
 from tests.support.http import Watched, assert_problem, at_once, pointers
+from tests.support.logs import logged
 
 HONDA_BODY = {"id": HONDA, "name": "Honda"}
 
@@ -74,8 +78,9 @@ def test_the_prefix_does_not_make_it_another_request(client: FlaskClient) -> Non
 
 def test_the_same_key_with_another_body_or_path_is_422(client: FlaskClient) -> None:
     post(client, "k")
-    for body in ({"id": 1, "name": "Honda"}, {}):
-        assert_problem(post(client, "k", body), 422)
+    for body in ({"id": 1, "name": "Honda"}, {"id": HONDA, "name": "Acura"}):
+        problem = assert_problem(post(client, "k", body), 422)
+        assert problem["detail"] == "This Idempotency-Key was used before, for another request."
     assert_problem(post(client, "k", HONDA_BODY, "/v1/vehicle-syncs"), 422)
     assert [make["id"] for make in client.get("/v1/makes").get_json()["items"]] == [HONDA]
 
@@ -114,6 +119,20 @@ def test_key_and_resource_are_stored_together_or_not_at_all(app: Flask, fails: b
     assert (db.session.get(VehicleMake, 1) is None) == fails
 
 
+def test_only_successes_are_stored(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    @app.post("/status/<int:status>")
+    @idempotent
+    def responds(status: int) -> tuple[str, int]:
+        return "", status
+
+    for status, shown in ((200, 200), (299, 299), (300, 500), (409, 500), (199, 500)):
+        response = post(app.test_client(), str(status), path=f"/status/{status}")
+        assert response.status_code == shown
+    assert keys() == 2
+    errors = [str(event["exc_info"]) for event in logged(caplog, "unexpected_error")]
+    assert errors == ["An idempotent view must raise its errors."] * 3
+
+
 def test_no_transaction_is_open_while_the_body_is_read(app: Flask, client: FlaskClient) -> None:
     body = Watched(app, json.dumps(HONDA_BODY).encode())
     db.session.rollback()
@@ -136,19 +155,49 @@ def test_a_user_with_a_password_is_added_once(client: FlaskClient) -> None:
     assert again.get_json() == first.get_json()
 
 
+def test_requests_differ_in_each_of_their_parts_and_between_secret_keys() -> None:
+    def fingerprint(key: str = "k", path: str = "/a", **request: Any) -> str:
+        app = Flask(__name__)
+        app.secret_key = key
+        with app.test_request_context(path, **request):
+            return _fingerprint()
+
+    def form(*fields: tuple[str, str]) -> dict[str, Any]:
+        files = [("f", (io.BytesIO(b"content"), "name"))]
+        data = MultiDict([*fields, *files])
+        return {"method": "POST", "data": data}
+
+    two_files = MultiDict([("f", (io.BytesIO(part), "name")) for part in (b"content", b"x")])
+    requests: list[dict[str, Any]] = [
+        {},
+        {"key": "other"},
+        {"path": "/b"},
+        {"path": "/a?b"},
+        {"method": "POST"},
+        {"data": b"b"},
+        form(("a", "1")),
+        form(("a", "1"), ("a", "2")),
+        {"method": "POST", "data": two_files},
+    ]
+    found = [fingerprint(**request) for request in requests]
+    assert len(set(found)) == len(requests)
+    assert fingerprint(**form(("a", "1"))) == found[6]
+
+
 def test_forms_are_compared_by_their_fields_and_files(app: Flask) -> None:
     @app.post("/form")
     @idempotent
-    def form() -> tuple[str, int]:
-        return "", 201
+    def form() -> tuple[bytes, int]:
+        return b"".join(file.read() for file in request.files.values()), 201
 
     def send(key: str, content: bytes, name: str = "file", **fields: str) -> TestResponse:
         data = {name: (io.BytesIO(content), "cars.csv")} | fields
         return app.test_client().post("/form", data=data, headers={"Idempotency-Key": key})
 
-    assert send("k", b"a,b").status_code == 201
+    assert send("k", b"a,b").data == b"a,b"
     assert send("k", b"a,b").headers["Idempotent-Replayed"] == "true"  # with another boundary
     assert_problem(send("k", b"a,c"), 422)
+    assert_problem(send("k", b"b,b"), 422)
     assert_problem(send("k", b"a,b", name="other"), 422)
     assert_problem(send("k", b"a,b", keep_good="true"), 422)
 
@@ -158,7 +207,9 @@ def test_keys_have_up_to_255_printable_characters(
 ) -> None:
     for key in ("", "x" * 256, "a\x01b", "\x7f", "\t", "a\xadb"):
         with subtests.test(key):
-            assert_problem(post(client, key), 400)
+            problem = assert_problem(post(client, key), 400)
+            expected = "Idempotency-Key must have 1 to 255 printable characters."
+            assert problem["detail"] == expected
     for number, key in enumerate(("x" * 255, "é", '"quoted"', "a b", ";=,")):
         with subtests.test(key):
             body = {"id": number + 1, "name": f"Make {number}"}

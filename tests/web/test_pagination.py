@@ -79,6 +79,16 @@ def test_the_link_to_the_next_page_keeps_the_prefix_of_the_request(
     assert "Link" not in second.headers
 
 
+def test_the_newest_come_first_in_some_lists(as_admin: FlaskClient) -> None:
+    for number in range(3):
+        as_admin.post("/v1/clients", json={"name": f"C{number}", "kind": "service"})
+    pages = [ids(page) for page in walk(as_admin, "/v1/audit-events", limit=2)]
+    found = [ident for page in pages for ident in page]
+    assert len(found) >= 3
+    assert found == sorted(set(found), reverse=True)
+    assert found == ids(as_admin.get("/v1/audit-events"))
+
+
 def test_the_link_keeps_the_filters(client: FlaskClient) -> None:
     add_make(models=HONDAS | {1: "Civic"})
     first = client.get("/v1/models", query_string={"name": "CIVIC", "limit": 1})
@@ -120,7 +130,8 @@ def test_an_invented_cursor_is_422(client: FlaskClient, subtests: pytest.Subtest
     for cursor in ["x", "é", "\u0000", "a.b", "Ijki.", "." * 1000, "9" * 5000]:
         with subtests.test(cursor=cursor):
             response = client.get("/v1/makes", query_string={"cursor": cursor})
-            assert parameters(response).keys() == {"cursor"}
+            detail = "Not a cursor of this list with these filters."
+            assert parameters(response) == {"cursor": detail}
 
 
 def test_a_modified_cursor_is_422(client: FlaskClient) -> None:
@@ -163,6 +174,12 @@ def test_unknown_parameters_are_422(client: FlaskClient) -> None:
     response = client.get("/v1/makes?nmae=Honda&Limit=1")
     known = "Unknown parameter. Known are: cursor, limit, name."
     assert parameters(response) == dict.fromkeys(("nmae", "Limit"), known)
+
+
+def test_a_parameter_without_a_value_counts_as_absent(client: FlaskClient) -> None:
+    expected = add_makes(2)
+    assert ids(client.get("/v1/makes?name=&limit=%20&cursor=")) == expected
+    assert parameters(client.get("/v1/makes?nmae=&name=")).keys() == {"nmae"}
 
 
 def test_a_parameter_that_is_given_twice_is_422(client: FlaskClient) -> None:

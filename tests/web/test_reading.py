@@ -44,6 +44,9 @@ def test_a_patch_takes_merge_patches_and_a_byte_order_mark(client: FlaskClient) 
     assert (merged.status_code, merged.get_json()["name"]) == (200, "Acura")
     posted = client.post("/v1/makes", data="{}", content_type="application/merge-patch+json")
     assert posted.status_code == 415
+    patched = client.patch(PATH, data="{}", content_type="text/plain")
+    assert patched.status_code == 415
+    assert patched.headers["Accept"] == "application/json, application/merge-patch+json"
 
 
 def test_a_compressed_body_is_415(client: FlaskClient) -> None:
@@ -51,6 +54,9 @@ def test_a_compressed_body_is_415(client: FlaskClient) -> None:
         response = client.post("/login", data=b"\x1f\x8b", headers={"Content-Encoding": coding})
         assert response.status_code == 415
         assert response.headers["Accept-Encoding"] == "identity"
+        assert response.get_json()["detail"] == "The body must not be compressed."
+    headers = {"Content-Encoding": " Identity"}
+    assert client.post("/login", json={}, headers=headers).status_code == 422
 
 
 def test_deeply_nested_json_is_400_at_the_login(client: FlaskClient) -> None:

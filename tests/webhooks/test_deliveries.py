@@ -13,17 +13,18 @@ from automart.core.db import transaction, utcnow
 from automart.partners.models import RegionalOffice
 from automart.purchases.models import PurchaseState
 from automart.webhooks import deliveries
-from automart.webhooks.deliveries import Outcome
+from automart.webhooks.deliveries import Event, Outcome
 from automart.webhooks.models import WebhookDelivery
-from automart.webhooks.service import lock_endpoint
+from automart.webhooks.service import lock_endpoint, update_endpoint
 from sandbox.office import Offices
 from sandbox.office_faults import OfficeFault
 from tests.support.purchases import (
     all_deliveries,
     make_purchase,
+    make_signing_office,
     move,
 )
-from tests.support.webhooks import Run, states
+from tests.support.webhooks import Run, endpoint_of, states
 
 S = PurchaseState
 
@@ -169,6 +170,39 @@ class TestRedelivery:
         first, second = all_deliveries()
         assert first.next_attempt_at is not None
         assert second.next_attempt_at is None
+
+    def test_endpoints_do_not_affect_each_other(
+        self, office: RegionalOffice, offices: Offices
+    ) -> None:
+        """Their subjects are equal here."""
+        other, _ = make_signing_office(webhook_url=offices.url("paris"))
+        one, two = (endpoint_of(each).id for each in (office, other))
+        event = Event("purchase.state_changed", "purchase:1", "{}")
+
+        def record(endpoint_id: int, delivery: WebhookDelivery, **outcome: Any) -> None:
+            with transaction():
+                endpoint = lock_endpoint(endpoint_id)
+                began = utcnow()
+                found = Outcome(began, endpoint.url, answered_at=began, **outcome)
+                deliveries.record_attempt(endpoint, delivery.id, found)
+
+        for endpoint_id in (one, one, two, two):
+            with transaction():
+                deliveries.enqueue_delivery(lock_endpoint(endpoint_id), event)
+        due = [delivery.next_attempt_at is not None for delivery in all_deliveries()]
+        assert due == [True, False, True, False]
+        first, _, third, fourth = all_deliveries()
+        record(one, first, status=429, retry_after=3600.0)
+        first, _, third, fourth = all_deliveries()
+        assert first.next_attempt_at > utcnow() >= third.next_attempt_at
+        record(two, third, status=200)
+        fourth = all_deliveries()[3]  # the first one, of the other endpoint, is still pending
+        assert fourth.next_attempt_at <= utcnow()
+        record(one, first, status=200)
+        with transaction():
+            update_endpoint(lock_endpoint(one), {"enabled": False})
+        ended = [delivery.state.value for delivery in all_deliveries()]
+        assert ended == ["succeeded", "failed", "succeeded", "pending"]
 
     def test_what_is_not_there_is_not_redelivered(self, as_admin: FlaskClient) -> None:
         assert as_admin.post("/v1/webhook-deliveries/4711/redeliver").status_code == 404

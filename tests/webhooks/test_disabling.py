@@ -18,6 +18,8 @@ from automart.purchases.models import PurchaseState
 from automart.webhooks.models import DeliveryState
 from sandbox.office import Offices
 from sandbox.office_faults import OfficeFault
+from tests.support.http import assert_problem
+from tests.support.logs import logged
 from tests.support.peers import Peer
 from tests.support.purchases import (
     all_deliveries,
@@ -31,7 +33,12 @@ S = PurchaseState
 
 class TestDisabling:
     def test_gone_disables(
-        self, office: RegionalOffice, offices: Offices, deliver: Run, as_admin: FlaskClient
+        self,
+        office: RegionalOffice,
+        offices: Offices,
+        deliver: Run,
+        as_admin: FlaskClient,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
         offices.order(OfficeFault.STATUS, status=410)
         for _ in range(2):
@@ -43,6 +50,9 @@ class TestDisabling:
         (event,) = as_admin.get("/v1/audit-events?kind=webhook_disabled").get_json()["items"]
         assert event["subject"] == f"regional_office:{office.id}"
         assert event["actor"] == "webhooks"
+        assert event["detail"] == {"reason": "it answered 410 Gone"}
+        (line,) = logged(caplog, "webhook_disabled")
+        assert (line["endpoint"], line["reason"]) == (event["subject"], "it answered 410 Gone")
 
     def test_an_old_address_does_not_speak_for_the_new_one(
         self, app: Flask, office: RegionalOffice, offices: Offices, deliver: Run
@@ -84,8 +94,12 @@ class TestDisabling:
         assert missed.state is DeliveryState.FAILED
         assert missed.attempts == []
         redeliver = f"/v1/webhook-deliveries/{missed.id}/redeliver"
-        assert as_admin.post(redeliver).status_code == 409
-        as_admin.patch(path, json={"webhook_enabled": True})
+        url = office.webhook_url
+        for changes, why in (({}, "is disabled"), ({"webhook_url": None}, "has no URL")):
+            as_admin.patch(path, json=changes)
+            problem = assert_problem(as_admin.post(redeliver), 409)
+            assert problem["detail"] == f"The webhook of regional office {office.id} {why}."
+        as_admin.patch(path, json={"webhook_enabled": True, "webhook_url": url})
         assert as_admin.post(redeliver).status_code == 202
         deliver()
         assert states(offices.received()) == ["cancelled"]
@@ -96,17 +110,22 @@ class TestDisabling:
         offices: Offices,
         deliver: Run,
         pass_time: Callable[[timedelta], None],
+        as_admin: FlaskClient,
     ) -> None:
         offices.order(OfficeFault.STATUS, status=500)
         move(make_purchase(office), S.CANCELLED)
         deliver()
         pass_time(timedelta(days=4, hours=23))
         deliver()
+        unchanged = {"webhook_url": office.webhook_url, "webhook_enabled": True}
+        as_admin.patch(f"/v1/regional-offices/{office.id}", json=unchanged)
         assert stored_office(office).webhook_enabled
         pass_time(timedelta(hours=2))
         move(make_purchase(office), S.CANCELLED)
         deliver()
         assert not stored_office(office).webhook_enabled
+        (event,) = as_admin.get("/v1/audit-events?kind=webhook_disabled").get_json()["items"]
+        assert event["detail"] == {"reason": "all attempts of five days failed"}
 
     def test_our_own_faults_do_not_count(
         self,

@@ -18,8 +18,10 @@ from automart.background import JobState
 from automart.core.db import db, transaction, utcnow
 from automart.partners.models import RegionalOffice
 from automart.purchases.models import Purchase, PurchaseChange, PurchaseState
+from automart.webhooks.deliveries import Outcome
 from automart.webhooks.models import DeliveryState
 from automart.webhooks.signing import valid_secrets
+from jobs.webhooks import _attempt
 from sandbox.office import Offices
 from tests.support.logs import logged
 from tests.support.purchases import (
@@ -168,6 +170,8 @@ class TestSending:
     ) -> None:
         path = f"/v1/regional-offices/{office.id}/rotate-webhook-secret"
         first, second = (as_admin.post(path).get_json()["webhook_secret"] for _ in range(2))
+        events = as_admin.get("/v1/audit-events?kind=webhook_secret_rotated").get_json()["items"]
+        assert [event["subject"] for event in events] == [f"regional_office:{office.id}"] * 2
         make_signing_office()
         move(make_purchase(office), S.CANCELLED)
         deliver()
@@ -244,6 +248,18 @@ class TestSending:
         (event,) = logged(caplog, "webhook_secret_encrypted_under_another_secret")
         assert event["endpoint_id"] == endpoint_of(office).id
         assert event["error"].startswith("SECRET_KEY has changed.")
+
+    def test_nothing_is_sent_when_the_url_is_removed_at_the_last_moment(
+        self, office: RegionalOffice
+    ) -> None:
+        move(make_purchase(office), S.CANCELLED)
+        (delivery,) = all_deliveries()
+        with transaction():
+            endpoint_of(office).url = None
+        outcome = _attempt(delivery)
+        error = "The webhook no longer has a URL."
+        assert outcome == Outcome(outcome.at, error=error, is_our_fault=True)
+        assert outcome.at <= utcnow()
 
     def test_nothing_is_sent_unsigned(
         self, app: Flask, office: RegionalOffice, offices: Offices, deliver: Run
