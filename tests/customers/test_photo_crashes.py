@@ -31,8 +31,7 @@ from tests.customers.pictures import files_in, jpeg, upload
 from tests.support import people
 from tests.support.databases import on_sqlite
 from tests.support.forks import output_of
-
-pytestmark = pytest.mark.processes
+from tests.support.logs import logged
 
 
 def exceed_upload_time_limit() -> None:
@@ -50,6 +49,7 @@ def attached_files() -> list[str]:
 
 
 @on_sqlite
+@pytest.mark.processes
 @pytest.mark.parametrize("point", POINTS)
 def test_files_of_a_killed_upload_are_deleted(
     settings: Settings,
@@ -107,9 +107,37 @@ def test_an_upload_that_exceeds_the_time_limit_is_refused(
             with transaction():
                 attach(db.session.get_one(Customer, ada["id"]), token)
 
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable, match=r"Storing the photo took too long\."):
         upload_slowly()
     assert attached_files() == files_in(photos) == []
+
+
+def test_uploads_at_the_same_time_do_not_affect_each_other(
+    app: Flask, ada: dict[str, Any], photos: Path
+) -> None:
+    def orphans() -> set[str]:
+        db.session.rollback()
+        return {photo.token for photo in db.session.query(OrphanedPhoto)}
+
+    def fail() -> None:
+        with stored(b"RIFF") as token:
+            assert orphans() == {second, token}
+            raise KeyError
+
+    def attach_to_ada(token: str) -> None:
+        with transaction():
+            attach(db.session.get_one(Customer, ada["id"]), token)
+
+    with stored(b"RIFF") as first, stored(b"RIFF") as second:
+        assert orphans() == {first, second}
+        attach_to_ada(first)
+        with pytest.raises(KeyError):
+            fail()
+        assert orphans() == {second}
+        assert files_in(photos) == sorted(f"{token}.webp" for token in (first, second))
+        attach_to_ada(second)
+    assert orphans() == set()
+    assert attached_files() == files_in(photos) == [f"{second}.webp"]
 
 
 def test_a_file_that_is_stored_after_its_row_was_deleted_is_deleted(
@@ -150,9 +178,10 @@ def test_a_file_that_cannot_be_deleted_does_not_hold_up_the_others(
     app: Flask, photos: Path
 ) -> None:
     make_orphaned_files(photos, "b", "c", "d")
-    stuck = "a" * TOKEN_LENGTH
+    stuck, young = "a" * TOKEN_LENGTH, "e" * TOKEN_LENGTH
     (photos / "aa" / f"{stuck}.webp").mkdir(parents=True)
     with transaction():
+        db.session.add(OrphanedPhoto(token=young))  # its upload may still be running
         db.session.add(
             OrphanedPhoto(
                 token=stuck, pending_deletion=True, created_at=utcnow() - UPLOAD_TIME_LIMIT
@@ -160,11 +189,15 @@ def test_a_file_that_cannot_be_deleted_does_not_hold_up_the_others(
         )
     assert delete_orphaned_photos() == 3
     assert files_in(photos) == []
-    assert [photo.token for photo in db.session.query(OrphanedPhoto)] == [stuck]
+    left = {photo.token: photo.pending_deletion for photo in db.session.query(OrphanedPhoto)}
+    assert left == {stuck: True, young: False}
 
 
 def test_a_storage_that_is_down_is_not_tried_for_each_file(
-    app: Flask, photos: Path, monkeypatch: pytest.MonkeyPatch
+    app: Flask,
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     make_orphaned_files(photos, *"abcdef")
     tried: list[str] = []
@@ -176,6 +209,7 @@ def test_a_storage_that_is_down_is_not_tried_for_each_file(
     monkeypatch.setattr(Storage, "delete", delete)
     assert delete_orphaned_photos() == 0
     assert len(set(tried)) == len(tried) == MAX_FAILURES
+    assert [line["count"] for line in logged(caplog, "photo_files_left")] == [6]
     monkeypatch.undo()
     assert delete_orphaned_photos() == 6
     assert files_in(photos) == []
@@ -196,6 +230,7 @@ def test_housekeeping_deletes_orphaned_photos(settings: Settings) -> None:
     assert delete_orphaned_photos in [task.function for task in all_tasks(settings)]
 
 
+@pytest.mark.processes
 def test_concurrent_uploads_and_deletions_leave_no_orphaned_files(
     app: Flask,
     make_user: Callable[..., User],

@@ -30,6 +30,8 @@ from tests.customers.pictures import (
     loaded,
     upload,
 )
+from tests.support.http import assert_problem
+from tests.support.logs import logged
 
 
 def put(client: FlaskClient, customer: dict[str, Any], content: bytes) -> str:
@@ -78,6 +80,9 @@ class TestRefusedUploads:
             response = upload(as_user, ada["id"], content, "photo.png")
             assert response.status_code == status, what
             assert response.mimetype == "application/problem+json"
+            if status == 413 and len(content) == MAX_UPLOAD_BYTES + 1:
+                detail = "A photo has at most 5000000 bytes."
+                assert response.get_json()["detail"] == detail
             if status == 422:
                 assert response.get_json()["errors"][0]["pointer"] == "#/photo"
         assert files_in(photos) == before
@@ -131,6 +136,23 @@ class TestRefusedUploads:
         assert upload(as_user, ada["id"], jpeg(), headers=fresh).status_code == 412
         assert len(files_in(photos)) == 1
 
+    def test_a_decoder_that_is_killed_needed_too_much(
+        self,
+        as_user: FlaskClient,
+        ada: dict[str, Any],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        program = tmp_path / "program.py"
+        program.write_text("import os; os.write(2, b'-' * 600); os.kill(os.getpid(), 9)")
+        monkeypatch.setattr("automart.customers.photos.DECODER", program)
+        errors = assert_problem(upload(as_user, ada["id"], jpeg()), 422)["errors"]
+        detail = "Decoding it takes too much time or memory."
+        assert errors == [{"pointer": "#/photo", "detail": detail}]
+        (line,) = logged(caplog, "photo_decoder_killed")
+        assert (line["signal"], line["output"]) == (9, "-" * 500)
+
     @pytest.mark.parametrize(
         "bug", ["raise ValueError", "import os; os.write(2, b'\\xff'); raise SystemExit(1)"]
     )
@@ -147,18 +169,23 @@ class TestRefusedUploads:
         program.write_text(bug)
         monkeypatch.setattr("automart.customers.photos.DECODER", program)
         response = upload(as_user, ada["id"], jpeg())
-        assert response.status_code == 503
+        problem = assert_problem(response, 503)
+        assert problem["detail"] == "Photos cannot be decoded at the moment."
         assert int(response.headers["Retry-After"]) > 0
-        assert "photo_decoder_failed" in caplog.text
+        (line,) = logged(caplog, "photo_decoder_failed")
+        assert line["status"] == 1
+        assert line["output"].strip().endswith(("ValueError", "\N{REPLACEMENT CHARACTER}"))
 
     def test_a_decoder_that_is_too_slow_is_a_503(
         self, as_user: FlaskClient, ada: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(customer_photos, "DECODING_SECONDS", 0)
         response = upload(as_user, ada["id"], jpeg())
-        assert response.status_code == 503
+        problem = assert_problem(response, 503)
+        assert problem["detail"] == "Photos cannot be decoded at the moment."
         assert int(response.headers["Retry-After"]) > 0
-        assert upload(as_user, ada["id"], b"").status_code == 422
+        (error,) = assert_problem(upload(as_user, ada["id"], b""), 422)["errors"]
+        assert error == {"pointer": "#/photo", "detail": "It is an empty file."}
 
     @pytest.mark.parametrize("taken", ["_uploads", "_decoder"])
     def test_an_upload_is_not_read_before_the_decoder_is_free(
@@ -173,6 +200,7 @@ class TestRefusedUploads:
         with getattr(customer_photos, taken), pytest.raises(Unavailable) as refused:
             customer_photos.transcode(Upload(jpeg()))
         assert int(refused.value.headers["Retry-After"]) > 0
+        assert refused.value.detail == "Too many photos are being uploaded."
         assert customer_photos.transcode(BytesIO(jpeg())).startswith(b"RIFF")
 
 
@@ -208,7 +236,7 @@ class TestDelivery:
         first = put(as_user, ada, jpeg())
         second = put(as_user, ada, jpeg())
         assert first != second
-        assert client.get(first).status_code == 404
+        assert assert_problem(client.get(first), 404)["detail"] == "There is no such photo."
         assert client.get(second).status_code == 200
         assert len(files_in(photos)) == 1
 
@@ -223,7 +251,8 @@ class TestDelivery:
         assert gone.status_code == 404
         assert gone.mimetype == "application/problem+json"
         assert as_user.get(f"/v1/customers/{ada['id']}").get_json()["photo_url"] is None
-        assert as_user.delete(photo).status_code == 404
+        problem = assert_problem(as_user.delete(photo), 404)
+        assert problem["detail"] == f"Customer {ada['id']} has no photo."
         assert files_in(photos) == []
 
     def test_the_photo_of_a_deleted_customer_is_not_found(

@@ -12,7 +12,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import select, text, update
+from sqlalchemy import Select, select, text, update
 from sqlalchemy.dialects import postgresql
 
 from automart.accounts.models import User
@@ -158,6 +158,24 @@ class TestSearch:
                 assert seen == [unicodedata.normalize("NFC", name) for name in wanted]
         cursor = as_user.get("/v1/customers?q=a&limit=1").get_json()["next_cursor"]
         assert as_user.get(f"/v1/customers?q=b&limit=1&cursor={cursor}").status_code == 422
+
+
+@pytest.mark.usefixtures("people")
+def test_all_ways_of_searching_find_the_same(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(statement: Select[Customer]) -> list[str]:
+        return [customer.first_name for customer in db.session.scalars(statement)]
+
+    numbers = db.session.scalars(select(Customer.id).order_by(Customer.id)).all()
+    for part in ("", "example.com", "100%_", "zoe", "ann", "nobody"):
+        for after in (0, numbers[0], numbers[9]):
+            for count in (1, 2, 100):
+                expected = found(search.in_order(part, after, count))
+                assert found(search.near(part, after, count)) == expected
+                assert found(search.by_index(part, after, count)) == expected
+    monkeypatch.setattr(search, "NEAR", 3)
+    assert found(search.near("grosse", numbers[1], 100)) == ["Straße"]
+    assert found(search.near("anna", numbers[1], 100)) == []
+    assert found(search.near("example.com", 0, 100)) == ["Zoë"]
 
 
 def test_every_dash_is_a_hyphen() -> None:
