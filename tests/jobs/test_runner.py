@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from flask import Flask
+from rq.timeouts import JobTimeoutException
+from sqlalchemy.exc import OperationalError
 
 from automart.background import JobState, kinds, submit
+from automart.background.leases import LeaseLost
 from automart.core.db import transaction
+from automart.core.errors import Conflict, Unavailable
 from jobs import catalogue, runner, webhooks
 from jobs.context import Requeue, Run, stopping
+from tests.support.databases import on_sqlite
+from tests.support.logs import logged
 from tests.support.sync import the_job
 
 Logs = list[dict[str, Any]]
@@ -61,6 +69,72 @@ def test_a_job_that_does_not_end_its_lease_fails(perform: Perform) -> None:
         perform(lambda run: None)
     assert the_job().state is JobState.FAILED
     assert the_job().error["status"] == 500
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("raised", "status", "detail", "has_traceback"),
+    [
+        (Conflict("It is there."), 409, "It is there.", False),
+        (Unavailable("It is not there."), 503, "It is not there.", True),
+        (
+            JobTimeoutException(),
+            500,
+            "The job took longer than its limit of 120 seconds.",
+            True,
+        ),
+        (ValueError("a secret"), 500, "Internal error. It has been logged.", True),
+    ],
+)
+def test_a_job_fails_with_the_reason_that_its_caller_may_know(
+    perform: Perform, raised: Exception, status: int, detail: str, has_traceback: bool
+) -> None:
+    def function(run: Run) -> None:
+        raise raised
+
+    logs: Logs = []
+    with suppress(ValueError):  # an unexpected one is listed by RQ as well
+        logs = perform(function)
+    assert the_job().state is JobState.FAILED
+    assert (the_job().error["status"], the_job().error["detail"]) == (status, detail)
+    if logs:
+        failed = logs[-1]
+        assert (failed["event"], failed["detail"]) == ("job_failed", detail)
+        assert failed["exc_info"] is has_traceback
+        assert failed["duration_s"] >= 0
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("raised", "event"),
+    [
+        (LeaseLost(), "job_lease_lost"),
+        (OperationalError("", {}, Exception("connection refused")), "job_lost_database"),
+    ],
+)
+def test_nothing_is_recorded_without_lease_or_database(
+    perform: Perform, caplog: pytest.LogCaptureFixture, raised: Exception, event: str
+) -> None:
+    def function(run: Run) -> None:
+        raise raised
+
+    with suppress(OperationalError):
+        perform(function)
+    assert len(logged(caplog, event)) == 1
+    assert (the_job().state, the_job().error) == (JobState.RUNNING, None)
+
+
+def test_a_job_that_is_not_queued_is_not_run(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    assert runner.run(str(uuid.uuid4())) is None
+    assert len(logged(caplog, "job_not_claimed")) == 1
+    assert logged(caplog, "job_started") == []
+
+
+def test_the_lines_of_a_job_have_what_identifies_it(perform: Perform) -> None:
+    first = perform(lambda run: run.lease.requeue())[0]
+    assert first["event"] == "job_started"
+    assert first["job_id"] == str(the_job().id)
+    assert (first["kind"], first["caller"], first["attempt"]) == ("vehicle_sync", None, 1)
 
 
 def test_a_lease_whose_end_was_rolled_back_has_not_ended(perform: Perform) -> None:

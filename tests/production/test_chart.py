@@ -27,6 +27,8 @@ def factory(app: Flask) -> Factory:
     factory = charts.make_factory("Works <&> \N{SNOWMAN}")
     start = 1_768_435_200
     charts.store(factory, [(start + 10 * n, 20, n) for n in range(5)])
+    # Points of another one at the same and at other times.
+    charts.store(charts.make_factory(), [(start + 5 * n - 100, 30, 100 + n) for n in range(40)])
     return factory
 
 
@@ -68,6 +70,14 @@ class TestRange:
         picture = as_user.get(response.request.full_path, headers={"Accept": SVG})
         assert picture.status_code == 200
         assert b"No points in this range" in picture.data or expected
+
+    def test_all_points_of_a_second_are_included(self, app: Flask, as_user: FlaskClient) -> None:
+        factory = charts.make_factory()
+        start = 1_768_435_200
+        charts.store(factory, [(start + number // 3, 20, number) for number in range(9)])
+        query = {"from": "2026-01-15T00:00:01Z", "to": "2026-01-15T00:00:01Z"}
+        data = ask(as_user, factory, **query).get_json()
+        assert data["sprocket_production_actual"] == [3, 4, 5]
 
     @on_sqlite
     @pytest.mark.parametrize(

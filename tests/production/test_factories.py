@@ -13,6 +13,7 @@ from automart.production.models import ChartPoint
 from tests.production.conftest import Make
 from tests.support import charts
 from tests.support.databases import on_sqlite
+from tests.support.http import assert_problem
 
 CHARTED = "?with_chart_data=true"
 ChartOf = Callable[[int], list[tuple[int, int]]]
@@ -212,7 +213,8 @@ class TestVersions:
 def test_a_factory_with_sprockets_is_not_deleted(as_user: FlaskClient, make: Make) -> None:
     sprocket = make("sprockets")
     url = f"/v1/factories/{sprocket['factory_id']}"
-    assert as_user.delete(url).status_code == 409
+    problem = assert_problem(as_user.delete(url), 409)
+    assert problem["detail"] == f"Factory {sprocket['factory_id']} still has sprockets."
     assert as_user.get(url).get_json()["sprocket_production_actual"] == 1
     as_user.delete(f"/v1/sprockets/{sprocket['id']}")
     assert as_user.delete(url).status_code == 204

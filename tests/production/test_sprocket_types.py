@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from automart.core.db import db
 from tests.production.conftest import TYPE, Make
 from tests.support.databases import on_sqlite
+from tests.support.http import assert_problem
 
 
 def test_a_sprocket_type_is_created_read_updated_and_deleted(
@@ -81,8 +82,9 @@ class TestDiameters:
         self, as_user: FlaskClient
     ) -> None:
         response = as_user.post("/v1/sprocket-types", json=TYPE | {"outside_diameter": 97.2})
-        assert response.status_code == 422
-        assert response.get_json()["errors"][0]["pointer"] == "#/outside_diameter"
+        detail = "The outside diameter must be at least the pitch diameter."
+        errors = assert_problem(response, 422)["errors"]
+        assert errors == [{"pointer": "#/outside_diameter", "detail": detail}]
 
     @pytest.mark.parametrize(
         ("changes", "field"),
@@ -114,7 +116,8 @@ class TestDiameters:
 def test_a_type_with_sprockets_is_not_deleted(as_user: FlaskClient, make: Make) -> None:
     sprocket = make("sprockets")
     url = f"/v1/sprocket-types/{sprocket['sprocket_type_id']}"
-    assert as_user.delete(url).status_code == 409
+    problem = assert_problem(as_user.delete(url), 409)
+    assert problem["detail"] == f"Sprocket type {url.rpartition('/')[2]} still has sprockets."
     assert len(as_user.get("/v1/sprocket-types").get_json()["items"]) == 1
     assert as_user.get("/v1/sprockets").get_json()["items"] == [sprocket]
     as_user.delete(f"/v1/sprockets/{sprocket['id']}")

@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 
 from tests.production.conftest import Make
 from tests.support.databases import on_sqlite
+from tests.support.http import assert_problem
 
 ChartOf = Callable[[int], list[tuple[int, int]]]
 
@@ -59,8 +60,11 @@ def test_a_wrong_value_is_refused_and_nothing_is_counted(
         ),
     ]
     for response in refused:
-        assert response.status_code == 422
-        assert response.get_json()["errors"][0]["pointer"] == f"#/{name}"
+        (error,) = assert_problem(response, 422)["errors"]
+        assert error["pointer"] == f"#/{name}"
+        if value == 999:
+            what = "factory" if name == "factory_id" else "sprocket type"
+            assert error["detail"] == f"There is no {what} 999."
     assert as_user.get("/v1/sprockets").get_json()["items"] == [made]
     assert chart_of(made["factory_id"]) == [(0, 10), (1, 10)]
 

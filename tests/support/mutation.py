@@ -287,6 +287,7 @@ only_mutate = {changed}
 also_copy = {list(COPIED[2:] + FILES)}
 pytest_add_cli_args = {options}
 timeout_constant = 8.0
+timeout_multiplier = 3.0
 pytest_add_cli_args_test_selection = {tests}
 """
         )
