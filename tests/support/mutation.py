@@ -175,7 +175,7 @@ AREAS: dict[str, tuple[list[str], list[str]]] = {
             "automart/webhooks/service.py",
             "jobs/webhooks.py",
         ],
-        ["tests/webhooks"],
+        ["tests/webhooks", "tests/jobs/test_runner.py"],
     ),
 }
 

@@ -112,6 +112,8 @@ class TestFailing:
         assert (attempt.error is None) == (status is not None)
         assert delivery.state is DeliveryState.PENDING
         assert len(offices.received()) == 1
+        *_, job = all_jobs("webhook_delivery")
+        assert (job.state, job.due_at) == (JobState.QUEUED, delivery.next_attempt_at)
 
     @pytest.mark.parametrize("status", [429, 503])
     def test_an_office_may_ask_for_a_longer_pause(

@@ -67,6 +67,7 @@ class TestSending:
         assert [(one.status, one.error) for one in delivery.attempts] == [(200, None)]
         (job,) = all_jobs("webhook_delivery")
         assert job.state is JobState.SUCCEEDED
+        assert job.result == {"regional_office_id": office.id}
 
     def test_the_id_of_the_request_that_changed_the_state_is_sent(
         self,
