@@ -182,11 +182,8 @@ def test_a_file_that_cannot_be_deleted_does_not_hold_up_the_others(
     (photos / "aa" / f"{stuck}.webp").mkdir(parents=True)
     with transaction():
         db.session.add(OrphanedPhoto(token=young))  # its upload may still be running
-        db.session.add(
-            OrphanedPhoto(
-                token=stuck, pending_deletion=True, created_at=utcnow() - UPLOAD_TIME_LIMIT
-            )
-        )
+        abandoned = {"created_at": utcnow() - 2 * UPLOAD_TIME_LIMIT}
+        db.session.add(OrphanedPhoto(token=stuck, **abandoned))
     assert delete_orphaned_photos() == 3
     assert files_in(photos) == []
     left = {photo.token: photo.pending_deletion for photo in db.session.query(OrphanedPhoto)}

@@ -8,8 +8,9 @@ import pytest
 from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import delete, select, update
 
-from automart.core.db import db
+from automart.core.db import db, transaction
 from automart.production.charts import queries, series
 from automart.production.charts.downsampling import (
     Point,
@@ -19,7 +20,7 @@ from automart.production.charts.downsampling import (
     plan_ranges,
 )
 from automart.production.charts.series import Span
-from automart.production.models import POINTS_PER_BLOCK
+from automart.production.models import POINTS_PER_BLOCK, ChartBlock, ChartPoint
 from tests.support import charts
 
 
@@ -76,6 +77,23 @@ class TestMergeBuckets:
         between = [[Point(n * 2, 0, 0, 0), Point(n * 2 + 1, 0, n % 2, 1)] for n in range(1, 9)]
         buckets = [[Point(0, 0, 0, 0)], *between, [Point(99, 0, 0, 0)]]
         assert [len(merge_buckets(buckets, limit)) for limit in (18, 17, 15)] == [18, 16, 14]
+
+    def test_the_pair_that_saves_most_is_merged_first(self) -> None:
+        values = {
+            0: [(0, 0)],
+            2: [(0, 0), (0, 1)],
+            4: [(0, 0), (0, 1)],
+            6: [(0, 5), (9, 5), (5, 3), (5, 9)],
+            10: [(1, 4), (8, 4), (5, 4), (5, 8)],
+            99: [(0, 0)],
+        }
+        buckets = [
+            [Point(first + n, 0, *pair) for n, pair in enumerate(pairs)]
+            for first, pairs in values.items()
+        ]
+        kept = [0, 2, 3, 4, 5, 6, 7, 8, 9]
+        for limit, more in ((13, [10, 11, 13, 99]), (12, [99])):
+            assert [point.number for point in merge_buckets(buckets, limit)] == kept + more
 
 
 def history(seed: int, count: int) -> list[tuple[int, int, int]]:
@@ -148,6 +166,19 @@ def test_several_charts_are_read_at_once_without_mixing_them_up(app: Flask) -> N
             together[factory.id] == series.read_charts([series.full_span(factory)], 100)[factory.id]
         )
     assert len(together[factories[0].id]) == 3
+
+
+def test_a_block_is_stored_alone(app: Flask) -> None:
+    factory, other = charts.make_factory(), charts.make_factory()
+    for each in (factory, other):
+        charts.fill(each, 3 * POINTS_PER_BLOCK)
+    with transaction():
+        db.session.execute(delete(ChartBlock).where(ChartBlock.number == 1))
+        db.session.execute(update(ChartPoint).values(goal=ChartPoint.factory_id))
+        series.add_blocks(factory.id, 1, 1)
+    (block,) = db.session.scalars(select(ChartBlock).where(ChartBlock.number == 1))
+    goals = (block.lowest_goal, block.highest_goal)
+    assert (block.factory_id, [goal // 2**33 for goal in goals]) == (factory.id, [factory.id] * 2)
 
 
 def test_a_factory_that_was_just_deleted_has_an_empty_chart(app: Flask) -> None:

@@ -78,7 +78,7 @@ AREAS: dict[str, tuple[list[str], list[str]]] = {
             "automart/customers/search_text.py",
             "automart/customers/service.py",
         ],
-        ["tests/customers"],
+        ["tests/customers", "tests/jobs/test_csv_imports.py"],
     ),
     "jobs": (
         [

@@ -192,8 +192,12 @@ class TestRedelivery:
         due = [delivery.next_attempt_at is not None for delivery in all_deliveries()]
         assert due == [True, False, True, False]
         first, _, third, fourth = all_deliveries()
+        assert deliveries.next_due(one) == first
+        assert deliveries.next_due(two) == third
         record(one, first, status=429, retry_after=3600.0)
         first, _, third, fourth = all_deliveries()
+        assert deliveries.next_attempt_at(one) == first.next_attempt_at
+        assert deliveries.next_attempt_at(two) == third.next_attempt_at
         assert first.next_attempt_at > utcnow() >= third.next_attempt_at
         record(two, third, status=200)
         fourth = all_deliveries()[3]  # the first one, of the other endpoint, is still pending

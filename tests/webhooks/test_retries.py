@@ -21,6 +21,7 @@ from automart.webhooks.models import DeliveryState, WebhookSecret
 from automart.webhooks.service import lock_endpoint
 from sandbox.office import Offices
 from sandbox.office_faults import OfficeFault
+from tests.support.logs import logged
 from tests.support.purchases import (
     all_deliveries,
     all_jobs,
@@ -215,7 +216,11 @@ class TestFailing:
         assert offices.received() == []
 
     def test_what_nobody_thought_of_is_a_failed_try_and_no_end(
-        self, office: RegionalOffice, offices: Offices, deliver: Run
+        self,
+        office: RegionalOffice,
+        offices: Offices,
+        deliver: Run,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
         with transaction():
             for secret in db.session.query(WebhookSecret):
@@ -229,3 +234,6 @@ class TestFailing:
             ]
             assert delivery.next_attempt_at > utcnow()
         assert all_jobs("webhook_delivery")[0].state is JobState.SUCCEEDED
+        assert stored_office(office).endpoint.failing_since is None
+        ids = [line["webhook_id"] for line in logged(caplog, "webhook_not_sent")]
+        assert ids == [delivery.webhook_id for delivery in all_deliveries()]

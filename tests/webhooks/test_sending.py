@@ -286,3 +286,9 @@ def test_each_event_is_logged_with_the_id_of_its_own_request(
     events = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
     sent = [event["request_id"] for event in events if event["event"] == "webhook_sent"]
     assert sent == list(ids)
+    for line, delivery in zip(logged(caplog, "webhook_sent"), all_deliveries(), strict=True):
+        assert (line["webhook_id"], line["endpoint"]) == (
+            delivery.webhook_id,
+            f"regional_office:{office.id}",
+        )
+        assert (line["status"], line["error"]) == (200, None)
