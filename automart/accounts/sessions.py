@@ -6,7 +6,6 @@ import hashlib
 import uuid
 from datetime import timedelta
 
-import uuid6
 from flask import has_request_context, request
 from sqlalchemy import Select, select, update
 from sqlalchemy.orm import joinedload
@@ -30,7 +29,6 @@ def create_login(
     """Add a login of `user` with an application."""
     now = utcnow()
     login = Login(
-        id=uuid6.uuid7(),
         user_id=user.id if user else None,
         client_id=client_id,
         created_at=now,

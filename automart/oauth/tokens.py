@@ -146,12 +146,11 @@ def _verify(text: str) -> AccessToken:
             # For `iat`. The caller checks `exp` again, without leeway.
             leeway=CLOCK_TOLERANCE_SECONDS,
             aud={"essential": True, "value": audience()},
-            exp={"essential": True},
             iat={"essential": True},
             sub={"essential": True},
         )
         rules.validate(claims)
-        if str(header.get("typ", "")).lower() not in TOKEN_TYPES or not _has_valid_issuer(claims):
+        if str(header.get("typ")).lower() not in TOKEN_TYPES or not _has_valid_issuer(claims):
             raise _invalid_token("The token was not issued as an access token by this server.")
         return AccessToken(
             subject=str(claims["sub"]),

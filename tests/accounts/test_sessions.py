@@ -12,8 +12,15 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import update
 
-from automart.accounts.models import Login, User
+from automart.accounts.models import Client, Login, User
 from automart.accounts.service import create_application
+from automart.accounts.sessions import (
+    create_login,
+    create_service_login,
+    end_login,
+    end_logins_of_client,
+    end_logins_of_user,
+)
 from automart.core.db import db, transaction, utcnow
 from tests.oauth.pages import CALLBACK, authorize_url, code_for, exchange, log_in, me, refresh
 from tests.support.http import assert_problem
@@ -117,6 +124,20 @@ def test_all_other_sessions_can_be_ended_at_once(
     assert "/login" in browser.get(authorize_url(front)).location
     assert len(sessions_of(other)) == 1
     assert caller.delete(SESSIONS).status_code == 204
+
+
+def test_logins_that_have_ended_keep_the_time_of_their_end(
+    app: Flask, make_user: Callable[..., User], make_client: Callable[..., Client]
+) -> None:
+    with transaction():
+        user, service = make_user(), make_client("catalogue")
+        logins = [*(create_login(user) for _ in range(3)), create_service_login(service)]
+        assert [login.address for login in logins] == [None] * 4  # no request caused them
+        assert end_login(logins[0].id)
+        assert end_logins_of_user(user.id, except_id=logins[1].id) == 1
+        assert end_logins_of_user(user.id) == 1
+        assert end_logins_of_user(user.id) == 0
+        assert [end_logins_of_client(service.id) for _ in range(2)] == [1, 0]
 
 
 def test_the_use_of_a_session_is_recorded(app: Flask, client: FlaskClient, ann: User) -> None:

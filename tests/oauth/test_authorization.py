@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import delete, update
 
 from automart.accounts.models import AuditEvent, Client, User
 from automart.accounts.service import create_application
 from automart.accounts.sessions import hash_token
 from automart.core.config import Settings
-from automart.core.db import db, transaction
+from automart.core.db import db, get_for_share, table_of, transaction
+from automart.oauth import grants
 from automart.oauth.grants import AuthorizationCodeGrant, IssuedCode
 from automart.oauth.models import AuthorizationCode
 from tests.oauth.pages import (
@@ -30,6 +32,7 @@ from tests.oauth.pages import (
     refresh,
     sent_back,
 )
+from tests.support.databases import on_sqlite
 from tests.support.people import PASSWORD
 from tests.support.setup import application
 
@@ -197,6 +200,34 @@ class TestCode:
         assert error_of(exchange(client, front, code)) == "invalid_grant"
         assert me(client, tokens["access_token"]) == 401
         assert len(audited("token_reused")) == 1
+
+    @on_sqlite
+    def test_a_code_whose_client_changes_while_it_waits_for_its_locks_is_refused(
+        self,
+        client: FlaskClient,
+        browser: FlaskClient,
+        front: str,
+        ann: User,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        client_row, code_row = table_of(Client), table_of(AuthorizationCode)
+        own = client_row.c.id == front
+        deactivated = update(client_row).where(own).values(is_active=False)
+        for change in (deactivated, delete(code_row), delete(client_row).where(own)):
+            with transaction():
+                db.session.execute(update(client_row).where(own).values(is_active=True))
+            locked: list[Any] = []
+
+            def lock(model: Any, ident: Any, change: Any = change, locked: Any = locked) -> Any:
+                if not locked:  # what another transaction did that had the lock
+                    db.session.execute(change)
+                locked.append((model, ident))
+                return get_for_share(model, ident)
+
+            code = code_for(browser, front)
+            monkeypatch.setattr(grants, "get_for_share", lock)
+            assert error_of(exchange(client, front, code)) == "invalid_grant"
+            assert locked == [(Client, front), (User, ann.id)]
 
     def test_an_expired_code_is_refused(
         self, client: FlaskClient, browser: FlaskClient, front: str

@@ -6,16 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
-from automart.accounts.models import Client, User
+from automart.accounts.models import Client, Login, User
+from automart.core.db import db, transaction
 from tests.oauth.pages import (
     audited,
     error_of,
     me,
     refresh,
 )
-from tests.support.people import PASSWORD
+from tests.support.people import PASSWORD, make_user, token_of
 
 
 class TestRevocation:
@@ -69,8 +71,12 @@ class TestRevocation:
         assert client.post("/oauth/revoke", data=form).status_code == 200
         assert me(client, tokens["access_token"]) == 401
 
-    def test_revoking_an_unknown_token_succeeds(self, client: FlaskClient) -> None:
+    def test_revoking_an_unknown_token_succeeds(self, app: Flask, client: FlaskClient) -> None:
         assert client.post("/oauth/revoke", data={"token": "guess"}).status_code == 200
+        expired = token_of(app, make_user())
+        with transaction():
+            db.session.query(Login).delete()
+        assert client.post("/oauth/revoke", data={"token": expired}).status_code == 200
         empty = client.post("/oauth/revoke", data={})
         assert error_of(empty) == "invalid_request"
         assert empty.get_json()["error_description"] == "The parameter token is missing."

@@ -44,7 +44,8 @@ class TestClientCredentials:
             assert "refresh_token" not in tokens
             assert response.headers["Cache-Control"] == "no-store"
             header = {"Authorization": f"Bearer {tokens['access_token']}"}
-            assert client.get("/v1/makes", headers=header).status_code == 200
+            for path in ("/v1/makes", "/metrics"):
+                assert client.get(path, headers=header).status_code == 200
         machine = f"client:{service[0]}"
         assert audited("login_succeeded") == [(machine, machine, None)] * 2
         for login in db.session.query(Login).filter_by(client_id=service[0]):
@@ -212,6 +213,8 @@ class TestRefresh:
         for other in ("docs", "login"):
             stolen = refresh(client, tokens["refresh_token"], client_id=other)
             assert error_of(stolen) == "invalid_grant"
+        unknown = refresh(client, tokens["refresh_token"][1:], client_id=front)
+        assert error_of(unknown) == "invalid_grant"
         assert refresh(client, tokens["refresh_token"], client_id=front).status_code == 200
 
     def test_a_refused_scope_does_not_use_up_the_refresh_token(

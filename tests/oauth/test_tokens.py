@@ -22,10 +22,11 @@ from automart.core.config import Settings
 from automart.core.db import db, transaction, utcnow
 from automart.core.encryption import Rotation
 from automart.oauth import signing_keys
+from automart.oauth.authentication import token_subject
 from automart.oauth.maintenance import expire_signing_keys
 from automart.oauth.models import SigningKey
 from automart.oauth.signing_keys import VERIFIES_AFTER_RETIREMENT, key_ring
-from automart.oauth.tokens import VerifiedTokens, issue_access_token
+from automart.oauth.tokens import VerifiedTokens, issue_access_token, verify_access_token
 from tests.support.databases import on_sqlite
 from tests.support.people import make_user, signed_in, token_of, with_token
 from tests.support.setup import application
@@ -83,6 +84,22 @@ class TestForm:
         assert claims.keys() >= {"iss", "aud", "sub", "client_id", "iat", "exp", "jti"}
         assert claims["exp"] - claims["iat"] == 900
         assert claims["sub"] == str(ann.id)
+
+    def test_the_subject_and_the_scopes_are_those_of_the_caller(
+        self, app: Flask, token: str, ann: User, make_client: Callable[..., Client]
+    ) -> None:
+        service = make_client("catalogue", "metrics")
+        for sent, subject, scopes in (
+            (token, str(ann.id), set()),
+            (token_of(app, service), service.id, {"catalogue", "metrics"}),
+        ):
+            _header, claims = parts_of(sent)
+            assert (claims["sub"], set(claims.get("scope", "").split())) == (subject, scopes)
+            with app.test_request_context(headers={"Authorization": f"Bearer {sent}"}):
+                assert token_subject() == subject
+                assert verify_access_token(sent).scopes == scopes
+        with app.test_request_context(headers={"Authorization": "Bearer a.b.c"}):
+            assert token_subject() is None
 
     def test_the_issuer_is_the_public_url_with_and_without_the_prefix(
         self, settings: Settings
@@ -155,6 +172,7 @@ class TestAttacks:
             ({}, {"exp": None}),
             ({}, {"exp": "never"}),
             ({}, {"sub": None}),
+            ({}, {"sub": ""}),
             ({}, {"iat": None}),
             ({}, {"nbf": int(time.time()) + 3600}),
             ({}, {"iat": int(time.time()) + 3600}),
@@ -215,8 +233,11 @@ class TestAttacks:
         self, app: Flask, token: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert status_of(app, token) == 200
-        later = time.time() + 901
-        monkeypatch.setattr("automart.oauth.tokens.time.time", lambda: later)
+        expires_at = parts_of(token)[1]["exp"]
+        now = expires_at - 1
+        monkeypatch.setattr("automart.oauth.tokens.time.time", lambda: now)
+        assert status_of(app, token) == 200
+        now = expires_at
         assert status_of(app, token, "The access token has expired.") == 401
 
 
@@ -361,8 +382,8 @@ def test_the_cache_of_verified_tokens_is_bounded(app: Flask, token: str) -> None
 
 
 def test_a_login_can_have_several_access_tokens(app: Flask, token: str) -> None:
-
     login = db.session.query(Login).one()
+    assert login.last_used_at == login.created_at
     with app.test_request_context():
         again = issue_access_token(login, ())
     assert again != token

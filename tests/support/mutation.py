@@ -199,6 +199,7 @@ def main() -> int:
     before = mutmut.results()
     to_run = [name for name in chosen if name in survivors or before[name] == "not checked"]
     status = mutmut.run(*to_run) if to_run else 0
+    _stop_abandoned_servers()
     results = mutmut.results()
     _report({name: results[name] for name in chosen}, of=len(names))
     return status
@@ -227,18 +228,15 @@ class Mutmut:
     def _call(self, *command: str, **options: Any) -> subprocess.CompletedProcess[str]:
         # Each mutant is a run of its own, which would spend most of its time on the migrations.
         environment = {**os.environ, "SQLITE_TEMPLATE": str(self.template)}
-        try:
-            return subprocess.run(command, cwd=self.folder, env=environment, text=True, **options)
-        finally:
-            self._stop_servers()
+        return subprocess.run(command, cwd=self.folder, env=environment, text=True, **options)
 
-    def _stop_servers(self) -> None:
-        """Stop the servers of mutants that were killed, which could not stop them."""
-        for process in psutil.process_iter(["name", "environ"]):
-            environment = process.info["environ"] or {}
-            is_of_mutants = environment.get("SQLITE_TEMPLATE") == str(self.template)
-            if is_of_mutants and process.info["name"] == "valkey-server":
-                process.terminate()
+
+def _stop_abandoned_servers() -> None:
+    """Stop the servers of mutants that were killed, which could not stop them."""
+    for process in psutil.process_iter(["cmdline"]):
+        found = re.search(r"automart-test-(\d+)\.sock", " ".join(process.info["cmdline"] or ()))
+        if found and not psutil.pid_exists(int(found[1])):
+            process.terminate()
 
 
 def _report(results: Mapping[str, str], *, of: int) -> None:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import flask
 import pytest
+import structlog
 from flask import Flask
 from flask.testing import FlaskClient
 from flask.views import MethodView
 
-from automart.accounts.models import Client, User
+from automart.accounts.models import Client, Login, User
+from automart.accounts.sessions import create_service_login
+from automart.core.db import db, transaction
 from automart.core.errors import Forbidden
+from automart.oauth.authentication import SESSION_LOGIN, session_caller
 from automart.web import (
     Blueprint,
     authorization,
@@ -32,6 +38,7 @@ from automart.web.authorization import (
     admit,
     current_caller,
     current_caller_id,
+    stated_access,
 )
 from tests.oauth.pages import log_in
 from tests.support.databases import on_sqlite
@@ -107,10 +114,25 @@ class TestStating:
         assert str(access) == phrase
         assert authorization._missing_scope(access) == challenge
 
-    def test_public_views_are_stated(self) -> None:
+    def test_views_state_the_access_that_was_passed(self) -> None:
         app = Flask(__name__, static_folder=None)
-        app.add_url_rule("/open", "open", public(silent))
+        for path, guard in (
+            ("/open", public),
+            ("/user", requires(USER)),
+            ("/scope", requires(scope="a")),
+            ("/both", requires(ADMIN, scope=("a", "b"))),
+        ):
+            app.add_url_rule(path, path, guard(silent))
         check_that_access_is_stated(app)
+        assert list(stated_access(app)) == [
+            ("/open", "GET", Access()),
+            ("/user", "GET", Access(USER)),
+            ("/scope", "GET", Access(None, ("a",))),
+            ("/both", "GET", Access(ADMIN, ("a", "b"))),
+        ]
+
+    def test_there_is_no_caller_outside_of_a_request(self) -> None:
+        assert current_caller_id() is None
 
 
 class TestRefusals:
@@ -182,6 +204,7 @@ class TestRefusals:
         assert caller.client_id is not None
         assert caller.id == f"client:{caller.client_id}"
         assert (caller.user_id, caller.is_admin, caller.scopes) == (None, False, {"catalogue"})
+        assert db.session.get_one(Login, caller.login_id).client_id == caller.client_id
         assert caller.may("catalogue")
         assert not caller.may("metrics")
 
@@ -215,9 +238,27 @@ class TestRefusals:
             with app.test_request_context(headers={"Authorization": header}):
                 admit(Access(USER))
                 assert current_caller_id() is not None
+                assert structlog.contextvars.get_contextvars()["caller"] == current_caller_id()
                 with suppress(Forbidden):
                     admit(refused)
                 assert current_caller_id() is None
+
+    @on_sqlite
+    def test_only_a_request_with_a_body_gives_its_connection_back(
+        self, app: Flask, as_user: FlaskClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        released: list[tuple[str, str]] = []
+        headers = {"Authorization": as_user.environ_base["HTTP_AUTHORIZATION"]}
+        for sent in itertools.product(("GET", "HEAD", "POST", "DELETE"), ("0", "4")):
+            method, length = sent
+            note = partial(released.append, sent)
+            monkeypatch.setattr(authorization, "release_connection", note)
+            environ = {"CONTENT_LENGTH": length}
+            with app.test_request_context(
+                method=method, headers=headers, environ_overrides=environ
+            ):
+                admit(Access(USER))
+        assert released == [("POST", "4"), ("DELETE", "4")]
 
     @on_sqlite
     def test_a_third_partys_blueprint_must_be_guarded(self, app: Flask) -> None:
@@ -229,7 +270,12 @@ class TestRefusals:
 
     @on_sqlite
     def test_a_third_partys_blueprint_is_guarded_as_a_whole(
-        self, app: Flask, client: FlaskClient, as_user: FlaskClient, as_admin: FlaskClient
+        self,
+        app: Flask,
+        client: FlaskClient,
+        as_user: FlaskClient,
+        as_admin: FlaskClient,
+        make_user: Callable[..., User],
     ) -> None:
         foreign = flask.Blueprint("foreign", "foreign")
         foreign.add_url_rule("/foreign", "it", silent)
@@ -238,6 +284,8 @@ class TestRefusals:
         check_that_access_is_stated(app)
         statuses = [c.get("/foreign").status_code for c in (client, as_user, as_admin)]
         assert statuses == [401, 403, 200]
+        log_in(client, make_user(is_admin=True).email)  # the session does not suffice
+        assert client.get("/foreign").status_code == 401
 
     @on_sqlite
     def test_a_third_partys_blueprint_can_admit_the_session_of_the_login_page(
@@ -255,6 +303,14 @@ class TestRefusals:
         assert client.get("/v1/users").status_code == 401
         header = {"Authorization": "Bearer a.bad.token"}
         assert client.get("/foreign", headers=header).status_code == 401
+
+    @on_sqlite
+    def test_a_session_has_no_scopes(self, app: Flask, make_client: Callable[..., Client]) -> None:
+        with app.test_request_context(), transaction():
+            flask.session[SESSION_LOGIN] = create_service_login(make_client("catalogue")).id.hex
+            caller = session_caller()
+        assert caller is not None
+        assert caller.scopes == frozenset()
 
 
 class TestDocuments:
