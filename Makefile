@@ -29,7 +29,7 @@ run: install ## Start Automart in this folder and sync the catalogue
 # by one, the long ones do not queue behind each other.
 PYTEST = $(BIN)/pytest -n 5 --dist load --maxschedchunk 1 --quiet
 # Few of these wait: more processes would only import the same modules more often.
-QUICK = -n 4 -m "not processes and not clients and not fuzz and not chaos and not histories" --database sqlite
+QUICK = -n 3 -m "not processes and not clients and not fuzz and not chaos and not histories" --database sqlite
 
 test: tools ## Run all tests, on SQLite, and on PostgreSQL if it is installed
 	$(PYTEST)

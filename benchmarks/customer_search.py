@@ -21,8 +21,8 @@ from automart import create_app
 from automart.core.db import db, utcnow
 from automart.customers import search
 from automart.customers.search_text import normalize, search_text
-from tests.conftest import make_settings
 from tests.support import postgresql
+from tests.support.setup import make_settings
 
 SIZES = (10_000, 1_000_000)
 ROUNDS = 15

@@ -17,8 +17,8 @@ from sqlalchemy import text
 from automart import create_app
 from automart.core.db import db
 from automart.production.models import Factory
-from tests.conftest import make_settings, migrate
 from tests.support import charts, people, postgresql
+from tests.support.setup import make_settings, migrate
 
 SIZES = (10_000, 1_000_000)
 TIMES = 20

@@ -12,7 +12,7 @@ from flask import Flask
 from automart.catalogue.changes import CLOCK_TOLERANCE, first_id_since, next_id
 from automart.catalogue.models import Counter, ModelChange, ModelChangeKind
 from automart.core.db import db, transaction, utcnow
-from tests.conftest import Queries
+from tests.fixtures import Queries
 
 MINUTE = timedelta(minutes=1)
 COUNT = 2_000

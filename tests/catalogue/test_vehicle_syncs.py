@@ -26,7 +26,7 @@ from automart.core.db import db, transaction
 from jobs import context
 from sandbox import Catalogue, Fault
 from sandbox.vpic import Vpic
-from tests.conftest import Queries
+from tests.fixtures import Queries
 from tests.support.databases import on_sqlite
 from tests.support.processes import until
 from tests.support.sync import (

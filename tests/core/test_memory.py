@@ -33,6 +33,7 @@ print(used() - before)
 """
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has this setting")
 def test_threads_that_have_hashed_a_password_keep_no_memory_for_it() -> None:
     command = [sys.executable, "-c", HASH_IN_MANY_THREADS]

@@ -12,9 +12,9 @@ from typing import Any, NoReturn
 from automart import create_app
 from automart.core.storage import Storage
 from automart.customers import photos
-from tests.conftest import make_settings
 from tests.customers.pictures import jpeg, upload
 from tests.support import people
+from tests.support.setup import make_settings
 
 POINTS = ("before the file", "after the file", "before the commit", "after the commit")
 

@@ -21,7 +21,7 @@ from automart.core.encryption import encrypt
 from automart.webhooks.models import WebhookDelivery, WebhookEndpoint
 from automart.webhooks.signing import valid_secrets
 from sandbox.office import Offices
-from tests.conftest import DATABASES
+from tests.fixtures import DATABASES
 from tests.support import people, postgresql
 from tests.support.purchases import all_deliveries, all_jobs
 from tests.support.webhooks import states
