@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import pkgutil
+import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -10,16 +14,36 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+import automart
 from automart.background import Job, JobState
-from automart.background.maintenance import dispatch_due, dispatch_lost
+from automart.background.maintenance import (
+    HOUSEKEEPING,
+    dispatch_due,
+    dispatch_lost,
+    hold_lease,
+)
 from automart.core.config import Settings
 from automart.core.db import db, transaction
-from jobs.housekeeping import Task, run_tasks, start_nightly_sync
+from jobs import housekeeping
+from jobs.housekeeping import (
+    INTERVAL_SECONDS,
+    LEASE_DURATION,
+    RENEWAL_SECONDS,
+    Task,
+    all_tasks,
+    keep_house,
+    run_tasks,
+    start_nightly_sync,
+)
 from jobs.pulse import Pulse
+from tests.support.logs import logged
 from tests.support.sync import the_job
 from tests.support.web import at_once
 
+# The lease of housekeeping itself.
+NO_TASKS = {hold_lease}
 NIGHT = datetime(2026, 3, 29, 3, 30, tzinfo=UTC)
 
 
@@ -34,13 +58,26 @@ def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("automart.background.service.utcnow", lambda: NIGHT + timedelta(minutes=1))
 
 
-def test_the_nightly_sync_starts_once(app: Flask, nightly: Any) -> None:
+def test_the_nightly_sync_starts_once_a_night(
+    app: Flask,
+    nightly: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     for minutes in range(60):
         start_nightly_sync(nightly, NIGHT + timedelta(minutes=minutes))
         end_all_jobs()
 
     assert the_job().owner == "schedule"
     assert the_job().arguments == {"make_ids": None, "approve_deletions": False}
+    (line,) = logged(caplog, "nightly_sync_submitted")
+    assert line["job_id"] == str(the_job().id)
+    following = NIGHT + timedelta(days=1)
+    monkeypatch.setattr("automart.background.service.utcnow", lambda: following)
+    for _ in range(2):
+        start_nightly_sync(nightly, following)
+        end_all_jobs()
+    assert db.session.query(Job).count() == 2
 
 
 @pytest.mark.parametrize("offset", [timedelta(minutes=-1), timedelta(hours=2)])
@@ -94,6 +131,22 @@ def test_the_nightly_sync_waits_for_the_end_of_another(
     assert db.session.query(Job).filter_by(owner="schedule").count() == 1
 
 
+def test_every_function_of_maintenance_is_a_task(settings: Settings) -> None:
+    tasks = all_tasks(settings)
+    called = {task.function for task in tasks}
+    for module in pkgutil.walk_packages(automart.__path__, "automart."):
+        if module.name.endswith(".maintenance"):
+            found = inspect.getmembers(importlib.import_module(module.name), inspect.isfunction)
+            functions = {
+                function
+                for name, function in found
+                if function.__module__ == module.name and not name.startswith("_")
+            }
+            assert functions - NO_TASKS <= called, module.name
+    assert all(0 < task.interval <= 3600 for task in tasks)
+    assert all(callable(task.function) for task in tasks)
+
+
 def test_a_task_runs_when_it_is_due_and_not_before() -> None:
     done = []
     task = Task(5, lambda: done.append(1))
@@ -107,6 +160,64 @@ def end_all_jobs() -> None:
     with transaction():
         for job in db.session.query(Job).populate_existing():
             job.update({"state": JobState.SUCCEEDED, "finished_at": NIGHT})
+
+
+class Rounds:
+    """Stops after some rounds, and records how long each wait is."""
+
+    def __init__(self, rounds: int) -> None:
+        self._rounds = rounds
+        self.waits: list[float] = []
+
+    def wait(self, seconds: float) -> bool:
+        self.waits.append(seconds)
+        return len(self.waits) > self._rounds
+
+
+class TestRounds:
+    @pytest.fixture
+    def done(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        done: list[int] = []
+        tasks = [Task(0, lambda: done.append(1))]
+        monkeypatch.setattr(housekeeping, "all_tasks", lambda _settings: tasks)
+        return done
+
+    def test_tasks_run_until_the_process_stops(self, app: Flask, done: list[int]) -> None:
+        stop: Any = Rounds(3)
+        keep_house(app, stop, Pulse())
+        assert len(done) == 3
+        assert stop.waits == [INTERVAL_SECONDS] * 4
+
+    def test_only_the_process_with_the_lease_works(self, app: Flask, done: list[int]) -> None:
+        assert hold_lease(HOUSEKEEPING, uuid.uuid4(), LEASE_DURATION)
+        stop: Any = Rounds(4)
+        keep_house(app, stop, Pulse())
+        assert done == []
+        assert stop.waits == [INTERVAL_SECONDS, RENEWAL_SECONDS] * 2 + [INTERVAL_SECONDS]
+
+    def test_it_goes_on_when_the_database_is_back(
+        self,
+        app: Flask,
+        done: list[int],
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        errors = [
+            OperationalError("SELECT 1", {}, Exception("connection refused\nmore")),
+            PoolTimeout("no connection is free"),
+        ]
+
+        def hold(*arguments: Any) -> bool:
+            if errors:
+                raise errors.pop(0)
+            return hold_lease(*arguments)
+
+        monkeypatch.setattr(housekeeping, "hold_lease", hold)
+        stop: Any = Rounds(3)
+        keep_house(app, stop, Pulse())
+        assert len(done) == 1
+        reasons = [line["error"] for line in logged(caplog, "housekeeping_without_database")]
+        assert reasons == ["connection refused", "no connection is free"]
 
 
 class TestTasks:

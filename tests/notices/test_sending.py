@@ -21,6 +21,7 @@ from automart.notices.maintenance import resume_notices
 from automart.notices.models import Notice, NoticeState
 from automart.notices.service import ensure_job
 from tests.support.databases import on_sqlite
+from tests.support.logs import logged
 from tests.support.notified import PASSWORD, NotifiedService
 
 Send = Callable[[], Notice]
@@ -52,13 +53,17 @@ def _as_deployed() -> Iterator[None]:
 
 
 def test_only_the_service_that_did_not_accept_a_notice_gets_it_again(
-    send: Send, mail: NotifiedService, chat: NotifiedService
+    send: Send, mail: NotifiedService, chat: NotifiedService, caplog: pytest.LogCaptureFixture
 ) -> None:
     chat.status = HTTPStatus.SERVICE_UNAVAILABLE
     for tries in (1, 2):
         notice = send()
         assert (notice.state, notice.tries) == (NoticeState.PENDING, tries)
         assert notice.next_attempt_at > utcnow()
+        job = db.session.query(Job).filter_by(state=JobState.QUEUED).one()
+        assert job.due_at == notice.next_attempt_at
+        line = logged(caplog, "notice_not_accepted")[-1]
+        assert (line["notice_id"], line["tries"], line["error"]) == (notice.id, tries, None)
     chat.status = HTTPStatus.OK
     assert send().state is NoticeState.SENT
     assert (len(mail.requests), len(chat.requests)) == (1, 3)

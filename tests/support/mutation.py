@@ -92,6 +92,7 @@ AREAS: dict[str, tuple[list[str], list[str]]] = {
             "tests/jobs/test_csv_imports.py",
             "tests/jobs/test_housekeeping.py",
             "tests/jobs/test_messages.py",
+            "tests/jobs/test_renewals.py",
             "tests/jobs/test_runner.py",
             "tests/notices",
             "tests/background",
