@@ -77,7 +77,7 @@ def part_of(process: psutil.Process) -> str:
 
 
 class TestUp:
-    @pytest.mark.seconds(18)
+    @pytest.mark.seconds(20)
     def test_up_syncs_serves_stops_continues_with_the_same_data_and_restarts_what_dies(
         self, tmp_path: Path, port: int, env: dict[str, str]
     ) -> None:
@@ -116,6 +116,12 @@ class TestUp:
                 return
             program.process.kill()
             assert_nothing_runs(processes)
+        with up(tmp_path, port, env) as program:
+            program.wait_for(f"http://127.0.0.1:{port}/docs")
+            token = log_in(port, shown)
+            assert items(port, token, f"makes/{HONDA}/models") == models
+            end(program, signal.SIGINT)
+        assert "11 makes" not in program.output
 
     @pytest.mark.seconds(6)
     def test_a_process_that_keeps_dying_stops_automart_up(
