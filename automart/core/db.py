@@ -70,8 +70,13 @@ class Model(DeclarativeBase):
     )
 
     def update(self, changes: Mapping[str, Any]) -> None:
-        """Set the attributes that `changes` names. The others keep their values."""
+        """Set the attributes that `changes` names. The others keep their values.
+
+        Raises `TypeError` for a name that the model does not have, as its constructor does.
+        """
         for name, value in changes.items():
+            if not hasattr(type(self), name):
+                raise TypeError(f"{type(self).__name__} has no {name!r}.")
             setattr(self, name, value)
 
 

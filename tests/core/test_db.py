@@ -96,6 +96,14 @@ def test_a_request_that_waits_too_long_for_another_writer_is_503(
     assert int(response.headers["Retry-After"]) > 0
 
 
+def test_an_update_of_an_unknown_attribute_is_an_error(app: Flask) -> None:
+    make = VehicleMake(id=1, name="Honda")
+    with pytest.raises(TypeError, match="VehicleMake has no 'nmae'"):
+        make.update({"nmae": "Acura"})
+    make.update({"name": "Acura"})
+    assert make.name == "Acura"
+
+
 class TestTransaction:
     def test_earlier_changes_are_refused(self, app: Flask) -> None:
         db.session.add(VehicleMake(id=1, name="Acura"))

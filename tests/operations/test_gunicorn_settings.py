@@ -89,7 +89,7 @@ def test_others_have_their_turn_while_a_thread_waits_for_its_client(tmp_path: Pa
         patch=WAITING,
     )
     assert status == 0, printed
-    # what has ended with its client may print a traceback after this
+    # What has ended with its client may print a traceback after this
     assert printed.split()[:5] == ["True", "True", "9999999", "9999999", "True"], printed
 
 
