@@ -97,8 +97,9 @@ def test_a_make_that_cannot_be_stored_fails_alone(
     reason = "The models could not be stored. The error has been logged."
     assert (failed["id"], failed["reason"]) == (5, reason)
     assert stored_models() == {make_id: names for make_id, names in fetched.items() if make_id != 5}
-    logged = [record for record in caplog.records if "make_not_stored" in str(record.msg)]
-    assert len(logged) == 1
+    events = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+    (event,) = [event for event in events if event["event"] == "make_not_stored"]
+    assert event["make_id"] == 5
 
 
 @on_sqlite

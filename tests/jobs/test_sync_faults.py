@@ -62,6 +62,12 @@ def synced(client: FlaskClient, run_jobs: Callable[[], None], vpic: Vpic) -> Any
     return stored_models()
 
 
+def events_named(name: str, caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    """Return the logged events with this name."""
+    events = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+    return [event for event in events if event["event"] == name]
+
+
 FAILURES = [
     (Fault.FORBIDDEN, {}, "NHTSA answered 403 Forbidden."),
     (Fault.TOO_MANY_REQUESTS, {}, "NHTSA answered 429 Too Many Requests."),
@@ -91,6 +97,7 @@ def test_a_fault_fails_only_its_make_and_deletes_nothing(
     options: Any,
     reason: str,
     give_up: Callable[[Collection[int], float], None],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     if fault in (Fault.TIMEOUT, Fault.DRIP):
         # Between two bytes that drip, a busy machine can be late.
@@ -107,6 +114,8 @@ def test_a_fault_fails_only_its_make_and_deletes_nothing(
     (failed,) = job["result"]["makes_failed"]
     assert failed["id"] == TOYOTA
     assert reason in failed["reason"]
+    (event,) = events_named("make_failed", caplog)
+    assert (event["make_id"], event["reason"]) == (TOYOTA, failed["reason"])
     assert stored_models() == synced
 
 
@@ -248,19 +257,20 @@ def test_a_bug_fails_the_job_and_is_logged(
 
 
 def test_a_long_pause_that_nhtsa_asks_for_ends_the_sync_at_once(
-    client: FlaskClient, run_jobs: Callable[[], None], vpic: Vpic
+    client: FlaskClient, run_jobs: Callable[[], None], vpic: Vpic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(catalogue, "LONGEST_PAUSE_OF_SYNC", 5.0)  # other clients wait longer
     models = {make_id: {make_id: f"Model {make_id}"} for make_id in range(1, 301)}
     add_models(models)
     vpic.serve(catalogue_of(models))
-    vpic.order(Fault.SERVER_ERROR, status=503, retry_after=7200)
+    vpic.order(Fault.SERVER_ERROR, status=503, retry_after=6)
 
     url = client.post(SYNCS).get_json()["url"]
     run_jobs()
 
     job = client.get(url).get_json()
     assert job["state"] == "failed"
-    reason = "NHTSA answered 503 Service Unavailable and asks for a pause of 7200 seconds."
+    reason = "NHTSA answered 503 Service Unavailable and asks for a pause of 6 seconds."
     assert job["error"]["detail"] == f"All 300 makes failed: {reason}"
     assert all(reason in make["reason"] for make in job["result"]["makes_failed"])
     assert len(job["result"]["makes_failed"]) == 300
@@ -299,6 +309,5 @@ def test_a_held_make_is_logged(
     vpic.order(Fault.EMPTY, make_id=TOYOTA)
     client.post(SYNCS)
     run_jobs()
-    events = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
-    (held,) = [event for event in events if event["event"] == "make_held"]
+    (held,) = events_named("make_held", caplog)
     assert (held["make_id"], held["reason"]) == (TOYOTA, "NHTSA's answer was empty")

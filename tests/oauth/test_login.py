@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,11 +18,13 @@ from automart.accounts import passwords
 from automart.accounts.login_throttle import ACCOUNT, ADDRESS, LoginThrottle
 from automart.accounts.models import Client, Login, User
 from automart.accounts.passwords import hash_password, needs_rehash
+from automart.core.config import Settings
 from automart.core.db import db, transaction, utcnow
 from automart.oauth.models import RefreshToken
 from tests.oauth.pages import authorize_url, hidden_fields, log_in, me
 from tests.support.databases import on_sqlite
 from tests.support.people import PASSWORD, RECOMMENDED_HASHER, token_of, with_token
+from tests.support.setup import application
 
 
 @pytest.fixture
@@ -431,3 +434,20 @@ def test_expired_logins_are_refused(app: Flask, ann: User) -> None:
     with transaction():
         db.session.query(Login).update({Login.expires_at: Login.created_at})
     assert client.get("/v1/users/me").status_code == 401
+
+
+@on_sqlite
+def test_the_cookie_of_the_session_is_secure_if_there_is_tls(settings: Settings) -> None:
+    secure, insecure = ("__Host-automart_session", True), ("automart_session", False)
+    for public_url, sent_to, expected in (
+        (None, "http://localhost/", insecure),
+        (None, "https://localhost/", secure),
+        ("https://shop.example", "http://localhost/", secure),
+    ):
+        with (
+            application(replace(settings, public_url=public_url)) as app,
+            app.test_request_context(base_url=sent_to),
+        ):
+            sessions = app.session_interface
+            found = (sessions.get_cookie_name(app), sessions.get_cookie_secure(app))
+        assert found == expected, (public_url, sent_to)
