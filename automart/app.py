@@ -84,6 +84,7 @@ Answers may gain fields in later releases. The whole API is also served under `/
 
 
 CONNECT_SECONDS = 5
+POOL_SECONDS = 10
 # Requests that compute at the same time. While one waits for PostgreSQL, others can compute.
 SQLITE_TURNS = 1
 POSTGRESQL_TURNS = 2
@@ -245,5 +246,5 @@ def _engine_options(settings: Settings) -> dict[str, Any]:
         # The connection that was used last is the least likely to be lost.
         "pool_use_lifo": True,
         # A request that gets no connection in this time is answered 503.
-        "pool_timeout": 10,
+        "pool_timeout": POOL_SECONDS,
     }

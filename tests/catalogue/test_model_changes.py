@@ -26,6 +26,7 @@ from tests.support.catalogue import HONDA, HONDAS, add_make
 from tests.support.changes import Reader, all_changes, without_times
 from tests.support.databases import on_postgresql, on_sqlite
 from tests.support.http import parameters, pointers
+from tests.support.limits import LIMIT
 from tests.support.sync import Models, add_models, catalogue_of, stored_models
 
 SYNCS = "/v1/vehicle-syncs"
@@ -311,7 +312,7 @@ def test_a_larger_id_is_never_visible_before_a_smaller_one(app: Flask) -> None:
 
     def second() -> None:
         with app.app_context():
-            first_has_id.wait(30)
+            first_has_id.wait(LIMIT)
             with transaction():
                 record_one(2)
             second_done.set()
@@ -326,7 +327,7 @@ def test_a_larger_id_is_never_visible_before_a_smaller_one(app: Flask) -> None:
             until_waits(waiting)
             assert not second_done.is_set()
     finally:
-        thread.join(30)
+        thread.join(LIMIT)
     found = db.session.execute(select(ModelChange.id, ModelChange.model_id).order_by("id"))
     assert [tuple(row) for row in found] == [(1, 1), (2, 2)]
 

@@ -23,6 +23,7 @@ from automart.partners.models import RegionalOffice
 from sandbox.office import Offices
 from sandbox.vpic import Vpic
 from tests.support.inventory import HONDA
+from tests.support.limits import LIMIT
 from tests.support.notified import NotifiedService
 from tests.support.people import make_user, token_of
 from tests.support.processes import WorkerProcesses, until, worker_running
@@ -35,7 +36,6 @@ from tests.support.purchases import (
 from tests.support.web import gunicorn_running
 
 OFFICE = "office"
-RESPONSE_SECONDS = 90
 MOST_TRIES = 20
 
 
@@ -58,9 +58,7 @@ class Deployment:
         headers = {"Authorization": f"Bearer {self.tokens[who]}", **body.pop("headers", {})}
         with requests.Session() as session:
             session.trust_env = False
-            return session.request(
-                method, self.url + path, headers=headers, timeout=RESPONSE_SECONDS, **body
-            )
+            return session.request(method, self.url + path, headers=headers, timeout=LIMIT, **body)
 
     def insist(self, who: str, method: str, path: str, **body: Any) -> requests.Response:
         """Send a request, and again while there is no response, as one request."""
@@ -74,7 +72,7 @@ class Deployment:
 
     def check_health(self) -> None:
         """Check that `automart doctor` finds nothing wrong, soon."""
-        until(lambda: not self._complaints(), seconds=60)
+        until(lambda: not self._complaints())
 
     def _complaints(self) -> list[str]:
         release_connection()  # doctor accesses the storage, which no transaction may wait for
@@ -82,14 +80,12 @@ class Deployment:
         return [str(finding) for finding in findings if finding.grade is Grade.BAD]
 
 
-def wait_for_jobs(seconds: float) -> None:
-    """Wait until all jobs have ended. If they do not in time, name the others."""
+def wait_for_jobs() -> None:
+    """Wait until all jobs have ended. If they do not, name the others."""
     try:
-        until(lambda: not _unended_jobs(), seconds)
+        until(lambda: not _unended_jobs())
     except AssertionError:
-        raise AssertionError(
-            f"These jobs have not ended within {seconds} seconds: {_unended_jobs()}"
-        ) from None
+        raise AssertionError(f"These jobs have not ended: {_unended_jobs()}") from None
 
 
 def _unended_jobs() -> list[str]:

@@ -21,15 +21,12 @@ from automart.purchases.models import Purchase, PurchaseChange
 from automart.webhooks.models import DeliveryState
 from tests.chaos.deployment import Deployment, wait_for_jobs
 from tests.support.inventory import MAKES, booking_body, day, make_car
+from tests.support.limits import LIMIT
 from tests.support.purchases import all_deliveries, make_purchase, sale
 
 CLIENTS = 6
 PURCHASES = 12
 PAUSE = 0.2
-# Longer than anything may take: several timeouts one after the other.
-LONGEST_ORDER = 180.0
-# Recovery takes at most a minute on a machine without other load.
-ENDS_WITHIN = 300.0
 # These depend on NHTSA, and may fail if it is not there.
 MAY_FAIL = {"vehicle_sync", "vin_decoding"}
 
@@ -61,9 +58,9 @@ class Load:
         """Let the clients finish their last order, and wait for what follows from all."""
         self._enough.set()
         for future in self._running:
-            future.result(LONGEST_ORDER)
+            future.result(LIMIT)
         self._pool.shutdown()
-        wait_for_jobs(ENDS_WITHIN)
+        wait_for_jobs()
 
     def check(self) -> None:
         db.session.rollback()
@@ -145,11 +142,11 @@ class Load:
             "Authorization": f"Bearer {self.deployment.tokens[who]}",
             "Idempotency-Key": str(uuid.uuid4()),
         }
-        deadline = time.monotonic() + LONGEST_ORDER
+        deadline = time.monotonic() + LIMIT
         while time.monotonic() < deadline:
             began = time.monotonic()
             answer = session.post(
-                self.deployment.url + path, json=body, headers=headers, timeout=LONGEST_ORDER
+                self.deployment.url + path, json=body, headers=headers, timeout=LIMIT
             )
             with self._lock:
                 self.seen[str(answer.status_code)] += 1
@@ -159,4 +156,4 @@ class Load:
             assert answer.status_code == 503, f"{path}: {answer.status_code} {answer.text}"
             assert int(answer.headers["Retry-After"]) > 0
             time.sleep(0.3)
-        raise AssertionError(f"{path} was not acknowledged within {LONGEST_ORDER} seconds.")
+        raise AssertionError(f"{path} was not acknowledged within {LIMIT} seconds.")

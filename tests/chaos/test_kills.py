@@ -63,7 +63,7 @@ def kill_at(
         points.arm(work.name, commit, moment)
     for work, _ in armed:
         work.start(deployment)
-    wait_for_jobs(seconds=90)
+    wait_for_jobs()
     # Housekeeping reaches its points in one of its next rounds.
     reached = {work.name for work, _ in armed if points.disarm(work.name)}
     for work, _ in armed:

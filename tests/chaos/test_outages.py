@@ -20,6 +20,7 @@ from tests.chaos.damage import FAULTS, Part, all_damaged
 from tests.chaos.deployment import OFFICE, Deployment, deployed
 from tests.chaos.load import Load
 from tests.support.databases import on_postgresql
+from tests.support.limits import LIMIT
 from tests.support.notified import NotifiedService
 from tests.support.processes import until
 from tests.support.proxy import Link, Proxy, address_of
@@ -141,5 +142,5 @@ def test_nothing_is_lost_or_doubled_whatever_happens_to_a_part(
             seconds = SECONDS.get(name, OTHERS_SECONDS)
             load = work_during(deployment, [(parts[name], fault)], seconds)
             deployment.check_health()
-            assert requests.get(f"{deployment.url}/health/ready", timeout=60).status_code == 200
+            assert requests.get(f"{deployment.url}/health/ready", timeout=LIMIT).status_code == 200
             print(f"{name} {fault}: {dict(load.seen)}, slowest response {load.slowest:.1f} s")

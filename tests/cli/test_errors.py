@@ -19,7 +19,7 @@ from automart.cli import COMMANDS, load
 from automart.cli.errors import explain
 from automart.core.db import db, transaction
 from tests.cli.conftest import Run, type_in
-from tests.support.programs import free_port
+from tests.support.ports import free_port
 from tests.support.setup import SECRET, make_settings
 
 

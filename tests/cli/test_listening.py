@@ -8,7 +8,8 @@ import pytest
 
 from automart.cli.errors import CommandError
 from automart.cli.listening import EVERYWHERE, Address, free_port
-from tests.support.programs import free_port as any_port
+from tests.support.limits import LIMIT
+from tests.support.ports import free_port as any_port
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,7 @@ def test_an_address_can_be_of_every_kind_of_host(host: str) -> None:
     port = any_port()
     with Address(host, port).listen():
         target = {"::": "127.0.0.1"}.get(host, host)
-        socket.create_connection((target, port), timeout=60).close()
+        socket.create_connection((target, port), timeout=LIMIT).close()
 
 
 def test_the_error_for_a_taken_port_suggests_another_port() -> None:

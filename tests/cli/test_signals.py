@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.limits import LIMIT
 from tests.support.programs import clean_environment
 
 pytestmark = pytest.mark.processes
@@ -47,4 +48,4 @@ def test_ctrl_c_while_a_program_is_imported_ends_it_without_a_traceback(
         assert process.stdout.readline() == "importing\n"
         process.send_signal(signal.SIGINT)
         assert process.stdout.read() == ""
-    assert process.wait(60) == -signal.SIGINT
+    assert process.wait(LIMIT) == -signal.SIGINT

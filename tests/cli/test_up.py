@@ -16,7 +16,9 @@ import requests
 
 from automart.cli.listening import EVERYWHERE
 from sandbox import Vpic
-from tests.support.programs import PATIENCE, Program, automart, free_port
+from tests.support.limits import LIMIT
+from tests.support.ports import free_port
+from tests.support.programs import Program, automart
 
 pytestmark = pytest.mark.processes
 
@@ -42,14 +44,14 @@ def log_in(port: int, shown: str) -> str:
     """Return an access token of the administrator whose password was shown."""
     email, password = re.findall(r"^  (?:E-mail|Password) +(\S+)$", shown, re.MULTILINE)
     body = {"email": email, "password": password}
-    answer = requests.post(f"http://127.0.0.1:{port}/login", json=body, timeout=30)
+    answer = requests.post(f"http://127.0.0.1:{port}/login", json=body, timeout=LIMIT)
     token: str = answer.json()["access_token"]
     return token
 
 
 def items(port: int, token: str, path: str) -> list[dict[str, Any]]:
     header = {"Authorization": f"Bearer {token}"}
-    answer = requests.get(f"http://127.0.0.1:{port}/v1/{path}", headers=header, timeout=60)
+    answer = requests.get(f"http://127.0.0.1:{port}/v1/{path}", headers=header, timeout=LIMIT)
     assert answer.status_code == 200
     found: list[dict[str, Any]] = answer.json()["items"]
     return found
@@ -57,7 +59,7 @@ def items(port: int, token: str, path: str) -> list[dict[str, Any]]:
 
 def assert_nothing_runs(processes: list[psutil.Process]) -> None:
     assert len(processes) >= 6
-    _, alive = psutil.wait_procs(processes, timeout=PATIENCE)
+    _, alive = psutil.wait_procs(processes, timeout=LIMIT)
     assert alive == []
 
 
@@ -157,7 +159,7 @@ class TestUp:
 
     def _uses_the_host_of_the_request(self, port: int) -> None:
         url = f"http://127.0.0.1:{port}/.well-known/oauth-authorization-server"
-        answer = requests.get(url, headers={"Host": "cars.example"}, timeout=60)
+        answer = requests.get(url, headers={"Host": "cars.example"}, timeout=LIMIT)
         assert answer.json()["issuer"] == "http://cars.example"
 
     def _rejects_a_second_one(self, folder: Path, env: dict[str, str]) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from automart.core import turns
 from automart.core.turns import RepeatedWait, Turns, has_turn, turn_released
+from tests.support.limits import LIMIT
 
 
 @pytest.fixture
@@ -22,15 +23,19 @@ def in_turn(one: Turns, work: Callable[[], None]) -> None:
         work()
 
 
-def test_only_so_many_threads_have_a_turn(pool: ThreadPoolExecutor) -> None:
+def test_only_so_many_threads_have_a_turn(
+    pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "WAITING_SECONDS", LIMIT)
     two, inside, most, lock = Turns(2), 0, 0, threading.Lock()
+    both = threading.Barrier(2)
 
     def work() -> None:
         nonlocal inside, most
         with lock:
             inside += 1
             most = max(most, inside)
-        threading.Event().wait(0.001)
+        both.wait(LIMIT)
         with lock:
             inside -= 1
 
@@ -46,7 +51,7 @@ def test_a_thread_that_has_waited_long_continues_without_a_turn(
     monkeypatch.setattr(turns, "WAITING_SECONDS", 0.01)
     one, done = Turns(1), threading.Event()
     holder = pool.submit(in_turn, one, done.wait)
-    pool.submit(in_turn, one, lambda: None).result(timeout=60)
+    pool.submit(in_turn, one, lambda: None).result(timeout=LIMIT)
     done.set()
     holder.result()
     assert one._free == 1
@@ -56,16 +61,16 @@ def test_a_thread_that_has_waited_long_continues_without_a_turn(
 def test_a_released_turn_is_given_to_a_thread_that_waits(
     pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, "WAITING_SECONDS", 60)
+    monkeypatch.setattr(turns, "WAITING_SECONDS", LIMIT)
     one, released, other_is_done = Turns(1), threading.Event(), threading.Event()
 
     def slow() -> None:
         with turn_released():
             released.set()
-            assert other_is_done.wait(30)
+            assert other_is_done.wait(LIMIT)
 
     holder = pool.submit(in_turn, one, slow)
-    released.wait(30)
+    released.wait(LIMIT)
     pool.submit(in_turn, one, other_is_done.set)
     holder.result()
     assert one._free == 1
@@ -74,18 +79,18 @@ def test_a_released_turn_is_given_to_a_thread_that_waits(
 def test_a_thread_that_released_its_turn_is_the_next(
     pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, "WAITING_SECONDS", 60)
+    monkeypatch.setattr(turns, "WAITING_SECONDS", LIMIT)
     one, order = Turns(1), list[str]()
     others_wait, released, go_on = threading.Event(), threading.Event(), threading.Event()
 
     def slow() -> None:
         with turn_released():
             released.set()
-            assert go_on.wait(30)
+            assert go_on.wait(LIMIT)
         order.append("returned")
 
     holder = pool.submit(in_turn, one, slow)
-    assert released.wait(30)
+    assert released.wait(LIMIT)
     with one.taken():
         waiting = [pool.submit(in_turn, one, lambda: order.append("new")) for _ in range(3)]
         while len(one._waiting) < 3:

@@ -31,6 +31,7 @@ from tests.customers.pictures import files_in, jpeg, upload
 from tests.support import people
 from tests.support.databases import on_sqlite
 from tests.support.forks import output_of
+from tests.support.limits import LIMIT
 from tests.support.logs import logged
 
 
@@ -239,23 +240,31 @@ def test_concurrent_uploads_and_deletions_leave_no_orphaned_files(
     readers = [signed_in(make_user()) for _ in range(2)]
     db.session.commit()
     writers_ended = threading.Event()
+    readers_began = threading.Barrier(3)
     url = f"/v1/customers/{ada['id']}"
+    assert upload(writers[0], ada["id"], jpeg((40, 20))).status_code == 200
 
     def write(client: FlaskClient) -> set[int]:
         statuses = {upload(client, ada["id"], jpeg((40, 20))).status_code for _ in range(3)}
         return statuses | {client.delete(f"{url}/photo").status_code}
 
+    def read_once(client: FlaskClient) -> set[tuple[int, str]]:
+        photo = client.get(url).get_json()["photo_url"]
+        if photo is None:
+            return set()
+        response = client.get(photo)
+        return {(response.status_code, response.mimetype)}
+
     def read(client: FlaskClient) -> set[tuple[int, str]]:
-        seen = set()
+        seen = read_once(client)
+        readers_began.wait(LIMIT)
         while not writers_ended.is_set():
-            photo = client.get(url).get_json()["photo_url"]
-            if photo is not None:
-                response = client.get(photo)
-                seen.add((response.status_code, response.mimetype))
+            seen |= read_once(client)
         return seen
 
     with ThreadPoolExecutor(6) as pool:
         reading = [pool.submit(read, client) for client in readers]
+        readers_began.wait(LIMIT)
         written = set().union(*pool.map(write, writers))
         writers_ended.set()
         seen = set().union(*(each.result() for each in reading))

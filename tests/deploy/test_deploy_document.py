@@ -22,7 +22,8 @@ from jobs.supervisor import PROCESSES
 from sandbox import Vpic
 from tests.support import documents, postgresql
 from tests.support.documents import Step
-from tests.support.programs import ROOT, clean_environment, free_port
+from tests.support.ports import free_port
+from tests.support.programs import ROOT, clean_environment
 
 pytestmark = pytest.mark.processes
 

@@ -16,6 +16,7 @@ from playwright.sync_api import Locator, Page, expect
 from automart.background import kinds, queues
 from automart.core.config import Settings
 from tests.support.browser import Unavailable, browsing
+from tests.support.limits import LIMIT
 from tests.support.people import PASSWORD, make_user
 from tests.support.setup import application, make_settings
 from tests.support.web import web_running
@@ -27,8 +28,6 @@ MESSAGE = uuid.uuid4()
 STORED = "automart-docs-logins"
 NARROW = 390
 MARKUP = "<img src=x onerror='document.title = 0'>"
-# On a slow machine that does much else.
-PATIENCE = 60_000
 
 
 @pytest.fixture
@@ -65,8 +64,8 @@ def browser(url: str) -> Iterator[tuple[Page, list[str]]]:
             if os.environ.get("REQUIRE_CHROMIUM"):
                 pytest.fail(str(reason))
             pytest.skip(str(reason))
-        page.set_default_timeout(PATIENCE)
-        expect.set_options(timeout=PATIENCE)
+        page.set_default_timeout(LIMIT * 1000)
+        expect.set_options(timeout=LIMIT * 1000)
         yield page, wrong
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from automart.cli.folder import LOCK, locked
-from tests.support.programs import ROOT, free_port
+from tests.support.ports import free_port
+from tests.support.programs import ROOT
 
 pytestmark = pytest.mark.processes
 

@@ -12,7 +12,8 @@ import pytest
 
 from tests.support import documents
 from tests.support.documents import Step
-from tests.support.programs import ROOT, Program, automart, clean_environment, free_port
+from tests.support.ports import free_port
+from tests.support.programs import ROOT, Program, automart, clean_environment
 
 pytestmark = [pytest.mark.processes, pytest.mark.seconds(30)]
 

@@ -22,9 +22,9 @@ from tests.histories import rules
 from tests.histories.checker import Operation, check
 from tests.histories.rules import CONFLICT, DONE, MISSING, REFUSED, STALE
 from tests.support.inventory import booking_body, day, iso, make_car, make_customer
+from tests.support.limits import LIMIT
 from tests.support.people import make_user
 
-TIMEOUT = 60
 DAYS = 12
 OPERATIONS_PER_RESOURCE = 60
 
@@ -46,7 +46,7 @@ class Http:
         """Return the response, whose status must be among `wanted`. Raises `Busy`."""
         headers = {"Authorization": f"Bearer {self.token}"} | body.pop("headers", {})
         answer = self.session.request(
-            method, self.url + path, headers=headers, timeout=TIMEOUT, **body
+            method, self.url + path, headers=headers, timeout=LIMIT, **body
         )
         if answer.status_code == 503:
             raise Busy

@@ -7,6 +7,7 @@ import gzip
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from email.utils import format_datetime
 from typing import Any
@@ -23,6 +24,7 @@ from jobs.http.client import AddressRefused, NoResponse, NotDelivered, post
 from jobs.http.response import LONGEST_TEXT, WebhookResponse
 from jobs.http.transport import Deadline, Transport
 from tests.support.certificates import DAY, NOW, Authority
+from tests.support.limits import LIMIT
 from tests.support.peers import Peer, answering, dripping, silent
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nthank"
@@ -31,7 +33,7 @@ BODY = b'{"type": "purchase.state_changed"}'
 
 
 def send(
-    url: str, *, allow_private: bool = True, timeout: float = 10, body: bytes = BODY, **more: Any
+    url: str, *, allow_private: bool = True, timeout: float = LIMIT, body: bytes = BODY, **more: Any
 ) -> WebhookResponse:
     headers = {"Content-Type": "application/json", "webhook-id": "msg_1"}
     return post(
@@ -374,7 +376,7 @@ class TestNames:
 
     def test_a_name_server_that_hangs_is_abandoned(self, monkeypatch: pytest.MonkeyPatch) -> None:
         ended = threading.Event()
-        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: ended.wait(20))
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: ended.wait(LIMIT))
         try:
             with pytest.raises(NoResponse) as failed:
                 send("http://hooks.example/", timeout=0.2)
@@ -467,6 +469,28 @@ class TestTls:
         assert client.default_tls.__wrapped__().cert_store_stats()["x509_ca"] > 50
 
 
+@pytest.fixture
+def expire_during(monkeypatch: pytest.MonkeyPatch) -> Callable[[object, str], None]:
+    """Let the time run out during a step, however long the steps before it take."""
+    begun: list[Deadline] = []
+
+    def begin(seconds: float) -> Deadline:
+        begun.append(Deadline(seconds))
+        return begun[-1]
+
+    def expire(owner: object, name: str) -> None:
+        step = getattr(owner, name)
+
+        def last_step(*args: Any) -> Any:
+            begun[-1]._end = time.monotonic() + 0.1
+            return step(*args)
+
+        monkeypatch.setattr(owner, name, last_step)
+
+    monkeypatch.setattr(client, "Deadline", begin)
+    return expire
+
+
 class TestTime:
     def test_the_time_that_is_left_is_divided(self, monkeypatch: pytest.MonkeyPatch) -> None:
         now = 100.0
@@ -491,17 +515,23 @@ class TestTime:
 
         assert peer.accepted == 0
 
-    def test_a_server_that_never_responds_is_abandoned(self) -> None:
+    def test_a_server_that_never_responds_is_abandoned(
+        self, expire_during: Callable[[object, str], None]
+    ) -> None:
+        expire_during(Transport, "makefile")
         with Peer(silent) as peer, pytest.raises(NoResponse) as failed:
-            send_to(peer, timeout=0.2)
+            send_to(peer, timeout=LIMIT)
 
         assert str(failed.value) == (
-            "The time of 0.2 seconds ran out while waiting for the response."
+            f"The time of {LIMIT:g} seconds ran out while waiting for the response."
         )
 
-    def test_a_server_without_a_handshake_is_abandoned(self, authority: Authority) -> None:
+    def test_a_server_without_a_handshake_is_abandoned(
+        self, authority: Authority, expire_during: Callable[[object, str], None]
+    ) -> None:
+        expire_during(client, "_secure")
         with Peer(silent) as peer, pytest.raises(NoResponse, match="agreeing on TLS"):
-            send(f"https://127.0.0.1:{peer.port}/", timeout=0.2, tls=authority.trust())
+            send(f"https://127.0.0.1:{peer.port}/", timeout=LIMIT, tls=authority.trust())
 
     def test_a_connection_that_is_not_accepted_is_abandoned(self) -> None:
         with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
@@ -535,22 +565,23 @@ class TestTime:
 
     @pytest.mark.parametrize("secured", [False, True])
     def test_the_received_part_of_a_slow_body_is_kept(
-        self, authority: Authority, secured: bool
+        self, authority: Authority, secured: bool, expire_during: Callable[[object, str], None]
     ) -> None:
-        data = b"HTTP/1.1 503 Busy\r\nContent-Length: 1000\r\nRetry-After: 60\r\n\r\n"
+        expire_during(client, "read_response")
+        data = b"HTTP/1.1 503 Busy\r\nContent-Length: 1000\r\nRetry-After: 60\r\n\r\nx"
         tls = authority.server("127.0.0.1") if secured else None
         scheme = "https" if secured else "http"
 
         def treat(peer: Peer, sock: socket.socket) -> None:
             answering(data)(peer, sock)
-            for _ in range(1000):
+            for _ in range(998):
                 sock.sendall(b"x")
                 if peer.stopped.wait(0.02):
                     return
 
         with Peer(treat, tls=tls) as peer:
             url = f"{scheme}://127.0.0.1:{peer.port}/"
-            answer = send(url, timeout=0.5, tls=authority.trust())
+            answer = send(url, timeout=LIMIT, tls=authority.trust())
 
         assert (answer.status, answer.retry_after) == (503, 60)
         assert 0 < len(answer.text) < 1000

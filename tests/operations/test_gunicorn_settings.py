@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.forks import ROOT, output_of
+from tests.support.limits import LIMIT
 from tests.support.programs import clean_environment
 
 pytestmark = pytest.mark.processes
@@ -105,7 +106,7 @@ def test_invalid_settings_end_it_with_one_message(program: tuple[str, ...], tmp_
         env=clean_environment() | wrong | {"DATABASE_URL": f"sqlite:///{tmp_path}/a.sqlite"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LIMIT,
     )
     assert done.returncode == 1
     first, *lines = done.stderr.splitlines()

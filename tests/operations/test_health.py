@@ -21,7 +21,8 @@ from automart.operations import health
 from automart.operations.health import Probe
 from tests.support.forks import ROOT, output_of
 from tests.support.http import assert_problem
-from tests.support.programs import clean_environment, free_port
+from tests.support.ports import free_port
+from tests.support.programs import clean_environment
 from tests.support.setup import SECRET, application, make_settings
 
 NOWHERE = "unix:///nowhere/redis.sock"

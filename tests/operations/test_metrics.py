@@ -35,6 +35,7 @@ from automart.webhooks.models import DeliveryState, WebhookDelivery
 from sandbox import Fault
 from tests.support import people
 from tests.support.databases import on_sqlite
+from tests.support.limits import LIMIT
 from tests.support.processes import until
 from tests.support.purchases import make_office, make_purchase
 from tests.support.setup import application
@@ -258,7 +259,7 @@ def test_the_counts_of_all_processes_are_added_also_of_ended_ones(
         master = gunicorn.master
 
         def fetched(path: str) -> str:
-            return requests.get(gunicorn.url + path, headers=headers, timeout=30).text
+            return requests.get(gunicorn.url + path, headers=headers, timeout=LIMIT).text
 
         def total(name: str, **labels: str) -> float:
             return value(parsed(fetched("/metrics")), name, **labels)

@@ -15,20 +15,21 @@ import pytest
 import redis
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
 from automart.background import submit
 from automart.background.kinds import VEHICLE_SYNC
 from automart.background.maintenance import dispatch_due
-from automart.core import db_engine, schema_version
+from automart.core import db_engine
 from automart.core.config import Settings
 from automart.core.db import db, transaction
 from automart.operations import health
 from tests.support import people, postgresql
 from tests.support.databases import on_postgresql, on_sqlite
 from tests.support.http import assert_problem
+from tests.support.limits import LIMIT
 from tests.support.redis_server import RedisServer
 from tests.support.setup import application
 
@@ -151,18 +152,30 @@ class TestHungPostgresql:
     def _local_server(self, app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
         if make_url(app.config["SQLALCHEMY_DATABASE_URI"]).host != "127.0.0.1":
             pytest.skip("PostgreSQL is not on this host")
-        monkeypatch.setattr(db_engine, "PING_SECONDS", 0.1)
-        monkeypatch.setattr(db_engine, "ANSWER_SECONDS", 0.1)
-        monkeypatch.setattr("automart.app.CONNECT_SECONDS", 2)  # the least that libpq takes
-        monkeypatch.setattr(schema_version, "CHECK_TIMEOUT_SECONDS", 2)
+        monkeypatch.setattr(db_engine, "RECENT_SECONDS", 0.0)  # each connection is pinged
 
     def test_requests_are_503_and_ready_says_so_until_it_continues(
-        self, settings: Settings
+        self, settings: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        # Short limits hold only while nothing responds: a busy machine exceeds them.
+        limit = {"connect_timeout": int(LIMIT)}
+
+        def set_limit(_dialect: object, _record: object, _args: object, parameters: Any) -> None:
+            parameters |= limit
+
+        @contextmanager
+        def hung() -> Iterator[None]:
+            with stopped(app), monkeypatch.context() as short:
+                short.setattr(db_engine, "PING_SECONDS", 0.1)
+                short.setattr(health, "TIMEOUT_SECONDS", 0.1)
+                short.setitem(limit, "connect_timeout", 2)  # the least that libpq takes
+                yield
+
         with application(settings) as app, app.app_context():
+            event.listen(db.engine, "do_connect", set_limit, insert=True)
             client = people.signed_in(app, people.make_user(is_admin=True))
             assert client.get("/v1/makes").status_code == 200  # its connection is pooled
-            with stopped(app):
+            with hung():
                 response = client.get("/v1/makes")
                 assert_problem(response, 503)
                 assert int(response.headers["Retry-After"]) > 0
@@ -173,6 +186,8 @@ class TestHungPostgresql:
 
     def test_a_statement_without_an_answer_ends_with_its_connection(self, app: Flask) -> None:
         with db.engine.connect() as connection:
+            driver: Any = connection.connection.dbapi_connection
+            driver.answer_seconds = 0.1
             with stopped(app), pytest.raises(OperationalError) as raised:
                 connection.execute(text("SELECT 1"))
             assert raised.value.connection_invalidated

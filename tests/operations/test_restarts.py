@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from automart.core.config import Settings
+from tests.support.limits import LIMIT
 from tests.support.processes import until
 from tests.support.setup import make_settings, migrate
 from tests.support.web import Gunicorn, gunicorn_running
@@ -39,7 +40,7 @@ def callers(url: str) -> Iterator[Counter[int | str]]:
 
     def ask() -> int | str:
         try:
-            return requests.get(url, timeout=120).status_code
+            return requests.get(url, timeout=LIMIT).status_code
         except requests.RequestException as error:
             return repr(error)
 

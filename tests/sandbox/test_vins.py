@@ -10,6 +10,7 @@ import requests
 
 from sandbox import Catalogue, Fault, Vpic
 from sandbox.vins import VEHICLES
+from tests.support.limits import LIMIT
 
 CIVIC, CAMRY = "2HGFC2F56KH512345", "4T1B11HKXJU123456"
 HONDA = 474
@@ -23,7 +24,7 @@ def vpic() -> Iterator[Vpic]:
 
 def post(vpic: Vpic, data: str, form: str = "json") -> requests.Response:
     url = f"{vpic.url}/vehicles/DecodeVINValuesBatch/"
-    return requests.post(url, data={"format": form, "data": data}, timeout=60)
+    return requests.post(url, data={"format": form, "data": data}, timeout=LIMIT)
 
 
 def rows(vpic: Vpic, data: str) -> list[dict[str, Any]]:
@@ -64,9 +65,9 @@ def test_other_forms_and_methods_are_answered_as_by_the_real_api(vpic: Vpic) -> 
     assert rows(vpic, "") == []
     assert post(vpic, CIVIC, "xml").text.startswith("<Response>")
     url = f"{vpic.url}/vehicles/DecodeVINValuesBatch/"
-    assert requests.get(url, timeout=60).status_code == 405
+    assert requests.get(url, timeout=LIMIT).status_code == 405
     other = f"{vpic.url}/vehicles/GetAllMakes"
-    assert requests.post(other, timeout=60).status_code == 405
+    assert requests.post(other, timeout=LIMIT).status_code == 405
 
 
 def test_orders_for_a_make_concern_batches_of_its_vehicles(vpic: Vpic) -> None:

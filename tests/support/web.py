@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,10 +15,13 @@ import requests
 
 from automart.core.config import Settings
 from tests.support.forks import ROOT, Fork
-from tests.support.processes import environment
+from tests.support.limits import LIMIT
+from tests.support.ports import free_port
+from tests.support.processes import environment, until
 
 T = TypeVar("T")
 CONFIG = ROOT / "gunicorn.conf.py"
+LONG_LIMITS = "from tests.support import limits\nlimits.lengthen_product_limits()\n"
 
 
 @dataclass
@@ -39,9 +40,9 @@ class Gunicorn:
 def gunicorn_running(settings: Settings, *options: str, patch: str = "") -> Iterator[Gunicorn]:
     """Yield a gunicorn with our settings and `options`. Its log is `web.log` in the instance.
 
-    `patch` is Python code that runs first.
+    `patch` is Python code that runs first. Gunicorn does not replace processes that are slow.
     """
-    port = _free_port()
+    port = free_port()
     log = settings.instance / "web.log"
     web = Fork(
         "gunicorn",
@@ -51,7 +52,9 @@ def gunicorn_running(settings: Settings, *options: str, patch: str = "") -> Iter
             f"127.0.0.1:{port}",
             "--config",
             str(ROOT / "gunicorn.conf.py"),
-            *list(options),
+            "--timeout",
+            f"{LIMIT:.0f}",
+            *options,
         ],
         env=environment(settings),
         folder=settings.instance,
@@ -69,10 +72,14 @@ def gunicorn_running(settings: Settings, *options: str, patch: str = "") -> Iter
 
 @contextmanager
 def web_running(settings: Settings, *, processes: int = 4, threads: int = 16) -> Iterator[str]:
-    """Yield the URL of a gunicorn that serves the application over connections that stay open."""
-    options = ["--workers", str(processes), "--threads", str(threads), "--timeout", "120"]
+    """Yield the URL of a gunicorn that serves the application over connections that stay open.
+
+    Its requests wait for each other as long as those in a test process.
+    """
+    options = ["--workers", str(processes), "--threads", str(threads)]
     # A connection that is closed for idleness just when it is used again would look like an error.
-    with gunicorn_running(settings, *options, "--keep-alive", "120", "--preload") as gunicorn:
+    options += ["--keep-alive", f"{LIMIT:.0f}", "--preload"]
+    with gunicorn_running(settings, *options, patch=LONG_LIMITS) as gunicorn:
         yield gunicorn.url
 
 
@@ -111,24 +118,17 @@ class Callers:
         def caller(number: int) -> Callable[[], requests.Response]:
             method, path, body = asked[number]
             session = self._sessions[number]
-            return lambda: session.request(method, self._url + path, json=body, timeout=120)
+            return lambda: session.request(method, self._url + path, json=body, timeout=LIMIT)
 
         return at_once([caller(number) for number in range(len(asked))])
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _wait_for(url: str, web: Fork, log: Path) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and web.poll() is None:
+    def responds() -> bool:
         try:
-            if requests.get(f"{url}/health/live", timeout=10).ok:
-                return
-        except (requests.ConnectionError, requests.Timeout):
-            time.sleep(0.1)
-    raise AssertionError(f"gunicorn did not start:\n{log.read_text()}")
+            return requests.get(f"{url}/health/live", timeout=LIMIT).ok
+        except requests.ConnectionError:
+            return False
+
+    until(lambda: web.poll() is not None or responds())
+    assert web.poll() is None, f"gunicorn did not start:\n{log.read_text()}"
