@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,7 +49,7 @@ MOST_NEW_FILES = 6
 # A range may be booked already, and an order cancelled, or a sync running.
 EXPECTED = {"200", "201", "202", "204", "409"}
 DRAINS_WITHIN = 180
-SURPRISE = re.compile(r"\[(error|critical) *\]|Traceback")
+SURPRISE = re.compile(r"\[(error|critical) *\]")
 WARNING = re.compile(r"\[warning *\] (\S+)")
 
 
@@ -208,6 +209,17 @@ def _connections(settings: Settings) -> list[str]:
     return [f"connections: {state}" for state in states if "transaction" in str(state)]
 
 
+def _error_of(traceback: Iterable[str]) -> str:
+    """Return the last place of a traceback that follows, and its error."""
+    place = ""
+    for line in traceback:
+        if not line.startswith(" "):
+            return f"{place}: {line.strip()}"
+        if line.startswith("  File "):
+            place = line.strip()
+    return place
+
+
 def _surprises(folder: Path) -> list[str]:
     """Return the errors in the logs, and print the warnings."""
     warnings: Counter[str] = Counter()
@@ -215,7 +227,9 @@ def _surprises(folder: Path) -> list[str]:
     for path in folder.glob("*.log"):
         with path.open(errors="replace") as lines:
             for line in lines:
-                if SURPRISE.search(line):
+                if "Traceback" in line:
+                    found.append(f"{path.name}: {_error_of(lines)[:300]}")
+                elif SURPRISE.search(line):
                     found.append(f"{path.name}: {line.strip()[:300]}")
                 elif warning := WARNING.search(line):
                     warnings[warning[1]] += 1
