@@ -15,7 +15,7 @@ import pytest
 import redis
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import event, text
+from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
@@ -29,7 +29,6 @@ from automart.operations import health
 from tests.support import people, postgresql
 from tests.support.databases import on_postgresql, on_sqlite
 from tests.support.http import assert_problem
-from tests.support.limits import LIMIT
 from tests.support.redis_server import RedisServer
 from tests.support.setup import application
 
@@ -157,22 +156,16 @@ class TestHungPostgresql:
     def test_requests_are_503_and_ready_says_so_until_it_continues(
         self, settings: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        # Short limits hold only while nothing responds: a busy machine exceeds them.
-        limit = {"connect_timeout": int(LIMIT)}
-
-        def set_limit(_dialect: object, _record: object, _args: object, parameters: Any) -> None:
-            parameters |= limit
-
         @contextmanager
         def hung() -> Iterator[None]:
+            # Short limits hold only while nothing responds: a busy machine exceeds them.
             with stopped(app), monkeypatch.context() as short:
                 short.setattr(db_engine, "PING_SECONDS", 0.1)
                 short.setattr(health, "TIMEOUT_SECONDS", 0.1)
-                short.setitem(limit, "connect_timeout", 2)  # the least that libpq takes
                 yield
 
+        monkeypatch.setattr("automart.app.CONNECT_SECONDS", 2)  # the least that libpq takes
         with application(settings) as app, app.app_context():
-            event.listen(db.engine, "do_connect", set_limit, insert=True)
             client = people.signed_in(app, people.make_user(is_admin=True))
             assert client.get("/v1/makes").status_code == 200  # its connection is pooled
             with hung():
