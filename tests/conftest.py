@@ -70,7 +70,9 @@ def _leaves_tests_to_others(config: pytest.Config) -> bool:
     """Return whether other processes run the tests. They start only after this one, which need not
     import the product for that."""
     is_distributed = config.getoption("dist", "no") != "no"  # `pytest -n`. The others have "no".
-    return is_distributed and not config.option.collectonly
+    # Coverage starts in the others only after they have imported the product.
+    measures_imports = config.getoption("cov_source", [])
+    return is_distributed and not config.option.collectonly and not measures_imports
 
 
 @pytest.hookimpl(trylast=True)  # after -m has left out others
