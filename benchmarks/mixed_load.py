@@ -179,7 +179,7 @@ class Caller(threading.Thread):
         seconds = answer.headers.get("Retry-After", "")
         if answer.status_code == 503 and seconds.isdecimal() and repeats:
             self._count(self._answers.repeats, f"{what}{_reason(answer)}")
-            time.sleep(int(seconds))
+            time.sleep(int(seconds))  # as the response asks
             return self._send(what, who, method, path, repeats - 1, **body)
         is_json = "json" in answer.headers.get("Content-Type", "")
         found = answer.json() if is_json else {}

@@ -67,7 +67,7 @@ class _Compiled:
         }
         columns = statement.exported_columns
         self._types = [column.type.dialect_impl(dialect) for column in columns]
-        # Its names are known only now, which mypy does not allow.
+        # mypy allows only names that are written here. These are known only now.
         kind: Any = namedtuple("Row", map(str, columns.keys()))  # type: ignore[misc]
         self._row = kind._make
         self._result_converters: list[tuple[int, Convert]] | None = None

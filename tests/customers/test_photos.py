@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from threading import BoundedSemaphore
@@ -40,6 +41,18 @@ def put(client: FlaskClient, customer: dict[str, Any], content: bytes) -> str:
     assert response.status_code == 200, response.get_json()
     url: str = response.get_json()["photo_url"]
     return url
+
+
+@pytest.fixture
+def replace_decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """A function that lets this code decode photos."""
+
+    def replace(code: str) -> None:
+        program = tmp_path / "program.py"
+        program.write_text(code)
+        monkeypatch.setattr(customer_photos, "DECODER", program)
+
+    return replace
 
 
 class TestAcceptedUploads:
@@ -140,13 +153,10 @@ class TestRefusedUploads:
         self,
         as_user: FlaskClient,
         ada: dict[str, Any],
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
+        replace_decoder: Callable[[str], None],
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        program = tmp_path / "program.py"
-        program.write_text("import os; os.write(2, b'-' * 600); os.kill(os.getpid(), 9)")
-        monkeypatch.setattr("automart.customers.photos.DECODER", program)
+        replace_decoder("import os; os.write(2, b'-' * 600); os.kill(os.getpid(), 9)")
         errors = assert_problem(upload(as_user, ada["id"], jpeg()), 422)["errors"]
         detail = "Decoding it takes too much time or memory."
         assert errors == [{"pointer": "#/photo", "detail": detail}]
@@ -160,14 +170,11 @@ class TestRefusedUploads:
         self,
         as_user: FlaskClient,
         ada: dict[str, Any],
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
+        replace_decoder: Callable[[str], None],
         caplog: pytest.LogCaptureFixture,
         bug: str,
     ) -> None:
-        program = tmp_path / "program.py"
-        program.write_text(bug)
-        monkeypatch.setattr("automart.customers.photos.DECODER", program)
+        replace_decoder(bug)
         response = upload(as_user, ada["id"], jpeg())
         problem = assert_problem(response, 503)
         assert problem["detail"] == "Photos cannot be decoded at the moment."

@@ -48,7 +48,7 @@ def test_leases_are_renewed_while_their_jobs_run(
             thread = renewals._thread
             assert thread is not None
             assert (thread.name, thread.daemon) == ("lease", True)
-        until(lambda: renewals._thread is None)  # it ends without a job
+        until(lambda: renewals._thread is None)  # the thread ends when no job runs
         lease.done.clear()
     (line,) = logged(caplog, "lease_not_renewed")
     assert (line["job_id"], line["error"]) == (str(first.job_id), "no connection")

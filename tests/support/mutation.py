@@ -24,8 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
+from tests.support.redis_server import stop_abandoned
 from tests.support.setup import migrate
 
 ROOT = Path(__file__).parent.parent.parent
@@ -201,7 +200,7 @@ def main() -> int:
     before = mutmut.results()
     to_run = [name for name in chosen if name in survivors or before[name] == "not checked"]
     status = mutmut.run(*to_run) if to_run else 0
-    _stop_abandoned_servers()
+    stop_abandoned()  # killed mutants could not stop them
     results = mutmut.results()
     _report({name: results[name] for name in chosen}, of=len(names))
     return status
@@ -231,14 +230,6 @@ class Mutmut:
         # Each mutant is a run of its own, which would spend most of its time on the migrations.
         environment = {**os.environ, "SQLITE_TEMPLATE": str(self.template)}
         return subprocess.run(command, cwd=self.folder, env=environment, text=True, **options)
-
-
-def _stop_abandoned_servers() -> None:
-    """Stop the servers of mutants that were killed, which could not stop them."""
-    for process in psutil.process_iter(["cmdline"]):
-        found = re.search(r"automart-test-(\d+)\.sock", " ".join(process.info["cmdline"] or ()))
-        if found and not psutil.pid_exists(int(found[1])):
-            process.terminate()
 
 
 def _report(results: Mapping[str, str], *, of: int) -> None:

