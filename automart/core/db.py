@@ -131,10 +131,12 @@ def read_or_404(model: type[Model], ident: Any) -> Row[Any]:
 
 @cache
 def _row_by_key(model: type[Model]) -> CompiledStatement:
+    return CompiledStatement(_select_by_key(model))
+
+
+def _select_by_key(model: type[Model]) -> Select[Any]:
     (key,) = table_of(model).primary_key
-    return CompiledStatement(
-        select(table_of(model)).where(key == bindparam("ident", type_=key.type))
-    )
+    return select(table_of(model)).where(key == bindparam("ident", type_=key.type))
 
 
 def read(query: CompiledStatement, **parameters: Any) -> Sequence[Any]:
@@ -212,9 +214,7 @@ def lock_row_or_404(model: type[Model], ident: Any) -> Row[Any]:
 
 @cache
 def _locked_row_by_key(model: type[Model]) -> Select[Any]:
-    (key,) = table_of(model).primary_key
-    found = select(table_of(model)).where(key == bindparam("ident", type_=key.type))
-    return found.with_for_update(key_share=True)
+    return _select_by_key(model).with_for_update(key_share=True)
 
 
 def insert_row(model: type[Model], values: Mapping[str, Any]) -> Row[Any]:

@@ -33,7 +33,7 @@ _LOCKED_USER = (
     .with_for_update(read=True, key_share=True)
 )
 
-CHANGEABLE = ("first_name", "last_name", "email", "phone")
+_CHANGEABLE = ("first_name", "last_name", "email", "phone")
 _CUSTOMER = table_of(Customer)
 _USER_ID = select(_LOCKED_USER.cte("locked_user").c.id).scalar_subquery()
 # Waits for the user first, as everything does that locks both. Without the user it changes nothing.
@@ -41,12 +41,15 @@ _UPDATE = CompiledStatement(
     update(_CUSTOMER)
     .where(
         _CUSTOMER.c.id == bindparam("ident"),
-        _CUSTOMER.c.updated_at == bindparam("read_version"),
+        _CUSTOMER.c.updated_at == bindparam("read_updated_at"),
+        # The deletion of a user changes these alone.
+        _CUSTOMER.c.created_by.is_not_distinct_from(bindparam("read_created_by")),
+        _CUSTOMER.c.updated_by.is_not_distinct_from(bindparam("read_updated_by")),
         _USER_ID.is_not(None),
     )
     .values(
-        {_CUSTOMER.c[name]: bindparam(f"new_{name}") for name in (*CHANGEABLE, "search_text")}
-        | {_CUSTOMER.c.updated_by: _USER_ID, _CUSTOMER.c.updated_at: bindparam("new_version")}
+        {_CUSTOMER.c[name]: bindparam(f"new_{name}") for name in (*_CHANGEABLE, "search_text")}
+        | {_CUSTOMER.c.updated_by: _USER_ID, _CUSTOMER.c.updated_at: bindparam("new_updated_at")}
     )
     .returning(*_CUSTOMER.columns)
 )
@@ -115,12 +118,13 @@ def update_customer(
 
 def _parameters(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
     names = {name: after[name] for name in ("first_name", "last_name", "email")}
-    values = {f"new_{name}": after[name] for name in CHANGEABLE}
-    return values | {
+    version = ("updated_at", "created_by", "updated_by")
+    return {
+        **{f"read_{name}": before[name] for name in version},
+        **{f"new_{name}": after[name] for name in _CHANGEABLE},
         "ident": before["id"],
-        "read_version": before["updated_at"],
-        # later in any case: it is the version
-        "new_version": max(utcnow(), before["updated_at"] + timedelta.resolution),
+        # later in any case: it tells the versions apart
+        "new_updated_at": max(utcnow(), before["updated_at"] + timedelta.resolution),
         "new_search_text": search_text(**names),
         "user_id": current_caller().user_id,
     }
