@@ -123,7 +123,7 @@ def _parameters(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str
         **{f"read_{name}": before[name] for name in version},
         **{f"new_{name}": after[name] for name in _CHANGEABLE},
         "ident": before["id"],
-        # later in any case: it tells the versions apart
+        # later in any case: no two versions have the same
         "new_updated_at": max(utcnow(), before["updated_at"] + timedelta.resolution),
         "new_search_text": search_text(**names),
         "user_id": current_caller().user_id,
