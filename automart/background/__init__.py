@@ -2,7 +2,7 @@
 
 from automart.background import kinds
 from automart.background.kinds import Kind
-from automart.background.models import Job, JobState
+from automart.background.models import Job, JobState, SubmittedJob
 from automart.background.service import submit
 
-__all__ = ["Job", "JobState", "Kind", "kinds", "submit"]
+__all__ = ["Job", "JobState", "Kind", "SubmittedJob", "kinds", "submit"]

@@ -8,7 +8,7 @@ from marshmallow import ValidationError, fields
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from automart.background import kinds
-from automart.background.models import Job, JobInput
+from automart.background.models import JobInput, SubmittedJob
 from automart.background.service import submit
 from automart.core.csv_text import UTF_8, is_encoding
 from automart.core.db import db
@@ -55,7 +55,7 @@ def read_upload(form: Values) -> Values:
     return form | {"file": content}
 
 
-def submit_import(records: str, form: Values) -> Job:
+def submit_import(records: str, form: Values) -> SubmittedJob:
     """Submit the import of a file by the calling user. `records` is "customers" or "cars"."""
     job = submit(
         kinds.CSV_IMPORT,

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    Row,
     String,
     Uuid,
     text,
@@ -92,6 +93,10 @@ class Job(Model):
     dispatched_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+
+
+SubmittedJob = Job | Row[Any]
+"""A job, or its columns."""
 
 
 class JobInput(Model):

@@ -15,7 +15,7 @@ from flask import Response, g, make_response, request
 from werkzeug.http import parse_list_header
 
 from automart.background import schemas
-from automart.background.models import Job
+from automart.background.models import Job, SubmittedJob
 from automart.core.db import db, release_connection
 from automart.core.turns import turn_released
 from automart.web.annotations import note
@@ -30,7 +30,7 @@ _WAIT = re.compile(r'wait\s*=\s*"?(\d+)"?\s*(;.*)?', re.ASCII | re.IGNORECASE)
 _slots = BoundedSemaphore(16)
 
 
-def accepted(job: Job) -> Answer:
+def accepted(job: SubmittedJob) -> Answer:
     """Return the response of a view that has submitted `job`."""
     g.submitted_job_id = job.id
     return job, 202, {"Location": schemas.job_url(job), "Retry-After": str(POLL_AFTER)}

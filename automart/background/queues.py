@@ -43,7 +43,8 @@ def push(messages: Iterable[Message]) -> bool:
     harm."""
     client: redis.Redis = current_app.extensions["redis"]
     try:
-        with client.pipeline() as pipeline:
+        # In the order in which they are sent, with the message last: no need for a transaction.
+        with client.pipeline(transaction=False) as pipeline:
             for job_id, kind, time_limit in messages:
                 queue = rq.Queue(kind.queue, connection=client, serializer=JSONSerializer)
                 queue.enqueue_call(

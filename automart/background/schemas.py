@@ -13,7 +13,7 @@ from automart.web import Output, PageQuery, Schema, absolute_url
 from automart.web.fields import QueryEnum, QueryKey, UtcTime
 
 
-def job_url(job: models.Job) -> str:
+def job_url(job: models.SubmittedJob) -> str:
     """Return the absolute URL at which a job is polled."""
     return absolute_url("jobs.JobById", job_id=job.id)
 

@@ -8,13 +8,23 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, or_, select, true, update
-from sqlalchemy.sql.dml import ReturningInsert
+import uuid6
+from sqlalchemy import ColumnElement, Row, Select, bindparam, or_, select, true, update
 
 from automart.background.kinds import KINDS, Kind
-from automart.background.models import Job, JobState
+from automart.background.models import Job, JobState, SubmittedJob
 from automart.background.queues import push
-from automart.core.db import after_commit, db, for_update, insert, transaction, utcnow
+from automart.core.compiled_statement import CompiledStatement
+from automart.core.db import (
+    after_commit,
+    db,
+    for_update,
+    insert,
+    table_of,
+    transaction,
+    utcnow,
+    write,
+)
 from automart.core.errors import Conflict, NotFound
 from automart.core.keyset import among_first
 from automart.core.logging import current_request_id
@@ -22,6 +32,25 @@ from automart.web.authorization import current_caller, current_caller_id
 from automart.web.filters import where_given
 
 DEFAULT_TIME_LIMIT = 120
+JOB = table_of(Job)
+SUBMITTED = (
+    "id",
+    "kind",
+    "arguments",
+    "state",
+    "singleton",
+    "time_limit",
+    "done",
+    "owner",
+    "request_id",
+    "attempts",
+    "stalls",
+    "done_at_claim",
+    "created_at",
+    "due_at",
+    "dispatched_at",
+)
+"""The columns of a job that is submitted. The others are null."""
 
 
 def submit(
@@ -31,51 +60,69 @@ def submit(
     time_limit: int = DEFAULT_TIME_LIMIT,
     due_at: datetime | None = None,
     owner: str | None = None,
+    while_found: Select[Any] | None = None,
     **arguments: Any,
-) -> Job | None:
-    """Add a job in the current transaction, and dispatch it after the commit.
+) -> Row[Any] | None:
+    """Add a job, in the current transaction or in one of its own. Dispatch it after the commit.
 
-    Return None if there is a queued or running job with the same `singleton` already. `time_limit`
-    is in seconds. A `due_at` in the future delays the job. `owner` is the current caller by
-    default.
+    Return its columns, or None if there is a queued or running job with the same `singleton`, or if
+    `while_found` finds nothing. That is a constant query of one column, which locks what the job
+    needs; its `bindparam`s are among `arguments`. `time_limit` is in seconds. A `due_at` in the
+    future delays the job. `owner` is the current caller by default.
     """
     now = utcnow()
     values = {
+        "id": uuid6.uuid7(),
         "kind": kind.name,
         "arguments": arguments,
+        "state": JobState.QUEUED,
         "singleton": singleton,
         "time_limit": time_limit,
+        "done": 0,
         "owner": owner or current_caller_id(),
         "request_id": current_request_id(),
+        "attempts": 0,
+        "stalls": 0,
+        "done_at_claim": 0,
         "created_at": now,
         "due_at": due_at or now,
         # Set in advance, which saves a transaction: housekeeping finds dispatched jobs that are in
         # no queue.
         "dispatched_at": now if due_at is None else None,
     }
-    new = _new_job(db.engine.dialect.name)
-    job: Job | None = db.session.scalar(new, {f"new_{name}": values[name] for name in values})
-    if job is not None and due_at is None:
-        after_commit(lambda: _send_message(job))
-    return job
+    parameters = {f"new_{name}": values[name] for name in values}
+    if while_found is not None:
+        parameters |= arguments
+    rows: Sequence[Row[Any]] = write(_new_job(db.engine.dialect.name, while_found), **parameters)
+    if not rows:
+        return None
+    if due_at is None:
+        after_commit(lambda: _send_message(rows[0]))
+    return rows[0]
 
 
 @cache
-def _new_job(_dialect: str) -> ReturningInsert[Any]:
+def _new_job(_dialect: str, while_found: Select[Any] | None) -> CompiledStatement:
     """Return an INSERT of a job that returns nothing if there is one with its `singleton`.
 
     Finding that is normal, for example when an office sends many sales. A violated constraint would
     fill PostgreSQL's log with errors.
     """
-    names = ("kind", "arguments", "singleton", "time_limit", "owner", "request_id")
-    times = ("created_at", "due_at", "dispatched_at")
-    new = insert(Job).values({name: bindparam(f"new_{name}") for name in (*names, *times)})
-    return new.on_conflict_do_nothing().returning(Job)
+    new = {name: bindparam(f"new_{name}", type_=JOB.c[name].type) for name in SUBMITTED}
+    statement = insert(JOB)
+    if while_found is None:
+        statement = statement.values(new)
+    else:
+        # In a CTE, a SELECT may lock.
+        found = select(while_found.cte("found")).scalar_subquery().is_not(None)
+        rows = select(*new.values()).where(found)
+        statement = statement.from_select(SUBMITTED, rows, include_defaults=False)
+    return CompiledStatement(statement.on_conflict_do_nothing().returning(*JOB.columns))
 
 
 def ensure_due(
     kind: Kind, *, singleton: str, due_at: datetime | None = None, owner: str, **arguments: Any
-) -> Job:
+) -> SubmittedJob:
     """Return the active job with this `singleton`, due at `due_at` (default: now) at the latest.
     Submit it if there is none.
 
@@ -166,7 +213,7 @@ def _found(statement: Select[Job], job_id: uuid.UUID) -> Job:
     return job
 
 
-def _send_message(job: Job) -> None:
+def _send_message(job: SubmittedJob) -> None:
     """Send the message of a job. If that fails, leave it to `maintenance.dispatch_due`."""
     if push([(job.id, KINDS[job.kind], job.time_limit)]):
         return

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, time, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, case, func, select
+from sqlalchemy import Row, bindparam, case, func, select
 
 from automart import background
 from automart.background.service import active_job
@@ -22,6 +22,7 @@ from automart.catalogue.models import (
 )
 from automart.catalogue.nhtsa import LONGEST_PAUSE_OF_SYNC
 from automart.core.batches import batched
+from automart.core.compiled_statement import CompiledStatement
 from automart.core.config import current_settings
 from automart.core.db import (
     db,
@@ -29,6 +30,7 @@ from automart.core.db import (
     get_referenced,
     lock_name,
     lock_or_404,
+    read,
     table_of,
 )
 from automart.core.errors import FIELDS_ARE_WRONG, Conflict, Invalid
@@ -46,16 +48,19 @@ MAX_ERRORS = 20
 MIN_TIME_LIMIT_SECONDS = 600
 
 
-# Executed with each sale, so they are built once.
-_MAKE_BY_KEY = select(VehicleMake).where(VehicleMake.name_folded == bindparam("key"))
-_KEPT_MAKE_BY_KEY = _MAKE_BY_KEY.with_for_update(read=True, key_share=True)
-_MODEL = table_of(VehicleModel)
+_MAKE, _MODEL = table_of(VehicleMake), table_of(VehicleModel)
 # NHTSA has models whose names have the same key. An exact match is preferred.
-_MODEL_NAME_BY_KEY = (
+_MODEL_NAME = (
     select(_MODEL.c.name)
-    .where(_MODEL.c.make_id == bindparam("of_make"), _MODEL.c.name_folded == bindparam("key"))
+    .where(_MODEL.c.make_id == _MAKE.c.id, _MODEL.c.name_folded == bindparam("model_key"))
     .order_by(case((_MODEL.c.name == bindparam("exact"), 0), else_=1), _MODEL.c.id)
     .limit(1)
+    .scalar_subquery()
+)
+_MAKE_WITH_MODEL = CompiledStatement(
+    select(_MAKE.c.id, _MAKE.c.name, _MODEL_NAME.label("model")).where(
+        _MAKE.c.name_folded == bindparam("make_key")
+    )
 )
 
 
@@ -154,28 +159,19 @@ def _check_model_name(make: VehicleMake, name: str, except_id: int = 0) -> None:
         raise Conflict(f"{make.name} has a model with this name already.")
 
 
-def find_model(
-    brand: str,
-    model: str,
-    *,
-    keep: bool = True,
-    brand_field: str = "brand",
-    model_field: str = "model",
-) -> tuple[VehicleMake, str]:
-    """Return a make, and the name of one of its models as the catalogue spells it.
+def find_model(brand: str, model: str, *, model_field: str = "model") -> tuple[int, str]:
+    """Return the id of a make, and the name of one of its models as the catalogue spells it.
 
-    Names are compared by `name_key`. The make cannot be deleted until the transaction ends, unless
-    `keep` is false. Raises `Invalid` that points to the field.
+    Names are compared by `name_key`. Raises `Invalid` that points to `brand` or `model_field`.
     """
-    with_name = _KEPT_MAKE_BY_KEY if keep else _MAKE_BY_KEY
-    make: VehicleMake | None = db.session.scalar(with_name, {"key": name_key(brand)})
-    if make is None:
-        raise Invalid.field(brand_field, f"There is no make {brand} in the catalogue.")
-    parameters = {"of_make": make.id, "key": name_key(model), "exact": model}
-    name: str | None = db.session.scalar(_MODEL_NAME_BY_KEY, parameters)
-    if name is None:
+    keys = {"make_key": name_key(brand), "model_key": name_key(model)}
+    makes: Sequence[Row[Any]] = read(_MAKE_WITH_MODEL, **keys, exact=model)
+    if not makes:
+        raise Invalid.field("brand", f"There is no make {brand} in the catalogue.")
+    (make,) = makes
+    if make.model is None:
         raise Invalid.field(model_field, f"{make.name} has no model {model} in the catalogue.")
-    return make, name
+    return make.id, make.model
 
 
 def start_sync(
@@ -184,7 +180,7 @@ def start_sync(
     *,
     dry_run: bool = False,
     owner: str | None = None,
-) -> background.Job:
+) -> background.SubmittedJob:
     """Submit a sync of these makes, or of all. Return the active one if it has equal arguments.
 
     Raises `SyncRunning` if another one is active, `Invalid` for unknown makes.

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from automart.background import Job
+from automart.background import SubmittedJob
 from automart.catalogue.held_makes import held_makes
 from automart.catalogue.schemas import MAX_MAKES_PER_SYNC
 from automart.catalogue.service import SyncRunning, start_sync
@@ -87,7 +87,7 @@ def submit_sync(
     *,
     approve_deletions: bool = False,
     dry_run: bool = False,
-) -> Job:
+) -> SubmittedJob:
     """Submit a sync, or return the equal active one. Raises `CommandError` for another one."""
     now = utcnow()
     try:
@@ -103,5 +103,5 @@ def submit_sync(
     return job
 
 
-def _continues(job: Job) -> str:
+def _continues(job: SubmittedJob) -> str:
     return f"The sync continues. To cancel it: POST /jobs/{job.id}/cancel"

@@ -11,17 +11,18 @@ from typing import Any
 
 from sqlalchemy import Select
 from sqlalchemy.engine import Dialect, Engine
-from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
 from automart.core.db_engine import wait_for_disk
 
 Convert = Callable[[Any], Any]
+Statement = Select[Any] | ReturningInsert[Any] | ReturningUpdate[Any]
 
 
 class CompiledStatement:
     """A statement that returns columns, with `bindparam()` for what differs between executions."""
 
-    def __init__(self, statement: Select[Any] | ReturningUpdate[Any]) -> None:
+    def __init__(self, statement: Statement) -> None:
         self.statement = statement
         self._by_dialect: dict[str, _Compiled] = {}
 
@@ -51,10 +52,12 @@ class CompiledStatement:
 
 
 class _Compiled:
-    def __init__(self, statement: Select[Any] | ReturningUpdate[Any], dialect: Dialect) -> None:
+    def __init__(self, statement: Statement, dialect: Dialect) -> None:
         compiled: Any = statement.compile(dialect=dialect)
-        if compiled.update_prefetch:  # with SQLAlchemy, their `onupdate` has the value
-            raise TypeError(f"Set these columns: {compiled.update_prefetch}")
+        # SQLAlchemy computes these values for each execution: `default` and `onupdate`.
+        missing = [*compiled.insert_prefetch, *compiled.update_prefetch]
+        if missing:
+            raise TypeError(f"Set these columns: {missing}")
         self.needs_autocommit = dialect.name == "postgresql"  # SQLite has it until a BEGIN
         self._dialect = dialect
         self._sql = str(compiled)
@@ -62,7 +65,7 @@ class _Compiled:
         self._order = compiled.positiontup
         self._converters = {
             name: convert
-            for name, bind in compiled.binds.items()
+            for bind, name in compiled.bind_names.items()
             if (convert := bind.type.dialect_impl(dialect).bind_processor(dialect))
         }
         columns = statement.exported_columns

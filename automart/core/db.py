@@ -29,12 +29,10 @@ from sqlalchemy import (
     text,
     tuple_,
 )
-from sqlalchemy import insert as plain_insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, registry
-from sqlalchemy.sql.dml import ReturningInsert
 
 from automart.core.compiled_statement import CompiledStatement
 from automart.core.db_engine import one_writer_at_a_time
@@ -153,11 +151,14 @@ def read(query: CompiledStatement, **parameters: Any) -> Sequence[Any]:
 
 
 def write(statement: CompiledStatement, **parameters: Any) -> Sequence[Any]:
-    """Execute an UPDATE that is a transaction of its own. Return its rows.
+    """Execute an INSERT or UPDATE: in the current transaction, or as one of its own. Return its
+    rows.
 
-    After a lost connection it is repeated. So it must not apply twice: it names the version that it
-    replaces.
+    As one of its own, an UPDATE is repeated after a lost connection. So it must not apply twice: it
+    names the version that it replaces.
     """
+    if in_transaction():
+        return db.session.execute(statement.statement, parameters).all()
     release_connection()
     engine = db.engine
     driver_error = engine.dialect.loaded_dbapi.Error
@@ -165,7 +166,8 @@ def write(statement: CompiledStatement, **parameters: Any) -> Sequence[Any]:
         with one_writer_at_a_time(engine), _commits.waiting():
             return statement.fetch(engine, parameters)
     except driver_error as error:
-        if engine.name == "sqlite":  # whose connections are not lost
+        # connections to SQLite are not lost
+        if engine.name == "sqlite" or not statement.statement.is_update:
             raise DBAPIError.instance(
                 None, None, error, driver_error, dialect=engine.dialect
             ) from error
@@ -215,17 +217,6 @@ def lock_row_or_404(model: type[Model], ident: Any) -> Row[Any]:
 @cache
 def _locked_row_by_key(model: type[Model]) -> Select[Any]:
     return _select_by_key(model).with_for_update(key_share=True)
-
-
-def insert_row(model: type[Model], values: Mapping[str, Any]) -> Row[Any]:
-    """Insert a row with these columns. Return all of them, with the defaults of the others."""
-    return db.session.execute(_insert_of(model), values).one()
-
-
-@cache
-def _insert_of(model: type[Model]) -> ReturningInsert[Any]:
-    table = table_of(model)
-    return plain_insert(table).returning(*table.columns)
 
 
 def lock_name(name: str) -> None:
@@ -327,8 +318,14 @@ def in_transaction() -> bool:
 
 
 def after_commit(callback: Callable[[], None]) -> None:
-    """Call `callback` after the current transaction is committed; never if it is rolled back."""
-    db.session().info["after_commit"].append(callback)
+    """Call `callback` after the current transaction is committed; never if it is rolled back.
+
+    Without one, call it now.
+    """
+    if in_transaction():
+        db.session().info["after_commit"].append(callback)
+    else:
+        callback()
 
 
 def release_connection() -> None:

@@ -9,7 +9,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, bindparam, func, literal_column, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Row,
+    Select,
+    bindparam,
+    func,
+    literal_column,
+    select,
+)
 
 from automart.core.db import db
 from automart.core.errors import FIELDS_ARE_WRONG, Conflict, Invalid
@@ -38,7 +47,7 @@ def available_cars(start: datetime, end: datetime) -> Select[Any]:
     Raises `Invalid` if the range does not end after it starts.
     """
     check_query_range(start, end)
-    return select(Car).where(Car.status == CarStatus.AVAILABLE, _is_free(start, end))
+    return select(Car).where(Car.status == CarStatus.AVAILABLE, is_free(start, end))
 
 
 def bookings_within(
@@ -92,7 +101,9 @@ def booking_conflict(problem: str, booking: Booking | Row[*tuple[Any, ...]]) -> 
     )
 
 
-def _is_free(start: datetime, end: datetime) -> ColumnElement[bool]:
+def is_free(
+    start: datetime | BindParameter[datetime], end: datetime | BindParameter[datetime]
+) -> ColumnElement[bool]:
     """Return the condition that a car has no confirmed booking within the range."""
     # NOT EXISTS would mean the same, but would be planned as a join with all bookings.
     end_of_last = (

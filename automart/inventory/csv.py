@@ -67,12 +67,11 @@ class _Loader:
     def _model(self, brand: str, model: str) -> tuple[int, str]:
         if (brand, model) not in self._models:
             try:
-                make, name = find_model(brand, model, keep=False)
+                self._models[brand, model] = find_model(brand, model)
             except Invalid as invalid:
                 (error,) = invalid.members["errors"]
                 field = error["pointer"].removeprefix("#/")
                 raise ValidationError({field: [error["detail"]]}) from None
-            self._models[brand, model] = make.id, name
         return self._models[brand, model]
 
     def _check_dealer(self, dealer_id: int) -> None:

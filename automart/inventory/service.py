@@ -20,20 +20,21 @@ from automart.core.db import (
     for_update,
     get_or_404,
     get_referenced,
-    insert_row,
+    in_transaction,
     lock_name,
     lock_or_404,
     lock_row_or_404,
+    transaction,
     utcnow,
 )
 from automart.core.errors import FIELDS_ARE_WRONG, Conflict, Invalid, NotFound, Unavailable
-from automart.core.text import email_key, name_key
+from automart.core.text import name_key
 from automart.customers.models import Customer
 from automart.inventory.availability import IS_CONFIRMED, booking_conflict, check_available
-from automart.inventory.models import Booking, BookingStatus, Car, Dealer, started_days
+from automart.inventory.models import Booking, BookingStatus, Car, Dealer
+from automart.inventory.new_booking import CONTACT, book, book_if_free, contact_of
 
 LOCK_ATTEMPTS = 5
-EMAIL = "customer_email"
 MISSING = "Missing data for required field."
 
 
@@ -59,7 +60,7 @@ def delete_dealer(dealer: Dealer) -> None:
 def create_car(values: Mapping[str, Any]) -> Car:
     """Add a car. Raises `Invalid` for an unknown brand, model or dealer."""
     others = dict(values)
-    make, model = find_model(others.pop("brand"), others.pop("model"))
+    make, model = _find_model(others.pop("brand"), others.pop("model"))
     get_referenced(Dealer, "dealer_id", values["dealer_id"])
     car = Car(make=make, model=model, **others)
     db.session.add(car)
@@ -105,28 +106,16 @@ def delete_car(car: Car) -> None:
 
 
 def create_booking(values: Mapping[str, Any]) -> Row[Any]:
-    """Add a booking. Return its columns.
+    """Add a booking, in the current transaction or in one of its own. Return its columns.
 
     Raises `Invalid` for an unknown car or customer, and `Conflict` if the car is not available.
     """
-    values = _with_customer(values)
-    missing = [name for name in ("customer_name", EMAIL) if name not in values]
-    if missing:
-        errors = [{"detail": MISSING, "pointer": f"#/{name}"} for name in missing]
-        raise Invalid(FIELDS_ARE_WRONG, errors=errors)
-    try:
-        car = lock_row_or_404(Car, values["car_id"])
-    except NotFound:
-        raise _unknown_car(values["car_id"]) from None
-    start, end, email = (values[name] for name in ("start_datetime", "end_datetime", EMAIL))
-    _check_order(start, end)
-    check_available(car, start, end)
-    computed = {
-        "customer_email_folded": None if email is None else email_key(email),
-        "daily_price": car.daily_price,
-        "total_price": car.daily_price * started_days(start, end),
-    }
-    return insert_row(Booking, {**values, **computed})
+    if not in_transaction():
+        booking = book_if_free(values)
+        if booking is not None:
+            return booking
+    with transaction():
+        return book(_check_bookable(values))
 
 
 def lock_booking(booking_id: int, changes: Mapping[str, Any] | None = None) -> Booking:
@@ -177,6 +166,30 @@ def cancel_booking(booking: Booking) -> None:
     _count_revision(booking)
 
 
+def _check_bookable(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Lock the car and the customer of a new booking. Return `values` with the customer's name and
+    e-mail. Raises `Invalid` and `Conflict`."""
+    known = _with_customer(values)
+    missing = [name for name in CONTACT if name not in known]
+    if missing:
+        errors = [{"detail": MISSING, "pointer": f"#/{name}"} for name in missing]
+        raise Invalid(FIELDS_ARE_WRONG, errors=errors)
+    try:
+        car = lock_row_or_404(Car, values["car_id"])
+    except NotFound:
+        raise _unknown_car(values["car_id"]) from None
+    start, end = values["start_datetime"], values["end_datetime"]
+    _check_order(start, end)
+    check_available(car, start, end)
+    return known
+
+
+def _find_model(brand: str, model: str) -> tuple[VehicleMake, str]:
+    """Return a make, which cannot be deleted until the transaction ends, and a model's name."""
+    make_id, name = find_model(brand, model)
+    return get_referenced(VehicleMake, "brand", make_id), name
+
+
 def _update_model(car: Car, brand: str, model: str) -> None:
     """Set make and model. They are looked up only if they differ from those of the car.
 
@@ -187,7 +200,7 @@ def _update_model(car: Car, brand: str, model: str) -> None:
     if is_same_make and model == car.model:
         return
     try:
-        car.make, car.model = find_model(brand, model)
+        car.make, car.model = _find_model(brand, model)
     except Invalid:
         if not is_same_make or name_key(model) != car.model_folded:
             raise
@@ -230,8 +243,7 @@ def _with_customer(values: Mapping[str, Any]) -> Mapping[str, Any]:
     if customer_id is None:
         return values
     customer = get_referenced(Customer, "customer_id", customer_id)
-    name = f"{customer.first_name} {customer.last_name}"
-    return {"customer_name": name, "customer_email": customer.email, **values}
+    return {**contact_of(customer), **values}
 
 
 def _unknown_car(car_id: int) -> Invalid:

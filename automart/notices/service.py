@@ -9,9 +9,8 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy import delete, exists, func, select
 
-from automart import background
 from automart.background.kinds import NOTICE_DELIVERY, VEHICLE_SYNC
-from automart.background.models import Job, JobState
+from automart.background.models import Job, JobState, SubmittedJob
 from automart.background.service import active_job, ensure_due
 from automart.catalogue.models import OutcomeState, SyncOutcome, VehicleMake
 from automart.catalogue.service import NIGHTLY_SYNC_TOLERANCE, SCHEDULER, SINGLETON, last_night
@@ -53,7 +52,7 @@ def record_notices() -> int:
     return recorded
 
 
-def ensure_job(due_at: datetime | None = None) -> background.Job:
+def ensure_job(due_at: datetime | None = None) -> SubmittedJob:
     """Return the active job that sends notices, due at `due_at` (now) at the latest.
 
     The caller has locked the name `LOCK`.

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Select, bindparam, exists, select
+from sqlalchemy import bindparam, exists, select
 from sqlalchemy.exc import IntegrityError
 
 from automart.accounts import service as accounts
 from automart.accounts.models import Client
 from automart.background import Job, JobState, kinds
 from automart.catalogue.models import VehicleMake
-from automart.core.db import db, lock_or_404, table_of
+from automart.core.compiled_statement import CompiledStatement
+from automart.core.db import db, lock_or_404, read, table_of
 from automart.core.errors import Conflict, Forbidden, Invalid, NotFound
 from automart.core.text import name_key, trim
 from automart.partners.models import (
@@ -26,17 +27,19 @@ from automart.partners.models import (
 from automart.web.authorization import current_caller
 from automart.webhooks import service as webhooks
 
-# Executed with each sale, so they are built once.
 _PARTNER = table_of(PartnerClient)
 _OFFICE_OF_CLIENT, _MANUFACTURER_OF_CLIENT = (
-    select(partner).where(_PARTNER.c.client_id == bindparam("client_id"))
+    CompiledStatement(
+        select(partner.label("id")).where(_PARTNER.c.client_id == bindparam("client_id"))
+    )
     for partner in (_PARTNER.c.regional_office_id, _PARTNER.c.manufacturer_id)
 )
-_KEPT_OFFICE = (
+KEPT_OFFICE = (
     select(table_of(RegionalOffice).c.id)
-    .where(table_of(RegionalOffice).c.id == bindparam("office_id"))
+    .where(table_of(RegionalOffice).c.id == bindparam("regional_office_id"))
     .with_for_update(read=True, key_share=True)
 )
+"""Finds an office, and keeps it from being deleted until the transaction ends."""
 
 # A field of an office, and what it is called on the office's webhook endpoint.
 _ENDPOINT_FIELDS = {"webhook_url": "url", "webhook_enabled": "enabled"}
@@ -85,12 +88,6 @@ def delete_office(office: RegionalOffice) -> None:
     except IntegrityError:
         # Purchases refer to their office. They are unknown here, but not to the database.
         raise Conflict(f"Regional office {office.id} still has purchases.") from None
-
-
-def keep_office(office_id: int) -> None:
-    """Keep an office from being deleted until the transaction ends. Raises `Forbidden`."""
-    if db.session.scalar(_KEPT_OFFICE, {"office_id": office_id}) is None:
-        raise Forbidden(f"Regional office {office_id} has just been deleted.")
 
 
 def create_manufacturer(values: Mapping[str, Any]) -> Manufacturer:
@@ -194,8 +191,9 @@ def _delete_clients(which: Any) -> None:
         accounts.delete_client(client)
 
 
-def _current_partner(partner: Select[Any], description: str) -> int:
-    ident: int | None = db.session.scalar(partner, {"client_id": current_caller().client_id})
-    if ident is None:
+def _current_partner(partner: CompiledStatement, description: str) -> int:
+    found = read(partner, client_id=current_caller().client_id)
+    if not found or found[0].id is None:
         raise Forbidden(f"This client no longer acts for {description}.")
+    ident: int = found[0].id
     return ident

@@ -14,12 +14,13 @@ from sqlalchemy.sql.dml import ReturningInsert
 from automart import background
 from automart.catalogue.models import VehicleMake
 from automart.catalogue.service import find_model
-from automart.core.db import db, for_update, insert, table_of, utcnow
+from automart.core.compiled_statement import CompiledStatement
+from automart.core.db import db, for_update, insert, read, table_of, utcnow
 from automart.core.errors import Conflict, Forbidden, NotFound
 from automart.core.keyset import among_first
 from automart.core.text import name_key
 from automart.partners.models import OFFICE_SCOPE
-from automart.partners.service import current_make_ids, current_office_id, keep_office
+from automart.partners.service import KEPT_OFFICE, current_make_ids, current_office_id
 from automart.purchases.events import state_changed
 from automart.purchases.models import Purchase, PurchaseChange, PurchaseState
 from automart.web.authorization import current_caller
@@ -29,17 +30,20 @@ from automart.webhooks.service import lock_endpoint_of
 _PURCHASE = table_of(Purchase)
 _MAKE = table_of(VehicleMake)
 _FIRST_CHANGE = plain_insert(table_of(PurchaseChange))
-_BY_ORDER_NUMBER = select(Purchase).where(
-    Purchase.regional_office_id == bindparam("office_id"),
-    Purchase.external_order_number == bindparam("order_number"),
+_ID_BY_ORDER_NUMBER = CompiledStatement(
+    select(_PURCHASE.c.id).where(
+        _PURCHASE.c.regional_office_id == bindparam("office_id"),
+        _PURCHASE.c.external_order_number == bindparam("order_number"),
+    )
 )
 _TICK = timedelta(microseconds=1)
 
 
 def submit_sale(
     external_order_number: str, brand: str, car_model: str, regional_office_id: int | None
-) -> background.Job:
-    """Submit the job that records a sale of the calling office.
+) -> background.SubmittedJob:
+    """Submit the job that records a sale of the calling office, in the current transaction or in
+    one of its own.
 
     The office cannot be deleted before the sale is recorded. The make can: then the job fails with
     a 409.
@@ -49,24 +53,23 @@ def submit_sale(
     office_id = current_office_id()
     if regional_office_id not in (None, office_id):
         raise Forbidden(f"This client acts for regional office {office_id}.")
-    keep_office(office_id)
     known = _find_purchase(office_id, external_order_number)
     if known is None:
-        make, car_model = find_model(brand, car_model, keep=False, model_field="car_model")
-        make_id = make.id
+        make_id, car_model = find_model(brand, car_model, model_field="car_model")
     else:
         # A repeated report is valid even if the car has left the catalogue since the first one.
         _check_same_car(known, _can_be_make_of(known, brand), car_model)
         make_id, car_model = known.make_id, known.car_model
     job = background.submit(
         background.kinds.PURCHASE_RECORDING,
+        while_found=KEPT_OFFICE,
         regional_office_id=office_id,
         external_order_number=external_order_number,
         make_id=make_id,
         car_model=car_model,
     )
     if job is None:
-        raise RuntimeError("Only a job with a singleton can be refused.")
+        raise Forbidden(f"Regional office {office_id} has just been deleted.")
     return job
 
 
@@ -189,9 +192,8 @@ def _visible_purchase(visible: Select[Purchase], purchase_id: int) -> Purchase:
 
 
 def _find_purchase(office_id: int, order_number: str) -> Purchase | None:
-    parameters = {"office_id": office_id, "order_number": order_number}
-    purchase: Purchase | None = db.session.scalar(_BY_ORDER_NUMBER, parameters)
-    return purchase
+    found = read(_ID_BY_ORDER_NUMBER, office_id=office_id, order_number=order_number)
+    return db.session.get_one(Purchase, found[0].id) if found else None
 
 
 def _is_of_make(key: str) -> ColumnElement[bool]:

@@ -54,10 +54,9 @@ class SalesWebhook(MethodView):
         A background job records it. The result of the job is the purchase.
         """
         office_id = _requested_office(sale)
-        with transaction():
-            job = service.submit_sale(
-                sale["external_order_number"], sale["brand"], sale["car_model"], office_id
-            )
+        job = service.submit_sale(
+            sale["external_order_number"], sale["brand"], sale["car_model"], office_id
+        )
         return accepted(job)
 
 

@@ -19,7 +19,7 @@ KEPT_FOR = timedelta(days=30)
 TIME_LIMIT = 240
 
 
-def submit_decoding(vins: Sequence[str], *, owner: str | None = None) -> background.Job:
+def submit_decoding(vins: Sequence[str], *, owner: str | None = None) -> background.SubmittedJob:
     """Submit the job that decodes VINs in capitals."""
     job = background.submit(
         background.kinds.VIN_DECODING, time_limit=TIME_LIMIT, owner=owner, vins=list(vins)

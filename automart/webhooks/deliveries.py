@@ -112,7 +112,7 @@ def enqueue_delivery(endpoint: WebhookEndpoint, event: Event) -> None:
     db.session.add(delivery)
 
 
-def ensure_job(endpoint_id: int, due_at: datetime | None = None) -> background.Job:
+def ensure_job(endpoint_id: int, due_at: datetime | None = None) -> background.SubmittedJob:
     """Return the active job of a locked endpoint, due at `due_at` (now) at the latest."""
     return ensure_due(
         background.kinds.WEBHOOK_DELIVERY,
@@ -175,7 +175,7 @@ def record_attempt(endpoint: WebhookEndpoint, delivery_id: int, outcome: Outcome
     # against the new one, to which the delivery, still due, is sent next.
 
 
-def redeliver(endpoint_id: int, chosen: Select[WebhookDelivery]) -> background.Job:
+def redeliver(endpoint_id: int, chosen: Select[WebhookDelivery]) -> background.SubmittedJob:
     """Restart those of the chosen deliveries that go to this endpoint. Return the job that sends.
 
     The first pending delivery of each subject is due at once, and the others after it.

@@ -57,8 +57,7 @@ class Bookings(MethodView):
     @blp.alt_response(409, "CONFLICT")
     def post(self, values: Values) -> Answer:
         """Book a car. The end is not part of the booking: the next one may start then."""
-        with transaction():
-            booking = service.create_booking(values)
+        booking = service.create_booking(values)
         return created(booking, "inventory.BookingById", booking_id=booking.id)
 
 
