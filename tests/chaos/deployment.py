@@ -60,9 +60,11 @@ class Deployment:
             session.trust_env = False
             return session.request(method, self.url + path, headers=headers, timeout=LIMIT, **body)
 
-    def insist(self, who: str, method: str, path: str, **body: Any) -> requests.Response:
-        """Send a request, and again while there is no response, as one request."""
-        key = {"Idempotency-Key": str(uuid.uuid4())} if method == "POST" else {}
+    def insist(
+        self, who: str, method: str, path: str, *, has_key: bool = True, **body: Any
+    ) -> requests.Response:
+        """Send a request, and again while there is no response. With a key, that is one request."""
+        key = {"Idempotency-Key": str(uuid.uuid4())} if method == "POST" and has_key else {}
         for _ in range(MOST_TRIES):
             try:
                 return self.send(who, method, path, headers=key, **body)

@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session
 
 from automart.background import leases, maintenance
 from automart.core import parent_death
+from automart.core.compiled_statement import CompiledStatement
 from automart.webhooks import deliveries
 from jobs import context, housekeeping
 from jobs.rq_workers import Message
@@ -103,6 +104,20 @@ def install(folder: str) -> None:
         if _thread.work and "after_commit" in session.info:
             points.reach(_thread.work, _thread.commits, AFTER)
 
+    # An INSERT or UPDATE that is a transaction of its own.
+    fetch = CompiledStatement.fetch
+
+    @wraps(fetch)
+    def fetch_at_points(self: CompiledStatement, *args: Any) -> Any:
+        if not (_thread.work and self.statement.is_dml):
+            return fetch(self, *args)
+        _thread.commits += 1
+        points.reach(_thread.work, _thread.commits, BEFORE)
+        rows = fetch(self, *args)
+        points.reach(_thread.work, _thread.commits, AFTER)
+        return rows
+
+    CompiledStatement.fetch = fetch_at_points  # type: ignore[method-assign]
     # The kind of a job is the first word of its message's description.
     _wrap(Message, "_execute", lambda message: str(message.description).partition(" ")[0])
     _wrap(housekeeping, "run_tasks", lambda *_: HOUSEKEEPING)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import bindparam, func, make_url, select, text, update
+from sqlalchemy import bindparam, func, insert, make_url, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import QueuePool
 
@@ -88,6 +89,20 @@ def test_a_compiled_update_names_the_columns_that_change_with_each_one(app: Flas
     faulty = update(CUSTOMER).values(first_name="Ada").returning(CUSTOMER.c.id)
     with pytest.raises(TypeError, match="updated_at"):
         write(CompiledStatement(faulty))
+
+
+def test_a_compiled_insert_names_the_columns_that_have_defaults(app: Flask) -> None:
+    faulty = insert(CUSTOMER).values(first_name="Ada").returning(CUSTOMER.c.id)
+    with pytest.raises(TypeError, match="created_at"):
+        write(CompiledStatement(faulty))
+
+
+def test_a_write_in_a_transaction_is_a_part_of_it(app: Flask, as_user: FlaskClient) -> None:
+    ident = make_customer(as_user)
+    with suppress(LookupError), transaction():
+        assert write(RENAME, ident=ident, name="Grace") == [("Grace",)]
+        raise LookupError
+    assert as_user.get(f"/v1/customers/{ident}").get_json()["first_name"] == "Ada"
 
 
 @on_postgresql

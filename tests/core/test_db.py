@@ -46,9 +46,13 @@ def lose_connection() -> None:
 
 
 def be_impatient(connection: Any, *_: Any) -> None:
-    """Do not wait for other writers, at least in this transaction."""
-    is_sqlite = db.engine.dialect.name == "sqlite"
-    connection.execute("PRAGMA busy_timeout = 0" if is_sqlite else "SET lock_timeout = '1ms'")
+    """Do not wait for other writers."""
+    if db.engine.dialect.name == "sqlite":
+        connection.execute("PRAGMA busy_timeout = 0")
+    else:
+        connection.autocommit = True
+        connection.execute("SET lock_timeout = '1ms'")
+        connection.autocommit = False
 
 
 def test_a_connection_lost_at_the_end_of_a_request_does_no_harm(app: Flask) -> None:

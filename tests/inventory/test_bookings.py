@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select, update
 
-from automart.core.db import db, transaction
-from automart.inventory import service
+from automart.core.db import db, read, transaction
+from automart.customers.models import Customer
+from automart.inventory import new_booking, service
 from automart.inventory.models import Booking, BookingStatus, Car, CarStatus, started_days
 from tests.support.databases import on_sqlite
 from tests.support.http import assert_problem
@@ -184,6 +185,22 @@ class TestCustomer:
         booking = as_user.post("/v1/bookings", json=body).get_json()
         contact = {"customer_name": "Zoë Doe", "customer_email": "zoe@example.com"}
         assert booking.items() >= ({"customer_id": customer.id} | contact).items()
+
+    def test_a_customer_that_is_renamed_at_that_moment_has_the_new_name(
+        self, as_user: FlaskClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        car, customer = make_car(), make_customer()
+        body = booking_body(car.id, day(0), day(1), customer_id=customer.id)
+
+        def read_before_the_change(*args: Any, **parameters: Any) -> Any:
+            rows = read(*args, **parameters)
+            with transaction():
+                db.session.get_one(Customer, customer.id).first_name = "Zara"
+            return rows
+
+        monkeypatch.setattr(new_booking, "read", read_before_the_change)
+        answer = as_user.post("/v1/bookings", json=without(body, "customer_name"))
+        assert answer.get_json()["customer_name"] == "Zara Doe"
 
     def test_a_name_that_is_sent_replaces_that_of_the_customer(self, as_user: FlaskClient) -> None:
         car, customer = make_car(), make_customer(email=None)

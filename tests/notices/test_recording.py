@@ -125,7 +125,8 @@ def test_a_nightly_sync_that_was_abandoned_is_reported(
     app: Flask, mail: NotifiedService, run_jobs: Callable[[], None]
 ) -> None:
     with transaction():
-        job = start_sync(None, approve_deletions=False, owner=SCHEDULER)
+        job_id = start_sync(None, approve_deletions=False, owner=SCHEDULER).id
+        job = db.session.get_one(Job, job_id)
         job.update({"state": JobState.RUNNING, "claim": job.id, "stalls": 2})
         job.lease_until = utcnow() - timedelta(minutes=1)
     requeue_orphans()

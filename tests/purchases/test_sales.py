@@ -12,10 +12,14 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
+from automart.background.kinds import PURCHASE_RECORDING
+from automart.catalogue import service as catalogue
 from automart.catalogue.models import VehicleMake, VehicleModel
 from automart.catalogue.plan import plans
 from automart.core.db import db, transaction
 from automart.partners.models import RegionalOffice
+from automart.partners.service import delete_office, lock_office
+from automart.purchases import service
 from automart.purchases.models import Purchase
 from automart.purchases.service import create_purchase
 from tests.support.databases import on_postgresql, on_sqlite
@@ -232,6 +236,22 @@ def test_an_office_stays_until_its_sales_are_written(
     run_jobs()
     assert job_of(client, accepted)["state"] == "failed"
     assert as_admin.delete(path).status_code == 204
+
+
+def test_an_office_that_is_deleted_during_a_report_has_not_sold(
+    client: FlaskClient, office: RegionalOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find_model(*args: Any, **kwargs: Any) -> Any:
+        found = catalogue.find_model(*args, **kwargs)
+        with transaction():
+            delete_office(lock_office(office.id, before_delete=True))
+        return found
+
+    monkeypatch.setattr(service, "find_model", find_model)
+    office_id = office.id
+    problem = assert_problem(client.post(SALES, json=sale()), 403)
+    assert problem["detail"] == f"Regional office {office_id} has just been deleted."
+    assert all_jobs(PURCHASE_RECORDING.name) == []
 
 
 def test_an_office_is_deleted_or_sells(

@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
+from automart import background
 from automart.background import JobState
 from automart.background.kinds import Queue
 from automart.background.maintenance import MESSAGE_LOST_AFTER, dispatch_lost, requeue_orphans
@@ -42,12 +43,13 @@ class Killed(BaseException):
     """As good as kill -9 for what is going on: nothing catches this."""
 
 
+def kill(*_: object) -> None:
+    raise Killed
+
+
 @contextmanager
 def killed_after_commit() -> Iterator[None]:
     """The process dies when something is committed for which there is something to do yet."""
-
-    def kill() -> None:
-        raise Killed
 
     def plan(session: Session) -> None:
         if session.info.get("after_commit"):
@@ -80,11 +82,14 @@ class TestKilledInBetween:
         office: RegionalOffice,
         deliver: Run,
         as_office: Callable[[RegionalOffice], FlaskClient],
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         ensure_catalogue()
         client = as_office(office)
-        with killed_after_commit():
-            client.post("/v1/sales-webhook", json=sale("A-1"))
+        with monkeypatch.context() as patch:
+            patch.setattr(background.service, "push", kill)
+            with pytest.raises(Killed):
+                client.post("/v1/sales-webhook", json=sale("A-1"))
         self.assert_the_message_is_made_up_for("purchase_recording", Queue.SHORT)
         client.post("/v1/sales-webhook", json=sale("A-1"))  # for it has had no answer
         deliver()
