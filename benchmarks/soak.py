@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 import psutil
@@ -49,6 +50,8 @@ MOST_NEW_FILES = 6
 # A range may be booked already, and an order cancelled, or a sync running.
 EXPECTED = {"200", "201", "202", "204", "409"}
 DRAINS_WITHIN = 180
+SHOWN_WARNINGS = 5
+"""So many of each kind."""
 SURPRISE = re.compile(r"\[(error|critical) *\]")
 WARNING = re.compile(r"\[warning *\] (\S+)")
 
@@ -227,11 +230,16 @@ def _surprises(folder: Path) -> list[str]:
     for path in folder.glob("*.log"):
         with path.open(errors="replace") as lines:
             for line in lines:
-                if "Traceback" in line:
+                if "most recent call first" in line:
+                    stack = takewhile(lambda line: line.startswith("  File "), lines)
+                    found.append("\n".join([f"{path.name}: {line.strip()}", *stack]))
+                elif "Traceback" in line:
                     found.append(f"{path.name}: {_error_of(lines)[:300]}")
                 elif SURPRISE.search(line):
                     found.append(f"{path.name}: {line.strip()[:300]}")
                 elif warning := WARNING.search(line):
                     warnings[warning[1]] += 1
+                    if warnings[warning[1]] <= SHOWN_WARNINGS:
+                        print(f"  {line.strip()}", flush=True)
     print(f"  warnings: {dict(warnings) or 'none'}", flush=True)
     return found[:20]

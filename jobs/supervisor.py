@@ -6,6 +6,7 @@ and share the memory of the imported modules.
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import multiprocessing
 import os
@@ -16,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.process import BaseProcess
+from typing import cast
 
 import structlog
 from setproctitle import setproctitle
@@ -34,6 +36,9 @@ log = structlog.get_logger(__name__)
 PROCESSES = {Queue.WEBHOOKS: 8}
 SHUTDOWN_SECONDS = 18
 ROUND_SECONDS = 0.1
+# A process that hangs writes where each of its threads is to its log, before it is killed.
+SHOW_STACKS = signal.SIGUSR1
+STACKS_SECONDS = 0.5
 # After a longer round, for example when the machine was suspended, all heartbeats are late.
 MAX_ROUND_SECONDS = 5.0
 
@@ -61,7 +66,10 @@ class Child:
         if self.process is None and now >= self.started + self.pause:
             self._start()
         elif self.process is not None and self.pulse.is_overdue:
-            log.warning("process_hangs", name=self.name, pid=self.process.pid)
+            pid = cast("int", self.process.pid)
+            log.warning("process_hangs", name=self.name, pid=pid)
+            os.kill(pid, SHOW_STACKS)
+            self.process.join(STACKS_SECONDS)
             self.process.kill()
             self.process.join()
 
@@ -79,6 +87,7 @@ class Child:
 def _run_child(parent: int, child: Child) -> None:
     # With a session of its own, Ctrl-C reaches only the supervisor, which then stops all children.
     os.setsid()
+    faulthandler.register(SHOW_STACKS)
     for number in ENDINGS:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDINGS)

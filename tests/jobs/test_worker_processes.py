@@ -337,6 +337,17 @@ rq_workers.MONITORING_SECONDS = rq_workers._Worker.dequeue_timeout = 1
         assert worker.rq_worker("short").pid != hanging.pid
         assert "process_hangs" in worker.log.read_text()
 
+    def test_a_process_that_hangs_shows_where(self, settings: Settings) -> None:
+        hang = """
+import time
+def hang_here(_worker):
+    time.sleep(600)
+rq_workers.InlineWorker.register_birth = hang_here
+pulse.MAX_SILENCE = 1
+"""
+        with worker_running(settings, patch=self.PATCH + hang) as worker:
+            until(lambda: worker.log.exists() and "in hang_here\n" in worker.log.read_text())
+
     @pytest.mark.seconds(10)
     def test_the_job_of_a_process_that_hangs_is_run_by_another(
         self,
