@@ -103,7 +103,7 @@ def _submit() -> uuid.UUID:
     with transaction():
         job = submit(kinds.PURCHASE_RECORDING, owner="client:7")
     if job is None:
-        raise RuntimeError("Only a job with a singleton can be refused.")
+        raise RuntimeError("Only a job with a singleton or a query can be refused.")
     return job.id
 
 

@@ -66,7 +66,7 @@ def submit_import(records: str, form: Values) -> SubmittedJob:
         user_id=current_caller().user_id,
     )
     if job is None:
-        raise RuntimeError("Only a job with a singleton can be refused.")
+        raise RuntimeError("Only a job with a singleton or a query can be refused.")
     db.session.add(JobInput(job_id=job.id, content=form["file"]))
     return job
 

@@ -19,6 +19,7 @@ from automart.core.db import (
     after_commit,
     db,
     for_update,
+    in_transaction,
     insert,
     table_of,
     transaction,
@@ -63,13 +64,17 @@ def submit(
     while_found: Select[Any] | None = None,
     **arguments: Any,
 ) -> Row[Any] | None:
-    """Add a job, in the current transaction or in one of its own. Dispatch it after the commit.
+    """Add a job in the current transaction, and dispatch it after the commit. Return its columns.
 
-    Return its columns, or None if there is a queued or running job with the same `singleton`, or if
-    `while_found` finds nothing. That is a constant query of one column, which locks what the job
-    needs; its `bindparam`s are among `arguments`. `time_limit` is in seconds. A `due_at` in the
-    future delays the job. `owner` is the current caller by default.
+    Return None if there is a queued or running job with the same `singleton`, or if `while_found`
+    finds nothing. That is a constant query of one column, which locks what the job needs; its
+    `bindparam`s are among `arguments`. With it, the job may be a transaction of its own.
+    `time_limit` is in seconds. A `due_at` in the future delays the job. `owner` is the current
+    caller by default.
     """
+    is_alone = not in_transaction()
+    if is_alone and while_found is None:
+        raise RuntimeError("submit() was called outside transaction().")
     now = utcnow()
     values = {
         "id": uuid6.uuid7(),
@@ -90,15 +95,17 @@ def submit(
         # no queue.
         "dispatched_at": now if due_at is None else None,
     }
-    parameters = {f"new_{name}": values[name] for name in values}
-    if while_found is not None:
-        parameters |= arguments
+    found_by = {} if while_found is None else arguments
+    parameters = found_by | {f"new_{name}": values[name] for name in values}
     rows: Sequence[Row[Any]] = write(_new_job(db.engine.dialect.name, while_found), **parameters)
     if not rows:
         return None
-    if due_at is None:
-        after_commit(lambda: _send_message(rows[0]))
-    return rows[0]
+    job = rows[0]
+    if due_at is None and is_alone:
+        _send_message(job)
+    elif due_at is None:
+        after_commit(lambda: _send_message(job))
+    return job
 
 
 @cache

@@ -44,6 +44,12 @@ class CompiledStatement:
             rows = compiled.fetch(driver, parameters)
             if compiled.needs_autocommit:
                 driver.autocommit = False
+        except engine.dialect.loaded_dbapi.IntegrityError:
+            # The statement was undone. Otherwise the connection is as before.
+            if compiled.needs_autocommit:
+                driver.autocommit = False
+            pooled.close()
+            raise
         except BaseException:
             pooled.invalidate()
             raise

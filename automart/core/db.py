@@ -35,7 +35,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, registry
 
 from automart.core.compiled_statement import CompiledStatement
-from automart.core.db_engine import one_writer_at_a_time
+from automart.core.db_engine import discard_unusable, one_writer_at_a_time
 from automart.core.db_types import UtcDateTime
 from automart.core.errors import Invalid, NotFound
 from automart.core.turns import RepeatedWait
@@ -158,6 +158,7 @@ def write(statement: CompiledStatement, **parameters: Any) -> Sequence[Any]:
     names the version that it replaces.
     """
     if in_transaction():
+        db.session.flush()
         return db.session.execute(statement.statement, parameters).all()
     release_connection()
     engine = db.engine
@@ -168,6 +169,7 @@ def write(statement: CompiledStatement, **parameters: Any) -> Sequence[Any]:
     except driver_error as error:
         # connections to SQLite are not lost
         if engine.name == "sqlite" or not statement.statement.is_update:
+            discard_unusable(engine, error)
             raise DBAPIError.instance(
                 None, None, error, driver_error, dialect=engine.dialect
             ) from error
@@ -318,14 +320,10 @@ def in_transaction() -> bool:
 
 
 def after_commit(callback: Callable[[], None]) -> None:
-    """Call `callback` after the current transaction is committed; never if it is rolled back.
-
-    Without one, call it now.
-    """
-    if in_transaction():
-        db.session().info["after_commit"].append(callback)
-    else:
-        callback()
+    """Call `callback` after the current transaction is committed; never if it is rolled back."""
+    if not in_transaction():
+        raise RuntimeError("after_commit() was called outside transaction().")
+    db.session().info["after_commit"].append(callback)
 
 
 def release_connection() -> None:

@@ -173,6 +173,12 @@ def _discard_unusable(context: ExceptionContext) -> None:
         context.is_disconnect = True
 
 
+def discard_unusable(engine: Engine, error: Exception) -> None:
+    """Do the same after an error of a statement that the driver itself has executed."""
+    if is_unusable_after(error):
+        engine.dispose()
+
+
 def _prepare_sqlite_connection(connection: Any, _record: Any) -> None:
     # The driver's own BEGIN comes too late (before the first write), and never IMMEDIATE.
     connection.isolation_level = None

@@ -43,21 +43,20 @@ class UtcDateTime(TypeDecorator[datetime]):
             raise ValueError("A time without an offset cannot be stored.")
         return value.astimezone(UTC)
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
-
     def result_processor(
         self, dialect: Dialect, coltype: object
-    ) -> Callable[[Any], datetime | None] | None:
-        if dialect.name == "sqlite":  # rows have several times, and lists many rows
-            return _from_sqlite
-        return super().result_processor(dialect, coltype)
+    ) -> Callable[[Any], datetime | None]:
+        # Rows have several times, and lists many rows.
+        return _from_sqlite if dialect.name == "sqlite" else _in_utc
 
 
 def _from_sqlite(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(f"{text}+00:00")
+
+
+def _in_utc(value: datetime | None) -> datetime | None:
+    """Return a time of PostgreSQL, whose zone is that of the session."""
+    return None if value is None else value.astimezone(UTC)
 
 
 class Money(TypeDecorator[Decimal]):
@@ -79,7 +78,11 @@ class Money(TypeDecorator[Decimal]):
             return value
         return int(value * CENTS)
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
-        if value is None:
-            return None
-        return Decimal(value).scaleb(-2) if dialect.name == "sqlite" else Decimal(value)
+    def result_processor(
+        self, dialect: Dialect, coltype: object
+    ) -> Callable[[int | None], Decimal | None] | None:
+        return _from_cents if dialect.name == "sqlite" else None
+
+
+def _from_cents(value: int | None) -> Decimal | None:
+    return None if value is None else Decimal(value).scaleb(-2)

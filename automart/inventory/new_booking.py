@@ -43,8 +43,9 @@ _CUSTOMER_BY_ID = CompiledStatement(
     ).where(_CUSTOMER.c.id == bindparam("ident"))
 )
 _NEW = {column: bindparam(f"new_{column.name}", type_=column.type) for column in _GIVEN}
-# The price is that of the locked car. A booking that was committed since the statement began is not
-# seen by `is_free`, but by the constraint against double bookings.
+# The price is that of the locked car. A booking that was committed while the statement waited for
+# the car is not seen by `is_free`, but by the constraint against double bookings. A customer that
+# was renamed in that time keeps the old name here.
 _ROW = (
     select(
         *_NEW.values(),
@@ -85,8 +86,8 @@ def book(values: Mapping[str, Any]) -> Row[Any]:
 def book_if_free(values: Mapping[str, Any]) -> Row[Any] | None:
     """Add a booking in a transaction of its own, and return its columns.
 
-    That takes a third of the time of one that locks the car first. Return None if it is not
-    possible, for whatever reason.
+    That takes half of the time of one that locks the car first. Return None if it is not possible,
+    for whatever reason.
     """
     version = None
     if values.get("customer_id") is not None:

@@ -1,7 +1,9 @@
 """The rules of dealers, cars and bookings.
 
 Code that writes a booking or the status of a car locks the row of the car first. Rows are locked in
-this order: customer, cars by id, booking. The order prevents deadlocks.
+this order: customer, cars by id, booking. The order prevents deadlocks. Only a booking by one
+statement locks the car before the customer, to which it refers. This is safe as long as nothing
+that deletes a customer waits for a car.
 """
 
 from __future__ import annotations

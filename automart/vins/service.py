@@ -25,7 +25,7 @@ def submit_decoding(vins: Sequence[str], *, owner: str | None = None) -> backgro
         background.kinds.VIN_DECODING, time_limit=TIME_LIMIT, owner=owner, vins=list(vins)
     )
     if job is None:
-        raise RuntimeError("Only a job with a singleton can be refused.")
+        raise RuntimeError("Only a job with a singleton or a query can be refused.")
     return job
 
 

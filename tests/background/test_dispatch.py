@@ -15,6 +15,7 @@ import rq
 from flask import Flask
 from flask.testing import FlaskClient
 from rq.serializers import JSONSerializer
+from sqlalchemy import select
 
 from automart.background import Job, JobState, kinds, maintenance, queues, service, submit
 from automart.background.kinds import Queue
@@ -59,6 +60,12 @@ def time_passes(seconds: timedelta) -> None:
         for job in db.session.query(Job).populate_existing():
             if job.dispatched_at is not None:
                 job.dispatched_at -= seconds
+
+
+def test_a_job_is_not_submitted_outside_of_a_transaction(app: Flask) -> None:
+    with pytest.raises(RuntimeError, match="outside transaction"):
+        submit(kinds.VEHICLE_SYNC)
+    assert db.session.scalars(select(Job)).all() == []
 
 
 def test_a_submitted_job_is_in_the_queue_of_its_kind_under_its_id(

@@ -85,6 +85,19 @@ RENAME = CompiledStatement(
 )
 
 
+ADD = CompiledStatement(
+    insert(CUSTOMER)
+    .values(
+        first_name=bindparam("name"),
+        last_name="Lovelace",
+        search_text="",
+        created_at=func.now(),
+        updated_at=func.now(),
+    )
+    .returning(CUSTOMER.c.first_name)
+)
+
+
 def test_a_compiled_update_names_the_columns_that_change_with_each_one(app: Flask) -> None:
     faulty = update(CUSTOMER).values(first_name="Ada").returning(CUSTOMER.c.id)
     with pytest.raises(TypeError, match="updated_at"):
@@ -123,6 +136,17 @@ def test_a_write_that_violates_a_constraint_is_an_error_that_the_application_han
         write(RENAME, ident=ident, name="")
     assert write(RENAME, ident=ident, name="Grace") == [("Grace",)]
     assert connections_in_use() == 0
+
+
+@on_postgresql
+def test_a_write_that_is_refused_keeps_its_connection(app: Flask, as_user: FlaskClient) -> None:
+    ident = make_customer(as_user)
+    backend = CompiledStatement(select(func.pg_backend_pid().label("pid")))
+    before = read(backend)
+    with suppress(IntegrityError):
+        write(ADD, name="")
+    assert read(backend) == before
+    assert write(RENAME, ident=ident, name="Grace") == [("Grace",)]
 
 
 @on_sqlite

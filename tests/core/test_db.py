@@ -19,6 +19,7 @@ from automart.accounts.passwords import hash_password, verify_password
 from automart.catalogue.models import VehicleMake
 from automart.core.config import Settings
 from automart.core.db import (
+    after_commit,
     db,
     refuse_in_transaction,
     release_connection,
@@ -109,6 +110,10 @@ def test_an_update_of_an_unknown_attribute_is_an_error(app: Flask) -> None:
 
 
 class TestTransaction:
+    def test_what_follows_a_commit_needs_a_transaction(self, app: Flask) -> None:
+        with pytest.raises(RuntimeError, match="outside transaction"):
+            after_commit(lambda: None)
+
     def test_earlier_changes_are_refused(self, app: Flask) -> None:
         db.session.add(VehicleMake(id=1, name="Acura"))
         with pytest.raises(RuntimeError, match="outside of transaction"), transaction():

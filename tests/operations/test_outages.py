@@ -6,7 +6,7 @@ import re
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +29,7 @@ from automart.operations import health
 from tests.support import people, postgresql
 from tests.support.databases import on_postgresql, on_sqlite
 from tests.support.http import assert_problem
+from tests.support.inventory import booking_body, day, make_car
 from tests.support.redis_server import RedisServer
 from tests.support.setup import application
 
@@ -100,6 +101,20 @@ class TestReadOnlyPostgresql:
         assert detail == "The database cannot be written to at the moment."
         assert int(response.headers["Retry-After"]) > 0
         assert as_admin.post("/v1/makes", json=MAKE).status_code == 201
+
+    def test_all_of_them_are_replaced_after_one_has_failed(
+        self, app: Flask, as_user: FlaskClient
+    ) -> None:
+        car_id = make_car().id
+        db.session.remove()
+        with ExitStack() as stack:
+            for _ in range(3):
+                connection = stack.enter_context(db.engine.connect())
+                connection.execute(text("SET default_transaction_read_only = on"))
+                connection.commit()
+        bookings = [booking_body(car_id, day(n), day(n + 1)) for n in range(3)]
+        answers = [as_user.post("/v1/bookings", json=booking) for booking in bookings]
+        assert [answer.status_code for answer in answers] == [503, 201, 201]
 
     def test_ready_names_it_until_it_can_be_written_to(
         self, app: Flask, client: FlaskClient

@@ -65,6 +65,7 @@ AREAS: dict[str, tuple[list[str], list[str]]] = {
     "bookings": (
         [
             "automart/inventory/service.py",
+            "automart/inventory/new_booking.py",
             "automart/inventory/availability.py",
             "automart/inventory/overlaps.py",
         ],
