@@ -25,6 +25,12 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 gc.set_threshold(100_000, 50, 50)
 atexit.register(gc.freeze)
 
+
+def pytest_collection_finish() -> None:
+    """Leave the modules and tests, which stay, out of collections. pytest makes ten at its end."""
+    gc.freeze()
+
+
 # A busy machine is slow, and a run says the same when it is repeated.
 hypothesis.settings.register_profile(
     "automart",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache
@@ -273,19 +274,25 @@ class Queries:
 
 @pytest.fixture
 def count_queries(app: Flask) -> Callable[[], AbstractContextManager[Queries]]:
-    """Records all statements that the application executes in a `with` block."""
+    """Records all statements that this thread executes in a `with` block.
+
+    Another one renews the lease of a job from time to time.
+    """
 
     @contextmanager
     def record() -> Iterator[Queries]:
         queries = Queries()
+        thread = threading.get_ident()
 
         def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
-            queries.statements.append(statement)
+            if threading.get_ident() == thread:
+                queries.statements.append(statement)
 
         fetch = CompiledStatement.fetch
 
         def noted(query: CompiledStatement, *args: Any) -> list[Any]:
-            queries.statements.append(str(query.statement))
+            if threading.get_ident() == thread:
+                queries.statements.append(str(query.statement))
             return fetch(query, *args)
 
         event.listen(db.engine, "before_cursor_execute", note)
