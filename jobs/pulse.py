@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import mmap
 import struct
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from jobs.periodic import Periodic
 
 # A healthy process may be silent for fifteen seconds, while a worker waits for a Redis that hangs.
 MAX_SILENCE = 60.0
@@ -23,6 +24,7 @@ class Pulse:
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, _DOUBLE.size)
+        self._beats = Periodic("pulse")
         self._set_due(float("inf"))
 
     def beat(self, silence: float | None = None) -> None:
@@ -37,19 +39,17 @@ class Pulse:
     @contextmanager
     def kept_beating(self, seconds: float) -> Iterator[None]:
         """Send heartbeats from a thread inside this context, for at most `seconds`."""
-        ended = threading.Event()
-        timer = threading.Thread(target=self._keep_beating, args=(seconds, ended), daemon=True)
-        self.beat()
-        timer.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            self.beat()
-
-    def _keep_beating(self, seconds: float, ended: threading.Event) -> None:
         last = time.monotonic() + seconds
-        while not ended.wait(BEAT_INTERVAL) and time.monotonic() < last:
+
+        def beat() -> None:
+            if time.monotonic() < last:
+                self.beat()
+
+        self.beat()
+        try:
+            with self._beats.calling(beat, BEAT_INTERVAL):
+                yield
+        finally:
             self.beat()
 
     def _set_due(self, due: float) -> None:

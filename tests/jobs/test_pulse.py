@@ -2,10 +2,12 @@
 
 import os
 import tempfile
+from contextlib import suppress
 
 import pytest
 
 from jobs.pulse import Pulse
+from tests.support.processes import until
 
 
 def test_a_pulse_that_has_not_begun_is_not_overdue() -> None:
@@ -22,6 +24,18 @@ def test_the_parent_sees_the_heartbeat_of_its_fork() -> None:
         os._exit(0)
     os.waitpid(child, 0)
     assert not pulse.is_overdue
+
+
+def test_it_beats_while_a_job_runs_and_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.pulse.BEAT_INTERVAL", 0.001)
+    pulse = Pulse()
+    for _ in range(3):
+        with suppress(LookupError), pulse.kept_beating(60):
+            pulse.beat(-1)
+            until(lambda: not pulse.is_overdue)
+            pulse.beat(-1)
+            raise LookupError
+        assert not pulse.is_overdue
 
 
 def test_it_needs_no_writable_folder(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from automart.background.leases import LeaseLost
 from jobs import context
+from jobs.periodic import Periodic
 from tests.support.databases import on_sqlite
 from tests.support.logs import logged
 from tests.support.processes import until
@@ -38,7 +39,7 @@ class Lease:
 def test_leases_are_renewed_while_their_jobs_run(
     app: Flask, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    renewals = context._Renewals()
+    renewals = Periodic("lease")
     monkeypatch.setattr(context, "_renewals", renewals)
     monkeypatch.setattr(context, "RENEWAL_INTERVAL", timedelta(milliseconds=1))
     first: Any = Lease(OperationalError("", {}, Exception("no connection")), LeaseLost())

@@ -87,6 +87,7 @@ AREAS: dict[str, tuple[list[str], list[str]]] = {
             "jobs/csv_imports.py",
             "jobs/housekeeping.py",
             "jobs/notices.py",
+            "jobs/periodic.py",
             "jobs/runner.py",
         ],
         [
