@@ -28,8 +28,8 @@ from benchmarks.load import Load, Result, run
 from benchmarks.support import ROOT, databases, serving_redis
 from tests.support.client_tools import installed_packages
 from tests.support.people import make_user, token_of
+from tests.support.ports import free_port
 from tests.support.processes import environment, until
-from tests.support.programs import free_port
 from tests.support.setup import application, make_settings
 
 CUSTOMERS = 10_000

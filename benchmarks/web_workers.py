@@ -24,7 +24,8 @@ import requests
 from automart.catalogue.seed import add_samples
 from automart.core.db import transaction
 from tests.support import people, postgresql
-from tests.support.programs import ROOT, clean_environment, free_port
+from tests.support.ports import free_port
+from tests.support.programs import ROOT, clean_environment
 from tests.support.setup import SECRET, application, make_settings, migrate
 
 KINDS = {
