@@ -116,10 +116,10 @@ def test_a_record_whose_end_is_found_is_refused_alone_however_long_it_is() -> No
 
 
 def test_many_quotation_marks_that_are_not_closed_take_linear_time() -> None:
-    """Searching the end of each up to the last line would take hours."""
-    records = read(b"a,b\n" + b'x","\n' * 300_001)
-    assert len(records) == 300_001
-    assert sum(bool(record.reasons) for record in records) == 300_001
+    """Searching the end of each up to the last line would take minutes."""
+    records = read(b"a,b\n" + b'x","\n' * 60_001)
+    assert len(records) == 60_001
+    assert sum(bool(record.reasons) for record in records) == 60_001
 
 
 def test_invisible_cells_are_blank_and_invisible_characters_of_headings_do_not_matter() -> None:
