@@ -104,7 +104,7 @@ def install(folder: str) -> None:
         if _thread.work and "after_commit" in session.info:
             points.reach(_thread.work, _thread.commits, AFTER)
 
-    # An INSERT or UPDATE that is a transaction of its own.
+    # An INSERT or UPDATE that is a transaction of its own. mypy allows no method to be replaced.
     fetch = CompiledStatement.fetch
 
     @wraps(fetch)
