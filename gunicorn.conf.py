@@ -148,6 +148,13 @@ class Connection(_ORIGINAL):
 gthread.TConn = Connection
 
 
+class Task:
+    """What a thread does: it serves this connection."""
+
+    def __init__(self, conn):
+        self.conn = conn
+
+
 class Worker(gthread.ThreadWorker):
     """Serves every connection that it has accepted, also during a shutdown.
 
@@ -155,30 +162,40 @@ class Worker(gthread.ThreadWorker):
     would fail.
     """
 
-    def handle(self, conn):
-        """Serve a request, and others on this connection as long as they follow at once.
+    def enqueue_req(self, conn):
+        task = Task(conn)
+        future = self.tpool.submit(self.handle_task, task)
+        future.add_done_callback(
+            lambda done: self.method_queue.defer(self.finish_request, task.conn, done)
+        )
 
-        Each way to the poller and back takes longer than most requests.
+    def handle_task(self, task):
+        """Serve requests of a connection as long as they follow at once.
+
+        Each way to the poller and back takes longer than most requests. Meanwhile threads exchange
+        their connections.
         """
         if self.cfg.is_ssl:  # its handshake waits for the client
-            return super().handle(conn)
-        if not conn.initialized and not conn.wait_for_data(gthread.DEFAULT_WORKER_DATA_TIMEOUT):
+            return super().handle(task.conn)
+        if not task.conn.initialized and not task.conn.wait_for_data(
+            gthread.DEFAULT_WORKER_DATA_TIMEOUT
+        ):
             return DEFER
         turns = self.wsgi.extensions["turns"]
-        turns.take()  # reading heads and sending responses compute, too
+        task.conn = turns.take(task.conn)  # reading heads and sending responses compute, too
         try:
             while True:
-                result = super().handle(conn)
+                result = self.handle(task.conn)
                 if result is not True or not self.alive:
                     return result
-                turns.give_back()
-                turns.take()  # others come first, and the client sends its next request
-                if not conn.has_head():
+                # others come first, and the client sends its next request
+                task.conn = turns.exchange(task.conn)
+                if not task.conn.has_head():
                     turns.give_back()
-                    if not _is_readable(conn.sock):
+                    if not _is_readable(task.conn.sock):
                         return result
-                    turns.take()
-                    if not conn.has_head():
+                    task.conn = turns.take(task.conn)
+                    if not task.conn.has_head():
                         return result
         finally:
             turns.give_back()
@@ -244,8 +261,8 @@ def _is_readable(sock, events=select.POLLIN, milliseconds=NEXT_REQUEST_MS):
 
 
 # Bounds leaks of memory in libraries. With jitter, the processes do not restart at the same time.
-max_requests = 20_000
-max_requests_jitter = 5_000
+max_requests = 500_000
+max_requests_jitter = 100_000
 # The application decides which proxies to trust: TRUSTED_PROXIES.
 forwarded_allow_ips = ""
 # Signals are enough to control it. A socket for `gunicornc` would be one more way in.

@@ -47,7 +47,7 @@ from automart.web.error_handlers import register_error_handlers
 from automart.web.rate_limits import limit_requests
 from automart.web.request_logging import log_requests
 from automart.web.request_metrics import measure_requests
-from automart.web.security_headers import add_security_headers
+from automart.web.security_headers import SecurityHeaders
 from automart.web.trusted_proxies import TrustedProxies
 from automart.web.turns import RequestTurns
 from automart.webhooks.views import blp as webhook_views
@@ -160,7 +160,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     init_health(app, settings)
     log_requests(app)
     measure_requests(app)
-    add_security_headers(app)
     allow_origins(app, settings.cors_origins)
     limit_requests(
         app, settings.rate_limit, app.extensions["redis"], token_subject, exempt=UNLIMITED
@@ -195,7 +194,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     init_dashboard(app)
     check_that_access_is_stated(app)
     app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/api": _mounted(app.wsgi_app)})  # type: ignore[method-assign]
-    trusting = TrustedProxies(app.wsgi_app, settings.trusted_proxies)
+    trusting = TrustedProxies(SecurityHeaders(app.wsgi_app), settings.trusted_proxies)
     turns = Turns(SQLITE_TURNS if settings.is_sqlite else POSTGRESQL_TURNS)
     app.extensions["turns"] = turns
     app.wsgi_app = RequestTurns(trusting, turns)  # type: ignore[method-assign]

@@ -27,13 +27,27 @@ class Turns:
 
     def __init__(self, count: int) -> None:
         self._free = count
-        self._waiting: deque[Any] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._mutex = Lock()
 
-    def take(self, *, first: bool = False) -> None:
-        """Wait for a turn, but not for long; `first` before all others that wait."""
-        if self._is_given(first):
+    def take(self, work: Any = None, *, first: bool = False) -> Any:
+        """Wait for a turn, but not for long; `first` before all others that wait.
+
+        Return the work to continue with: `work`, unless another thread exchanged it.
+        """
+        with self._mutex:
+            if self._free:
+                self._free -= 1
+                _thread.turns = self
+                return work
+            mine = _Waiting(work)
+            if first:
+                self._waiting.appendleft(mine)
+            else:
+                self._waiting.append(mine)
+        if self._is_given(mine):
             _thread.turns = self
+        return mine.work
 
     def give_back(self) -> None:
         """Let another thread continue, if this one has a turn."""
@@ -42,9 +56,24 @@ class Turns:
         _thread.turns = None
         with self._mutex:
             if self._waiting:
-                self._waiting.popleft().release()
+                self._waiting.popleft().turn.release()
             else:
                 self._free += 1
+
+    def exchange(self, work: Any) -> Any:
+        """Let others go first. Return the work to continue with, as `take` does.
+
+        Threads take long to wake each other. So this one continues with what the next thread waits
+        to do, and that one waits with `work`, as the last.
+        """
+        with self._mutex:
+            if self._may_exchange():
+                other = self._waiting.popleft()
+                theirs, other.work, other.since = other.work, work, time.monotonic()
+                self._waiting.append(other)
+                return theirs
+        self.give_back()
+        return self.take(work)
 
     @contextmanager
     def taken(self) -> Iterator[None]:
@@ -58,24 +87,30 @@ class Turns:
         finally:
             self.give_back()
 
-    def _is_given(self, first: bool) -> bool:
-        with self._mutex:
-            if self._free:
-                self._free -= 1
+    def _may_exchange(self) -> bool:
+        """Return whether this thread has a turn, and the next one has not begun its work."""
+        has_this = getattr(_thread, "turns", None) is self
+        return has_this and bool(self._waiting) and self._waiting[0].work is not None
+
+    def _is_given(self, mine: _Waiting) -> bool:
+        while (remaining := mine.since + WAITING_SECONDS - time.monotonic()) > 0:
+            if mine.turn.acquire(timeout=remaining):
                 return True
-            mine = Lock()
-            mine.acquire()
-            if first:
-                self._waiting.appendleft(mine)
-            else:
-                self._waiting.append(mine)
-        if mine.acquire(timeout=WAITING_SECONDS):
-            return True
         with self._mutex:
             if mine not in self._waiting:
                 return True  # it was given at the last moment
             self._waiting.remove(mine)
         return False
+
+
+class _Waiting:
+    """A thread that waits for a turn. `since` is when the wait for `work` began."""
+
+    def __init__(self, work: Any) -> None:
+        self.work = work
+        self.since = time.monotonic()
+        self.turn = Lock()
+        self.turn.acquire()
 
 
 def has_turn() -> bool:

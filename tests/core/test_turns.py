@@ -103,6 +103,92 @@ def test_a_thread_that_released_its_turn_is_the_next(
     assert order == ["returned", "new", "new", "new"]
 
 
+def wait_for(one: Turns, waiting: int) -> None:
+    pause = threading.Event()
+    while len(one._waiting) < waiting:
+        pause.wait(0.001)
+
+
+def test_threads_exchange_their_work_in_the_order_in_which_they_asked(
+    pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "WAITING_SECONDS", LIMIT)
+    one, done = Turns(1), list[tuple[str, int]]()
+
+    def work(name: str) -> None:
+        name = one.take(name)
+        done.append((name, threading.get_ident()))
+        one.give_back()
+
+    assert one.take("a") == "a"
+    waiting = []
+    for number, name in enumerate("bc", start=1):
+        waiting.append(pool.submit(work, name))
+        wait_for(one, number)
+    assert [one.exchange(name) for name in "abcabc"] == list("bcabca")
+    assert has_turn()
+    assert not done  # no other thread was needed
+    one.give_back()
+    for each in waiting:
+        each.result()
+    assert [name for name, _ in done] == ["b", "c"]
+    assert one._free == 1
+
+
+def test_a_thread_that_is_alone_goes_on_with_its_own_work() -> None:
+    one = Turns(1)
+    one.take("mine")
+    assert one.exchange("mine") == "mine"
+    assert has_turn()
+    one.give_back()
+    assert one._free == 1
+
+
+def test_work_that_has_begun_stays_with_its_thread(
+    pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "WAITING_SECONDS", LIMIT)
+    one, order = Turns(1), list[str]()
+    released, go_on = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        with turn_released():
+            released.set()
+            assert go_on.wait(LIMIT)
+        order.append("slow")
+
+    holder = pool.submit(in_turn, one, slow)
+    assert released.wait(LIMIT)
+    one.take("mine")
+    go_on.set()
+    wait_for(one, 1)
+    assert one.exchange("mine") == "mine"
+    order.append("mine")
+    one.give_back()
+    holder.result()
+    assert order == ["slow", "mine"]
+
+
+def test_exchanged_work_that_has_waited_long_is_done_without_a_turn(
+    pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "WAITING_SECONDS", 0.05)
+    one = Turns(1)
+    one.take("mine")
+    other = pool.submit(one.take, "theirs")
+    wait_for(one, 1)
+    assert one.exchange("mine") == "theirs"
+    assert other.result(LIMIT) == "mine"
+    assert has_turn()
+    # Who has no turn cannot go on with the work of those who wait for one.
+    late = pool.submit(one.take, "late")
+    wait_for(one, 1)
+    without = ThreadPoolExecutor(1).submit(one.exchange, "without")
+    assert without.result(LIMIT) == "without"
+    assert late.result(LIMIT) == "late"
+    one.give_back()
+
+
 def test_a_turn_within_a_turn_is_the_same_one() -> None:
     one = Turns(1)
     with one.taken():
