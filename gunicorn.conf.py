@@ -172,8 +172,8 @@ class Worker(gthread.ThreadWorker):
     def handle_task(self, task):
         """Serve requests of a connection as long as they follow at once.
 
-        Each way to the poller and back takes longer than most requests. Meanwhile threads exchange
-        their connections.
+        Each way to the poller and back takes longer than most requests. Threads exchange their
+        connections: waking each other takes long, too.
         """
         if self.cfg.is_ssl:  # its handshake waits for the client
             return super().handle(task.conn)

@@ -69,9 +69,9 @@ class Turns:
         with self._mutex:
             if self._may_exchange():
                 other = self._waiting.popleft()
-                theirs, other.work, other.since = other.work, work, time.monotonic()
+                next_work, other.work, other.since = other.work, work, time.monotonic()
                 self._waiting.append(other)
-                return theirs
+                return next_work
         self.give_back()
         return self.take(work)
 

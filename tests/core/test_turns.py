@@ -175,10 +175,10 @@ def test_exchanged_work_that_has_waited_long_is_done_without_a_turn(
     monkeypatch.setattr(turns, "WAITING_SECONDS", 0.05)
     one = Turns(1)
     one.take("mine")
-    other = pool.submit(one.take, "theirs")
+    waiting = pool.submit(one.take, "other")
     wait_for(one, 1)
-    assert one.exchange("mine") == "theirs"
-    assert other.result(LIMIT) == "mine"
+    assert one.exchange("mine") == "other"
+    assert waiting.result(LIMIT) == "mine"
     assert has_turn()
     # Who has no turn cannot go on with the work of those who wait for one.
     late = pool.submit(one.take, "late")
