@@ -31,6 +31,8 @@ POSTGRESQL_SETTINGS = {
     "lock_timeout": "10s",
     # Longer than the wait for a lock, which has an error of its own.
     "statement_timeout": "12s",
+    # The driver reads its times at once. Those of other zones have to be converted, one by one.
+    "TimeZone": "UTC",
 }
 # A server that hangs (or a host that is suspended) still confirms what it receives, so TCP notices
 # nothing. The server's own timeouts come first.

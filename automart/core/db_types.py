@@ -56,7 +56,7 @@ def _from_sqlite(text: str | None) -> datetime | None:
 
 def _in_utc(value: datetime | None) -> datetime | None:
     """Return a time of PostgreSQL, whose zone is that of the session."""
-    return None if value is None else value.astimezone(UTC)
+    return value if value is None or value.tzinfo is UTC else value.astimezone(UTC)
 
 
 class Money(TypeDecorator[Decimal]):

@@ -7,6 +7,7 @@ import select as selecting
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC
 from typing import Any
 
 import pytest
@@ -183,12 +184,13 @@ class TestSlowWork:
 
 
 @on_postgresql
-def test_timeouts_are_set_on_each_connection_to_postgresql(app: Flask, settings: Settings) -> None:
+def test_timeouts_and_time_zone_are_set_on_each_connection(app: Flask, settings: Settings) -> None:
     """They are statements, since PgBouncer rejects start-up parameters, and survive a rollback."""
     with db.engine.connect() as connection:
         for _ in range(2):
             assert settings_sent_by_statements(connection) == POSTGRESQL_SETTINGS.keys()
             connection.rollback()
+        assert connection.execute(text("SELECT now()")).scalar_one().tzinfo is UTC
     with short_timeout_engine(settings).connect() as connection:
         assert settings_sent_by_statements(connection) == {"statement_timeout"}
 
