@@ -31,7 +31,10 @@ def enum_column(values: type[enum.StrEnum], name: str = "state") -> Enum:
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware datetime in UTC. SQLite itself has no time zones."""
+    """An aware datetime in UTC.
+
+    SQLite itself has no time zones. `db_engine` lets sessions of PostgreSQL use UTC.
+    """
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -45,18 +48,13 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def result_processor(
         self, dialect: Dialect, coltype: object
-    ) -> Callable[[Any], datetime | None]:
+    ) -> Callable[[Any], datetime | None] | None:
         # Rows have several times, and lists many rows.
-        return _from_sqlite if dialect.name == "sqlite" else _in_utc
+        return _from_sqlite if dialect.name == "sqlite" else None
 
 
 def _from_sqlite(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(f"{text}+00:00")
-
-
-def _in_utc(value: datetime | None) -> datetime | None:
-    """Return a time of PostgreSQL, whose zone is that of the session."""
-    return value if value is None or value.tzinfo is UTC else value.astimezone(UTC)
 
 
 class Money(TypeDecorator[Decimal]):
