@@ -191,7 +191,7 @@ def main() -> int:
     folder = ROOT / ".mutation" / area
     _copy(folder, *AREAS[area])
     mutmut = Mutmut(folder, _migrated(folder))
-    repeated = ("survived", "no tests")
+    repeated = ("survived", "no tests", "timeout")
     survivors = {name for name, status in mutmut.results().items() if status in repeated}
     mutmut.generate()
     names = sorted(mutmut.results())
