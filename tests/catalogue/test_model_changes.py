@@ -15,7 +15,13 @@ from sqlalchemy import select
 from automart.background.models import Job
 from automart.catalogue.changes import Change, is_published, record
 from automart.catalogue.maintenance import publish_changes
-from automart.catalogue.models import MakeOfChange, ModelChange, ModelChangeKind, VehicleMake
+from automart.catalogue.models import (
+    LARGEST_NHTSA_ID,
+    MakeOfChange,
+    ModelChange,
+    ModelChangeKind,
+    VehicleMake,
+)
 from automart.catalogue.seed import add_samples
 from automart.catalogue.service import create_model
 from automart.core.config import Settings
@@ -275,6 +281,17 @@ def test_a_dry_run_takes_the_place_of_the_sync(client: FlaskClient) -> None:
     refused = client.post(SYNCS, json={"dry_run": False})
     assert (refused.status_code, refused.get_json()["job_url"]) == (409, first["url"])
     assert pointers(client.post(SYNCS, json={"dry_run": None})).keys() == {"#/dry_run"}
+
+
+@on_sqlite
+def test_a_model_with_the_largest_id_of_nhtsa_is_none_of_our_own(
+    client: FlaskClient, sync: Sync, vpic: Vpic
+) -> None:
+    add_models({7: {LARGEST_NHTSA_ID: "Last"}, 8: {}})
+    vpic.serve(catalogue_of({7: {}, 8: {LARGEST_NHTSA_ID: "Last"}}))
+    sync(make_ids=[8])
+    (change,) = all_changes(client)
+    assert (change["change"], change["previous_make_id"]) == ("moved", 7)
 
 
 @on_sqlite

@@ -257,7 +257,11 @@ def test_a_bug_fails_the_job_and_is_logged(
 
 
 def test_a_long_pause_that_nhtsa_asks_for_ends_the_sync_at_once(
-    client: FlaskClient, run_jobs: Callable[[], None], vpic: Vpic, monkeypatch: pytest.MonkeyPatch
+    client: FlaskClient,
+    run_jobs: Callable[[], None],
+    vpic: Vpic,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(catalogue, "LONGEST_PAUSE_OF_SYNC", 5.0)  # other clients wait longer
     models = {make_id: {make_id: f"Model {make_id}"} for make_id in range(1, 301)}
@@ -274,6 +278,8 @@ def test_a_long_pause_that_nhtsa_asks_for_ends_the_sync_at_once(
     assert job["error"]["detail"] == f"All 300 makes failed: {reason}"
     assert all(reason in make["reason"] for make in job["result"]["makes_failed"])
     assert len(job["result"]["makes_failed"]) == 300
+    (event,) = events_named("sync_aborted", caplog)
+    assert event["reason"] == f"Not requested. {reason}"
     assert vpic.request_count <= catalogue.MAX_CONNECTIONS
     assert stored_models() == models
 
