@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -21,6 +21,7 @@ from tests.support.inventory import (
     TOYOTA,
     add_catalogue,
     car_body,
+    day,
     ids,
     make_booking,
     make_car,
@@ -303,6 +304,17 @@ class TestDeleting:
         assert answer.get_json()["in_the_way"]["booking_id"] == booking.id
         for each in (booking, later):
             assert as_user.delete(f"/v1/bookings/{each.id}").status_code == 204
+        assert as_user.delete(f"/v1/cars/{car.id}").status_code == 204
+
+    def test_a_car_is_deleted_from_the_moment_on_at_which_its_booking_ends(
+        self, as_user: FlaskClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        car = make_car()
+        make_booking(car, 0, 1)
+        now = day(1) - timedelta(microseconds=1)
+        monkeypatch.setattr("automart.inventory.service.utcnow", lambda: now)
+        assert as_user.delete(f"/v1/cars/{car.id}").status_code == 409
+        now = day(1)
         assert as_user.delete(f"/v1/cars/{car.id}").status_code == 204
 
     def test_past_and_cancelled_bookings_are_kept_without_their_deleted_car(
