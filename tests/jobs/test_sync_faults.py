@@ -222,6 +222,7 @@ def test_unanswered_makes_that_are_not_in_a_row_do_not_end_the_sync(
 ) -> None:
     monkeypatch.setattr(catalogue, "MAX_CONNECTIONS", 1)
     monkeypatch.setattr(catalogue, "REQUESTS_AHEAD", 1)
+    monkeypatch.setattr(catalogue, "MAX_BATCH", 1)
     models = {make_id: {make_id: f"Model {make_id}"} for make_id in range(1, 13)}
     add_models(models)
     vpic.serve(catalogue_of(models))
