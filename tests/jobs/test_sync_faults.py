@@ -317,4 +317,5 @@ def test_a_held_make_is_logged(
     client.post(SYNCS)
     run_jobs()
     (held,) = events_named("make_held", caplog)
-    assert (held["make_id"], held["reason"]) == (TOYOTA, "NHTSA's answer was empty")
+    assert (held["make_id"], held["make"]) == (TOYOTA, "TOYOTA")
+    assert held["reason"] == "NHTSA's answer was empty"
