@@ -203,7 +203,6 @@ class TestAttacks:
             (signed_again(token, {}, {"exp": int(time.time()) - 1}), expired),
             (signed_again(token, {}, {"sid": "0" * 32}), ended),
             (signed_again(token, {}, {"aud": None}), INVALID),
-            (signed_again(token, {}, {"sub": ""}), INVALID),
             ("a" * 4096, INVALID),
             ("a" * 4097, malformed),
         ):
