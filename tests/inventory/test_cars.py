@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError, StatementError
 
 from automart.catalogue.models import VehicleModel
 from automart.core.db import db, transaction
+from automart.inventory import service
 from automart.inventory.models import BookingStatus, Car, CarStatus
 from tests.support.databases import on_sqlite
 from tests.support.inventory import (
@@ -68,6 +69,16 @@ class TestCreating:
         for sent, found in (("CIVIC", "CIVIC"), ("Civic", "Civic"), ("civic", "Civic")):
             created = as_user.post("/v1/cars", json=car_body(dealer_id, model=sent))
             assert created.get_json()["model"] == found
+
+    @on_sqlite
+    def test_a_brand_that_is_deleted_at_that_moment_is_refused(
+        self, as_user: FlaskClient, dealer_id: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        gone = HONDA + 1
+        monkeypatch.setattr(service, "find_model", lambda *_: (gone, "Civic"))
+        answer = as_user.post("/v1/cars", json=car_body(dealer_id))
+        assert pointers(answer) == {"#/brand"}
+        assert ids(as_user.get("/v1/cars")) == []
 
     @on_sqlite
     @pytest.mark.parametrize("method", ["post", "put", "patch"])
