@@ -15,6 +15,7 @@ from automart.catalogue import sync
 from automart.catalogue.changes import publish
 from automart.catalogue.service import start_sync
 from automart.core.db import db, transaction
+from jobs import catalogue
 from sandbox.vpic import Vpic
 from tests.support.changes import all_changes, without_times
 from tests.support.databases import on_sqlite
@@ -76,19 +77,24 @@ def test_the_changes_do_not_depend_on_what_arrives_together(client: FlaskClient)
     assert kinds == {"created", "renamed", "moved", "deleted", "adopted"}
 
 
+@pytest.mark.parametrize("together", [2, len(MAKES)])
 def test_a_make_that_cannot_be_stored_fails_alone(
     client: FlaskClient,
     run_jobs: Callable[[], None],
     vpic: Vpic,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
+    together: int,
 ) -> None:
     fetched = {make_id: {make_id: f"Model {make_id}"} for make_id in MAKES}
-    add_models({make_id: {} for make_id in MAKES})
+    old = {make_id: {100 * make_id + i: f"Old {i}" for i in range(4)} for make_id in MAKES}
+    add_models(old)
     vpic.serve(catalogue_of(fetched))
+    monkeypatch.setattr(catalogue, "MAX_BATCH", together)
     monkeypatch.setattr(sync, "name_key", lambda name: None if name == "Model 5" else name)
 
-    url = client.post("/v1/vehicle-syncs").get_json()["url"]
+    order = {"make_ids": list(MAKES), "approve_deletions": True}
+    url = client.post("/v1/vehicle-syncs", json=order).get_json()["url"]
     run_jobs()
 
     job = client.get(url).get_json()
@@ -96,7 +102,7 @@ def test_a_make_that_cannot_be_stored_fails_alone(
     (failed,) = job["result"]["makes_failed"]
     reason = "The models could not be stored. The error has been logged."
     assert (failed["id"], failed["reason"]) == (5, reason)
-    assert stored_models() == {make_id: names for make_id, names in fetched.items() if make_id != 5}
+    assert stored_models() == fetched | {5: old[5]}
     events = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
     (event,) = [event for event in events if event["event"] == "make_not_stored"]
     assert event["make_id"] == 5

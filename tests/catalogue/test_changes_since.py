@@ -18,10 +18,11 @@ MINUTE = timedelta(minutes=1)
 COUNT = 2_000
 
 
-def add_changes(times: dict[int, datetime]) -> None:
-    """Add changes with these ids. The last ids are missing, as those of expired proposals are."""
+def add_changes(times: dict[int, datetime], count: int = COUNT) -> None:
+    """Add changes with these ids, of `count` that were used. Some are missing, as those of expired
+    proposals are."""
     with transaction():
-        next_id(Counter.MODEL_CHANGE, COUNT)
+        next_id(Counter.MODEL_CHANGE, count)
         db.session.execute(
             ModelChange.__table__.insert(),
             [
@@ -56,3 +57,13 @@ def test_no_change_since_a_time_is_below_the_first_id(
         assert all(i >= first for i, m in minutes.items() if m >= since)
         oldest = since - back - CLOCK_TOLERANCE / MINUTE - 1
         assert all(i < first for i, m in minutes.items() if m < oldest)
+
+
+def test_the_search_ends_at_the_first_change_that_is_not_too_old(app: Flask) -> None:
+    """It could return the first id of all, and nobody would notice except by the time it takes."""
+    step, now = 2 * CLOCK_TOLERANCE, utcnow()
+    times = {i: now + i * step for i in range(1, 8)}
+    add_changes(times, len(times))
+
+    assert [first_id_since(at) for at in times.values()] == list(times)
+    assert first_id_since(now + 8 * step) == 8

@@ -15,7 +15,13 @@ from sqlalchemy import select
 from automart.background.models import Job
 from automart.catalogue.changes import Change, is_published, record
 from automart.catalogue.maintenance import publish_changes
-from automart.catalogue.models import MakeOfChange, ModelChange, ModelChangeKind, VehicleMake
+from automart.catalogue.models import (
+    LARGEST_NHTSA_ID,
+    MakeOfChange,
+    ModelChange,
+    ModelChangeKind,
+    VehicleMake,
+)
 from automart.catalogue.seed import add_samples
 from automart.catalogue.service import create_model
 from automart.core.config import Settings
@@ -27,6 +33,7 @@ from tests.support.changes import Reader, all_changes, without_times
 from tests.support.databases import on_postgresql, on_sqlite
 from tests.support.http import parameters, pointers
 from tests.support.limits import LIMIT
+from tests.support.logs import logged
 from tests.support.sync import Models, add_models, catalogue_of, stored_models
 
 SYNCS = "/v1/vehicle-syncs"
@@ -186,6 +193,14 @@ def test_of_a_held_make_the_changes_are_proposals_until_they_are_approved(
     client.post("/v1/models", json={"make_id": 7, "name": "Own"})
     assert all_changes(client)[-1]["id"] == applied[-1]["id"] + 1
 
+    vpic.serve(catalogue_of({7: {5: "FIVE"}}))
+    sync(dry_run=True)
+    last = all_changes(client)[-1]
+    with transaction():
+        db.session.query(Job).delete()
+    client.post("/v1/models", json={"make_id": 7, "name": "Another"})
+    assert all_changes(client)[-1]["id"] == last["id"] + 1  # nor is the last one
+
 
 def random_models(chance: random.Random) -> Models:
     """Return the models of some makes. Each model stands under one or two of them."""
@@ -252,7 +267,7 @@ def counted(changes: list[Any]) -> dict[int, tuple[int, int, int]]:
 
 
 def test_a_dry_run_changes_no_model_and_no_make(
-    client: FlaskClient, sync: Sync, vpic: Vpic
+    client: FlaskClient, sync: Sync, vpic: Vpic, caplog: pytest.LogCaptureFixture
 ) -> None:
     models = {i: f"Model {i}" for i in range(1, 6)}
     add_models({7: models, 8: {9: "Nine"}})
@@ -266,6 +281,7 @@ def test_a_dry_run_changes_no_model_and_no_make(
         assert client.get("/v1/makes").get_json() == makes
     assert set(db.session.scalars(select(VehicleMake.held_since))) == {None}
     assert all_changes(client, applied="true") == []
+    assert logged(caplog, "make_held") == []
 
 
 @on_sqlite
@@ -275,6 +291,17 @@ def test_a_dry_run_takes_the_place_of_the_sync(client: FlaskClient) -> None:
     refused = client.post(SYNCS, json={"dry_run": False})
     assert (refused.status_code, refused.get_json()["job_url"]) == (409, first["url"])
     assert pointers(client.post(SYNCS, json={"dry_run": None})).keys() == {"#/dry_run"}
+
+
+@on_sqlite
+def test_a_model_with_the_largest_id_of_nhtsa_is_none_of_our_own(
+    client: FlaskClient, sync: Sync, vpic: Vpic
+) -> None:
+    add_models({7: {LARGEST_NHTSA_ID: "Last"}, 8: {}})
+    vpic.serve(catalogue_of({7: {}, 8: {LARGEST_NHTSA_ID: "Last"}}))
+    sync(make_ids=[8])
+    (change,) = all_changes(client)
+    assert (change["change"], change["previous_make_id"]) == ("moved", 7)
 
 
 @on_sqlite

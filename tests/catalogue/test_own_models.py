@@ -113,6 +113,9 @@ def test_a_sync_leaves_own_models_alone_and_adopts_those_that_nhtsa_has(
     assert apply(fetched) == {"created": 1, "updated": 1, "deleted": 0}
     assert names(client) == fetched | {jazz: "Jazz"}
     assert apply(fetched) == {"created": 0, "updated": 0, "deleted": 0}
+    fetched |= {1864: "JAZZ"}  # a model that is renamed to ours, while none is new
+    assert apply(fetched) == {"created": 0, "updated": 1, "deleted": 0}
+    assert names(client) == fetched
 
 
 def test_an_empty_answer_is_not_held_for_a_make_with_own_models_only(client: FlaskClient) -> None:

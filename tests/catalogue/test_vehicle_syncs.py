@@ -421,7 +421,9 @@ class TestHold:
 
 @on_sqlite
 def test_pending_makes_are_read_in_batches_and_no_transaction_stays_open(
-    app: Flask, monkeypatch: pytest.MonkeyPatch
+    app: Flask,
+    monkeypatch: pytest.MonkeyPatch,
+    count_queries: Callable[[], AbstractContextManager[Queries]],
 ) -> None:
     monkeypatch.setattr(sync, "READ_AHEAD", 2)
     own = LARGEST_NHTSA_ID + 1
@@ -453,7 +455,10 @@ def test_pending_makes_are_read_in_batches_and_no_transaction_stays_open(
             for i in range(1, 6)
         ],
     }
-    assert len(list(sync.pending_makes(jobs[1].id))) == 5  # those of another job
+    with count_queries() as queries:
+        assert len(list(sync.pending_makes(jobs[1].id))) == 5  # those of another job
+    reads = [statement for statement in queries.statements if statement.startswith("SELECT")]
+    assert len(reads) == 4  # two makes, two, one, and none
 
 
 class TestWhileASyncRuns:

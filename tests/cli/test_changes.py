@@ -11,7 +11,7 @@ from automart.background.models import Job
 from automart.catalogue.models import VehicleMake
 from automart.catalogue.service import create_model
 from automart.core.db import db, transaction
-from sandbox import Vpic
+from sandbox import Fault, Vpic
 from tests.cli.conftest import Run, type_in
 from tests.support.databases import on_sqlite
 from tests.support.sync import add_models, catalogue_of, stored_models
@@ -95,6 +95,22 @@ def test_a_held_make_whose_sync_has_expired_is_listed(run: Run) -> None:
         db.session.query(Job).delete()
     assert "The sync that held it has expired." in run("sync", "--held").output
     assert db.session.get_one(VehicleMake, 8).held_since is not None
+
+
+@on_sqlite
+@pytest.mark.usefixtures("_makes", "worker")
+def test_a_held_make_is_listed_as_the_last_sync_that_held_it_found_it(run: Run, vpic: Vpic) -> None:
+    run("sync")
+    vpic.serve(catalogue_of({7: {}, 8: {}}))
+    run("sync", "--make", "8")
+    vpic.order(Fault.HTML, make_id=8)
+    assert run("sync", "--make", "8").exit_code == 1  # which says nothing about its models
+
+    _first, *others = run("sync", "--held").output.splitlines()
+    assert [line.strip() for line in others][:-2] == [
+        "would delete 5 models. NHTSA's answer was empty.",
+        *(f"deleted {i} Model {i}" for i in MODELS[8]),
+    ]
 
 
 def test_wrong_usage_is_an_error() -> None:

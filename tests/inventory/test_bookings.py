@@ -148,6 +148,31 @@ class TestBooking:
         for start, end in ((9, 10), (20, 20 + second), (10 - 40_000, 20 - 40_000)):
             assert book(as_user, car.id, start, end).status_code == 201, (start, end)
 
+    def test_a_free_car_is_booked_without_a_lock_before(self, app: Flask) -> None:
+        """Only that makes it quick: what cannot be booked so is booked, or refused, with locks."""
+        car, customer, broken = make_car(), make_customer(), make_car(status=CarStatus.MAINTENANCE)
+        contact = {"customer_name": "John Doe", "customer_email": None}
+        order = {"car_id": car.id, "start_datetime": day(0), "end_datetime": day(1)}
+        of_customer = order | {"end_datetime": day(-1), "customer_id": customer.id}
+        of_customer["start_datetime"] = day(-2)
+
+        for impossible in (
+            order,  # by nobody
+            order | {"customer_name": "John Doe"},
+            order | contact | {"end_datetime": day(0)},
+            order | contact | {"car_id": broken.id},
+            order | contact | {"car_id": broken.id + 1},
+            of_customer | {"customer_id": customer.id + 1},
+        ):
+            assert new_booking.book_if_free(impossible) is None
+        booked = new_booking.book_if_free(order | contact)
+        assert booked is not None
+        assert (booked.customer_name, booked.customer_id) == ("John Doe", None)
+        assert new_booking.book_if_free(order | contact) is None
+        booked = new_booking.book_if_free(of_customer)
+        assert booked is not None
+        assert (booked.customer_name, booked.customer_id) == ("Zoë Doe", customer.id)
+
     def test_a_car_in_maintenance_cannot_be_booked(self, as_user: FlaskClient) -> None:
         car = make_car(status=CarStatus.MAINTENANCE)
         answer = book(as_user, car.id, 0, 1)
@@ -450,6 +475,19 @@ class TestLists:
             "start_datetime=2089-12-31T23:00:00-01:00&end_datetime=2090-01-01T00:00:01Z": [first],
         }.items():
             assert ids(as_user.get(f"/v1/bookings?{query}")) == [b.id for b in found], query
+
+    def test_a_booking_is_found_by_its_email_address_in_any_case(
+        self, as_user: FlaskClient
+    ) -> None:
+        car = make_car()
+        booked = [
+            book(as_user, car.id, start, start + 1, customer_email=email).get_json()["id"]
+            for start, email in enumerate(("Zoë@Example.com", "john@example.com"))
+        ]
+        query = "/v1/bookings?customer_email=zoË@eXample.com"
+        assert ids(as_user.get(query)) == booked[:1]
+        as_user.patch(f"/v1/bookings/{booked[1]}", json={"customer_email": "ZOË@example.com"})
+        assert ids(as_user.get(query)) == booked
 
     @on_sqlite
     @pytest.mark.parametrize(

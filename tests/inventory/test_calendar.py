@@ -11,7 +11,15 @@ from icalendar import Calendar
 
 from automart.inventory.models import BookingStatus
 from tests.support.databases import on_sqlite
-from tests.support.inventory import HONDA, day, iso, make_booking, make_car, parameters
+from tests.support.inventory import (
+    HONDA,
+    booking_body,
+    day,
+    iso,
+    make_booking,
+    make_car,
+    parameters,
+)
 
 ICALENDAR = {"Accept": "text/calendar"}
 
@@ -95,6 +103,15 @@ class TestIcalendar:
         assert not event.errors
         for required in ("uid", "dtstamp", "dtstart"):
             assert required in event
+
+    def test_each_new_booking_is_the_first_revision_of_its_own_event(
+        self, as_user: FlaskClient
+    ) -> None:
+        car = make_car()
+        for start in (1, 3):
+            body = booking_body(car.id, day(start), day(start + 1))
+            assert as_user.post("/v1/bookings", json=body).status_code == 201
+        assert [event["sequence"] for event in self.events(as_user, car.id).values()] == [0, 0]
 
     def test_a_moved_booking_is_a_new_revision_of_its_event(self, as_user: FlaskClient) -> None:
         car = make_car()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError, StatementError
 
 from automart.catalogue.models import VehicleModel
 from automart.core.db import db, transaction
+from automart.inventory import service
 from automart.inventory.models import BookingStatus, Car, CarStatus
 from tests.support.databases import on_sqlite
 from tests.support.inventory import (
@@ -21,6 +22,7 @@ from tests.support.inventory import (
     TOYOTA,
     add_catalogue,
     car_body,
+    day,
     ids,
     make_booking,
     make_car,
@@ -67,6 +69,16 @@ class TestCreating:
         for sent, found in (("CIVIC", "CIVIC"), ("Civic", "Civic"), ("civic", "Civic")):
             created = as_user.post("/v1/cars", json=car_body(dealer_id, model=sent))
             assert created.get_json()["model"] == found
+
+    @on_sqlite
+    def test_a_brand_that_is_deleted_at_that_moment_is_refused(
+        self, as_user: FlaskClient, dealer_id: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        gone = HONDA + 1
+        monkeypatch.setattr(service, "find_model", lambda *_: (gone, "Civic"))
+        answer = as_user.post("/v1/cars", json=car_body(dealer_id))
+        assert pointers(answer) == {"#/brand"}
+        assert ids(as_user.get("/v1/cars")) == []
 
     @on_sqlite
     @pytest.mark.parametrize("method", ["post", "put", "patch"])
@@ -303,6 +315,17 @@ class TestDeleting:
         assert answer.get_json()["in_the_way"]["booking_id"] == booking.id
         for each in (booking, later):
             assert as_user.delete(f"/v1/bookings/{each.id}").status_code == 204
+        assert as_user.delete(f"/v1/cars/{car.id}").status_code == 204
+
+    def test_a_car_is_deleted_from_the_moment_on_at_which_its_booking_ends(
+        self, as_user: FlaskClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        car = make_car()
+        make_booking(car, 0, 1)
+        now = day(1) - timedelta(microseconds=1)
+        monkeypatch.setattr("automart.inventory.service.utcnow", lambda: now)
+        assert as_user.delete(f"/v1/cars/{car.id}").status_code == 409
+        now = day(1)
         assert as_user.delete(f"/v1/cars/{car.id}").status_code == 204
 
     def test_past_and_cancelled_bookings_are_kept_without_their_deleted_car(

@@ -222,6 +222,7 @@ def test_unanswered_makes_that_are_not_in_a_row_do_not_end_the_sync(
 ) -> None:
     monkeypatch.setattr(catalogue, "MAX_CONNECTIONS", 1)
     monkeypatch.setattr(catalogue, "REQUESTS_AHEAD", 1)
+    monkeypatch.setattr(catalogue, "MAX_BATCH", 1)
     models = {make_id: {make_id: f"Model {make_id}"} for make_id in range(1, 13)}
     add_models(models)
     vpic.serve(catalogue_of(models))
@@ -257,7 +258,11 @@ def test_a_bug_fails_the_job_and_is_logged(
 
 
 def test_a_long_pause_that_nhtsa_asks_for_ends_the_sync_at_once(
-    client: FlaskClient, run_jobs: Callable[[], None], vpic: Vpic, monkeypatch: pytest.MonkeyPatch
+    client: FlaskClient,
+    run_jobs: Callable[[], None],
+    vpic: Vpic,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(catalogue, "LONGEST_PAUSE_OF_SYNC", 5.0)  # other clients wait longer
     models = {make_id: {make_id: f"Model {make_id}"} for make_id in range(1, 301)}
@@ -274,6 +279,8 @@ def test_a_long_pause_that_nhtsa_asks_for_ends_the_sync_at_once(
     assert job["error"]["detail"] == f"All 300 makes failed: {reason}"
     assert all(reason in make["reason"] for make in job["result"]["makes_failed"])
     assert len(job["result"]["makes_failed"]) == 300
+    (event,) = events_named("sync_aborted", caplog)
+    assert event["reason"] == f"Not requested. {reason}"
     assert vpic.request_count <= catalogue.MAX_CONNECTIONS
     assert stored_models() == models
 
@@ -310,4 +317,5 @@ def test_a_held_make_is_logged(
     client.post(SYNCS)
     run_jobs()
     (held,) = events_named("make_held", caplog)
-    assert (held["make_id"], held["reason"]) == (TOYOTA, "NHTSA's answer was empty")
+    assert (held["make_id"], held["make"]) == (TOYOTA, "TOYOTA")
+    assert held["reason"] == "NHTSA's answer was empty"

@@ -11,11 +11,13 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from automart.core.db import transaction
+from automart.core.db import transaction, utcnow
 from automart.partners import service as partners
 from automart.partners.models import RegionalOffice
 from automart.purchases.models import PurchaseState
+from automart.webhooks.deliveries import Outcome, record_attempt
 from automart.webhooks.models import DeliveryState
+from automart.webhooks.service import lock_endpoint
 from sandbox.office import Offices
 from sandbox.office_faults import OfficeFault
 from tests.support.http import assert_problem
@@ -23,6 +25,7 @@ from tests.support.logs import logged
 from tests.support.peers import Peer
 from tests.support.purchases import (
     all_deliveries,
+    make_office,
     make_purchase,
     move,
 )
@@ -113,6 +116,27 @@ class TestDisabling:
         assert as_admin.post(redeliver).status_code == 202
         deliver()
         assert states(offices.received()) == ["cancelled"]
+
+    def test_an_office_that_is_added_with_its_webhook_off_receives_nothing(
+        self, offices: Offices, deliver: Run
+    ) -> None:
+        office = make_office(webhook_url=offices.url("munich"), webhook_enabled=False)
+        move(make_purchase(office), S.CANCELLED)
+        deliver()
+        assert offices.received() == []
+        assert [one.state for one in all_deliveries()] == [DeliveryState.FAILED]
+
+    def test_five_days_are_over_at_their_last_moment(self, office: RegionalOffice) -> None:
+        move(make_purchase(office), S.CANCELLED)
+        (delivery,) = all_deliveries()
+        first, five_days = utcnow(), timedelta(days=5)
+        moment = timedelta(microseconds=1)
+        for after, enabled in ((timedelta(), True), (five_days - moment, True), (five_days, False)):
+            with transaction():
+                endpoint = lock_endpoint(office.endpoint.id)
+                outcome = Outcome(first + after, endpoint.url, status=500)
+                record_attempt(endpoint, delivery.id, outcome)
+            assert stored_office(office).webhook_enabled is enabled, after
 
     def test_five_days_of_nothing_but_failures_disable(
         self,

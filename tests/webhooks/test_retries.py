@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from datetime import timedelta
@@ -139,6 +140,22 @@ class TestFailing:
         (delivery,) = all_deliveries()
         assert delivery.next_attempt_at == answered + timedelta(seconds=30)
 
+    def test_so_it_is_by_the_clock_of_the_job(
+        self,
+        office: RegionalOffice,
+        offices: Offices,
+        deliver: Run,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        minutes, now = itertools.count(), utcnow()
+        monkeypatch.setattr("jobs.webhooks.utcnow", lambda: now + timedelta(minutes=next(minutes)))
+        offices.order(OfficeFault.STATUS, status=429, retry_after=3600)
+        move(make_purchase(office), S.CANCELLED)
+        deliver()
+        (delivery,) = all_deliveries()
+        assert delivery.attempts[0].at == now
+        assert delivery.next_attempt_at == now + timedelta(minutes=61)
+
     @pytest.mark.parametrize(("status", "received"), [(429, 1), (503, 1), (500, 3)])
     def test_who_sends_all_away_is_left_alone(
         self,
@@ -235,5 +252,7 @@ class TestFailing:
             assert delivery.next_attempt_at > utcnow()
         assert all_jobs("webhook_delivery")[0].state is JobState.SUCCEEDED
         assert stored_office(office).endpoint.failing_since is None
+        sent = [(line["status"], line["error"]) for line in logged(caplog, "webhook_sent")]
+        assert sent == [(None, "Internal error. It has been logged.")] * 2
         ids = [line["webhook_id"] for line in logged(caplog, "webhook_not_sent")]
         assert ids == [delivery.webhook_id for delivery in all_deliveries()]

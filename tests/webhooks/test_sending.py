@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from datetime import timedelta
@@ -18,8 +19,9 @@ from automart.background import JobState
 from automart.core.db import db, transaction, utcnow
 from automart.partners.models import RegionalOffice
 from automart.purchases.models import Purchase, PurchaseChange, PurchaseState
+from automart.webhooks import deliveries
 from automart.webhooks.deliveries import Outcome
-from automart.webhooks.models import DeliveryState
+from automart.webhooks.models import DeliveryState, WebhookDelivery
 from automart.webhooks.signing import valid_secrets
 from jobs.webhooks import _attempt
 from sandbox.office import Offices
@@ -66,7 +68,7 @@ class TestSending:
         assert delivery.state is DeliveryState.SUCCEEDED
         assert [(one.status, one.error) for one in delivery.attempts] == [(200, None)]
         (job,) = all_jobs("webhook_delivery")
-        assert job.state is JobState.SUCCEEDED
+        assert (job.state, job.owner) == (JobState.SUCCEEDED, "webhooks")
         assert job.result == {"regional_office_id": office.id}
 
     def test_the_id_of_the_request_that_changed_the_state_is_sent(
@@ -249,6 +251,25 @@ class TestSending:
         (event,) = logged(caplog, "webhook_secret_encrypted_under_another_secret")
         assert event["endpoint_id"] == endpoint_of(office).id
         assert event["error"].startswith("SECRET_KEY has changed.")
+
+    def test_a_delivery_that_is_due_at_the_last_moment_is_sent_by_the_same_job(
+        self,
+        office: RegionalOffice,
+        offices: Offices,
+        deliver: Run,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        next_due, looks = deliveries.next_due, itertools.count()
+
+        def not_at_the_first_look(endpoint_id: int) -> WebhookDelivery | None:
+            return next_due(endpoint_id) if next(looks) else None
+
+        monkeypatch.setattr(deliveries, "next_due", not_at_the_first_look)
+        move(make_purchase(office), S.CANCELLED)
+        deliver()
+        assert states(offices.received()) == ["cancelled"]
+        (job,) = all_jobs("webhook_delivery")
+        assert job.state is JobState.SUCCEEDED
 
     def test_nothing_is_sent_when_the_url_is_removed_at_the_last_moment(
         self, office: RegionalOffice
