@@ -125,7 +125,7 @@ class Connection(_ORIGINAL):
 
         If not, the poller reports the socket only when more of it has arrived.
         """
-        if self.cfg.is_ssl:
+        if self.cfg.is_ssl or (self.initialized and self.parser.unreader.buf.getvalue()):
             return True
         try:
             seen = socket.socket.recv(
@@ -184,21 +184,28 @@ class Worker(gthread.ThreadWorker):
         turns = self.wsgi.extensions["turns"]
         task.conn = turns.take(task.conn)  # reading heads and sending responses compute, too
         try:
-            while True:
+            while self.has_request(task, turns):
                 result = self.handle(task.conn)
                 if result is not True or not self.alive:
                     return result
                 # others come first, and the client sends its next request
                 task.conn = turns.exchange(task.conn)
-                if not task.conn.has_head():
-                    turns.give_back()
-                    if not _is_readable(task.conn.sock):
-                        return result
-                    task.conn = turns.take(task.conn)
-                    if not task.conn.has_head():
-                        return result
+            return True
         finally:
             turns.give_back()
+
+    def has_request(self, task, turns):
+        """Return whether the next request is there, and wait a moment for it if it is not.
+
+        The connection may be another one afterwards.
+        """
+        if task.conn.has_head():
+            return True
+        turns.give_back()
+        if not _is_readable(task.conn.sock):
+            return False
+        task.conn = turns.take(task.conn)
+        return task.conn.has_head()
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import socket
+import time
 import uuid
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 
@@ -11,6 +15,7 @@ import psutil
 import pytest
 import requests
 
+from automart.core.config import Settings
 from tests.support.limits import LIMIT
 from tests.support.processes import until
 from tests.support.setup import make_settings, migrate
@@ -20,6 +25,26 @@ pytestmark = pytest.mark.processes
 
 CLIENTS = 12
 REQUESTS = 60
+GET = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+WAITS = "a thread waits for a client"
+REPORT = f"""
+from gunicorn.workers import gthread
+
+handle = gthread.ThreadWorker.handle
+
+def report(self, conn):
+    if not conn.has_head():
+        print("{WAITS}", flush=True)
+    return handle(self, conn)
+
+gthread.ThreadWorker.handle = report
+"""
+
+
+def connected(url: str) -> socket.socket:
+    """Return a connection to the web."""
+    host, port = url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=10)
 
 
 def use(url: str, seed: int) -> Counter[int]:
@@ -41,9 +66,14 @@ def use(url: str, seed: int) -> Counter[int]:
     return statuses
 
 
-def test_each_client_gets_its_own_responses_and_no_connection_is_left(tmp_path: Path) -> None:
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
     settings = make_settings(f"sqlite:///{tmp_path}/automart.sqlite", instance=tmp_path)
     migrate(settings.database_url, tmp_path)
+    return settings
+
+
+def test_each_client_gets_its_own_responses_and_no_connection_is_left(settings: Settings) -> None:
     with gunicorn_running(settings, "--workers", "1") as gunicorn:
         calls = [lambda seed=seed: use(gunicorn.url, seed) for seed in range(CLIENTS)]
         statuses = sum(at_once(calls), Counter[int]())
@@ -51,3 +81,37 @@ def test_each_client_gets_its_own_responses_and_no_connection_is_left(tmp_path: 
         assert statuses.total() == CLIENTS * REQUESTS
         (worker,) = map(psutil.Process, gunicorn.workers())
         until(lambda: {each.status for each in worker.net_connections("tcp")} == {"LISTEN"})
+
+
+def test_no_thread_waits_for_a_client_that_keeps_its_connection(settings: Settings) -> None:
+    """It would wait for 20 seconds."""
+    with gunicorn_running(settings, "--workers", "1", patch=REPORT) as web, ExitStack() as stack:
+        idle = [stack.enter_context(connected(web.url)) for _ in range(40)]
+        for _ in range(5):
+            for client in idle:  # so fast that these requests wait for each other
+                client.sendall(GET)
+            for client in idle:
+                response = b""
+                while not response.endswith(b'{"status":"ok"}\n'):
+                    response += client.recv(65_536)
+            time.sleep(0.02)  # the poller has the connections again
+    assert WAITS not in (settings.instance / "web.log").read_text("utf-8")
+
+
+def test_requests_that_are_sent_together_are_all_answered(settings: Settings) -> None:
+    """Pipelining (RFC 9112 §9.3.2): the next requests may already have been read."""
+    with (
+        gunicorn_running(settings, "--workers", "1") as gunicorn,
+        connected(gunicorn.url) as client,
+    ):
+        body = json.dumps({"email": "nobody@example.com", "password": "wrong" * 3}).encode()
+        login = (
+            b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+        )
+        unread = b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12345"
+        last = GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        client.sendall(GET + login + unread + GET * 3 + last)
+        answers = b"".join(iter(lambda: client.recv(65_536), b""))
+    statuses = [int(each.split()[0]) for each in answers.split(b"HTTP/1.1 ")[1:]]
+    assert statuses == [200, 401, 404, 200, 200, 200, 200]
