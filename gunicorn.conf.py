@@ -68,6 +68,10 @@ SHUT_DOWN = getattr(select, "POLLRDHUP", 0)  # Linux only; elsewhere only closed
 HEAD_SECONDS = 15
 IDLE_SECONDS = 20
 LONGEST_HEAD = 65_536
+END_OF_HEAD = b"\r\n\r\n"
+# How long a client may take to close a connection that ends here, and what it may still send.
+CLOSING_SECONDS = 2
+LONGEST_REST = 65_536
 # Longer than the 60 seconds after which nginx and the usual load balancers close idle connections:
 # a request on a connection that is just being closed here would fail.
 keepalive = 75
@@ -125,17 +129,19 @@ class Connection(_ORIGINAL):
 
         If not, the poller reports the socket only when more of it has arrived.
         """
-        if self.cfg.is_ssl or (self.initialized and self.parser.unreader.buf.getvalue()):
+        if self.cfg.is_ssl:
             return True
+        # After a request, the parser may have a part of the next one, or all of it.
+        read = self.parser.unreader.buf.getvalue() if self.initialized else b""
         try:
             seen = socket.socket.recv(
                 self.sock, LONGEST_HEAD, socket.MSG_PEEK | socket.MSG_DONTWAIT
             )
         except BlockingIOError:
-            return False
+            return END_OF_HEAD in read
         except OSError:
             return True  # the thread finds out
-        is_complete = not seen or b"\r\n\r\n" in seen or len(seen) == LONGEST_HEAD
+        is_complete = not seen or END_OF_HEAD in read + seen or len(read + seen) >= LONGEST_HEAD
         # Nothing more comes from a client that has shut down its side, but the socket is readable.
         is_complete = is_complete or _is_readable(self.sock, SHUT_DOWN, 0)
         enough = 1 if is_complete else len(seen) + 1
@@ -209,7 +215,8 @@ class Worker(gthread.ThreadWorker):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.incomplete = {}  # connections that have sent a part of a head, with their deadlines
+        # Deadlines of connections that have sent a part of a head, or are being closed.
+        self.waiting = {}
 
     def on_pending_socket_readable(self, conn, client):
         if conn.has_head():
@@ -226,13 +233,13 @@ class Worker(gthread.ThreadWorker):
             self.wait_for_head(conn)
 
     def wait_for_head(self, conn):
-        self.incomplete[conn] = time.monotonic() + HEAD_SECONDS
+        self.waiting[conn] = time.monotonic() + HEAD_SECONDS
         more = partial(self.on_more_of_head, conn)
         self.poller.modify(conn.sock, selectors.EVENT_READ, more)
 
     def on_more_of_head(self, conn, client):
         if conn.has_head():
-            del self.incomplete[conn]
+            del self.waiting[conn]
             self.poller.unregister(client)
             conn.data_ready = True
             self.enqueue_req(conn)
@@ -240,22 +247,60 @@ class Worker(gthread.ThreadWorker):
     def murder_pending(self):
         super().murder_pending()
         now = time.monotonic()
-        for conn in [conn for conn, deadline in self.incomplete.items() if deadline < now]:
-            del self.incomplete[conn]
-            self.poller.unregister(conn.sock)
-            self.nr_conns -= 1
-            conn.close()
+        for conn in [conn for conn, deadline in self.waiting.items() if deadline < now]:
+            self.stop_waiting(conn)
 
     def finish_request(self, conn, fs):
-        if fs.cancelled() or fs.exception() or fs.result() is not DEFER:
+        result = not fs.cancelled() and not fs.exception() and fs.result()
+        if result is DEFER:
+            conn.sock.setblocking(False)
+            conn.timeout = time.monotonic() + HEAD_SECONDS
+            self.pending_conns.append(conn)
+            self.poller.register(
+                conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn)
+            )
+        elif not result:
+            self.close_after_client(conn)
+        elif conn.parser.unreader.buf.getvalue() and not conn.has_head():
+            conn.sock.setblocking(False)
+            self.poller.register(conn.sock, selectors.EVENT_READ)
+            self.wait_for_head(conn)
+        else:
             super().finish_request(conn, fs)
+
+    def close_after_client(self, conn):
+        """Close a connection when its client has closed it (RFC 9112 §9.6), or soon in any case.
+
+        Gunicorn waits for each client in the thread that accepts all others.
+        """
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+            conn.sock.setblocking(False)
+            self.poller.register(
+                conn.sock, selectors.EVENT_READ, partial(self.on_rest, conn, [LONGEST_REST])
+            )
+        except (OSError, ValueError):  # the client, or the thread, has closed it
+            self.nr_conns -= 1
+            conn.close()
+        else:
+            self.waiting[conn] = time.monotonic() + CLOSING_SECONDS
+
+    def on_rest(self, conn, left, client):
+        try:
+            received = len(socket.socket.recv(client, 65_536))
+        except BlockingIOError:
             return
-        conn.sock.setblocking(False)
-        conn.timeout = time.monotonic() + HEAD_SECONDS
-        self.pending_conns.append(conn)
-        self.poller.register(
-            conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn)
-        )
+        except OSError:
+            received = 0
+        left[0] -= received
+        if not received or left[0] <= 0:
+            self.stop_waiting(conn)
+
+    def stop_waiting(self, conn):
+        del self.waiting[conn]
+        self.poller.unregister(conn.sock)
+        self.nr_conns -= 1
+        conn.close()
 
 
 worker_class = Worker

@@ -98,6 +98,31 @@ def test_no_thread_waits_for_a_client_that_keeps_its_connection(settings: Settin
     assert WAITS not in (settings.instance / "web.log").read_text("utf-8")
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param(GET + b"GE", id="a part of the next head"),
+        pytest.param(GET.replace(b"x\r\n", b"x\r\nConnection: close\r\n"), id="it does not close"),
+    ],
+)
+def test_a_client_that_leaves_its_connection_open_blocks_nobody(
+    settings: Settings, request_: bytes
+) -> None:
+    with (
+        gunicorn_running(settings, "--workers", "1", "--threads", "4") as web,
+        ExitStack() as stack,
+    ):
+        clients = [stack.enter_context(connected(web.url)) for _ in range(12)]
+        for client in clients:
+            client.sendall(request_)
+            assert client.recv(65_536).startswith(b"HTTP/1.1 200")
+        assert requests.get(f"{web.url}/health/live", timeout=10).status_code == 200
+        for client in clients:
+            client.close()
+        (worker,) = map(psutil.Process, web.workers())
+        until(lambda: {each.status for each in worker.net_connections("tcp")} == {"LISTEN"})
+
+
 def test_requests_that_are_sent_together_are_all_answered(settings: Settings) -> None:
     """Pipelining (RFC 9112 §9.3.2): the next requests may already have been read."""
     with (
