@@ -62,6 +62,8 @@ worker_connections = max(2 * threads, min(MOST_CONNECTIONS, _files - OTHER_FILES
 
 DEFER = gthread._DEFER  # noqa: SLF001  the result for a connection without data has no public name
 NEXT_REQUEST_MS = 5
+# How long a thread serves connections that are never idle, while others wait for a thread.
+TASK_SECONDS = 0.1
 SHUT_DOWN = getattr(select, "POLLRDHUP", 0)  # Linux only; elsewhere only closed sockets are found
 # How long a client may take for the head of a request, which costs no thread, and how long it may
 # send nothing of a body, or take nothing of a response, which costs one.
@@ -189,11 +191,14 @@ class Worker(gthread.ThreadWorker):
             return DEFER
         turns = self.wsgi.extensions["turns"]
         task.conn = turns.take(task.conn)  # reading heads and sending responses compute, too
+        end = time.monotonic() + TASK_SECONDS
         try:
             while self.has_request(task, turns):
                 result = self.handle(task.conn)
                 if result is not True or not self.alive:
                     return result
+                if self.tpool._work_queue.qsize() and time.monotonic() > end:  # noqa: SLF001
+                    return True  # by way of the poller, behind those that wait for a thread
                 # others come first, and the client sends its next request
                 task.conn = turns.exchange(task.conn)
             return True

@@ -18,7 +18,8 @@ _ALWAYS = (
     ("Referrer-Policy", "no-referrer"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
 )
-# A cache may store it for this caller alone, and asks every time whether it is still valid.
+# A cache may store it for this caller alone, and asks every time whether it is still valid. Whether
+# the token or cookie is valid, and was used, does not matter.
 _WITH_CREDENTIALS = (("Cache-Control", "private, no-cache"),)
 _OVER_TLS = (("Strict-Transport-Security", f"max-age={HSTS_SECONDS}"),)
 

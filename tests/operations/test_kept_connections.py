@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 import uuid
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from random import Random
@@ -121,6 +123,32 @@ def test_a_client_that_leaves_its_connection_open_blocks_nobody(
             client.close()
         (worker,) = map(psutil.Process, web.workers())
         until(lambda: {each.status for each in worker.net_connections("tcp")} == {"LISTEN"})
+
+
+def test_clients_that_never_pause_do_not_keep_all_threads(settings: Settings) -> None:
+    enough = threading.Event()
+
+    def never_pause(url: str) -> None:
+        with connected(url) as client:
+            client.sendall(GET * 200)
+            while not enough.is_set():
+                client.sendall(GET * 200)  # before the last 200 have been answered
+                answered = 0
+                while answered < 200:
+                    answered += client.recv(65_536).count(b"HTTP/1.1 200")
+
+    with (
+        gunicorn_running(settings, "--workers", "1", "--threads", "4") as web,
+        ThreadPoolExecutor(4) as pool,
+    ):
+        greedy = [pool.submit(never_pause, web.url) for _ in range(4)]
+        try:
+            for _ in range(3):
+                assert requests.get(f"{web.url}/health/live", timeout=10).status_code == 200
+        finally:
+            enough.set()
+        for each in greedy:
+            each.result()
 
 
 def test_requests_that_are_sent_together_are_all_answered(settings: Settings) -> None:
