@@ -6,7 +6,7 @@ SQLAlchemy's session and connection take five times as long as the driver for a 
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Select
@@ -86,10 +86,13 @@ class _Compiled:
         found = cursor.fetchall()
         if self._result_converters is None:
             self._result_converters = self._converters_of(cursor.description)
-        row = self._row
-        if not self._result_converters:
-            return [row(values) for values in found]
-        return [row(self._converted(values, self._result_converters)) for values in found]
+        if not self._result_converters or not found:
+            return [self._row(values) for values in found]
+        # Row by row takes a third longer.
+        columns: list[Iterable[Any]] = list(zip(*found, strict=True))
+        for place, convert in self._result_converters:
+            columns[place] = map(convert, columns[place])
+        return list(map(self._row, zip(*columns, strict=True)))
 
     def _arguments(self, parameters: Mapping[str, Any]) -> Any:
         values = {**self._defaults, **parameters}
@@ -104,10 +107,3 @@ class _Compiled:
             for place, (kind, column) in enumerate(zip(self._types, description, strict=True))
         ]
         return [(place, convert) for place, convert in found if convert]
-
-    @staticmethod
-    def _converted(values: Sequence[Any], converters: list[tuple[int, Convert]]) -> list[Any]:
-        converted = list(values)
-        for place, convert in converters:
-            converted[place] = convert(converted[place])
-        return converted
