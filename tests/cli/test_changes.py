@@ -106,7 +106,7 @@ def test_a_held_make_is_listed_as_the_last_sync_that_held_it_found_it(run: Run, 
     vpic.order(Fault.HTML, make_id=8)
     assert run("sync", "--make", "8").exit_code == 1  # which says nothing about its models
 
-    _first, *others = run("sync", "--held").output.splitlines()
+    _first, *others = run("sync", "--held").stdout.splitlines()
     assert [line.strip() for line in others][:-2] == [
         "would delete 5 models. NHTSA's answer was empty.",
         *(f"deleted {i} Model {i}" for i in MODELS[8]),
