@@ -197,7 +197,10 @@ class Worker(gthread.ThreadWorker):
                 result = self.handle(task.conn)
                 if result is not True or not self.alive:
                     return result
-                if self.tpool._work_queue.qsize() and time.monotonic() > end:  # noqa: SLF001
+                # The pool has no public name for the tasks that wait. A counter of ours would need a
+                # lock: two threads change it.
+                others_wait = self.tpool._work_queue.qsize() > 0  # noqa: SLF001
+                if others_wait and time.monotonic() > end:
                     return True  # by way of the poller, behind those that wait for a thread
                 # others come first, and the client sends its next request
                 task.conn = turns.exchange(task.conn)
