@@ -197,8 +197,8 @@ class Worker(gthread.ThreadWorker):
                 result = self.handle(task.conn)
                 if result is not True or not self.alive:
                     return result
-                # The pool has no public name for the tasks that wait. A counter of ours would need a
-                # lock: two threads change it.
+                # The pool has no public name for the tasks that wait. A counter of our own would
+                # need a lock.
                 others_wait = self.tpool._work_queue.qsize() > 0  # noqa: SLF001
                 if others_wait and time.monotonic() > end:
                     return True  # by way of the poller, behind those that wait for a thread

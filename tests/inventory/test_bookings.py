@@ -149,26 +149,27 @@ class TestBooking:
             assert book(as_user, car.id, start, end).status_code == 201, (start, end)
 
     def test_a_free_car_is_booked_without_a_lock_before(self, app: Flask) -> None:
-        """Only that makes it quick: what cannot be booked so is booked, or refused, with locks."""
+        """A booking that this one statement cannot make is left to a transaction with locks."""
         car, customer, broken = make_car(), make_customer(), make_car(status=CarStatus.MAINTENANCE)
         contact = {"customer_name": "John Doe", "customer_email": None}
         order = {"car_id": car.id, "start_datetime": day(0), "end_datetime": day(1)}
         of_customer = order | {"end_datetime": day(-1), "customer_id": customer.id}
         of_customer["start_datetime"] = day(-2)
 
-        for impossible in (
-            order,  # by nobody
+        for refused in (
+            order,  # without a customer
             order | {"customer_name": "John Doe"},
             order | contact | {"end_datetime": day(0)},
             order | contact | {"car_id": broken.id},
             order | contact | {"car_id": broken.id + 1},
             of_customer | {"customer_id": customer.id + 1},
         ):
-            assert new_booking.book_if_free(impossible) is None
-        booked = new_booking.book_if_free(order | contact)
+            assert new_booking.book_if_free(refused) is None
+        complete = order | contact
+        booked = new_booking.book_if_free(complete)
         assert booked is not None
         assert (booked.customer_name, booked.customer_id) == ("John Doe", None)
-        assert new_booking.book_if_free(order | contact) is None
+        assert new_booking.book_if_free(complete) is None  # the car is booked already
         booked = new_booking.book_if_free(of_customer)
         assert booked is not None
         assert (booked.customer_name, booked.customer_id) == ("Zoë Doe", customer.id)

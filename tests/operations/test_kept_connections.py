@@ -96,8 +96,8 @@ def test_no_thread_waits_for_a_client_that_keeps_its_connection(settings: Settin
                 response = b""
                 while not response.endswith(b'{"status":"ok"}\n'):
                     response += client.recv(65_536)
-            # The server shows no client that a thread has given its connection back to the poller,
-            # which it does after 5 ms. If it takes longer, this round tests less, but does not fail.
+            # No client can see when a thread has given its connection back to the poller, which it
+            # does after 5 ms. If that takes longer, a round tests less, but does not fail.
             time.sleep(0.02)
     assert WAITS not in (settings.instance / "web.log").read_text("utf-8")
 
