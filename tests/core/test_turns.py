@@ -23,6 +23,12 @@ def in_turn(one: Turns, work: Callable[[], None]) -> None:
         work()
 
 
+def wait_for(one: Turns, waiting: int) -> None:
+    pause = threading.Event()
+    while len(one._waiting) < waiting:
+        pause.wait(0.001)
+
+
 def test_only_so_many_threads_have_a_turn(
     pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,7 +87,7 @@ def test_a_thread_that_released_its_turn_is_the_next(
 ) -> None:
     monkeypatch.setattr(turns, "WAITING_SECONDS", LIMIT)
     one, order = Turns(1), list[str]()
-    others_wait, released, go_on = threading.Event(), threading.Event(), threading.Event()
+    released, go_on = threading.Event(), threading.Event()
 
     def slow() -> None:
         with turn_released():
@@ -93,20 +99,12 @@ def test_a_thread_that_released_its_turn_is_the_next(
     assert released.wait(LIMIT)
     with one.taken():
         waiting = [pool.submit(in_turn, one, lambda: order.append("new")) for _ in range(3)]
-        while len(one._waiting) < 3:
-            others_wait.wait(0.001)
+        wait_for(one, 3)
         go_on.set()
-        while len(one._waiting) < 4:
-            others_wait.wait(0.001)
+        wait_for(one, 4)
     for each in (holder, *waiting):
         each.result()
     assert order == ["returned", "new", "new", "new"]
-
-
-def wait_for(one: Turns, waiting: int) -> None:
-    pause = threading.Event()
-    while len(one._waiting) < waiting:
-        pause.wait(0.001)
 
 
 def test_threads_exchange_their_work_in_the_order_in_which_they_asked(
