@@ -1,15 +1,19 @@
-"""`pytest -p tests.support.plain_storage`: files are stored in folders without obstore.
+"""`pytest -p tests.support.forked_tests`: tests that ran once can run again in a fork.
 
 mutmut runs the tests once, and then in a fork for each mutant. The forks do not have the threads of
-obstore, and would wait for them until their time is over: each mutant would seem to be noticed.
+obstore and Apprise, and would wait for them until their time is over: each mutant would seem to be
+noticed.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import apprise.apprise
+import obstore
 import pytest
 
 from automart.core import storage
@@ -19,6 +23,11 @@ def pytest_configure() -> None:
     patch = pytest.MonkeyPatch()
     patch.setattr(storage, "LocalStore", _folder)
     patch.setattr(storage, "obstore", SimpleNamespace(put=_put, get=_get, delete=_delete))
+    os.register_at_fork(after_in_child=_forget_threads_of_apprise)
+
+
+def _forget_threads_of_apprise() -> None:
+    apprise.apprise._shared_executor = None
 
 
 def _folder(path: Path, *, mkdir: bool) -> Path:
@@ -26,15 +35,23 @@ def _folder(path: Path, *, mkdir: bool) -> Path:
     return path
 
 
-def _put(folder: Path, key: str, content: bytes, **_: Any) -> None:
+def _put(folder: Path, key: str, content: bytes, **options: Any) -> None:
+    if not isinstance(folder, Path):
+        obstore.put(folder, key, content, **options)
+        return
     (folder / key).parent.mkdir(exist_ok=True)
     (folder / key).write_bytes(content)
 
 
 def _get(folder: Path, key: str) -> Any:
+    if not isinstance(folder, Path):
+        return obstore.get(folder, key)
     content = (folder / key).read_bytes()
     return SimpleNamespace(bytes=lambda: content)
 
 
 def _delete(folder: Path, key: str) -> None:
+    if not isinstance(folder, Path):
+        obstore.delete(folder, key)
+        return
     (folder / key).unlink()
