@@ -12,8 +12,9 @@ from automart.accounts.models import Client
 from automart.core.db import db
 from automart.webhooks.models import WebhookSecret
 from tests.support.databases import on_sqlite
+from tests.support.http import assert_problem
 from tests.support.inventory import ids, pointers
-from tests.support.purchases import make_office, make_purchase
+from tests.support.purchases import client_of, make_office, make_purchase
 
 URL = "https://office.example/webhooks"
 
@@ -134,13 +135,15 @@ def test_what_comes_with_a_secret_can_be_changed_as_it_is(client: FlaskClient) -
 def test_an_office_with_purchases_stays(client: FlaskClient) -> None:
     office, empty = make_office(), make_office()
     make_purchase(office)
-    assert client.delete(f"/v1/regional-offices/{office.id}").status_code == 409
+    refused = assert_problem(client.delete(f"/v1/regional-offices/{office.id}"), 409)
+    assert refused["detail"] == f"Regional office {office.id} still has purchases."
     assert client.delete(f"/v1/regional-offices/{empty.id}").status_code == 204
     assert ids(client.get("/v1/regional-offices")) == [office.id]
 
 
 def test_an_office_has_clients_that_go_with_it(client: FlaskClient, app: Flask) -> None:
-    office = make_office()
+    office, other = make_office(), make_office()
+    of_other = client_of(other).id
     created = client.post(f"/v1/regional-offices/{office.id}/clients", json={"name": "Till 1"})
     assert created.status_code == 201
     assert created.headers["Cache-Control"] == "no-store"
@@ -157,6 +160,7 @@ def test_an_office_has_clients_that_go_with_it(client: FlaskClient, app: Flask) 
     assert client.delete(f"/v1/regional-offices/{office.id}").status_code == 204
     db.session.rollback()
     assert db.session.get(Client, machine["client_id"]) is None
+    assert db.session.get(Client, of_other) is not None
     assert app.test_client().get("/v1/purchases", headers=token).status_code == 401
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from threading import Barrier, Thread
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from flask import Flask
@@ -20,6 +21,7 @@ from automart.partners.models import Manufacturer
 from automart.purchases.models import PurchaseChange, PurchaseState
 from automart.web.fields import rfc3339
 from tests.support.databases import on_sqlite
+from tests.support.http import assert_problem
 from tests.support.inventory import ids, pointers
 from tests.support.purchases import (
     HONDA,
@@ -181,7 +183,8 @@ def test_a_brand_may_have_a_slash(
 def test_another_manufacturers_brand_is_not_there(client: FlaskClient, brand: str) -> None:
     make_purchase(make_office(), make_id=TOYOTA)
     path = f"/v1/get-all-vehicles-for-manufacturing/{brand}"
-    assert client.get(path).status_code == 404
+    refused = assert_problem(client.get(path), 404)
+    assert refused["detail"] == f"You have no make {unquote(brand)}."
 
 
 def test_the_same_news_at_once_is_one_change(app: Flask, client: FlaskClient) -> None:
