@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from threading import Barrier, Thread
 from typing import Any
 from urllib.parse import unquote
@@ -133,10 +134,23 @@ def test_the_database_itself_begins_with_ordered(app: Flask) -> None:
         db.session.execute(copied, {"id": purchase.id})
 
 
+def test_changes_follow_each_other_although_the_clock_of_a_host_is_behind(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    purchase = make_purchase(make_office())
+    ordered = purchase.history[0].at
+    monkeypatch.setattr("automart.purchases.service.utcnow", lambda: ordered - timedelta(minutes=5))
+    for count, state in enumerate((S.MANUFACTURING, S.MANUFACTURED), start=1):
+        changed = update(client, purchase.id, state.value).get_json()
+        at = rfc3339(ordered + timedelta(microseconds=count))
+        assert (changed["history"][-1]["at"], changed["updated_at"]) == (at, at)
+
+
 def test_another_manufacturers_purchase_is_not_there(client: FlaskClient) -> None:
     toyota = make_purchase(make_office(), make_id=TOYOTA)
-    assert update(client, toyota.id, "manufacturing").status_code == 404
-    assert update(client, 4711, "manufacturing").status_code == 404
+    for purchase_id in (toyota.id, 4711):
+        refused = assert_problem(update(client, purchase_id, "manufacturing"), 404)
+        assert refused["detail"] == f"There is no purchase {purchase_id}."
     assert toyota.state is S.ORDERED
 
 
