@@ -17,6 +17,7 @@ from sqlalchemy import func, select
 from automart.background import Job, JobState
 from automart.background.service import cancel_job
 from automart.catalogue.models import VehicleMake, VehicleModel
+from automart.catalogue.schemas import MAX_MAKES_PER_SYNC
 from automart.catalogue.service import start_sync
 from automart.cli.job_progress import NO_REDIS, NO_WORKER, Bar, Lines, watch
 from automart.cli.sync import submit_sync
@@ -114,22 +115,26 @@ class TestOrder:
         running = order()
         console = Console(file=io.StringIO(), width=200)
         assert submit_sync(console).id == running.id
-        assert f"running already: job {running.id}" in console.file.getvalue()
+        printed = console.file.getvalue()
+        assert printed == f"The same sync is running already: job {running.id}\n"
         assert db.session.scalar(select(func.count(Job.id))) == 1
 
     def test_a_cancelled_sync_has_its_own_exit_status(self, app: Flask, run: Run) -> None:
         with working(app, cancel):
             result = run("sync")
         assert result.exit_code == 4
-        assert "It was cancelled." in result.output
+        lines = result.output.splitlines()
+        assert lines[0].startswith("Sync submitted: job ")
+        assert lines[-1] == "It was cancelled. Changes that it had stored are kept."
 
     def test_a_different_sync_that_is_running_is_an_error(self, run: Run) -> None:
         running = order([HONDA])
         result = run("sync")
         assert result.exit_code == 1
-        assert result.stderr.startswith("Error: Another sync is queued or running.")
-        assert str(running.id) in result.stderr
-        assert "Traceback" not in result.output
+        assert result.stderr == (
+            "Error: Another sync is queued or running. Wait for its end, or cancel it. "
+            f"It is job {running.id}: POST /jobs/{running.id}/cancel\n"
+        )
 
     def test_an_unknown_make_is_an_error(self, run: Run) -> None:
         result = run("sync", "--make", "474", "--make", "99")
@@ -141,7 +146,14 @@ class TestUsage:
     @pytest.mark.parametrize(
         ("arguments", "error"),
         [
-            (["--approve-deletions"], "--approve-deletions needs --make"),
+            (
+                ["--approve-deletions"],
+                "--approve-deletions needs --make, or --held for all that is held.",
+            ),
+            (
+                ["--make", "1"] * (MAX_MAKES_PER_SYNC + 1),
+                f"At most {MAX_MAKES_PER_SYNC} makes can be named.",
+            ),
             (["--make", "0"], "not an id"),
             (["--make", "9223372036854775808"], "not an id"),
             (["--make", "Honda"], "not an id"),
@@ -150,7 +162,7 @@ class TestUsage:
     def test_wrong_usage_is_an_error(self, arguments: list[str], error: str) -> None:
         result = type_in("sync", *arguments)
         assert result.exit_code == 2
-        assert error in " ".join(result.stderr.split())
+        assert error in " ".join(result.stderr.replace("│", " ").split())
 
 
 def cancel(job_id: object) -> None:
@@ -205,12 +217,14 @@ class TestWaiting:
 class TestDisplay:
     def test_a_terminal_gets_a_progress_bar(self) -> None:
         file = io.StringIO()
-        with Bar(Console(file=file, force_terminal=True, width=100), "makes") as bar:
+        console = Console(file=file, force_terminal=True, width=100, color_system=None)
+        with Bar(console, "makes") as bar:
             bar.show(job(JobState.QUEUED))
             bar.show(job(JobState.RUNNING, total=11))
             bar.show(Job(state=JobState.SUCCEEDED, done=11, total=11))
-        assert "11/11" in file.getvalue()
-        assert "━━━" in file.getvalue()
+        line = "━" * 40
+        assert f"queued {line} 0/? makes" in file.getvalue()
+        assert f"succeeded {line} 11/11 makes 0:00:00\n" in file.getvalue()
 
     def test_a_file_gets_a_line_for_each_tenth(self) -> None:
         file = io.StringIO()
@@ -218,11 +232,100 @@ class TestDisplay:
             for done in range(1001):
                 lines.show(Job(state=JobState.RUNNING, done=done, total=1000))
         printed = file.getvalue().splitlines()
-        assert len(printed) == 11
-        assert printed[-1] == "running, 1000 of 1000 makes"
+        shown = [0, *range(100, 1001, 100)]
+        assert printed == [f"running, {done} of 1000 makes" for done in shown]
+
+
+UPDATED_MAKES = [
+    {"id": 7, "name": "Seven", "created": 1, "updated": 0, "deleted": 20},
+    {"id": 1234567, "name": "Long Name", "created": 300, "updated": 0, "deleted": 0},
+]
+HELD_MAKES = [
+    {"id": 8, "name": "Eight", "would_delete": 4, "reason": "It would delete 4 of 5 models"},
+    {"id": 9, "name": "Nine", "would_delete": 5, "reason": "NHTSA's answer was empty"},
+]
+FAILED_MAKES = [
+    {"id": 1, "name": "One", "reason": "No answer."},
+    {"id": 2, "name": "Two", "reason": "NHTSA's answer is not JSON."},
+    {"id": 3, "name": "Three", "reason": "No answer."},
+]
+OF_ALL_KINDS = result(
+    makes_updated=UPDATED_MAKES,
+    makes_unchanged=3,
+    makes_held=HELD_MAKES,
+    makes_failed=FAILED_MAKES,
+)
+CHANGED = """
+  Id        Make that changed   Created   Updated   Deleted
+ ───────────────────────────────────────────────────────────
+  7         Seven                     1         0        20
+  1234567   Long Name               300         0         0
+
+"""
+WOULD_CHANGE = """
+  Id        Make that would change   Created   Updated   Deleted
+ ────────────────────────────────────────────────────────────────
+  7         Seven                          1         0        20
+  1234567   Long Name                    300         0         0
+
+"""
+OF_HELD = """\
+  8 Eight: would delete 4 models. It would delete 4 of 5 models.
+  9 Nine: would delete 5 models. NHTSA's answer was empty.
+"""
+APPROVAL = """\
+To see their models: automart sync --held
+If that is correct, approve it: automart sync --make 8 --make 9 --approve-deletions
+"""
+FAILED_AND_COUNTS = """\
+Failed:
+  1 One, 3 Three: No answer.
+  2 Two: NHTSA's answer is not JSON.
+10 makes: 2 updated, 3 unchanged, 2 held, 3 failed.
+"""
+NOTHING_CHANGED = "This was a dry run: nothing has changed.\n"
+CANCELLED = "It was cancelled. Changes that it had stored are kept.\n"
+HELD = f"Held, without any change:\n{OF_HELD}{APPROVAL}"
+
+
+def printed_outcome(job: Job) -> tuple[SyncExit, str]:
+    """Return the exit status of a sync, and what is printed about it."""
+    console = Console(file=io.StringIO(), width=80)
+    status = print_outcome(console, job)
+    printed: str = console.file.getvalue()  # type: ignore[attr-defined] # of a StringIO
+    return status, "".join(f"{line.rstrip()}\n" for line in printed.splitlines())
 
 
 class TestOutcome:
+    def test_makes_of_all_kinds_are_shown(self) -> None:
+        assert printed_outcome(job(result=OF_ALL_KINDS)) == (
+            SyncExit.IN_PART,
+            CHANGED + HELD + FAILED_AND_COUNTS,
+        )
+
+    def test_a_dry_run_says_what_would_change(self) -> None:
+        tried = job(result=OF_ALL_KINDS, arguments={"dry_run": True})
+        assert printed_outcome(tried) == (
+            SyncExit.IN_PART,
+            f"{WOULD_CHANGE}Would be held:\n{OF_HELD}{FAILED_AND_COUNTS}{NOTHING_CHANGED}",
+        )
+
+    def test_a_cancelled_sync_shows_what_it_has_stored(self) -> None:
+        cancelled = job(JobState.CANCELLED, result=OF_ALL_KINDS)
+        assert printed_outcome(cancelled) == (
+            SyncExit.CANCELLED,
+            f"{CHANGED}{HELD}{FAILED_AND_COUNTS}{CANCELLED}",
+        )
+
+    def test_a_sync_whose_makes_were_held_or_failed_succeeds_in_part(self) -> None:
+        for of_kind in ({"makes_held": HELD_MAKES}, {"makes_failed": FAILED_MAKES}):
+            status, _ = printed_outcome(job(result=result(**of_kind)))
+            assert status is SyncExit.IN_PART
+        one = job(result=result(makes_unchanged=1))
+        counts = "1 make: 0 updated, 1 unchanged, 0 held, 0 failed.\n"
+        assert printed_outcome(one) == (SyncExit.SUCCEEDED, counts)
+        assert printed_outcome(job(JobState.FAILED)) == (SyncExit.FAILED, "It failed.\n")
+
     def test_updated_makes_after_the_first_hundred_are_counted(self) -> None:
         console = Console(file=io.StringIO())
         makes = [
@@ -234,7 +337,9 @@ class TestOutcome:
         assert status is SyncExit.SUCCEEDED
         assert "M100" in printed
         assert "M101" not in printed
-        assert "… and 50 more" in printed
+        assert "… and 50 more, all of them in the job's result." in printed.splitlines()
+        exactly = job(result=result(makes_updated=makes[:100]))
+        assert "more" not in printed_outcome(exactly)[1]
 
     def test_makes_that_failed_for_the_same_reason_are_shown_together(self) -> None:
         console = Console(file=io.StringIO())
@@ -243,6 +348,8 @@ class TestOutcome:
         assert status is SyncExit.IN_PART
         line = "1 M1, 2 M2, 3 M3, 4 M4, 5 M5 and 2 more: No answer."
         assert line in console.file.getvalue()
+        _, printed = printed_outcome(job(result=result(makes_failed=makes[:5])))
+        assert "1 M1, 2 M2, 3 M3, 4 M4, 5 M5: No answer." in printed
 
     def test_brackets_in_names_are_printed_as_they_are(self) -> None:
         console = Console(file=io.StringIO())

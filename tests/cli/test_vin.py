@@ -7,9 +7,11 @@ import uuid
 
 import pytest
 from rich.console import Console
+from sqlalchemy import select
 
 from automart.background import Job, JobState
 from automart.cli.vin import VinExit, print_decoding
+from automart.core.db import db, transaction
 from sandbox import Fault, Vpic
 from tests.cli.conftest import Run
 from tests.support.catalogue import add_make
@@ -26,20 +28,38 @@ class TestVin:
         add_make(474, "Honda", {1863: "Civic"})
         result = run("vin", CIVIC.lower(), WRONG_CAMRY)
         assert result.exit_code == 0
-        row = next(line for line in result.output.splitlines() if line.split()[:1] == [CIVIC])
-        assert row.split()[1:4] == ["Honda", "Civic", "2019"]
-        assert f"{WRONG_CAMRY}: The check digit (the ninth character) is wrong." in result.output
+        printed = "".join(f"{line.rstrip()}\n" for line in result.stdout.splitlines())
+        assert printed.endswith(
+            f"""\
+succeeded, 2 of 2 VINs
+
+  VIN                 Make     Model   Year   Body        Fuel       Built in
+ ──────────────────────────────────────────────────────────────────────────────
+  2HGFC2F56KH512345   Honda    Civic   2019   Sedan/Sal   Gasoline   CANADA
+                                              oon
+  4T1B11HK0JU123456   TOYOTA   Camry   2018   Sedan/Sal   Gasoline   UNITED
+                                              oon                    STATES
+                                                                     (USA)
+
+{WRONG_CAMRY}: The check digit (the ninth character) is wrong.
+"""
+        )
+        with transaction():
+            assert {job.owner for job in db.session.scalars(select(Job))} == {"command line"}
 
     def test_a_vin_that_nhtsa_does_not_know_has_its_own_exit_status(self, run: Run) -> None:
         result = run("vin", CIVIC, FOREIGN)
         assert result.exit_code == 3
         assert f"{FOREIGN}: NHTSA does not know the manufacturer" in result.output
+        row = next(line for line in result.stdout.splitlines() if line.split()[:1] == [FOREIGN])
+        assert row.split() == [FOREIGN, *"------"]
 
     def test_a_failure_is_shown_with_its_reason(self, run: Run, vpic: Vpic) -> None:
         vpic.order(Fault.HTML)
         result = run("vin", CIVIC)
         assert result.exit_code == 1
-        assert "It failed. NHTSA's answer is not JSON." in result.output
+        failure = next(line for line in result.stdout.splitlines() if "It failed" in line)
+        assert failure.startswith("It failed. NHTSA's answer is not JSON.")
 
 
 @on_sqlite
@@ -58,4 +78,7 @@ def test_a_decoding_that_is_not_waited_for_continues() -> None:
     console = Console(file=io.StringIO(), width=200)
     job = Job(id=uuid.uuid4(), kind="vin_decoding", state=JobState.RUNNING)
     assert print_decoding(console, job) is VinExit.STOPPED_WATCHING
-    assert str(job.id) in console.file.getvalue()  # type: ignore[attr-defined] # of a StringIO
+    printed = console.file.getvalue()  # type: ignore[attr-defined] # of a StringIO
+    assert printed == f"The decoding continues: job {job.id}\n"
+    lost = Job(id=uuid.uuid4(), kind="vin_decoding", state=JobState.SUCCEEDED)
+    assert print_decoding(console, lost) is VinExit.FAILED

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
 
 from automart.core.config import Settings
 from automart.core.db import db, transaction
 from automart.partners import service as partners
 from automart.partners.models import RegionalOffice
-from automart.purchases.models import PurchaseState
+from automart.purchases.models import Purchase, PurchaseState
 from automart.webhooks.models import DeliveryState
 from sandbox.office import Offices
+from sandbox.office_faults import OfficeFault
 from tests.cli.conftest import Run
 from tests.support.databases import on_sqlite
 from tests.support.purchases import all_deliveries, make_purchase, make_signing_office
@@ -39,14 +42,54 @@ def enable(office: RegionalOffice) -> None:
         partners.update_office(partners.lock_office(office.id), {"webhook_enabled": True})
 
 
-def test_list_filters_and_limits_deliveries(office: RegionalOffice, run: Run) -> None:
-    listed = run("webhooks", "list", "--state", "failed")
+def rows(output: str) -> list[list[str]]:
+    """Return the cells of each line."""
+    return [line.split() for line in output.splitlines()]
+
+
+HEADINGS = ["id", "office", "purchase", "state", "tries", "next", "last"]
+
+
+def test_list_shows_the_newest_deliveries_first(office: RegionalOffice, run: Run) -> None:
+    other, _ = make_signing_office(webhook_url="https://office.example/", webhook_enabled=False)
+    make_purchase(other, PurchaseState.CANCELLED)
+    one, two, three, four = (delivery.id for delivery in all_deliveries())
+    first, second, third = (purchase.id for purchase in db.session.scalars(select(Purchase)))
+    failed = ["failed", "0"]
+    own = [
+        [str(three), str(office.id), str(second), *failed],
+        [str(two), str(office.id), str(first), *failed],
+        [str(one), str(office.id), str(first), *failed],
+    ]
+    listed = run("webhooks", "list")
     assert listed.exit_code == 0
-    assert listed.stdout.count("failed") == 3
-    assert run("webhooks", "list", "--state", "succeeded").stdout.count("\n") == 1
-    assert "and 2 more" in run("webhooks", "list", "--limit", "1").stdout
-    assert run("webhooks", "list", "--office", "4711").stdout.count("\n") == 1
-    assert run("webhooks", "list", "--since", "2990-01-01").stdout.count("\n") == 1
+    others = [str(four), str(other.id), str(third), *failed]
+    assert rows(listed.stdout) == [HEADINGS, others, *own]
+    assert rows(run("webhooks", "list", "--office", str(office.id)).stdout) == [HEADINGS, *own]
+    assert rows(run("webhooks", "list", "--state", "failed").stdout) == [HEADINGS, others, *own]
+    more = [["…", "and", "3", "more"]]
+    assert rows(run("webhooks", "list", "--limit", "1").stdout) == [HEADINGS, others, *more]
+    for nothing in (
+        ("--state", "succeeded"),
+        ("--office", "4711"),
+        ("--since", "2990-01-01"),
+        ("--until", "2020-01-01"),
+    ):
+        assert rows(run("webhooks", "list", *nothing).stdout) == [HEADINGS]
+
+
+def test_list_shows_the_last_attempt_and_the_next(
+    office: RegionalOffice, offices: Offices, run: Run, run_jobs: Callable[[], None]
+) -> None:
+    enable(office)
+    offices.order(OfficeFault.STATUS, status=503)
+    run("webhooks", "redeliver", str(all_deliveries()[-1].id))
+    run_jobs()
+    listed = rows(run("webhooks", "list", "--state", "pending").stdout)
+    delivery = all_deliveries()[-1]
+    assert delivery.next_attempt_at is not None
+    at = delivery.next_attempt_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert listed[1][3:] == ["pending", "1", at, "503"]
 
 
 def test_redeliver_sends_all_failed_deliveries_of_a_time_range(
@@ -63,6 +106,25 @@ def test_redeliver_sends_all_failed_deliveries_of_a_time_range(
     assert len(offices.received("munich")) == 3
     again = run("webhooks", "redeliver", "--office", str(office.id))
     assert (again.exit_code, again.stdout) == (0, "There is nothing to redeliver.\n")
+
+
+def test_redeliver_leaves_out_other_offices_and_times(office: RegionalOffice, run: Run) -> None:
+    enable(office)
+    other, _ = make_signing_office(webhook_url="https://office.example/", webhook_enabled=False)
+    make_purchase(other, PurchaseState.CANCELLED)
+    *own, _ = all_deliveries()
+    with transaction():
+        moment = datetime(2026, 1, 15, 8, 30, tzinfo=UTC)
+        for later, delivery in enumerate(own):
+            delivery.created_at = moment + timedelta(minutes=later)
+    since, until = "2026-01-15T08:30", "2026-01-15T08:32"
+    result = run("webhooks", "redeliver", "--since", since, "--until", until)
+    assert (result.exit_code, result.stdout) == (
+        0,
+        f"Redelivering 2 to regional office {office.id}.\n",
+    )
+    db.session.rollback()
+    assert [one.state for one in all_deliveries()] == ["pending", "pending", "failed", "failed"]
 
 
 def test_redeliver_sends_one_delivery_by_id(

@@ -5,6 +5,10 @@ mutmut changes one expression at a time and runs the tests that reach it. A chan
 notices survives: a test is missing, or the change means the same. Only tests that start no
 processes run, on SQLite. mutmut does not change decorated functions.
 
+Some code runs only in processes that tests start. For the areas in PROCESS_TESTS, such tests then
+run with mutants that no other test reaches: with up to IN_PROCESSES of them, because each takes
+about a minute.
+
 The copy in `.mutation/AREA` keeps the results: another run repeats only what has changed since.
 
 With SAMPLE, only that many mutants run. They are drawn at random, the same ones each time as long
@@ -13,13 +17,17 @@ as the code of the area stays the same; the score is then that of the sample.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -205,6 +213,29 @@ AREAS: dict[str, tuple[list[str], list[str]]] = {
     ),
 }
 
+# Tests that start processes: few, because all of them run with each mutant that survives.
+_WORKER = "tests/jobs/test_worker_processes.py"
+PROCESS_TESTS = {
+    "cli": ["tests/cli/test_up.py"],
+    "jobs": [
+        f"{_WORKER}::test_a_worker_refuses_a_queue_that_does_not_exist",
+        f"{_WORKER}::test_a_worker_for_one_queue_serves_only_that_one",
+        f"{_WORKER}::test_the_processes_of_a_worker_end_with_it",
+        f"{_WORKER}::TestHanging",
+        f"{_WORKER}::test_a_sync_continues_after_a_deployment",
+    ],
+}
+IN_PROCESSES = 30
+IN_PROCESS = ", in a process"
+
+PYTEST_OPTIONS = [
+    *("-n", "0"),
+    *("-p", "no:cacheprovider"),
+    *("--database", "sqlite"),
+    *("--hypothesis-profile", "mutation"),
+    *("-W", "default"),
+]
+
 
 def main() -> int:
     area, *sample = sys.argv[1:] or [""]
@@ -225,10 +256,30 @@ def main() -> int:
     before = mutmut.results()
     to_run = [name for name in chosen if name in survivors or before[name] == "not checked"]
     status = mutmut.run(*to_run) if to_run else 0
-    stop_abandoned()  # killed mutants could not stop them
     results = mutmut.results()
-    _report({name: results[name] for name in chosen}, of=len(names))
+    of_chosen = {name: results[name] for name in chosen}
+    if area in PROCESS_TESTS:
+        of_chosen |= _in_processes(mutmut, PROCESS_TESTS[area], of_chosen)
+    stop_abandoned()  # killed mutants could not stop them
+    _report(of_chosen, of=len(names))
     return status
+
+
+def _in_processes(
+    mutmut: Mutmut, tests: Sequence[str], results: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the status of mutants without tests, by tests that start processes."""
+    names = sorted(name for name, status in results.items() if status == "no tests")
+    names = random.Random(1).sample(names, min(IN_PROCESSES, len(names)))
+    started = time.monotonic()
+    if not names:
+        return {}
+    if mutmut.failure_in_processes(tests, "", 600.0) is not None:
+        print(f"Without a change, {' '.join(tests)} failed.")
+        return {}
+    limit = 8.0 + 2 * (time.monotonic() - started)
+    found = {name: mutmut.failure_in_processes(tests, name, limit) for name in names}
+    return {name: f"{how or 'survived'}{IN_PROCESS}" for name, how in found.items()}
 
 
 @dataclass(frozen=True)
@@ -246,6 +297,25 @@ class Mutmut:
         """Run the tests of the mutants. Return the status."""
         return self._call(*MUTMUT, "run", "--max-children", "2", *mutants).returncode
 
+    def failure_in_processes(self, tests: Sequence[str], mutant: str, limit: float) -> str | None:
+        """Run tests that start processes. Return how they noticed the mutant, None if not."""
+        command = [sys.executable, "-m", "pytest", *PYTEST_OPTIONS, "-x", "-m", "processes", *tests]
+        pytest = subprocess.Popen(
+            command,
+            cwd=self.folder / "mutants",
+            env={**os.environ, "SQLITE_TEMPLATE": str(self.template), "MUTANT_UNDER_TEST": mutant},
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            return "killed" if pytest.wait(limit) else None
+        except subprocess.TimeoutExpired:
+            return "timeout"
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pytest.pid, signal.SIGKILL)
+            pytest.wait()
+
     def results(self) -> dict[str, str]:
         """Return the status of each mutant."""
         printed = self._call(*MUTMUT, "results", "--all", "True", capture_output=True).stdout
@@ -260,11 +330,14 @@ class Mutmut:
 def _report(results: Mapping[str, str], *, of: int) -> None:
     """Print the mutants that were not noticed, and the share of the others."""
     for name, status in results.items():
-        if status != "killed":
+        if not status.startswith("killed"):
             print(f"  {name}: {status}")
-    noticed = sum(status in ("killed", "timeout") for status in results.values())
-    share = noticed / max(len(results), 1)
-    print(f"{len(results)} of {of} mutants, {share:.1%} noticed")
+    counts = Counter(results.values())
+    print(", ".join(f"{status}: {count}" for status, count in sorted(counts.items())))
+    noticed = sum(status.startswith(("killed", "timeout")) for status in results.values())
+    measured = len(results) - counts["no tests"]
+    print(f"{len(results)} of {of} mutants, {noticed / max(len(results), 1):.1%} noticed")
+    print(f"{measured} of them ran, {noticed / max(measured, 1):.1%} noticed")
 
 
 def _migrated(folder: Path) -> Path:
@@ -283,18 +356,7 @@ def _copy(folder: Path, changed: list[str], tests: list[str]) -> None:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in FILES:
         shutil.copy(ROOT / name, folder / name)
-    options = [
-        "-n",
-        "0",
-        "-p",
-        "no:cacheprovider",
-        "--database",
-        "sqlite",
-        "--hypothesis-profile",
-        "mutation",
-    ]
-    options += ["-p", "tests.support.forked_tests"]
-    options += ["-m", "not processes", "-W", "default"]
+    options = [*PYTEST_OPTIONS, "-p", "tests.support.forked_tests", "-m", "not processes"]
     with (folder / "pyproject.toml").open("a", encoding="utf-8") as settings:
         settings.write(
             f"""
