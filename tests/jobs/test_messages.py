@@ -19,7 +19,8 @@ from automart.background.queues import push
 from automart.background.service import submit
 from automart.core.db import db, transaction
 from automart.core.errors import Conflict
-from jobs import catalogue
+from automart.operations.collectors import living_workers
+from jobs import catalogue, rq_workers
 from jobs.pulse import Pulse
 from jobs.rq_workers import InlineWorker
 from tests.support.databases import on_sqlite
@@ -139,4 +140,18 @@ class TestTools:
     ) -> None:
         assert rq.Queue.all(connection=redis_client) == []
         work(app, redis_client)
+        assert [queue.name for queue in rq.Queue.all(connection=redis_client)] == [Queue.LONG]
+
+    def test_a_worker_is_listed_again_after_redis_was_emptied(
+        self, app: Flask, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(rq_workers, "REGISTRATION_CHECKED_EVERY", 0)
+        worker = InlineWorker(app, Queue.LONG, redis_client, Pulse())
+        worker.register_birth()
+        worker.heartbeat(500)
+        assert 400 < int(redis_client.ttl(worker.key)) <= 500
+        redis_client.flushall()
+        worker.heartbeat()
+        assert [each.name for each in rq.Worker.all(connection=redis_client)] == [worker.name]
+        assert living_workers(Queue.LONG) == 1
         assert [queue.name for queue in rq.Queue.all(connection=redis_client)] == [Queue.LONG]
