@@ -7,7 +7,7 @@ from typer.testing import CliRunner, Result
 
 from automart.accounts.models import AuditEvent, Client, User
 from automart.cli import app as command_line
-from automart.core.db import db
+from automart.core.db import db, transaction
 from automart.oauth.models import SigningKey
 from tests.cli.conftest import Run
 from tests.support.people import PASSWORD
@@ -24,6 +24,7 @@ class TestUsers:
         result = piped(PASSWORD + "\n", "users", "create-admin", "ann@example.com", "--name", "Ann")
         assert (result.exit_code, result.stderr) == (0, "")
         user = db.session.query(User).one()
+        assert result.stdout == f"Added the administrator ann@example.com, user {user.id}.\n"
         assert (user.email, user.name, user.is_admin) == ("ann@example.com", "Ann", True)
         event = db.session.query(AuditEvent).one()
         assert (event.kind, event.actor) == ("user_created", "command line")
@@ -39,7 +40,16 @@ class TestUsers:
 
     def test_users_list_shows_the_e_mail_addresses(self, run: Run) -> None:
         piped(PASSWORD, "users", "create-admin", "ann@example.com")
-        assert "ann@example.com" in run("users", "list").stdout
+        piped(PASSWORD, "users", "create-admin", "ben@example.com", "--name", "Ben")
+        with transaction():
+            ann, ben = db.session.query(User).order_by(User.id)
+            ben.is_active = ben.is_admin = False
+        ids = [str(ann.id), str(ben.id)]
+        assert [line.split() for line in run("users", "list").stdout.splitlines()] == [
+            ["id", "e-mail", "name", "admin", "active"],
+            [ids[0], "ann@example.com", "ann@example.com", "yes", "yes"],
+            [ids[1], "ben@example.com", "Ben", "no", "no"],
+        ]
 
 
 @pytest.mark.usefixtures("app")

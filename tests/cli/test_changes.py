@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
 
 from automart.background.models import Job
-from automart.catalogue.models import VehicleMake
+from automart.catalogue.models import ModelChange, VehicleMake
 from automart.catalogue.service import create_model
 from automart.core.db import db, transaction
 from sandbox import Fault, Vpic
@@ -85,6 +86,11 @@ def test_changes_are_shown_before_and_after_they_are_made_and_approved(run: Run)
     soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     assert run("changes", "--since", soon).output == "There are no such changes.\n"
     assert run("changes", "--since", "2026-01-15").output == logged
+    last = db.session.scalars(select(ModelChange.at).order_by(ModelChange.id.desc())).first()
+    assert last is not None
+    assert run("changes", "--since", last.isoformat()).output.endswith(
+        logged.splitlines()[-1] + "\n"
+    )
 
 
 @on_sqlite
@@ -115,11 +121,11 @@ def test_a_held_make_is_listed_as_the_last_sync_that_held_it_found_it(run: Run, 
 
 def test_wrong_usage_is_an_error() -> None:
     for arguments, error in (
-        (("sync", "--held", "--dry-run"), "--held only lists"),
-        (("changes", "--since", "yesterday"), "Must be like 2026-01-15T08:30Z"),
+        (("sync", "--held", "--dry-run"), "--held only lists. It needs no --dry-run."),
+        (("changes", "--since", "yesterday"), "Must be like 2026-01-15T08:30Z or 2026-01-15."),
         (("changes", "--since", "0001-01-01T00:00+14:00"), "Must be like 2026-01-15T08:30Z"),
         (("changes", "--make", "Honda"), "not an id"),
     ):
         result = type_in(*arguments)
         assert result.exit_code == 2
-        assert error in " ".join(result.stderr.split())
+        assert error in " ".join(result.stderr.replace("│", " ").split())

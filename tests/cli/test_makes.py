@@ -48,10 +48,12 @@ class TestAdd:
 
 @pytest.mark.usefixtures("app")
 class TestImport:
-    def test_imported_makes_have_the_names_of_nhtsa(self, run: Run) -> None:
+    def test_imported_makes_have_the_names_of_nhtsa(self, run: Run, vpic: Vpic) -> None:
         result = run("makes", "import", "474", "542")
-        assert result.exit_code == 0
-        assert "2 added, 0 existed already, 0 refused." in result.stdout
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert result.stdout == (
+            f"Requesting the makes from {vpic.url}.\n2 added, 0 existed already, 0 refused.\n"
+        )
         assert names() == {474: "HONDA", 542: "ISUZU"}
 
     def test_import_does_not_change_existing_makes(self, run: Run) -> None:
@@ -65,8 +67,10 @@ class TestImport:
         run("makes", "add", "1", "Honda")
         result = run("makes", "import", "474", "448", "999999")
         assert result.exit_code == 3
-        assert "474: HONDA: make 1 has this name already." in result.stderr
-        assert "999999: NHTSA has no make with this id." in result.stderr
+        assert result.stderr == (
+            "  474: HONDA: make 1 has this name already.\n"
+            "  999999: NHTSA has no make with this id.\n"
+        )
         assert "1 added, 0 existed already, 2 refused." in result.stdout
         assert names() == {1: "Honda", TOYOTA: "TOYOTA"}
 
@@ -106,14 +110,16 @@ class TestImport:
     def test_further_refused_makes_are_counted(self, run: Run) -> None:
         result = run("makes", "import", *map(str, range(900_001, 900_031)))
         assert result.stderr.count("NHTSA has no make") == 20
-        assert "… and 10 more" in result.stderr
+        assert result.stderr.endswith("\n  … and 10 more\n")
+        result = run("makes", "import", *map(str, range(900_001, 900_021)))
+        assert result.stderr.count("\n") == 20
 
 
 class TestUsage:
     @pytest.mark.parametrize(
         ("arguments", "error"),
         [
-            (("add", "0", "Zero"), "'0' is not an id"),
+            (("add", "0", "Zero"), "'0' is not an id: ids are whole numbers above 0."),
             (("add", "9223372036854775808", "Large"), "is not an id"),
             (("add", "440", "  "), "name: Must not be blank."),
             (("add", "440", "a\tb"), "name: Control characters are not allowed."),
@@ -125,4 +131,4 @@ class TestUsage:
     def test_wrong_usage_is_an_error(self, arguments: tuple[str, ...], error: str) -> None:
         result = type_in("makes", *arguments)
         assert result.exit_code == 2
-        assert error in " ".join(result.stderr.split())
+        assert error in " ".join(result.stderr.replace("│", " ").split())
