@@ -12,6 +12,7 @@ from sqlalchemy import select
 from automart.background import Job, JobState
 from automart.cli.vin import VinExit, print_decoding
 from automart.core.db import db, transaction
+from automart.vins.schemas import MAX_VINS
 from sandbox import Fault, Vpic
 from tests.cli.conftest import Run
 from tests.support.catalogue import add_make
@@ -47,6 +48,10 @@ succeeded, 2 of 2 VINs
         with transaction():
             assert {job.owner for job in db.session.scalars(select(Job))} == {"command line"}
 
+    def test_fifty_vins_can_be_decoded_at_once(self, run: Run) -> None:
+        add_make(474, "Honda", {1863: "Civic"})
+        assert run("vin", *[CIVIC] * MAX_VINS).exit_code == 0
+
     def test_a_vin_that_nhtsa_does_not_know_has_its_own_exit_status(self, run: Run) -> None:
         result = run("vin", CIVIC, FOREIGN)
         assert result.exit_code == 3
@@ -67,7 +72,7 @@ def test_wrong_usage_is_an_error(run: Run) -> None:
     for arguments, error in (
         ([], "Missing argument"),
         (["WBA"], "'WBA' is not a VIN. Must be 17 letters and digits, without I, O and Q."),
-        ([CIVIC] * 51, "At most 50 VINs can be decoded at once."),
+        ([CIVIC] * (MAX_VINS + 1), "At most 50 VINs can be decoded at once."),
     ):
         result = run("vin", *arguments)
         assert result.exit_code == 2

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import structlog
 
 from automart.core import parent_death
 from automart.core.logging import configure_logging
@@ -25,6 +26,7 @@ Start = Callable[[Callable[[Pulse], None]], Child]
 
 @pytest.fixture(autouse=True)
 def _logging(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    structlog.contextvars.clear_contextvars()  # of jobs of earlier tests
     configure_logging("json")
     yield
     configure_logging("console")
