@@ -260,6 +260,11 @@ def main() -> int:
     before = mutmut.results()
     to_run = [name for name in chosen if name in survivors or before[name] == "not checked"]
     status = mutmut.run(*to_run) if to_run else 0
+    # mutmut forgets its results when the settings have changed, for example the list of tests.
+    results = mutmut.results()
+    forgotten = [name for name in chosen if results[name] == "not checked"]
+    if forgotten and status == 0:
+        status = mutmut.run(*forgotten)
     results = mutmut.results()
     of_chosen = {name: results[name] for name in chosen}
     if area in PROCESS_TESTS:
