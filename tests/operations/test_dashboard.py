@@ -86,7 +86,10 @@ class TestPeople:
             *(f"/rq/job/{job.id}/delete", f"/rq/job/{job.id}/requeue", "/rq/requeue/long"),
             *("/rq/queue/long/queued/empty", "/rq/queue/long/compact"),
         ):
-            assert_problem(client.post(path), 403)
+            problem = assert_problem(client.post(path), 403)
+            assert problem["detail"] == (
+                "The dashboard is read-only. To cancel a job, use POST /jobs/{id}/cancel."
+            )
         assert rq.Queue("long", connection=app.extensions["redis"]).job_ids == [job.id]
 
 
@@ -121,6 +124,7 @@ class TestTokens:
             assert "<%-" in page
             assert "<%=" not in page
             assert ".text(d." not in page  # it would escape twice
+        assert '<pre class="exc_info"><%- d.exc_info %></pre>' in as_admin.get(PAGES[2]).text
 
     def test_messages_are_not_unpickled(self, app: Flask, as_admin: FlaskClient) -> None:
         class Attack:
@@ -140,12 +144,13 @@ class TestTokens:
 class TestMissing:
     def test_a_missing_job_is_404(self, as_admin: FlaskClient) -> None:
         for path in ("/rq/0/view/job/gone", "/rq/0/data/job/gone.json"):
-            assert_problem(as_admin.get(path), 404)
+            problem = assert_problem(as_admin.get(path), 404)
+            assert problem["detail"] == "Redis has no such job. GET /jobs/{id} may find it."
 
     @pytest.mark.parametrize(
         "path",
         [
-            *("/rq/1/view/queues", "/rq/9/data/queues.json", "/rq/nowhere"),
+            *("/rq/1/view/queues", "/rq/9/data/queues.json"),
             *(
                 "/rq/0/data/jobs/long/nothing/8/asc/1.json",
                 "/rq/0/data/jobs/long/queued/x/y/z.json",
@@ -153,7 +158,11 @@ class TestMissing:
         ],
     )
     def test_a_missing_page_is_404(self, as_admin: FlaskClient, path: str) -> None:
-        assert_problem(as_admin.get(path), 404)
+        problem = assert_problem(as_admin.get(path), 404)
+        assert problem["detail"] == "There is no such page."
+
+    def test_another_path_is_404(self, as_admin: FlaskClient) -> None:
+        assert_problem(as_admin.get("/rq/nowhere"), 404)
 
     def test_a_worker_whose_job_is_gone_is_idle(
         self, app: Flask, as_admin: FlaskClient, job: rq.job.Job
@@ -177,7 +186,8 @@ def without_redis(settings: Settings) -> Iterator[Flask]:
 def test_without_redis_the_dashboard_is_503(without_redis: Flask) -> None:
     admin = people.signed_in(without_redis, people.make_user(is_admin=True))
     for path in (*PAGES, *DATA, "/rq/0/view/job/gone"):
-        assert_problem(admin.get(path), 503)
+        problem = assert_problem(admin.get(path), 503)
+        assert problem["detail"] == "Redis is not available at the moment."
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(10, 200), (3600, 303)])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import socket
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +17,16 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
+from automart.core import schema_version
 from automart.core.config import Settings
 from automart.core.db import db, transaction
 from automart.core.schema_version import SchemaTooOld, check_before_start, require_schema
 from automart.operations import health
 from automart.operations.health import Probe
+from tests.support.databases import on_sqlite
 from tests.support.forks import ROOT, output_of
 from tests.support.http import assert_problem
+from tests.support.logs import logged
 from tests.support.ports import free_port
 from tests.support.programs import clean_environment
 from tests.support.setup import SECRET, application, make_settings
@@ -30,11 +36,12 @@ HEALTH = ("/health", "/health/ready", "/api/health/ready")
 
 
 @pytest.fixture
-def ask(settings: Settings) -> Callable[..., Any]:
+def ask(settings: Settings, caplog: pytest.LogCaptureFixture) -> Callable[..., Any]:
     """Return a function that requests the health of an application with other settings."""
 
     def asked(path: str = "/health/ready", **changes: Any) -> Any:
         with application(replace(settings, **changes)) as app:
+            logging.getLogger().addHandler(caplog.handler)  # an application removes all others
             return app.test_client().get(path)
 
     return asked
@@ -66,21 +73,56 @@ class TestReady:
             parts = {"database": "ok", "schema": "ok", "redis": "ok"}
             assert response.get_json() == {"status": "ok", "parts": parts}
 
-    def test_without_redis_the_state_is_degraded_and_ready(self, ask: Callable[..., Any]) -> None:
+    def test_without_redis_the_state_is_degraded_and_ready(
+        self, ask: Callable[..., Any], caplog: pytest.LogCaptureFixture
+    ) -> None:
         response = ask(redis_url=NOWHERE)
         assert response.status_code == 200
-        assert response.get_json()["status"] == "degraded"
-        assert response.get_json()["parts"]["redis"] == "down"
+        parts = {"database": "ok", "schema": "ok", "redis": "down"}
+        assert response.get_json() == {"status": "degraded", "parts": parts}
+        (warning,) = logged(caplog, "part_is_unavailable")
+        assert (warning["part"], warning["outage"]) == ("redis", "down")
+        assert "No such file or directory" in warning["error"]
 
-    def test_without_a_database_it_is_503(self, ask: Callable[..., Any]) -> None:
-        for url in ("postgresql+psycopg://127.0.0.1:1/x", "sqlite:////nowhere/x.sqlite"):
+    @on_sqlite
+    def test_without_a_database_it_is_503(
+        self, ask: Callable[..., Any], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for url, reason in (
+            ("postgresql+psycopg://127.0.0.1:1/x", "Connection refused"),
+            ("sqlite:////nowhere/x.sqlite", "unable to open database file"),
+        ):
             response = ask(database_url=url)
             problem = assert_problem(response, 503)
+            assert problem["detail"] == (
+                "The database is down or cannot be written to, or its schema is too old."
+            )
             assert problem["parts"] == {"database": "down", "schema": "unknown", "redis": "ok"}
             assert int(response.headers["Retry-After"]) > 0
+            found = logged(caplog, "part_is_unavailable")
+            caplog.clear()
+            assert [(each["part"], each["outage"]) for each in found] == [
+                ("database", "down"),
+                ("schema", "down"),
+            ]
+            assert all(reason in each["error"] for each in found)
+
+    @on_sqlite
+    def test_it_is_ready_while_another_process_writes_to_sqlite(
+        self, ask: Callable[..., Any], settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(schema_version, "CHECK_TIMEOUT_SECONDS", 0)
+        with closing(sqlite3.connect(settings.database_url.removeprefix("sqlite:///"))) as other:
+            other.execute("BEGIN IMMEDIATE")
+            response = ask()
+        assert response.get_json()["status"] == "ok"
 
     def test_it_responds_while_the_database_and_redis_hang(
-        self, ask: Callable[..., Any], silence: int, monkeypatch: pytest.MonkeyPatch
+        self,
+        ask: Callable[..., Any],
+        silence: int,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
         monkeypatch.setattr(health, "TIMEOUT_SECONDS", 0.05)
         response = ask(
@@ -89,6 +131,9 @@ class TestReady:
         )
         parts = assert_problem(response, 503)["parts"]
         assert parts == {"database": "down", "schema": "unknown", "redis": "down"}
+        warnings = logged(caplog, "part_is_unavailable")
+        assert [each["part"] for each in warnings] == ["database", "schema", "redis"]
+        assert {each["error"] for each in warnings} == {"no answer within 0.05 seconds"}
 
     @pytest.mark.parametrize(("revisions", "found"), [((), "missing"), (("0001",), "older")])
     def test_an_older_schema_is_not_ready(
@@ -108,7 +153,12 @@ class TestReady:
             response = client.get("/health/ready")
             assert response.status_code == 200
             assert response.get_json()["parts"]["schema"] == "newer"
-        assert caplog.text.count("schema_is_newer") == 1
+        assert logged(caplog, "schema_is_newer") == [
+            {
+                "event": "schema_is_newer",
+                "detail": "The migrations of a newer release have been run.",
+            }
+        ]
 
 
 class TestLive:
@@ -152,13 +202,19 @@ class TestStarting:
         self, app: Flask, settings: Settings
     ) -> None:
         set_schema("0001")
-        with pytest.raises(SchemaTooOld, match="Run: flask --app wsgi db upgrade"):
+        with pytest.raises(SchemaTooOld) as raised:
             check_before_start(settings)
+        assert str(raised.value) == (
+            "The database has an older release's schema. Run: flask --app wsgi db upgrade"
+        )
 
     def test_sqlite_in_a_missing_folder_is_refused(self, tmp_path: Path) -> None:
         settings = make_settings(f"sqlite:///{tmp_path}/none/x.sqlite", instance=tmp_path)
-        with pytest.raises(SchemaTooOld, match="Run: flask --app wsgi db upgrade"):
+        with pytest.raises(SchemaTooOld) as raised:
             check_before_start(settings)
+        assert str(raised.value) == (
+            "There is no database: unable to open database file. Run: flask --app wsgi db upgrade"
+        )
 
     def test_a_newer_schema_is_accepted_and_logged(
         self, app: Flask, settings: Settings, caplog: pytest.LogCaptureFixture
@@ -171,7 +227,8 @@ class TestStarting:
         self, settings: Settings, caplog: pytest.LogCaptureFixture
     ) -> None:
         check_before_start(replace(settings, database_url="postgresql+psycopg://127.0.0.1:1/x"))
-        assert "database_unavailable" in caplog.text
+        (warning,) = logged(caplog, "database_unavailable")
+        assert "Connection refused" in warning["error"]
 
     @pytest.mark.processes
     @pytest.mark.parametrize(

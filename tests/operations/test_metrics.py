@@ -10,6 +10,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import timedelta
+from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -30,6 +32,7 @@ from automart.background.maintenance import hold_lease
 from automart.core.config import Settings
 from automart.core.db import db, transaction, utcnow
 from automart.core.metrics import CONNECTIONS, free_slot, measure_connections
+from automart.notices.models import Notice, NoticeState
 from automart.purchases.models import PurchaseState
 from automart.webhooks.models import DeliveryState, WebhookDelivery
 from sandbox import Fault
@@ -62,6 +65,68 @@ def scrape(client: FlaskClient) -> Samples:
 
 def value(samples: Samples, name: str, **labels: str) -> float:
     return samples.get((name, frozenset(labels.items())), 0.0)
+
+
+def not_zero(samples: Samples, name: str) -> dict[tuple[str, ...], float]:
+    """Return the values of a metric that are not 0, by the values of its labels."""
+    return {
+        tuple(value for _, value in sorted(labels)): number
+        for (of, labels), number in samples.items()
+        if of == name and number != 0
+    }
+
+
+KINDS = (
+    *("vehicle_sync", "purchase_recording", "csv_import"),
+    *("vin_decoding", "webhook_delivery", "notice_delivery"),
+)
+QUEUES = ("short", "long", "interactive", "webhooks")
+# The metrics of the database and of Redis: what they mean, and their labels.
+STATE: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
+    "automart_jobs": (
+        "Jobs that are queued or running.",
+        {"kind": KINDS, "state": ("queued", "running")},
+    ),
+    "automart_queue_due_jobs": ("Jobs that are due and wait for a worker.", {"queue": QUEUES}),
+    "automart_queue_oldest_due_job_seconds": (
+        "How long the oldest due job has waited.",
+        {"queue": QUEUES},
+    ),
+    "automart_jobs_ended_last_hour": (
+        "Jobs that ended within the last hour.",
+        {"kind": KINDS, "state": ("succeeded", "failed", "cancelled")},
+    ),
+    "automart_makes_held": ("Makes whose changes wait for approval.", {}),
+    "automart_notices_refused": (
+        "Notices to operators that failed at least once and are retried.",
+        {},
+    ),
+    "automart_webhook_backlog": (
+        "Pending deliveries: new ones, and those that failed at least once.",
+        {"tried": ("no", "yes")},
+    ),
+    "automart_webhook_oldest_delivery_seconds": ("Age of the oldest pending delivery.", {}),
+    "automart_webhook_deliveries_ended_last_hour": (
+        "Deliveries that ended within the last hour.",
+        {"state": ("succeeded", "failed")},
+    ),
+    "automart_webhook_failing_offices": ("Offices whose deliveries currently all fail.", {}),
+    "automart_housekeeping_up": ("1 if a worker does the housekeeping.", {}),
+    "automart_redis_up": ("1 if Redis accepts messages.", {}),
+    "automart_workers": ("Workers of each queue.", {"queue": QUEUES}),
+}
+LAST_SYNC = {
+    "automart_last_sync_timestamp_seconds": "When the last sync ended.",
+    "automart_last_sync_succeeded": (
+        "1 if the last sync succeeded. Some of its makes may have failed."
+    ),
+    "automart_last_sync_makes": "Its makes.",
+}
+
+
+def described(client: FlaskClient) -> dict[str, str]:
+    families = text_string_to_metric_families(client.get("/metrics").get_data(as_text=True))
+    return {family.name: family.documentation for family in families}
 
 
 def add_job(**values: Any) -> None:
@@ -101,6 +166,25 @@ class TestRequests:
 
 
 class TestState:
+    def test_without_data_all_metrics_are_there_and_0(self, as_admin: FlaskClient) -> None:
+        expected = {
+            (name, frozenset(zip(labels, values, strict=True))): 0.0
+            for name, (_meaning, labels) in STATE.items()
+            for values in product(*labels.values())
+        }
+        expected["automart_redis_up", frozenset()] = 1.0
+        expected["automart_info", frozenset({("version", version("automart"))})] = 1.0
+        samples = scrape(as_admin)
+        of_processes = ("automart_http_", "automart_database_")
+        assert expected == {
+            key: number for key, number in samples.items() if not key[0].startswith(of_processes)
+        }
+
+    def test_each_metric_says_what_it_means(self, as_admin: FlaskClient) -> None:
+        add_job(state=JobState.SUCCEEDED, finished_at=utcnow())
+        meanings = {name: meaning for name, (meaning, _labels) in STATE.items()} | LAST_SYNC
+        assert described(as_admin).items() >= meanings.items()
+
     def test_jobs_and_queues_are_counted(self, as_admin: FlaskClient) -> None:
         now = utcnow()
         add_job(due_at=now - timedelta(minutes=10))
@@ -108,16 +192,28 @@ class TestState:
         add_job(due_at=now + timedelta(minutes=10))
         ended = now - timedelta(minutes=1)
         add_job(state=JobState.FAILED, finished_at=ended)
+        add_job(state=JobState.SUCCEEDED, finished_at=ended)
         add_job(state=JobState.FAILED, finished_at=now - timedelta(hours=2))
+        for _ in range(2):
+            add_job(kind="csv_import", state=JobState.RUNNING, claim=uuid4())
+            add_job(kind="csv_import", state=JobState.FAILED, finished_at=ended)
+        add_job(kind="webhook_delivery", due_at=now - timedelta(minutes=30))
         samples = scrape(as_admin)
-        kind = "vehicle_sync"
-        assert value(samples, "automart_jobs", kind=kind, state="queued") == 3
-        assert value(samples, "automart_jobs", kind=kind, state="running") == 0
-        assert value(samples, "automart_jobs_ended_last_hour", kind=kind, state="failed") == 1
-        assert value(samples, "automart_queue_due_jobs", queue="long") == 2
-        assert value(samples, "automart_queue_due_jobs", queue="short") == 0
-        assert 600 <= value(samples, "automart_queue_oldest_due_job_seconds", queue="long") < 660
-        assert value(samples, "automart_queue_oldest_due_job_seconds", queue="short") == 0
+        assert not_zero(samples, "automart_jobs") == {
+            ("vehicle_sync", "queued"): 3,
+            ("csv_import", "running"): 2,
+            ("webhook_delivery", "queued"): 1,
+        }
+        assert not_zero(samples, "automart_jobs_ended_last_hour") == {
+            ("vehicle_sync", "failed"): 1,
+            ("vehicle_sync", "succeeded"): 1,
+            ("csv_import", "failed"): 2,
+        }
+        assert not_zero(samples, "automart_queue_due_jobs") == {("long",): 2, ("webhooks",): 1}
+        waited = not_zero(samples, "automart_queue_oldest_due_job_seconds")
+        assert waited.keys() == {("long",), ("webhooks",)}
+        assert 600 <= waited["long",] < 660
+        assert 1800 <= waited["webhooks",] < 1860
 
     def test_the_last_sync_is_shown(
         self, as_admin: FlaskClient, run_jobs: Callable[[], None], vpic: Any
@@ -129,8 +225,7 @@ class TestState:
         samples = scrape(as_admin)
         assert value(samples, "automart_last_sync_succeeded") == 1
         assert value(samples, "automart_last_sync_timestamp_seconds") > 1e9
-        assert value(samples, "automart_last_sync_makes", outcome="updated") == 1
-        assert value(samples, "automart_last_sync_makes", outcome="held") == 1
+        assert not_zero(samples, "automart_last_sync_makes") == {("updated",): 1, ("held",): 1}
 
     def test_a_make_is_held_until_a_sync_of_this_make_no_longer_holds_it(
         self, as_admin: FlaskClient, run_jobs: Callable[[], None], vpic: Any
@@ -162,9 +257,31 @@ class TestState:
         ended = utcnow() - timedelta(minutes=5)
         add_job(state=JobState.SUCCEEDED, finished_at=ended)
         add_job(state=JobState.CANCELLED, finished_at=utcnow())
+        # Neither are jobs of other kinds, dry runs, and syncs that have not ended.
+        add_job(kind="csv_import", state=JobState.FAILED, finished_at=utcnow())
+        dry_run = {"dry_run": True}
+        add_job(arguments=dry_run, state=JobState.FAILED, finished_at=utcnow())
+        add_job()
         samples = scrape(as_admin)
         assert value(samples, "automart_last_sync_succeeded") == 1
         assert value(samples, "automart_last_sync_timestamp_seconds") == ended.timestamp()
+        add_job(arguments={"dry_run": False}, state=JobState.FAILED, finished_at=utcnow())
+        failed = scrape(as_admin)
+        assert not_zero(failed, "automart_last_sync_succeeded") == {}
+        assert value(failed, "automart_last_sync_timestamp_seconds") > ended.timestamp()
+
+    def test_notices_that_no_service_accepted_yet_are_counted(self, as_admin: FlaskClient) -> None:
+        ended = {"next_attempt_at": None, "ended_at": utcnow()}
+        with transaction():
+            notices = [
+                Notice(subject=f"Subject {tries}", title="A title", body="A body", tries=tries)
+                for tries in range(5)
+            ]
+            db.session.add_all(notices)
+            db.session.flush()
+            notices[3].update({"state": NoticeState.FAILED} | ended)
+            notices[4].update({"state": NoticeState.SENT} | ended)
+        assert value(scrape(as_admin), "automart_notices_refused") == 2
 
     def test_webhook_deliveries_are_counted(self, as_admin: FlaskClient) -> None:
         samples = scrape(as_admin)
@@ -173,9 +290,12 @@ class TestState:
         office = make_office(webhook_url="https://office.example/")
         with transaction():
             db.session.merge(office).endpoint.failing_since = utcnow()
+        other = make_office(webhook_url="https://other.example/")
         for _ in range(4):
             make_purchase(office, state=PurchaseState.MANUFACTURING)
-        new, tried, ended, old = db.session.query(WebhookDelivery)
+        for _ in range(2):
+            make_purchase(other, state=PurchaseState.MANUFACTURING)
+        new, tried, ended, old, *delivered = db.session.query(WebhookDelivery)
         now = utcnow()
         with transaction():
             tried.update({"tries": 2, "created_at": now - timedelta(minutes=10)})
@@ -183,12 +303,17 @@ class TestState:
             long_ago = now - timedelta(hours=2)
             gone = {"state": DeliveryState.FAILED, "ended_at": long_ago, "next_attempt_at": None}
             old.update(gone)
+            for each in delivered:
+                succeeded = {"state": DeliveryState.SUCCEEDED, "next_attempt_at": None}
+                each.update(succeeded | {"tries": 1, "ended_at": now})
         samples = scrape(as_admin)
         assert value(samples, "automart_webhook_backlog", tried="no") == 1
         assert value(samples, "automart_webhook_backlog", tried="yes") == 1
         assert 600 <= value(samples, "automart_webhook_oldest_delivery_seconds") < 660
-        failed = value(samples, "automart_webhook_deliveries_ended_last_hour", state="failed")
-        assert failed == 1
+        assert not_zero(samples, "automart_webhook_deliveries_ended_last_hour") == {
+            ("failed",): 1,
+            ("succeeded",): 2,
+        }
         assert value(samples, "automart_webhook_failing_offices") == 1
         assert new.tries == 0
 
@@ -199,9 +324,11 @@ class TestState:
         client = app.extensions["redis"]
         worker = Worker([Queue("long", connection=client)], connection=client)
         worker.register_birth()
+        hold_lease("another", uuid4(), timedelta(seconds=15))
+        assert value(scrape(as_admin), "automart_housekeeping_up") == 0
         hold_lease("housekeeping", uuid4(), timedelta(seconds=15))
         samples = scrape(as_admin)
-        assert value(samples, "automart_workers", queue="long") == 1
+        assert not_zero(samples, "automart_workers") == {("long",): 1}
         assert value(samples, "automart_housekeeping_up") == 1
         assert value(samples, "automart_redis_up") == 1
         client.delete(worker.key)  # it expires after a worker was killed
@@ -210,8 +337,11 @@ class TestState:
     def test_metrics_are_available_without_redis(self, settings: Settings) -> None:
         nowhere = replace(settings, redis_url="unix:///nowhere/redis.sock")
         with application(nowhere) as app, app.app_context():
-            samples = scrape(people.signed_in(app, people.make_user(is_admin=True)))
-        assert value(samples, "automart_redis_up") == 0
+            admin = people.signed_in(app, people.make_user(is_admin=True))
+            samples, meanings = scrape(admin), described(admin)
+        assert samples["automart_redis_up", frozenset()] == 0
+        assert meanings["automart_redis_up"] == "1 if Redis accepts messages."
+        assert "automart_workers" not in meanings
         assert (
             "automart_jobs",
             frozenset({("kind", "vehicle_sync"), ("state", "queued")}),
