@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
 
 from automart.background import Job, JobState
 from automart.background.maintenance import requeue_orphans
 from automart.catalogue import nhtsa, service
-from automart.catalogue.models import VehicleMake
+from automart.catalogue.models import SyncOutcome, VehicleMake
 from automart.catalogue.service import SCHEDULER, start_sync
 from automart.core.db import db, transaction, utcnow
 from automart.notices.maintenance import KEPT_FOR, expire_notices, record_notices
@@ -24,6 +25,7 @@ from sandbox import Fault
 from sandbox.vpic import Vpic
 from tests.notices.conftest import Night
 from tests.support.databases import on_sqlite
+from tests.support.logs import logged
 from tests.support.notified import NotifiedService
 from tests.support.sync import add_models
 from tests.support.web import at_once
@@ -31,6 +33,20 @@ from tests.support.web import at_once
 MANY = {n: f"Model {n}" for n in range(1, 10)}
 FEW = {1: "Model 1"}
 CIVIC = {100: "Civic"}
+
+
+WHAT_TO_DO = (
+    "Nothing of what is held has changed. To see it model by model: automart sync --held."
+    " To approve it: automart sync --make ID --approve-deletions"
+)
+
+
+def started(sync: Job) -> str:
+    """Return the last paragraph of a notice of this sync."""
+    assert sync.started_at is not None
+    # PUBLIC_URL is required with PostgreSQL.
+    where = "Its job is {}." if db.engine.name == "sqlite" else "http://localhost/jobs/{}"
+    return f"It started at {sync.started_at:%Y-%m-%d %H:%M} UTC. {where.format(sync.id)}"
 
 
 def add_failed_sync(**changes: Any) -> None:
@@ -49,12 +65,19 @@ def test_held_makes_are_reported_once_and_once_more_when_they_are_settled(
         night({1: FEW, 2: {}})
     (notice,) = mail.requests
     assert notice["title"] == "Automart: the nightly sync holds 2 makes"
-    assert "- Make 1 (1): It would delete 8 of 9 models" in notice["message"].splitlines()
-    assert "- Make 2 (2): NHTSA's answer was empty" in notice["message"].splitlines()
+    job = db.session.query(Job).filter_by(kind="vehicle_sync").order_by(Job.id).first()
+    assert job is not None
+    assert notice["message"] == (
+        "- Make 1 (1): It would delete 8 of 9 models\n"
+        "- Make 2 (2): NHTSA's answer was empty\n"
+        f"\n{WHAT_TO_DO}\n\n{started(job)}"
+    )
 
     night({1: FEW, 2: CIVIC})
     assert mail.titles[1:] == ["Automart: 1 make is no longer held"]
-    assert mail.requests[1]["message"].startswith("- Make 2 (2)\n")
+    assert mail.requests[1]["message"] == (
+        "- Make 2 (2)\n\nIts changes were applied, or are no longer many."
+    )
 
     with transaction():
         start_sync([1], approve_deletions=True)
@@ -62,7 +85,7 @@ def test_held_makes_are_reported_once_and_once_more_when_they_are_settled(
     run_jobs()
     assert [record_notices(), record_notices()] == [1, 0]
     run_jobs()
-    assert mail.requests[2]["message"].startswith("- Make 1 (1)\n")
+    assert mail.requests[2]["message"].startswith("- Make 1 (1)\n\n")
     assert chat.titles == mail.titles
     assert db.session.query(ReportedMake).count() == 0
 
@@ -89,6 +112,14 @@ def test_many_makes_are_not_all_named(night: Night, mail: NotifiedService) -> No
     lines = [line for line in mail.requests[0]["message"].splitlines() if line.startswith("- ")]
     assert len(lines) == 21
     assert lines[-1] == "- and 4 more"
+    night({make: {make: "Model"} for make in makes})
+    assert mail.titles[1:] == ["Automart: 24 makes are no longer held"]
+    assert mail.requests[1]["message"] == "\n".join(
+        [
+            *(f"- Make {make} ({make})" for make in range(1, 21)),
+            *("- and 4 more", "", "Their changes were applied, or are no longer many."),
+        ]
+    )
 
 
 def test_a_failed_nightly_sync_is_reported(night: Night, vpic: Vpic, mail: NotifiedService) -> None:
@@ -96,8 +127,7 @@ def test_a_failed_nightly_sync_is_reported(night: Night, vpic: Vpic, mail: Notif
     vpic.order(Fault.WRONG_SHAPE)
     job = night({1: CIVIC})
     assert mail.titles == ["Automart: the nightly sync failed"]
-    assert job.error["detail"] in mail.requests[0]["message"]
-    assert str(job.id) in mail.requests[0]["message"]
+    assert mail.requests[0]["message"] == f"{job.error['detail']}\n\n{started(job)}"
     vpic.behave()
     night({1: CIVIC})
     assert len(mail.requests) == 1
@@ -115,9 +145,14 @@ def test_a_nightly_sync_that_gave_up_is_reported(
     add_models(served)
     for make in range(20, 41):
         vpic.order(Fault.FORBIDDEN, make_id=make)
-    assert night(served).state is JobState.SUCCEEDED
+    job = night(served)
+    assert job.state is JobState.SUCCEEDED
     assert mail.titles == ["Automart: the nightly sync gave up"]
-    assert "kept their models. Not requested" in mail.requests[0]["message"]
+    not_requested = select(SyncOutcome.reason).where(SyncOutcome.reason.startswith("Not requested"))
+    reasons = db.session.scalars(not_requested).all()
+    assert mail.requests[0]["message"] == (
+        f"{len(reasons)} makes kept their models. {reasons[0]}\n\n{started(job)}"
+    )
 
 
 @on_sqlite
@@ -171,12 +206,35 @@ def test_a_nightly_sync_that_another_one_kept_from_starting_is_reported(
         return record_notices()
 
     assert [recorded_after(minutes) for minutes in (-1, 59, 121, 61, 62)] == [0, 0, 0, 1, 0]
-    assert "2026-03-29 23:30" in db.session.query(Notice).one().body
+    notice = db.session.query(Notice).one()
+    assert notice.title == "Automart: the nightly sync was not started"
+    assert notice.body == (
+        "It was due at 2026-03-29 23:30 UTC. Another sync was queued or running for an hour,"
+        f" so the next one starts in the following night. Its job is {job.id}."
+    )
     with transaction():
         db.session.query(Notice).delete()
         finished = {"state": JobState.SUCCEEDED, "finished_at": due + timedelta(minutes=30)}
         db.session.query(Job).filter_by(id=job.id).update(finished)
     assert recorded_after(61) == 0
+
+
+@on_sqlite
+def test_a_notice_has_the_address_of_its_job(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    settings = app.extensions["settings"]
+    app.extensions["settings"] = replace(settings, public_url="https://cars.example")
+    add_failed_sync(error=None)
+    assert record_notices() == 1
+    sync = db.session.query(Job).filter_by(kind="vehicle_sync").one()
+    notice = db.session.query(Notice).one()
+    assert notice.body == (
+        f"No reason is known.\n\nIt started at {sync.created_at:%Y-%m-%d %H:%M} UTC."
+        f" https://cars.example/jobs/{sync.id}"
+    )
+    (line,) = logged(caplog, "notice_recorded")
+    assert (line["notice_id"], line["title"]) == (notice.id, notice.title)
+    sending = db.session.query(Job).filter_by(kind="notice_delivery").one()
+    assert (sending.owner, sending.singleton) == ("notices", "notices")
 
 
 def test_concurrent_housekeeping_records_a_notice_once(app: Flask) -> None:

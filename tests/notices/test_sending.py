@@ -74,8 +74,16 @@ def test_only_the_service_that_did_not_accept_a_notice_gets_it_again(
             "tries": tries,
             "error": None,
         }
+    assert list(notice.accepted_by) == [deliveries.fingerprint(mail.url)]
     chat.status = HTTPStatus.OK
-    assert send().state is NoticeState.SENT
+    sent = send()
+    assert sent.state is NoticeState.SENT
+    assert sent.ended_at is not None
+    assert sent.next_attempt_at is None
+    assert sent.accepted_by.keys() == set(map(deliveries.fingerprint, (mail.url, chat.url)))
+    assert all(accepted.endswith("Z") for accepted in sent.accepted_by.values())
+    (line,) = logged(caplog, "notice_sent")
+    assert (line["notice_id"], line["title"]) == (notice.id, "A title")
     assert (len(mail.requests), len(chat.requests)) == (1, 3)
     send()
     assert (len(mail.requests), len(chat.requests)) == (1, 3)
@@ -106,19 +114,63 @@ def test_a_process_that_is_killed_after_sending_repeats_only_that_message(
 
 
 @on_sqlite
-def test_a_notice_is_given_up_after_three_days(send: Send, chat: NotifiedService) -> None:
+def test_retries_become_rarer(send: Send, chat: NotifiedService) -> None:
+    chat.status = HTTPStatus.SERVICE_UNAVAILABLE
+
+    def minutes_until_the_next() -> int:
+        before = utcnow()
+        notice = send()
+        assert notice.next_attempt_at is not None
+        return (notice.next_attempt_at - before) // timedelta(minutes=1)
+
+    assert [minutes_until_the_next() for _ in range(6)] == [1, 5, 30, 120, 120, 120]
+
+
+@on_sqlite
+def test_the_notice_that_has_been_due_for_the_longest_time_is_sent_first(
+    app: Flask, mail: NotifiedService, chat: NotifiedService, run_jobs: Callable[[], None]
+) -> None:
+    now = utcnow()
+    due = {"A later one": 1, "The first": 3, "The second": 2, "Not due": -60}
+    with transaction():
+        for title, minutes in due.items():
+            at = now - timedelta(minutes=minutes)
+            db.session.add(Notice(subject=title, title=title, body="…", next_attempt_at=at))
+        ensure_job()
+    run_jobs()
+    assert mail.titles == chat.titles == ["The first", "The second", "A later one"]
+    ended, submitted = db.session.query(Job).order_by(Job.id)
+    assert ended.result == {"pending": 1}
+    assert submitted.due_at == now + timedelta(minutes=60)
+    pending = db.session.query(Notice).filter_by(state=NoticeState.PENDING).one()
+    assert (pending.title, pending.accepted_by) == ("Not due", {})
+
+
+@on_sqlite
+def test_a_notice_is_given_up_after_three_days(
+    send: Send, chat: NotifiedService, caplog: pytest.LogCaptureFixture
+) -> None:
     chat.status = HTTPStatus.FORBIDDEN
     with transaction():
         db.session.query(Notice).update({"created_at": utcnow() - GIVEN_UP_AFTER})
-    assert send().state is NoticeState.FAILED
+    notice = send()
+    assert (notice.state, notice.next_attempt_at) == (NoticeState.FAILED, None)
+    assert notice.ended_at is not None
+    (line,) = logged(caplog, "notice_given_up")
+    assert (line["notice_id"], line["title"]) == (notice.id, "A title")
+    assert line["reason"] == "It was not accepted."
     jobs = db.session.query(Job).filter_by(kind="notice_delivery")
     assert {job.state for job in jobs} == {JobState.SUCCEEDED}
 
 
 @on_sqlite
-def test_a_notice_ends_if_there_is_no_service_any_more(app: Flask, send: Send) -> None:
+def test_a_notice_ends_if_there_is_no_service_any_more(
+    app: Flask, send: Send, caplog: pytest.LogCaptureFixture
+) -> None:
     app.extensions["settings"] = replace(app.extensions["settings"], notify_urls=())
     assert send().state is NoticeState.FAILED
+    (line,) = logged(caplog, "notice_given_up")
+    assert line["reason"] == "NOTIFY_URLS is not set any more."
 
 
 @on_sqlite
