@@ -6,8 +6,10 @@ import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from datetime import time
+from hashlib import sha256
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 
 import pytest
 from limits import parse
@@ -16,6 +18,21 @@ from automart.core.config import Settings, SettingsError
 
 SECRET = "a key of at least 32 characters: hunter2"
 REQUIRED = {"SECRET_KEY": SECRET, "PUBLIC_URL": "https://cars.example"}
+NO_SECRET_KEY = "Required, except with SQLite. Make one with: openssl rand -base64 48"
+REFUSALS = {
+    "PUBLIC_URL": "Must be an http or https URL without user or query.",
+    "NHTSA_REQUESTS_PER_SECOND": "Must be a number from 0 (unpaced) to 1000.",
+    "VEHICLE_SYNC_AT": "Must be a time of day in UTC like 03:30, or empty.",
+    "REDIS_URL": "Must start with redis://, rediss:// or unix://.",
+    "RATE_LIMIT": "Must be like 100/minute, or several: 10/second;1000/hour.",
+    "CORS_ORIGINS": "Must be origins like https://shop.example, separated by commas.",
+    "TRUSTED_PROXIES": "Must be addresses or networks like 10.0.0.0/8, separated by commas.",
+    "WEBHOOK_ALLOW_PRIVATE": "Must be 1 or 0.",
+    "WEB_CONCURRENCY": "Must be a number of processes from 1 to 1000.",
+    "PORT": "Must be a port from 1 to 65535.",
+    "PHOTO_STORAGE": "Must be a folder, or s3://bucket/prefix.",
+    "LOG_FORMAT": "Must be one of: json, console.",
+}
 POSTGRESQL = "postgresql://automart:hunter2@db.example/automart"
 
 
@@ -41,16 +58,33 @@ def mistakes(folder: Path, **environment: str) -> dict[str, str]:
 
 def test_every_setting_has_a_default_for_trying_it_out(tmp_path: Path) -> None:
     settings = read(tmp_path)
-    assert settings.database_url == f"sqlite:///{tmp_path}/instance/automart.sqlite"
+    assert settings == Settings(
+        instance=tmp_path / "instance",
+        database_url=f"sqlite:///{tmp_path}/instance/automart.sqlite",
+        redis_url=f"unix://{tmp_path}/instance/redis.sock",
+        secret_key=(tmp_path / "instance" / "secret_key").read_text(),
+        nhtsa_url="https://vpic.nhtsa.dot.gov/api",
+        nhtsa_requests_per_second=3,
+        log_format="json",
+        web_concurrency=2,
+    )
     assert settings.is_sqlite
-    assert settings.redis_url.startswith("unix://")
-    assert settings.public_url is None
-    assert settings.nhtsa_url == "https://vpic.nhtsa.dot.gov/api"
-    assert settings.nhtsa_requests_per_second == 3
-    assert settings.vehicle_sync_at is None
-    assert settings.log_format == "json"
+    assert settings.wants_embedded_redis
+    assert settings.public_url is settings.vehicle_sync_at is settings.photo_storage is None
     assert settings.rate_limit == settings.cors_origins == settings.trusted_proxies == ()
     assert settings.webhook_allow_private is False
+
+
+def test_a_socket_whose_path_would_be_too_long_is_in_a_folder_of_this_user(tmp_path: Path) -> None:
+    short = tmp_path / ("x" * (100 - len(f"{tmp_path}//instance/redis.sock")))
+    long = tmp_path / f"{short.name}x"
+    for folder in (short, long):
+        folder.mkdir()
+    assert read(short).redis_socket == short / "instance" / "redis.sock"
+    name = sha256(os.fsencode(long / "instance")).hexdigest()[:16]
+    socket = Path(f"/tmp/automart-{os.getuid()}-{name}/redis.sock")  # noqa: S108
+    assert read(long).redis_socket == socket
+    assert read(long).redis_url == f"unix://{socket}"
 
 
 def test_an_empty_variable_counts_as_unset(tmp_path: Path) -> None:
@@ -77,6 +111,11 @@ def test_all_settings_are_read(tmp_path: Path) -> None:
         CORS_ORIGINS="https://shop.example, http://localhost:3000",
         TRUSTED_PROXIES="10.0.0.0/8, 192.0.2.1 fd00::/8",
         WEBHOOK_ALLOW_PRIVATE="1",
+        SECRET_KEY_FALLBACKS="an-old-key an-older-key",
+        PHOTO_STORAGE="s3://photos/cars",
+        AWS_ACCESS_KEY_ID="a-key",
+        AWS_SECRET_ACCESS_KEY="a-secret",
+        NOTIFY_URLS="json://chat.example",
         LOG_FORMAT="console",
         WEB_CONCURRENCY="5",
         PORT="8080",
@@ -86,6 +125,11 @@ def test_all_settings_are_read(tmp_path: Path) -> None:
         database_url="postgresql+psycopg://automart:hunter2@db.example/automart",
         redis_url="rediss://cache.example/1",
         secret_key=SECRET,
+        secret_key_fallbacks=("an-old-key", "an-older-key"),
+        photo_storage="s3://photos/cars",
+        aws_access_key_id="a-key",
+        aws_secret_access_key="a-secret",
+        notify_urls=("json://chat.example",),
         public_url="https://shop.example/automart",
         nhtsa_url="http://127.0.0.1:9/api",
         nhtsa_requests_per_second=0,
@@ -122,8 +166,10 @@ def test_urls_of_services_are_separated_by_whitespace_or_commas(tmp_path: Path) 
 def test_a_wrong_url_of_a_service_is_named_by_its_number(tmp_path: Path) -> None:
     for wrong in ("nope://bot:hunter2@chat.example", "slack://hunter2", "hunter2", "mailto://"):
         errors = mistakes(tmp_path, NOTIFY_URLS=f"json://chat.example {wrong}")
-        assert errors["NOTIFY_URLS"].startswith("URL 2 of 2 is not one that Apprise can send to.")
-        assert "hunter2" not in errors["NOTIFY_URLS"]
+        assert errors["NOTIFY_URLS"] == (
+            "URL 2 of 2 is not one that Apprise can send to. Its documentation has the forms:"
+            " https://appriseit.com"
+        )
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
@@ -146,20 +192,23 @@ def test_all_errors_are_reported_together_by_name(tmp_path: Path) -> None:
         LOG_FORMAT="xml",
         WEB_CONCURRENCY="two",
     )
-    assert len(errors) == 9
     assert list(errors) == sorted(errors)
-    assert errors["LOG_FORMAT"] == "Must be one of: json, console."
-    assert errors["SECRET_KEY"].startswith("Required")
+    assert errors == {
+        "DATABASE_URL": "Must start with postgresql:// or sqlite:///.",
+        "LOG_FORMAT": "Must be one of: json, console.",
+        "NHTSA_REQUESTS_PER_SECOND": REFUSALS["NHTSA_REQUESTS_PER_SECOND"],
+        "NHTSA_URL": REFUSALS["PUBLIC_URL"],
+        "PUBLIC_URL": REFUSALS["PUBLIC_URL"],
+        "REDIS_URL": REFUSALS["REDIS_URL"],
+        "SECRET_KEY": NO_SECRET_KEY,
+        "VEHICLE_SYNC_AT": REFUSALS["VEHICLE_SYNC_AT"],
+        "WEB_CONCURRENCY": REFUSALS["WEB_CONCURRENCY"],
+    }
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(
-            ("DATABASE_URL", v)
-            for v in ("sqlite://", "sqlite:///:memory:", "automart", "://", "x:")
-        ),
-        ("DATABASE_URL", "postgresql://x/y?prepare_threshold=never"),
         *(
             ("PUBLIC_URL", v)
             for v in ("http://", "//x", "https://x?a=1", "https://x#a", "http://[")
@@ -168,19 +217,92 @@ def test_all_errors_are_reported_together_by_name(tmp_path: Path) -> None:
         *(("NHTSA_REQUESTS_PER_SECOND", v) for v in ("-1", "nan", "inf", "1001", "1,5", "1/s")),
         *(("VEHICLE_SYNC_AT", v) for v in ("3:30", "03:60", "03:30Z", "0330", "noon", "03:30:00")),
         *(("REDIS_URL", v) for v in ("cache.example:6379", "redis", "memcached://x")),
-        *(("RATE_LIMIT", v) for v in ("5", "5/fortnight", "0/minute", "a/s", "5/s;")),
+        *(("RATE_LIMIT", v) for v in ("5", "5/fortnight", "a/s", "5/s;")),
         *(("CORS_ORIGINS", v) for v in ("*", "shop.example", "https://x/", "https://X", "null")),
         *(("TRUSTED_PROXIES", v) for v in ("*", "1", "10.0.0.1/8", "proxy.example")),
         *(("WEBHOOK_ALLOW_PRIVATE", v) for v in ("2", "on?", "private")),
         *(("WEB_CONCURRENCY", v) for v in ("0", "-1", "2.5", "1001", "two", "1_0")),
         *(("PORT", v) for v in ("0", "65536", "http", "8000/tcp")),
+        *(("PHOTO_STORAGE", v) for v in ("gs://photos", "s3://", "s3://a?b=c", "s3://a#b")),
+        *(("PHOTO_STORAGE", v) for v in ("s3://u:p@photos", "s3://photos:443/a", "S4://photos")),
         ("LOG_FORMAT", "JSON"),
     ],
 )
 def test_an_invalid_value_is_reported_once_under_its_name(
     tmp_path: Path, name: str, value: str
 ) -> None:
-    assert list(mistakes(tmp_path, **(REQUIRED | {name: value}))) == [name]
+    assert mistakes(tmp_path, **(REQUIRED | {name: value})) == {name: REFUSALS[name]}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        *(("DATABASE_URL", v, "Not a database URL.") for v in ("automart", "://", "x:")),
+        *(
+            ("DATABASE_URL", v, "Must name a file: several processes share the database.")
+            for v in ("sqlite://", "sqlite:///:memory:")
+        ),
+        *(
+            (
+                "DATABASE_URL",
+                f"postgresql://x/y?prepare_threshold={threshold}",
+                "prepare_threshold must be a number or none.",
+            )
+            for threshold in ("never", "1&prepare_threshold=2", "-1")
+        ),
+        *(
+            ("RATE_LIMIT", v, "Must allow at least one request.")
+            for v in ("0/minute", "5/second;0/minute")
+        ),
+        ("REDIS_URL", "redis://[", "Not a URL."),
+        ("PHOTO_STORAGE", "s3://[", "Not a URL."),
+        (
+            "SECRET_KEY",
+            "31 characters are one too few..",
+            "Must have at least 32 characters. Make one: openssl rand -base64 48",
+        ),
+    ],
+)
+def test_an_invalid_value_has_a_reason_of_its_own(
+    tmp_path: Path, name: str, value: str, message: str
+) -> None:
+    assert mistakes(tmp_path, **(REQUIRED | {name: value})) == {name: message}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "found"),
+    [
+        *(("WEBHOOK_ALLOW_PRIVATE", v, True) for v in ("1", "true", "yes", "TRUE", "Yes")),
+        *(("WEBHOOK_ALLOW_PRIVATE", v, False) for v in ("0", "false", "no", "FALSE", "No")),
+        *(("WEB_CONCURRENCY", str(v), v) for v in (1, 1000)),
+        *(("PORT", str(v), v) for v in (1, 65535)),
+        *(("NHTSA_REQUESTS_PER_SECOND", str(v), v) for v in (0, 0.5, 1000)),
+        *(("VEHICLE_SYNC_AT", v, time.fromisoformat(v)) for v in ("00:00", "19:59", "23:59")),
+        *(("PHOTO_STORAGE", v, v) for v in ("s3://photos", "s3://photos/cars", "/srv/photos")),
+        *(
+            ("REDIS_URL", v, v)
+            for v in ("redis://cache.example:6379/0", "rediss://x", "unix:///run/redis.sock")
+        ),
+        *(
+            ("DATABASE_URL", f"postgresql+psycopg://x/y?prepare_threshold={v}", None)
+            for v in ("none", "0", "5")
+        ),
+        (
+            "CORS_ORIGINS",
+            "https://x https://x:8443,http://[::1]:3000",
+            ("https://x", "https://x:8443", "http://[::1]:3000"),
+        ),
+        *(("PUBLIC_URL", f"https://x{v}//", f"https://x{v}") for v in ("", ":1", "/a/b")),
+    ],
+)
+def test_these_values_are_valid(tmp_path: Path, name: str, value: str, found: Any) -> None:
+    settings = read(tmp_path, **(REQUIRED | {name: value}))
+    assert getattr(settings, name.lower()) == (value if found is None else found)
+
+
+def test_a_folder_of_photos_is_relative_to_the_current_one(tmp_path: Path) -> None:
+    settings = read(tmp_path, PHOTO_STORAGE="../pictures")
+    assert settings.photo_storage == str(tmp_path.parent / "pictures")
 
 
 def test_no_error_contains_a_password(tmp_path: Path) -> None:
@@ -233,7 +355,12 @@ def test_the_environment_takes_precedence_over_the_env_file(tmp_path: Path) -> N
 def test_postgresql_needs_a_secret_key_and_a_public_url(tmp_path: Path) -> None:
     errors = mistakes(tmp_path, DATABASE_URL=POSTGRESQL)
     assert list(errors) == ["PUBLIC_URL", "SECRET_KEY"]
-    assert "openssl rand" in errors["SECRET_KEY"]
+    assert errors == {
+        "PUBLIC_URL": (
+            "Required, except with SQLite: the address that clients use, like https://cars.example"
+        ),
+        "SECRET_KEY": NO_SECRET_KEY,
+    }
     assert not (tmp_path / "instance").exists()
 
 
@@ -247,7 +374,13 @@ def test_a_short_secret_key_is_rejected(tmp_path: Path, value: str) -> None:
 def test_a_stored_secret_key_that_is_too_short_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "instance").mkdir()
     (tmp_path / "instance" / "secret_key").write_text("short\n")
-    assert "Must have at least 32 characters." in mistakes(tmp_path)["SECRET_KEY"]
+    path = tmp_path / "instance" / "secret_key"
+    assert mistakes(tmp_path) == {
+        "SECRET_KEY": (
+            f"Not set, and {path} cannot be used: Must have at least 32 characters."
+            " Make one: openssl rand -base64 48"
+        )
+    }
 
 
 def test_an_empty_or_impossible_or_binary_file_is_rejected(tmp_path: Path) -> None:
@@ -260,7 +393,7 @@ def test_an_empty_or_impossible_or_binary_file_is_rejected(tmp_path: Path) -> No
         SECRET_KEY_FILE=str(tmp_path / "picture"),
     )
     assert errors["REDIS_URL"] == "The file that REDIS_URL_FILE names is empty."
-    assert errors["DATABASE_URL"].startswith("Not a directory:")
+    assert errors["DATABASE_URL"] == f"Not a directory: {tmp_path}/empty/url."
     assert errors["SECRET_KEY"] == "Not UTF-8 text."
 
 
@@ -275,7 +408,9 @@ def test_a_secret_key_may_contain_anything(tmp_path: Path) -> None:
     settings = read(tmp_path, SECRET_KEY=f"{SECRET} # openssl rand")
     assert settings.secret_key == f"{SECRET} # openssl rand"
     (warning,) = settings.warnings
-    assert warning.startswith("SECRET_KEY contains a #.")
+    assert warning == (
+        "SECRET_KEY contains a #. If it starts a comment, move it to a line of its own."
+    )
 
 
 @pytest.mark.parametrize(
