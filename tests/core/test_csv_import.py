@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from marshmallow import ValidationError
 
 from automart.core.csv_columns import Columns, NotReadable, Reading
 from automart.core.csv_import import Importer, Record, Values
@@ -182,3 +183,91 @@ def test_records_are_read_again_after_a_look_at_them() -> None:
     reader = RecordReader(io.StringIO('"x\ny",z\n1,2\n', newline=""))
     assert reader.first_record(",").cells == ["x\ny", "z"]
     assert [raw.first_line for raw in reader.records(",")] == [1, 3]
+
+
+ENCODING = (
+    "This is not UTF-8. If the file is in Windows-1252, as spreadsheets often write, use"
+    " the encoding windows-1252."
+)
+NUL = (
+    "It has NUL characters. If it is UTF-16 without a byte order mark, use the encoding"
+    " utf-16-le or utf-16-be."
+)
+UNKNOWN = "Its headings name unknown columns:"
+SHOWN = ", ".join(f"'h{n}'" for n in range(100))
+MANY = ",".join(f"h{n}" for n in range(102))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "The file is empty."),
+        (b"x" * 100_001, "Its headings are too long. This is not CSV."),
+        (b'"a,b\n', "The quotation marks of its headings are not closed properly."),
+        (b"PK\x03\x04,b\n", "This is a workbook, not CSV. Save it as CSV first."),
+        (b"a,\xe4\n", f"Its headings cannot be read. {ENCODING}"),
+        (
+            "a,b\n".encode("utf-16-le"),
+            NUL,
+        ),
+        (
+            f"a,b,x,{'y' * 40},{'z' * 41}\n".encode(),
+            f"{UNKNOWN} 'x', '{'y' * 40}', '{'z' * 40}…'. They may name a, b, c.",
+        ),
+        (
+            f"a,b,{MANY}\n".encode(),
+            f"{UNKNOWN} {SHOWN} and 2 more. They may name a, b, c.",
+        ),
+        (b"c\n", "Its headings must name the columns: a, b."),
+        (b"a,b,A\n", "Its headings name the column a twice: 'a', 'A'."),
+    ],
+)
+def test_a_file_whose_headings_cannot_be_used_is_refused(content: bytes, reason: str) -> None:
+    with pytest.raises(NotReadable) as raised:
+        read(content)
+    assert str(raised.value) == reason
+
+
+def test_a_heading_that_is_to_be_mapped_must_be_there() -> None:
+    reading = Reading(mapped={"First": "a"})
+    with (
+        text_of(io.BufferedReader(io.BytesIO(b"x,b\n"))) as text,
+        pytest.raises(NotReadable) as raised,
+    ):
+        IMPORTER.read(text, reading)
+    assert str(raised.value) == "It has no columns 'First'. Its headings are 'x', 'b'."
+
+
+def test_what_a_heading_is_mapped_to_replaces_the_column_of_that_name() -> None:
+    reading = Reading(mapped={"First name": "a"}, ignore_others=True)
+    with text_of(io.BufferedReader(io.BytesIO(b"A,first_NAME,b\n1,2,3\n"))) as text:
+        header, records = IMPORTER.read(text, reading)
+        (record,) = records
+    assert (header.columns, header.names) == ([None, "a", "b"], ["A", "first_NAME", "b"])
+    assert (header.delimiter, header.ignored) == (",", ["A"])
+    assert record.values == {"a": "2", "b": "3"}
+
+
+def test_reasons_name_their_field_and_are_not_too_long() -> None:
+    def load(_cells: Mapping[str, str]) -> Values:
+        raise ValidationError({"a": ["Too long.", "x" * 300], "_schema": ["Odd.", "Wrong."]})
+
+    importer = Importer(COLUMNS, lambda: load, ignore)
+    with text_of(io.BufferedReader(io.BytesIO(b"a,b\n1,2\n"))) as text:
+        _, records = importer.read(text, Reading())
+        (record,) = records
+    reasons = [f"a: Too long. {'x' * 187}…", "Odd. Wrong."]
+    assert record.as_refusal() == {"lines": [2, 2], "reasons": reasons}
+    assert record.values == {}
+
+
+def test_numbers_may_have_a_decimal_comma_where_it_is_not_the_delimiter() -> None:
+    importer = Importer(Columns(("a", "b"), decimals=("b",)), lambda: dict, ignore)
+
+    def found(content: bytes) -> list[Values]:
+        with text_of(io.BufferedReader(io.BytesIO(content))) as text:
+            return [record.values for record in importer.read(text, Reading())[1]]
+
+    assert found(b"a;b\n1,5; 2,50 \n") == [{"a": "1,5", "b": " 2.50 "}]
+    assert found(b"a;b\n1,5;1,2,3\n") == [{"a": "1,5", "b": "1,2,3"}]
+    assert found(b'a,b\n"1,5","2,5"\n') == [{"a": "1,5", "b": "2,5"}]

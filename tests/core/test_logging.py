@@ -8,6 +8,9 @@ import re
 import uuid
 from collections.abc import Callable, Iterator
 from contextvars import Context
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +21,9 @@ from sqlalchemy import insert
 
 from automart.background import Job
 from automart.catalogue.models import VehicleMake
+from automart.core.config import Settings
 from automart.core.db import db, transaction
-from automart.core.logging import configure_logging
+from automart.core.logging import configure_logging, start_logging
 from jobs import runner
 from jobs.http.client import post
 from tests.support.databases import on_sqlite
@@ -245,3 +249,42 @@ class TestLogs:
         statuses = [line["status"] for line in logged if line["event"] == "request"]
         assert statuses == [401, 201, 415]
         assert "hunter2" not in json.dumps(logged)
+
+    @on_sqlite
+    def test_libraries_that_log_each_step_or_urls_are_quieter(
+        self, app: Flask, lines: Lines
+    ) -> None:
+        assert lines() == []
+        for name in ("rq.worker", "werkzeug", "alembic", "urllib3", "gunicorn.error"):
+            for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR):
+                logging.getLogger(name).log(level, "a line")
+        logged: dict[str, list[str]] = {}
+        for line in lines():
+            logged.setdefault(line["logger"], []).append(line["level"])
+        assert logged == {
+            "rq.worker": ["warning", "error"],
+            "werkzeug": ["warning", "error"],
+            "alembic": ["warning", "error"],
+            "urllib3": ["error"],
+            "gunicorn.error": ["info", "warning", "error"],
+        }
+
+    @on_sqlite
+    def test_a_value_of_any_type_can_be_logged(self, app: Flask, lines: Lines) -> None:
+        assert lines() == []
+        structlog.get_logger("automart").warning("odd", value={1: timedelta(1)}, path=Path("/x"))
+        (line,) = lines()
+        assert line["value"] == {"1": "datetime.timedelta(days=1)"}
+        assert line["path"] == "PosixPath('/x')"
+
+    @on_sqlite
+    def test_a_server_logs_the_warnings_about_its_settings(
+        self, settings: Settings, app: Flask, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        warnings = ("PROT is not a setting.", "NHTSA_RATE is not a setting.")
+        start_logging(replace(settings, log_format="json", warnings=warnings))
+        logged = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+        configure_logging("console")
+        assert [(line["event"], line["level"], line["detail"]) for line in logged] == [
+            ("suspicious_setting", "warning", warning) for warning in warnings
+        ]
