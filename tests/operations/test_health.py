@@ -17,9 +17,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
+from automart.background.models import LeaderLease
 from automart.core import schema_version
 from automart.core.config import Settings
-from automart.core.db import db, transaction
+from automart.core.db import db, transaction, utcnow
 from automart.core.schema_version import SchemaTooOld, check_before_start, require_schema
 from automart.operations import health
 from automart.operations.health import Probe
@@ -72,6 +73,13 @@ class TestReady:
             assert response.status_code == 200
             parts = {"database": "ok", "schema": "ok", "redis": "ok"}
             assert response.get_json() == {"status": "ok", "parts": parts}
+
+    def test_it_writes_to_the_database(self, client: FlaskClient) -> None:
+        before = utcnow()
+        assert client.get("/health/ready").status_code == 200
+        written = db.session.query(LeaderLease).one()
+        assert written.name == "health"
+        assert before <= written.until <= utcnow()
 
     def test_without_redis_the_state_is_degraded_and_ready(
         self, ask: Callable[..., Any], caplog: pytest.LogCaptureFixture
