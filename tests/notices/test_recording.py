@@ -27,7 +27,7 @@ from tests.notices.conftest import Night
 from tests.support.databases import on_sqlite
 from tests.support.logs import logged
 from tests.support.notified import NotifiedService
-from tests.support.sync import add_models
+from tests.support.sync import add_models, catalogue_of
 from tests.support.web import at_once
 
 MANY = {n: f"Model {n}" for n in range(1, 10)}
@@ -60,36 +60,36 @@ def add_failed_sync(**changes: Any) -> None:
 def test_held_makes_are_reported_once_and_once_more_when_they_are_settled(
     night: Night, mail: NotifiedService, chat: NotifiedService, run_jobs: Callable[[], None]
 ) -> None:
-    add_models({1: MANY, 2: CIVIC})
+    add_models({7: MANY, 8: CIVIC})
     for _ in range(3):
-        night({1: FEW, 2: {}})
+        night({7: FEW, 8: {}})
     (notice,) = mail.requests
     assert notice["title"] == "Automart: the nightly sync holds 2 makes"
     job = db.session.query(Job).filter_by(kind="vehicle_sync").order_by(Job.id).first()
     assert job is not None
     assert notice["message"] == (
-        "- Make 1 (1): It would delete 8 of 9 models\n"
-        "- Make 2 (2): NHTSA's answer was empty\n"
+        "- Make 7 (7): It would delete 8 of 9 models\n"
+        "- Make 8 (8): NHTSA's answer was empty\n"
         f"\n{WHAT_TO_DO}\n\n{started(job)}"
     )
 
-    night({1: FEW, 2: CIVIC})
+    night({7: FEW, 8: CIVIC})
     assert mail.titles[1:] == ["Automart: 1 make is no longer held"]
     assert mail.requests[1]["message"] == (
-        "- Make 2 (2)\n\nIts changes were applied, or are no longer many."
+        "- Make 8 (8)\n\nIts changes were applied, or are no longer many."
     )
 
     with transaction():
-        start_sync([1], approve_deletions=True)
+        start_sync([7], approve_deletions=True)
     assert record_notices() == 0, "a sync is active"
     run_jobs()
     assert [record_notices(), record_notices()] == [1, 0]
     run_jobs()
-    assert mail.requests[2]["message"].startswith("- Make 1 (1)\n\n")
+    assert mail.requests[2]["message"].startswith("- Make 7 (7)\n\n")
     assert chat.titles == mail.titles
     assert db.session.query(ReportedMake).count() == 0
 
-    night({1: {}, 2: CIVIC})
+    night({7: {}, 8: CIVIC})
     assert mail.titles[3:] == ["Automart: the nightly sync holds 1 make"]
 
 
@@ -101,6 +101,24 @@ def test_a_deleted_make_is_no_longer_held(night: Night, mail: NotifiedService) -
         service.delete_make(db.session.get_one(VehicleMake, 1))
     night({2: CIVIC})
     assert mail.titles[1:] == ["Automart: 1 make is no longer held"]
+
+
+@on_sqlite
+def test_a_sync_does_not_report_what_only_others_held(
+    night: Night, vpic: Vpic, mail: NotifiedService, run_jobs: Callable[[], None]
+) -> None:
+    add_models({7: MANY, 8: CIVIC})
+    vpic.serve(catalogue_of({7: FEW, 8: CIVIC}))
+    with transaction():
+        start_sync([7], approve_deletions=False)
+    run_jobs()
+    assert db.session.get_one(VehicleMake, 7).held_since is not None
+    vpic.order(Fault.WRONG_SHAPE, make_id=7)
+    assert night({7: FEW, 8: CIVIC}).state is JobState.SUCCEEDED
+    assert mail.titles == []
+    vpic.behave()
+    night({7: FEW, 8: CIVIC})
+    assert mail.titles == ["Automart: the nightly sync holds 1 make"]
 
 
 @on_sqlite
@@ -153,6 +171,9 @@ def test_a_nightly_sync_that_gave_up_is_reported(
     assert mail.requests[0]["message"] == (
         f"{len(reasons)} makes kept their models. {reasons[0]}\n\n{started(job)}"
     )
+    vpic.behave()
+    night(served)
+    assert len(mail.requests) == 1
 
 
 @on_sqlite
@@ -195,10 +216,14 @@ def test_a_nightly_sync_that_another_one_kept_from_starting_is_reported(
     due = datetime(2026, 3, 29, 23, 30, tzinfo=UTC)
     settings = app.extensions["settings"]
     app.extensions["settings"] = replace(settings, vehicle_sync_at=time(23, 30))
-    values = {"kind": "vehicle_sync", "arguments": {}, "time_limit": 60, "owner": "cli"}
-    job = Job(**values, created_at=due - timedelta(minutes=5))
+    values = {"arguments": {}, "time_limit": 60}
+    job = Job(**values, kind="vehicle_sync", owner="cli", created_at=due - timedelta(minutes=5))
+    night_before = {"kind": "vehicle_sync", "owner": SCHEDULER, "created_at": due - timedelta(1)}
+    ended = {"state": JobState.SUCCEEDED, "finished_at": due - timedelta(hours=23)}
     with transaction():
         db.session.add(job)
+        db.session.add(Job(**values | night_before | ended))
+        db.session.add(Job(**values, kind="csv_import", owner=SCHEDULER, created_at=due))
 
     def recorded_after(minutes: int) -> int:
         now = due + timedelta(minutes=minutes)
@@ -235,6 +260,29 @@ def test_a_notice_has_the_address_of_its_job(app: Flask, caplog: pytest.LogCaptu
     assert (line["notice_id"], line["title"]) == (notice.id, notice.title)
     sending = db.session.query(Job).filter_by(kind="notice_delivery").one()
     assert (sending.owner, sending.singleton) == ("notices", "notices")
+
+
+@pytest.mark.parametrize("changes", ["started", "another kind", "later"])
+@on_sqlite
+def test_a_nightly_sync_that_nothing_kept_from_starting_is_not_reported(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, changes: str
+) -> None:
+    due = datetime(2026, 3, 29, 23, 30, tzinfo=UTC)
+    settings = app.extensions["settings"]
+    app.extensions["settings"] = replace(settings, vehicle_sync_at=time(23, 30))
+    monkeypatch.setattr("automart.notices.service.utcnow", lambda: due + timedelta(minutes=61))
+    values = {"kind": "vehicle_sync", "arguments": {}, "time_limit": 60}
+    other = {"owner": "cli", "created_at": due - timedelta(minutes=5)}
+    other |= {
+        "started": {},
+        "another kind": {"kind": "csv_import"},
+        "later": {"created_at": due + timedelta(minutes=1)},
+    }[changes]
+    with transaction():
+        db.session.add(Job(**values | other))
+        if changes == "started":
+            db.session.add(Job(**values, owner=SCHEDULER, created_at=due))
+    assert record_notices() == 0
 
 
 def test_concurrent_housekeeping_records_a_notice_once(app: Flask) -> None:
