@@ -262,26 +262,22 @@ def test_a_notice_has_the_address_of_its_job(app: Flask, caplog: pytest.LogCaptu
     assert (sending.owner, sending.singleton) == ("notices", "notices")
 
 
-@pytest.mark.parametrize("changes", ["started", "another kind", "later"])
+@pytest.mark.parametrize("case", ["started", "another kind", "later"])
 @on_sqlite
 def test_a_nightly_sync_that_nothing_kept_from_starting_is_not_reported(
-    app: Flask, monkeypatch: pytest.MonkeyPatch, changes: str
+    app: Flask, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
     due = datetime(2026, 3, 29, 23, 30, tzinfo=UTC)
     settings = app.extensions["settings"]
     app.extensions["settings"] = replace(settings, vehicle_sync_at=time(23, 30))
     monkeypatch.setattr("automart.notices.service.utcnow", lambda: due + timedelta(minutes=61))
-    values = {"kind": "vehicle_sync", "arguments": {}, "time_limit": 60}
-    other = {"owner": "cli", "created_at": due - timedelta(minutes=5)}
-    other |= {
-        "started": {},
-        "another kind": {"kind": "csv_import"},
-        "later": {"created_at": due + timedelta(minutes=1)},
-    }[changes]
+    values = {"arguments": {}, "time_limit": 60}
+    kind = "csv_import" if case == "another kind" else "vehicle_sync"
+    created_at = due + timedelta(minutes=1 if case == "later" else -5)
     with transaction():
-        db.session.add(Job(**values | other))
-        if changes == "started":
-            db.session.add(Job(**values, owner=SCHEDULER, created_at=due))
+        db.session.add(Job(**values, kind=kind, owner="cli", created_at=created_at))
+        if case == "started":
+            db.session.add(Job(**values, kind=kind, owner=SCHEDULER, created_at=due))
     assert record_notices() == 0
 
 
