@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from automart.core.errors import (
     Conflict,
     DomainError,
@@ -18,48 +16,37 @@ from automart.core.errors import (
 WRONG_FIELDS = "The request is well-formed, but some values are invalid."
 
 
-@pytest.mark.parametrize(
-    ("error", "status", "title", "headers"),
-    [
-        (DomainError("…"), 500, "Internal Server Error", {}),
-        (Conflict("…", headers={"Retry-After": "1"}), 409, "Conflict", {"Retry-After": "1"}),
-        (
-            Unauthenticated("…"),
-            401,
-            "Unauthorized",
-            {"WWW-Authenticate": 'Bearer realm="automart"'},
-        ),
-        (
-            Unauthenticated("…", error="invalid_token"),
-            401,
-            "Unauthorized",
-            {
-                "WWW-Authenticate": (
-                    'Bearer realm="automart", error="invalid_token", error_description="…"'
-                )
-            },
-        ),
-        (
-            TooManyRequests("…", retry_after=7, policy="login", quota=10),
-            429,
-            "Too Many Requests",
-            {
-                "Retry-After": "7",
-                "RateLimit-Policy": '"login";q=10',
-                "RateLimit": '"login";r=0;t=7',
-            },
-        ),
-        (Unavailable("…"), 503, "Service Unavailable", {"Retry-After": "5"}),
-        (Unavailable("…", retry_after=60), 503, "Service Unavailable", {"Retry-After": "60"}),
-    ],
-)
-def test_an_error_is_a_problem_with_headers(
-    error: DomainError, status: int, title: str, headers: dict[str, str]
-) -> None:
-    expected = {"type": "about:blank", "title": title, "status": status, "detail": "…"}
-    assert error.as_problem() == expected
-    assert error.headers == headers
-    assert str(error) == "…"
+def headers_of(error: DomainError) -> dict[str, str]:
+    """Return the headers of an error, which is a problem with its detail."""
+    assert error.as_problem() == problem(error.status, error.detail)
+    assert str(error) == error.detail
+    return error.headers
+
+
+def test_headers_say_what_a_client_can_do() -> None:
+    assert headers_of(DomainError("…")) == {}
+    assert headers_of(Conflict("…", headers={"Retry-After": "1"})) == {"Retry-After": "1"}
+    assert headers_of(Unavailable("…")) == {"Retry-After": "5"}
+    assert headers_of(Unavailable("…", retry_after=60)) == {"Retry-After": "60"}
+    assert headers_of(TooManyRequests("…", retry_after=7, policy="login", quota=10)) == {
+        "Retry-After": "7",
+        "RateLimit-Policy": '"login";q=10',
+        "RateLimit": '"login";r=0;t=7',
+    }
+    assert headers_of(Unauthenticated("…")) == {"WWW-Authenticate": 'Bearer realm="automart"'}
+    assert headers_of(Unauthenticated("…", error="invalid_token")) == {
+        "WWW-Authenticate": 'Bearer realm="automart", error="invalid_token", error_description="…"'
+    }
+
+
+def test_a_problem_has_the_title_of_its_status() -> None:
+    assert problem(409, "…", job="/jobs/1") == {
+        "type": "about:blank",
+        "title": "Conflict",
+        "status": 409,
+        "detail": "…",
+        "job": "/jobs/1",
+    }
 
 
 def test_an_error_may_have_members() -> None:
