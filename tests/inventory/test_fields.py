@@ -10,14 +10,24 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from marshmallow import ValidationError
+from marshmallow import ValidationError, fields
 
 from automart.inventory.fields import CarVin, Instant, Money, Price, QueryPrice
 from automart.inventory.models import PRICE_LIMIT
 from automart.vins.check_digit import check_digit
+from automart.vins.fields import Vin
 
 CENTS = st.integers(1, PRICE_LIMIT * 100 - 1).map(lambda cents: Decimal(cents).scaleb(-2))
+OUT_OF_RANGE = "Must be above 0 and below 10,000,000."
 TOTALS = st.integers(1, 10**7 * 100 * 3_652_059).map(lambda cents: Decimal(cents).scaleb(-2))
+
+
+def refusal(field: fields.Field[Any], value: Any) -> str:
+    """Return the message of the error for an invalid value."""
+    with pytest.raises(ValidationError) as refused:
+        field.deserialize(value)
+    (message,) = refused.value.messages
+    return str(message)
 
 
 class TestMoney:
@@ -32,18 +42,42 @@ class TestMoney:
         assert len(shown.partition(".")[2]) <= 2
 
     @pytest.mark.parametrize(
-        "value",
-        [0, -0.0, -1, 0.001, 19.999, 0.1 + 0.2, 1e30, 10_000_000, float("inf"), 10**500, "7", None],
+        ("value", "reason"),
+        [
+            (0, OUT_OF_RANGE),
+            (-0.0, OUT_OF_RANGE),
+            (-1, OUT_OF_RANGE),
+            (0.001, "Must have at most two decimals."),
+            (19.999, "Must have at most two decimals."),
+            (0.1 + 0.2, "Must have at most two decimals."),
+            (1e30, OUT_OF_RANGE),
+            (10_000_000, OUT_OF_RANGE),
+            (10**500, OUT_OF_RANGE),
+            (float("inf"), "Not a valid number."),
+            ("7", "Not a valid number."),
+            (True, "Not a valid number."),
+            (None, "Field may not be null."),
+        ],
         ids=lambda value: str(value)[:9],
     )
-    def test_an_invalid_price_is_refused(self, value: Any) -> None:
-        with pytest.raises(ValidationError):
-            Price().deserialize(value)
+    def test_an_invalid_price_is_refused(self, value: Any, reason: str) -> None:
+        assert refusal(Price(), value) == reason
 
-    @pytest.mark.parametrize("value", ["0", "-1", "1e3", "1.234", "NaN", "", "\uff19", "1" * 30])
+    @pytest.mark.parametrize("value", ["-1", "1e3", "1.234", "NaN", "", "\uff19", "1" * 30])
     def test_an_invalid_price_in_a_query_is_refused(self, value: str) -> None:
-        with pytest.raises(ValidationError):
-            QueryPrice().deserialize(value)
+        reason = "Not a valid number with at most two decimals."
+        assert refusal(QueryPrice(), value) == reason
+        assert refusal(QueryPrice(), "0") == OUT_OF_RANGE
+
+    def test_a_price_is_described_with_its_limits_and_may_be_optional(self) -> None:
+        price = Price(allow_none=True)
+        assert price.metadata == {
+            "description": "With at most two decimals.",
+            "exclusiveMinimum": 0,
+            "exclusiveMaximum": 10_000_000,
+            "multipleOf": 0.01,
+        }
+        assert price.deserialize(None) is None
 
     def test_a_price_in_a_query_is_read_exactly(self) -> None:
         assert QueryPrice().deserialize("49.9") == Decimal("49.90")
@@ -62,6 +96,22 @@ class TestVin:
     )
     def test_a_valid_vin_is_converted_to_capitals(self, vin: str) -> None:
         assert CarVin().deserialize(f" {vin.lower()} ") == vin
+
+    def test_a_vin_is_described_and_may_be_optional(self) -> None:
+        pattern = {"pattern": "^[A-HJ-NPR-Za-hj-npr-z0-9]{17}$"}
+        for vin, description in (
+            (Vin(allow_none=True), "ISO 3779, in any case."),
+            (Vin(allow_none=True, metadata={"description": "A VIN."}), "A VIN."),
+            (
+                CarVin(allow_none=True),
+                (
+                    "ISO 3779, in any case. If the first character is 1 to 5 and the ninth is a"
+                    " digit or X, the ninth must be the right check digit."
+                ),
+            ),
+        ):
+            assert vin.metadata == pattern | {"description": description}
+            assert vin.deserialize(None) is None
 
     @pytest.mark.parametrize(
         "vin",
@@ -121,6 +171,7 @@ class TestInstant:
     def test_a_time_that_cannot_be_stored_is_refused(self, text: Any) -> None:
         with pytest.raises(ValidationError):
             Instant().deserialize(text)
+        assert refusal(Instant(), "0001-01-01T00:00:00Z") == "Is too far from now."
 
     def test_a_time_with_an_offset_is_converted_to_utc(self) -> None:
         instant = Instant().deserialize("2026-01-15T05:30:00.000001+05:30")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
@@ -92,6 +93,7 @@ def test_a_vin_fills_in_the_make_and_model_of_the_catalogue(
         ]
     }
     assert job["progress"] == {"done": 1, "total": 1}
+    assert db.session.get_one(Job, uuid.UUID(job["id"])).time_limit == 240
 
 
 def test_what_the_catalogue_lacks_is_spelt_as_by_nhtsa(
@@ -125,6 +127,7 @@ def test_nhtsa_is_asked_again_only_after_30_days(
     vehicles = decode(client, run_jobs, CIVIC, CAMRY)
     assert [v["make"] for v in vehicles] == ["Honda", "TOYOTA"]
     assert requested(vpic) == [CIVIC, CAMRY]
+    assert service.find_decodings([CAMRY, BMW]).keys() == {CAMRY}
     decode(client, run_jobs, CIVIC, CAMRY)
     assert vpic.request_count == 2
     grow_older(timedelta(days=30))
