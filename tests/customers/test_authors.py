@@ -74,6 +74,7 @@ def test_a_user_who_is_deleted_during_the_request_gets_401(
     ):
         assert answer.status_code == 401, answer.get_json()
         assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
+        assert answer.get_json()["detail"] == "The user has been deleted."
     assert as_user.get("/v1/customers").get_json()["items"] == [ada]
     assert len(files_in(photos)) == 1
 

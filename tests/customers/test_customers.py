@@ -105,6 +105,13 @@ class TestCreation:
         assert as_user.get("/v1/customers").get_json()["items"] == []
 
     @on_sqlite
+    def test_a_name_of_marks_alone_is_blank(self, as_user: FlaskClient) -> None:
+        response = as_user.post("/v1/customers", json={"first_name": "\u0301", "last_name": "L"})
+        assert response.get_json()["errors"] == [
+            {"pointer": "#/first_name", "detail": "Must not be blank."}
+        ]
+
+    @on_sqlite
     @pytest.mark.parametrize(
         ("values", "pointer"),
         [

@@ -239,6 +239,15 @@ def test_deletions_that_take_long_are_spread_over_several_rounds(
     assert delete_orphaned_photos() == 0
 
 
+def test_many_files_are_deleted_in_several_rounds(
+    app: Flask, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_orphaned_files(photos, *"abcde")
+    monkeypatch.setattr("automart.customers.maintenance.BATCH_SIZE", 2)
+    assert [delete_orphaned_photos() for _ in range(4)] == [2, 2, 1, 0]
+    assert files_in(photos) == []
+
+
 def test_housekeeping_deletes_orphaned_photos(settings: Settings) -> None:
     assert delete_orphaned_photos in [task.function for task in all_tasks(settings)]
 

@@ -6,7 +6,7 @@ import io
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from PIL import Image, ImageCms
@@ -26,22 +26,34 @@ from tests.customers.pictures import (
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 NOISE = Image.effect_noise((300, 300), 50)
-REFUSED: dict[str, tuple[int, bytes]] = {
-    "a text": (415, b"This is not a picture."),
-    "an SVG with script": (415, SVG),
-    "a GIF": (415, encoded(halves(), "GIF")),
-    "a TIFF": (415, encoded(halves(), "TIFF")),
-    "a JPEG cut in the middle": (422, jpeg()[:1500]),
-    "a JPEG of only a header": (422, b"\xff\xd8\xff\xe0"),
-    "a PNG cut in the middle": (422, encoded(NOISE, "PNG")[:20_000]),
-    "a PNG without pixels": (422, encoded(halves(), "PNG")[:60]),
-    "a PNG with a wrong checksum": (422, encoded(halves(), "PNG").replace(b"IDAT", b"IDAX")),
-    "a WebP cut in the middle": (422, encoded(NOISE, "WEBP")[:4000]),
-    "a PNG of no width": (422, black_png(0, 5)),
-    "a bomb": (422, black_png(8001, 5000)),
-    "a bomb with a single row": (422, black_png(70_000, 1)),
+OTHER_FORMAT = (415, "It is neither JPEG nor PNG nor WebP.")
+DAMAGED_JPEG = (422, "It is not a complete and undamaged JPEG file.")
+DAMAGED_PNG = (422, "It is not a complete and undamaged PNG file.")
+DAMAGED_WEBP = (422, "It is not a complete and undamaged WEBP file.")
+TOO_MANY_PIXELS = (422, "It has more than 40 megapixels.")
+REFUSED: dict[str, tuple[tuple[int, str], bytes]] = {
+    "a text": (OTHER_FORMAT, b"This is not a picture."),
+    "an SVG with script": (OTHER_FORMAT, SVG),
+    "a GIF": (OTHER_FORMAT, encoded(halves(), "GIF")),
+    "a TIFF": (OTHER_FORMAT, encoded(halves(), "TIFF")),
+    "a RIFF file of sound": (OTHER_FORMAT, b"RIFF\x04\0\0\0WAVE"),
+    "a JPEG cut in the middle": (DAMAGED_JPEG, jpeg()[:1500]),
+    "a JPEG of only a header": (DAMAGED_JPEG, b"\xff\xd8\xff\xe0"),
+    "a PNG cut in the middle": (DAMAGED_PNG, encoded(NOISE, "PNG")[:20_000]),
+    "a PNG without pixels": (DAMAGED_PNG, encoded(halves(), "PNG")[:60]),
+    "a PNG with a wrong checksum": (
+        DAMAGED_PNG,
+        encoded(halves(), "PNG").replace(b"IDAT", b"IDAX"),
+    ),
+    "a WebP cut in the middle": (DAMAGED_WEBP, encoded(NOISE, "WEBP")[:4000]),
+    "a PNG of no width": (DAMAGED_PNG, black_png(0, 5)),
+    "a bomb": (TOO_MANY_PIXELS, black_png(8001, 5000)),
+    "a bomb with a single row": (
+        (422, "It has more than 65535 pixels on a side."),
+        black_png(70_000, 1),
+    ),
     "a bomb with a huge size in its header": (
-        422,
+        TOO_MANY_PIXELS,
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", b"\x7f\xff\xff\xff\x7f\xff\xff\xff\x08\x02\0\0\0")
         + chunk(b"IDAT", b""),
@@ -208,10 +220,20 @@ def test_only_the_picture_of_a_polyglot_file_is_stored() -> None:
 
 @pytest.mark.parametrize("what", REFUSED)
 def test_an_invalid_upload_is_refused(what: str) -> None:
-    status, upload = REFUSED[what]
+    status_and_detail, upload = REFUSED[what]
     with pytest.raises(RefusedError) as refused:
         make_photo(upload)
-    assert refused.value.status == status
+    assert (refused.value.status, str(refused.value)) == status_and_detail
+
+
+def test_a_file_that_takes_too_much_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhaust_memory(*_: Any, **_options: Any) -> NoReturn:
+        raise MemoryError
+
+    monkeypatch.setattr(Image, "open", exhaust_memory)
+    with pytest.raises(RefusedError, match=r"^Decoding it takes too much memory\.$") as refused:
+        make_photo(encoded(halves(), "PNG"))
+    assert refused.value.status == 422
 
 
 @pytest.mark.filterwarnings("ignore")  # the decoder ignores warnings

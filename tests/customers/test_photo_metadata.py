@@ -80,6 +80,8 @@ def test_odd_chunks_of_a_png_do_not_matter() -> None:
             for odd in (chunk(kind, content), wrong_chunk(kind, content)):
                 assert is_intact(png[:33] + odd + png[33:]), (kind, content[:20])
                 assert is_intact(png[:-12] + odd + png[-12:]), (kind, content[:20])
+    for png in PNGS:
+        assert is_intact(png[:-12] + bytes(64))  # garbage instead of an end
 
 
 def test_odd_segments_of_a_jpeg_do_not_matter() -> None:
@@ -113,6 +115,45 @@ def test_profile_and_orientation_are_still_applied() -> None:
         assert image.size == (200, 400)
         red, green, _ = image.getpixel((100, 10))
         assert green > red + 100, kind
+
+
+def test_the_profile_and_orientation_of_a_jpeg_may_be_anywhere_in_its_head() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    swapped = SRGB.replace(b"rXYZ", b"????").replace(b"gXYZ", b"rXYZ").replace(b"????", b"gXYZ")
+    photo = jpeg(exif=exif)
+    xmp = segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta/>")
+    parts = swapped[:300], swapped[300:]
+    profile = [
+        segment(0xE2, b"ICC_PROFILE\0" + bytes([number, len(parts)]) + part)
+        for number, part in enumerate(parts, 1)
+    ]
+    upload = b"".join(
+        (photo[:2], xmp, profile[0], segment(0xFE, b"comment"), profile[1], photo[2:])
+    )
+    image = Image.open(io.BytesIO(make_photo(upload)))
+    assert image.size == (200, 400)
+    red, green, _ = image.getpixel((100, 10))
+    assert green > red + 100
+
+
+def with_components(photo: bytes, names: bytes) -> bytes:
+    """Return a sequential JPEG whose components of colour have other names, a byte each."""
+    frame, scan = photo.index(b"\xff\xc0"), photo.index(b"\xff\xda")
+    named = bytearray(photo)
+    for number, name in enumerate(names):
+        named[frame + 10 + 3 * number] = named[scan + 5 + 2 * number] = name
+    return bytes(named)
+
+
+def test_a_jpeg_says_which_colours_its_components_are() -> None:
+    """By the segments of JFIF and Adobe, without which the names of the components count."""
+    of_jfif = with_components(jpeg(SMALL), b"RGB")
+    of_adobe = with_components(jpeg(SMALL, keep_rgb=True), b"\1\2\3")
+    assert b"JFIF" in of_jfif
+    assert b"Adobe" in of_adobe
+    assert is_intact(of_jfif)
+    assert is_intact(of_adobe)
 
 
 @pytest.mark.parametrize("png", [*PNGS, encoded(NOISE, "PNG")])
