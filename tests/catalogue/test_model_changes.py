@@ -104,7 +104,8 @@ def test_a_refused_change_is_not_recorded(client: FlaskClient) -> None:
 @on_sqlite
 def test_the_samples_of_a_new_database_are_recorded(client: FlaskClient) -> None:
     with transaction():
-        add_samples()
+        assert add_samples()
+        assert not add_samples()
     reader = Reader(client)
     reader.poll()
     assert reader.models == stored_models()

@@ -12,7 +12,7 @@ from requests_mock import Mocker
 
 from automart.catalogue import nhtsa
 from automart.catalogue.nhtsa import NhtsaClient, NhtsaError
-from automart.catalogue.pacing import Pace, Pauses
+from automart.catalogue.pacing import MARGIN, Pace, Pauses
 from sandbox import Catalogue, Fault, Vpic
 
 URL = "http://nhtsa.example/api"
@@ -103,7 +103,31 @@ class TestGoodAnswers:
         requests_mock.get(MODELS, json=envelope(TESLA))
         client.models(441)
 
-        assert "automart" in requests_mock.last_request.headers["User-Agent"]
+        headers = requests_mock.last_request.headers
+        assert headers["User-Agent"] == "automart (vehicle catalogue sync)"
+        assert headers["Accept"] == "application/json"
+
+    @pytest.mark.parametrize(
+        ("rate", "connections", "requests"), [(50, 1, 1), (50, 4, 50), (0.5, 4, 1)]
+    )
+    def test_several_threads_reserve_the_requests_of_a_second_at_once(
+        self, requests_mock: Mocker, rate: float, connections: int, requests: int
+    ) -> None:
+        class OneProcess:
+            """The slots of the only process."""
+
+            def __init__(self) -> None:
+                self.reserved: list[float] = []
+
+            def reserve(self, wait: float, seconds: float) -> float:
+                self.reserved.append(seconds)
+                return wait
+
+        requests_mock.get(MODELS, json=envelope(TESLA))
+        slots = OneProcess()
+        with NhtsaClient(URL, rate=rate, connections=connections, slots=slots) as client:
+            client.models(441)
+        assert slots.reserved == pytest.approx([requests * MARGIN / rate])
 
 
 @pytest.mark.parametrize(

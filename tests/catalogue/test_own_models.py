@@ -70,7 +70,9 @@ def test_an_id_of_an_own_make_cannot_be_chosen(client: FlaskClient) -> None:
 def test_a_name_stands_under_a_make_once(client: FlaskClient) -> None:
     jazz = create(client, "/v1/models", make_id=HONDA, name="Jazz")
     for name in ("CIVIC", " jazz "):
-        assert_problem(client.post("/v1/models", json={"make_id": HONDA, "name": name}), 409)
+        taken = client.post("/v1/models", json={"make_id": HONDA, "name": name})
+        detail = "Honda has a model with this name already."
+        assert assert_problem(taken, 409)["detail"] == detail
     assert_problem(client.patch(f"/v1/models/{jazz}", json={"name": "civic"}), 409)
     assert client.patch(f"/v1/models/{jazz}", json={"name": "JAZZ"}).status_code == 200
     assert names(client) == HONDAS | {jazz: "JAZZ"}
@@ -79,7 +81,8 @@ def test_a_name_stands_under_a_make_once(client: FlaskClient) -> None:
 
 
 def test_models_of_nhtsa_are_not_changed_by_hand(client: FlaskClient) -> None:
-    assert_problem(client.patch("/v1/models/1861", json={"name": "Jazz"}), 409)
+    refused = assert_problem(client.patch("/v1/models/1861", json={"name": "Jazz"}), 409)
+    assert refused["detail"] == "Only syncs change the models of NHTSA."
     assert_problem(client.delete("/v1/models/1861"), 409)
     assert_problem(client.delete(f"/v1/models/{FIRST_OWN_ID}"), 404)
     assert names(client) == HONDAS
@@ -97,7 +100,9 @@ def test_an_own_model_is_deleted(client: FlaskClient) -> None:
 def test_a_sync_never_asks_for_own_makes(client: FlaskClient) -> None:
     dacia = create(client, "/v1/makes", name="Dacia")
     response = client.post("/v1/vehicle-syncs", json={"make_ids": [HONDA, dacia]})
-    assert pointers(response).keys() == {"#/make_ids/1"}
+    assert pointers(response) == {
+        "#/make_ids/1": f"NHTSA does not have make {dacia}, which is one of your own."
+    }
     with transaction():
         job = start_sync(None, approve_deletions=False)
         assert sync.enqueue_makes(job.id, None) == 1

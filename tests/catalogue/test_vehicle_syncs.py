@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,12 +23,14 @@ from automart.catalogue.models import (
     VehicleModel,
 )
 from automart.catalogue.service import start_sync
+from automart.core.config import Settings
 from automart.core.db import db, transaction
 from jobs import context
 from sandbox import Catalogue, Fault
 from sandbox.vpic import Vpic
 from tests.fixtures import Queries
 from tests.support.databases import on_sqlite
+from tests.support.http import pointers
 from tests.support.processes import until
 from tests.support.sync import (
     add_makes,
@@ -98,6 +101,40 @@ class TestOrder:
         assert response.status_code == 422
         assert [error["pointer"] for error in response.get_json()["errors"]] == [pointer]
         assert db.session.query(Job).count() == 0
+
+    @on_sqlite
+    def test_says_which_makes_and_approvals_are_wrong(self, client: FlaskClient) -> None:
+        add_makes(Catalogue.sample())
+        unknown = client.post(SYNCS, json={"make_ids": [HONDA, 99]})
+        assert pointers(unknown) == {"#/make_ids/1": "There is no make 99."}
+        many = client.post(SYNCS, json={"make_ids": list(range(9_000, 9_030))})
+        assert len(pointers(many)) == 20
+        approved = client.post(SYNCS, json={"approve_deletions": True})
+        assert pointers(approved) == {
+            "#/approve_deletions": "Needs make_ids: deletions are approved make by make."
+        }
+
+    @on_sqlite
+    @pytest.mark.parametrize(
+        ("rate", "of_two", "of_all"),
+        [(0.0, 1_206, 1_212), (0.5, 1_212, 1_224), (6.0, 1_201, 1_202)],
+    )
+    def test_may_take_three_times_as_long_as_its_pace_and_all_pauses(
+        self, app: Flask, settings: Settings, rate: float, of_two: int, of_all: int
+    ) -> None:
+        app.extensions["settings"] = replace(settings, nhtsa_requests_per_second=rate)
+        with transaction():
+            db.session.add_all(VehicleMake(id=n, name=f"Make {n}") for n in range(1, 5))
+        limits = []
+        for make_ids in ([1, 2], None):
+            with transaction():
+                job = start_sync(make_ids, approve_deletions=False, owner="somebody")
+            row = db.session.get_one(Job, job.id)
+            limits.append(row.time_limit)
+            assert row.owner == "somebody"
+            with transaction():
+                db.session.delete(row)
+        assert limits == [of_two, of_all]
 
     def test_with_a_body_that_is_no_json_is_400(self, client: FlaskClient) -> None:
         response = client.post(SYNCS, data="{", content_type="application/json")
