@@ -53,6 +53,20 @@ class TestPlanRanges:
         assert sum(len(covered(s)) for s in found if not s.reads_blocks) < 2 * POINTS_PER_BLOCK + 2
         assert len(found) <= 5
 
+    def test_points_before_the_first_and_after_the_last_block_are_read_singly(self) -> None:
+        between = {"first_bucket": 1, "origin": 63, "bucket_count": 248, "length": 999_874}
+        assert list(plan_ranges(62, 999_937, 500)) == [
+            ReadRange(False, 62, 62, 0, 62, 1, 1),
+            ReadRange(False, 63, 63, **between),
+            ReadRange(True, 1, 15_623, **between),
+            ReadRange(False, 999_936, 999_936, **between),
+            ReadRange(False, 999_937, 999_937, 249, 999_937, 1, 1),
+        ]
+
+    def test_a_chart_that_fits_is_read_at_once(self) -> None:
+        assert list(plan_ranges(3, 12, 10)) == [ReadRange(False, 3, 12, 0, 3, 10, 10)]
+        assert list(plan_ranges(3, 2, 10)) == []
+
 
 class TestFindExtremes:
     def test_a_single_point_is_its_own_extreme(self) -> None:

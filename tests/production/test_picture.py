@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 
 from automart.production.charts.downsampling import Point
 from automart.production.charts.svg import BOTTOM, HEIGHT, RIGHT, TOP, WIDTH, draw_chart
-from automart.production.charts.ticks import DAY, EARLIEST, HOUR, LATEST, count_ticks, time_ticks
+from automart.production.charts.ticks import (
+    DAY,
+    EARLIEST,
+    HOUR,
+    LATEST,
+    Tick,
+    count_ticks,
+    time_ticks,
+)
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 JANUARY_15 = 1_768_435_200
@@ -107,11 +115,37 @@ class TestPicture:
         heading = texts(picture)[0]
         assert heading == "a\ufffd<b>&\N{GRINNING FACE}"
 
-    @pytest.mark.parametrize("character", ["x", "\N{CJK UNIFIED IDEOGRAPH-5EE0}"])
-    def test_a_long_name_is_shortened_in_the_heading_only(self, character: str) -> None:
-        picture = parsed([], character * 100)
-        assert texts(picture)[0].endswith("…")
-        assert (picture.findtext(f"{NAMESPACE}title") or "").startswith(character * 100)
+    @pytest.mark.parametrize(
+        ("name", "heading"),
+        [
+            ("x" * 72, "x" * 72),
+            ("x" * 73, "x" * 72 + "…"),
+            ("x" * 70 + " x" * 10, "x" * 70 + " x…"),
+            ("x" * 71 + " x" * 10, "x" * 71 + "…"),
+            (36 * "\N{CJK UNIFIED IDEOGRAPH-5EE0}", 36 * "\N{CJK UNIFIED IDEOGRAPH-5EE0}"),
+            (37 * "\N{CJK UNIFIED IDEOGRAPH-5EE0}", 36 * "\N{CJK UNIFIED IDEOGRAPH-5EE0}" + "…"),
+        ],
+    )
+    def test_a_long_name_is_shortened_in_the_heading_only(self, name: str, heading: str) -> None:
+        picture = parsed([], name)
+        assert texts(picture)[0] == heading
+        title = picture.findtext(f"{NAMESPACE}title")
+        assert title == f"{name}: sprockets made, against the goal"
+
+    def test_the_time_axis_covers_what_was_requested(self) -> None:
+        shown = points((HOUR, 5, 0), (2 * HOUR, 5, 0))
+        start, end = (datetime.fromtimestamp(JANUARY_15 + hours * HOUR, UTC) for hours in (0, 4))
+        quarter = (RIGHT - 56) / 4
+        for requested, path in (
+            ({}, f"M56 {BOTTOM} H752V{BOTTOM}"),
+            ({"start": start}, f"M404 {BOTTOM} H752V{BOTTOM}"),
+            ({"end": end}, f"M56 {BOTTOM} H288V{BOTTOM}"),
+            (
+                {"start": start, "end": end},
+                f"M{56 + quarter:g} {BOTTOM} H{56 + 2 * quarter:g}V{BOTTOM}",
+            ),
+        ):
+            assert line(parsed(shown, **requested), "actual") == path
 
     @given(
         times=st.lists(st.integers(EARLIEST, LATEST), min_size=1, max_size=5),
@@ -148,18 +182,44 @@ class TestTimeTicks:
     @pytest.mark.parametrize(
         ("length", "labels"),
         [
-            (60, ["00:00:00", "00:00:10"]),
-            (6 * HOUR, ["00:00", "01:00"]),
-            (5 * DAY, ["2026-01-15", "2026-01-16"]),
+            (30, ["00:00:00", "00:00:05", "00:00:10", "00:00:15", "00:00:20", "00:00:25"]),
+            (60, ["00:00:00", "00:00:10", "00:00:20", "00:00:30", "00:00:40", "00:00:50"]),
+            (6 * HOUR, ["00:00", "01:00", "02:00", "03:00", "04:00", "05:00"]),
+            (
+                5 * DAY,
+                [
+                    "2026-01-15",
+                    "2026-01-16",
+                    "2026-01-17",
+                    "2026-01-18",
+                    "2026-01-19",
+                    "2026-01-20",
+                ],
+            ),
+            (168 * DAY, ["2026-02", "2026-03", "2026-04", "2026-05", "2026-06", "2026-07"]),
             (200 * DAY, ["2026-04", "2026-07"]),
-            (1_500 * DAY, ["2027", "2028"]),
+            (504 * DAY, ["2026-04", "2026-07", "2026-10", "2027-01", "2027-04"]),
+            (1_008 * DAY, ["2026-07", "2027-01", "2027-07", "2028-01", "2028-07"]),
+            (1_500 * DAY, ["2027", "2028", "2029", "2030"]),
+            (2_184 * DAY, ["2028", "2030", "2032"]),
+            (30_000 * DAY, ["2040", "2060", "2080", "2100"]),
         ],
     )
     def test_labels_of_time_ticks_are_as_precise_as_necessary(
         self, length: int, labels: list[str]
     ) -> None:
         ticks = time_ticks(JANUARY_15, JANUARY_15 + length)
-        assert [tick.label for tick in ticks][:2] == labels
+        assert [tick.label for tick in ticks][:6] == labels
+
+    def test_months_at_both_ends_have_ticks(self) -> None:
+        april, july, october = (
+            int(datetime(2026, month, 1, tzinfo=UTC).timestamp()) for month in (4, 7, 10)
+        )
+        assert time_ticks(april, october) == [
+            Tick(april, "2026-04"),
+            Tick(july, "2026-07"),
+            Tick(october, "2026-10"),
+        ]
 
     def test_the_first_tick_of_a_day_has_the_date(self) -> None:
         ticks = time_ticks(JANUARY_15 - 3 * HOUR, JANUARY_15 + 3 * HOUR)
@@ -184,4 +244,18 @@ class TestCountTicks:
         assert values[1] == values[-1] / (len(values) - 1)
 
     def test_count_ticks_have_thousands_separators(self) -> None:
-        assert count_ticks(1_200_000)[-1].label == "1,500,000"
+        assert count_ticks(1_200_000) == [
+            Tick(0, "0"),
+            Tick(500_000, "500,000"),
+            Tick(1_000_000, "1,000,000"),
+            Tick(1_500_000, "1,500,000"),
+        ]
+
+    @pytest.mark.parametrize(
+        ("highest", "values"),
+        [(0, [0, 1]), (5, [0, 1, 2, 3, 4, 5]), (6, [0, 2, 4, 6]), (26, [0, 10, 20, 30])],
+    )
+    def test_count_ticks_end_at_the_first_round_number(
+        self, highest: int, values: list[int]
+    ) -> None:
+        assert [tick.value for tick in count_ticks(highest)] == values
