@@ -50,6 +50,9 @@ if __name__ == "__main__":
 """
 FILES = ("pyproject.toml", "gunicorn.conf.py", "wsgi.py", "worker.py")
 
+# It would find the mutants among the functions of a module.
+LISTS_FUNCTIONS = "tests/jobs/test_housekeeping.py::test_every_function_of_maintenance_is_a_task"
+
 MUTMUT = (str(Path(sys.executable).with_name("mutmut")),)
 
 # What is changed, and the tests that should notice. First the decisions that must not go wrong.
@@ -145,6 +148,8 @@ AREAS: dict[str, tuple[list[str], list[str]]] = {
             "tests/cli/test_changes.py",
             "tests/cli/test_makes.py",
             "tests/cli/test_sync.py",
+            "tests/inventory/test_csv.py",
+            "tests/jobs/test_housekeeping.py",
             "tests/jobs/test_sync_faults.py",
         ],
     ),
@@ -227,7 +232,12 @@ AREAS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "webhooks": (
         ["automart/webhooks/*", "jobs/webhooks.py"],
-        ["tests/webhooks", "tests/jobs/test_runner.py", "tests/cli/test_webhooks.py"],
+        [
+            "tests/webhooks",
+            "tests/cli/test_webhooks.py",
+            "tests/jobs/test_runner.py",
+            "tests/partners/test_offices.py",
+        ],
     ),
 }
 
@@ -383,6 +393,7 @@ def _copy(folder: Path, changed: list[str], tests: list[str]) -> None:
     for name in FILES:
         shutil.copy(ROOT / name, folder / name)
     options = [*PYTEST_OPTIONS, "-p", "tests.support.forked_tests", "-m", "not processes"]
+    options += ["--deselect", LISTS_FUNCTIONS]
     with (folder / "pyproject.toml").open("a", encoding="utf-8") as settings:
         settings.write(
             f"""
