@@ -27,6 +27,7 @@ from tests.customers.pictures import form
 from tests.support import people
 from tests.support.databases import on_sqlite
 from tests.support.inventory import add_catalogue, make_dealer, pointers
+from tests.support.sync import the_job
 
 GOOD = "First Name;E-mail Address;Surname\nZoë;zoe@example.com;Quinn\nBo;;Ek\n"
 BAD = 'first_name,last_name\nAda,Lovelace\n,"No\nname"\nBo,Ek\n"Stray,quote\n'
@@ -147,6 +148,9 @@ def test_a_wrong_form_is_refused_at_once(client: FlaskClient) -> None:
     ):
         response = send(client, GOOD, **fields)
         assert (response.status_code, pointers(response)) == (422, {pointer})
+    detail = "This encoding is not known. Examples: utf-8, windows-1252."
+    unknown = send(client, GOOD, encoding="klingon").get_json()["errors"]
+    assert unknown == [{"pointer": "#/encoding", "detail": detail}]
     assert send(client, GOOD, encoding="", keep_good="").status_code == 202
     url = "/v1/customers/imports"
     assert pointers(
@@ -163,9 +167,14 @@ def test_a_wrong_form_is_refused_at_once(client: FlaskClient) -> None:
 
 @on_sqlite
 def test_a_file_above_10_megabytes_is_refused(client: FlaskClient) -> None:
-    for size, status in ((MAX_UPLOAD_BYTES + 1, 413), (MAX_UPLOAD_BYTES, 202)):
-        body = form(("file", "file.csv", b"x" * size))
-        assert client.post("/v1/customers/imports", **body).status_code == status
+    refused, accepted = (
+        client.post("/v1/customers/imports", **form(("file", "file.csv", b"x" * size)))
+        for size in (MAX_UPLOAD_BYTES + 1, MAX_UPLOAD_BYTES)
+    )
+    assert refused.status_code == 413
+    assert refused.get_json()["detail"] == "A CSV file has at most 10000000 bytes."
+    assert accepted.status_code == 202
+    assert the_job().time_limit == 1_800
 
 
 def test_a_repeated_request_with_the_same_key_is_one_import(
