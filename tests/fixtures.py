@@ -15,6 +15,7 @@ from unittest.mock import patch
 
 import pytest
 import redis
+import structlog
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import event, select
@@ -256,9 +257,11 @@ def when_asked(
 
 @pytest.fixture(autouse=True)
 def _go_on() -> Iterator[None]:
-    """No test leaves the word behind that this process's jobs should stop."""
+    """No test leaves the word behind that this process's jobs should stop, or what its jobs add to
+    lines of the log."""
     yield
     stopping.clear()
+    structlog.contextvars.clear_contextvars()
 
 
 class Queries:
