@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import redis
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -23,6 +24,7 @@ from automart.catalogue.models import (
     VehicleModel,
 )
 from automart.catalogue.service import start_sync
+from automart.catalogue.shared_pace import KEY
 from automart.core.config import Settings
 from automart.core.db import db, transaction
 from jobs import context
@@ -113,6 +115,18 @@ class TestOrder:
         assert pointers(approved) == {
             "#/approve_deletions": "Needs make_ids: deletions are approved make by make."
         }
+
+    def test_reserves_its_requests_for_all_processes(
+        self, app: Flask, settings: Settings, run_jobs: Callable[[], None], redis_url: str
+    ) -> None:
+        app.extensions["settings"] = replace(settings, nhtsa_requests_per_second=0.02)
+        with transaction():
+            db.session.add(VehicleMake(id=HONDA, name="Honda"))
+            start_sync(None, approve_deletions=False)
+        with redis.Redis.from_url(redis_url) as shared:
+            shared.delete(KEY)
+            run_jobs()
+            assert shared.delete(KEY) == 1
 
     @on_sqlite
     @pytest.mark.parametrize(

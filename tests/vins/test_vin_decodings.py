@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+import redis
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import update
@@ -16,6 +18,7 @@ from werkzeug.test import TestResponse
 
 from automart.background.models import Job, JobState
 from automart.catalogue.nhtsa import NhtsaClient
+from automart.catalogue.shared_pace import KEY
 from automart.core.config import Settings
 from automart.core.db import db, transaction, utcnow
 from automart.vins import service
@@ -177,8 +180,20 @@ def test_a_wrong_request_is_refused_at_once(client: FlaskClient) -> None:
     ):
         response = client.post(URL, json=body)
         assert (response.status_code, pointers(response)) == (422, wrong), body
+    neither = client.post(URL, json={}).get_json()["errors"]
+    assert neither == [{"pointer": "#/vin", "detail": "Send either vin or vins."}]
     assert db.session.query(Job).count() == 0
     assert post(client, *[CIVIC] * 50).status_code == 202
+
+
+def test_a_decoding_reserves_its_request_for_all_processes(
+    app: Flask, client: FlaskClient, run_jobs: RunJobs, redis_url: str
+) -> None:
+    app.extensions["settings"] = replace(app.extensions["settings"], nhtsa_requests_per_second=0.02)
+    with redis.Redis.from_url(redis_url) as shared:
+        shared.delete(KEY)
+        decode(client, run_jobs, CIVIC)
+        assert shared.delete(KEY) == 1
 
 
 def test_a_repeated_request_with_the_same_key_is_one_job(client: FlaskClient) -> None:

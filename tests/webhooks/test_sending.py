@@ -126,6 +126,17 @@ class TestSending:
         assert states(offices.received()) == expected
         assert len({one.webhook_id for one in offices.received()}) == 4
 
+    def test_what_has_been_due_for_longest_comes_first(
+        self, office: RegionalOffice, offices: Offices, deliver: Run
+    ) -> None:
+        for state in (S.CANCELLED, S.MANUFACTURING):
+            move(make_purchase(office), state)
+        with transaction():
+            first, second = db.session.query(WebhookDelivery).order_by(WebhookDelivery.id)
+            second.next_attempt_at = first.next_attempt_at - timedelta(seconds=1)
+        deliver()
+        assert states(offices.received()) == ["manufacturing", "cancelled"]
+
     def test_an_office_without_a_url_receives_nothing(self, app: Flask, deliver: Run) -> None:
         make_purchase(make_office(), S.DELIVERED)
         assert all_deliveries() == []

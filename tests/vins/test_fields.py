@@ -1,0 +1,34 @@
+"""How VINs are described, and why one is refused."""
+
+from __future__ import annotations
+
+import pytest
+from marshmallow import ValidationError
+
+from automart.vins.fields import Vin
+
+PATTERN = {"pattern": "^[A-HJ-NPR-Za-hj-npr-z0-9]{17}$"}
+
+
+def test_a_vin_is_described_and_may_be_optional() -> None:
+    vin = Vin(allow_none=True)
+    assert vin.metadata == PATTERN | {"description": "ISO 3779, in any case."}
+    assert vin.deserialize(None) is None
+    assert vin.deserialize("1m8gdm9axkp042788") == "1M8GDM9AXKP042788"
+    described = Vin(metadata={"description": "The VIN of the car."})
+    assert described.metadata == PATTERN | {"description": "The VIN of the car."}
+
+
+@pytest.mark.parametrize(
+    ("vin", "reason"),
+    [
+        ("1M8GDM9AXKP04278O", "Must be 17 letters and digits, without I, O and Q."),
+        ("1M8GDM9AXKP04278", "Must be 17 letters and digits, without I, O and Q."),
+        ("1M8GDM9AXKP0427881", "Must be 17 letters and digits, without I, O and Q."),
+        (None, "Field may not be null."),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_with_a_vin(vin: str | None, reason: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Vin().deserialize(vin)
+    assert refused.value.messages == [reason]
