@@ -99,6 +99,7 @@ class TestPicture:
         circles = list(picture.iter(f"{NAMESPACE}circle"))
         squares = [r for r in picture.iter(f"{NAMESPACE}rect") if r.get("class") == "goal-mark"]
         assert len(circles) == 2  # with the legend's
+        assert re.fullmatch(r"M404 [\d.]+", line(picture, "actual"))  # in the middle of a minute
         assert squares
 
     def test_an_empty_chart_says_so(self) -> None:
@@ -109,6 +110,9 @@ class TestPicture:
             "end": datetime(2026, 1, 16, tzinfo=UTC),
         }
         assert "2026-01-15" in texts(parsed([], **requested))  # type: ignore[arg-type] # both are times
+        for name, value in requested.items():  # the other end is not known
+            shown = texts(parsed([], **{name: value}))  # type: ignore[arg-type]
+            assert not [text for text in shown if text.startswith("2026")]
 
     def test_characters_that_xml_cannot_contain_are_replaced(self) -> None:
         picture = parsed([], "a\ufffe<b>&\N{GRINNING FACE}")

@@ -5,13 +5,19 @@ from itertools import pairwise
 from flask import Flask
 from flask.testing import FlaskClient
 
-from automart.core.db import transaction
-from automart.production.seed import SECONDS_PER_DAY, add_sample_production
+from automart.core.db import transaction, utcnow
+from automart.production.seed import (
+    FACTORIES,
+    SECONDS_PER_DAY,
+    SECONDS_PER_HOUR,
+    add_sample_production,
+)
 
 
 def test_the_samples_have_three_factories_with_a_day_of_history(
     app: Flask, as_user: FlaskClient
 ) -> None:
+    before = int(utcnow().timestamp())
     with transaction():
         assert add_sample_production()
     factories = as_user.get("/v1/factories?with_chart_data=true").get_json()["items"]
@@ -25,7 +31,12 @@ def test_the_samples_have_three_factories_with_a_day_of_history(
         sprockets = as_user.get("/v1/sprockets", query_string=query).get_json()["items"]
         assert len(sprockets) == factory["sprocket_production_actual"] == actual[-1]
         assert goal[-1] == factory["sprocket_production_goal"]
-        assert len(set(goal)) > 1
+        time = data["time"]
+        pairs = zip(time, [None, *goal[:-1]], goal, strict=True)
+        changes = [(at - time[0], new) for at, old, new in pairs if new != old]
+        (sample,) = [each for each in FACTORIES if each.name == factory["name"]]
+        assert changes == [(hour * SECONDS_PER_HOUR, new) for hour, new in sample.goals]
+        assert before - SECONDS_PER_DAY <= time[0] <= utcnow().timestamp() - SECONDS_PER_DAY
         assert 0.8 * SECONDS_PER_DAY < data["time"][-1] - data["time"][0] <= SECONDS_PER_DAY
         assert {abs(b - a) for a, b in pairwise(actual)} <= {0, 1}
 
