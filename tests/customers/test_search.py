@@ -178,6 +178,11 @@ def test_all_ways_of_searching_find_the_same(app: Flask, monkeypatch: pytest.Mon
     assert found(search.near("example.com", 0, 100)) == ["Zoë"]
 
 
+def test_invisible_characters_do_not_matter() -> None:
+    soft_hyphen, no_joiner, right_to_left = "\xad", "\u200c", "\u200f"
+    assert normalize(f"Anna{soft_hyphen}lena {no_joiner}Ek{right_to_left}") == "annalena ek"
+
+
 def test_every_dash_is_a_hyphen() -> None:
     dashes = [c for c in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(c) == "Pd"]
     assert normalize("".join(dashes)) == "-" * len(dashes)
