@@ -158,7 +158,7 @@ AREAS: dict[str, tuple[list[str], list[str]]] = {
         ["tests/cli", "tests/customers/test_csv.py", "tests/inventory/test_csv.py"],
     ),
     "core": (
-        ["automart/core/*", "automart/app.py", "automart/wiring.py"],
+        ["automart/core/*", "automart/app.py"],
         [
             "tests/core",
             "tests/test_encryption.py",
