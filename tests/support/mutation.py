@@ -224,6 +224,7 @@ AREAS: dict[str, tuple[list[str], list[str]]] = {
         ["automart/web/*"],
         [
             "tests/web",
+            "tests/test_compatibility.py",
             "tests/accounts/test_clients.py",
             "tests/customers/test_photos.py",
             "tests/jobs/test_csv_imports.py",
