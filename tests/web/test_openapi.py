@@ -67,6 +67,17 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
             yield path, method, item[method]
 
 
+def to_response(name: str) -> dict[str, str]:
+    """Return a reference to a response."""
+    return {"$ref": f"#/components/responses/{name}"}
+
+
+def to_headers(*names: str) -> dict[str, dict[str, str]]:
+    """Return references to these headers, and to those of all responses."""
+    common = ("X-Request-ID", "RateLimit", "RateLimit-Policy")
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in (*common, *names)}
+
+
 @pytest.fixture
 def conforms(api: BaseSchema, signed: dict[str, str]) -> Callable[..., Any]:
     """Return a function that sends a request and asserts that its response is documented."""
@@ -133,6 +144,145 @@ def test_every_operation_has_a_name_a_title_a_description_and_its_errors(
         name = failure["$ref"].rpartition("/")[2]
         content = document["components"]["responses"][name]["content"]
         assert list(content) == ["application/problem+json"]
+
+
+def test_an_operation_is_described_completely(document: dict[str, Any]) -> None:
+    path = document["paths"]["/v1/makes/{make_id}"]
+    assert path["parameters"] == [
+        {
+            "in": "path",
+            "name": "make_id",
+            "required": True,
+            "schema": {
+                "type": "integer",
+                "format": "int64",
+                "minimum": 1,
+                "maximum": 9223372036854775807,
+            },
+            "description": "The id of the make.",
+            "example": 542,
+        }
+    ]
+    (if_match,) = path["patch"].pop("parameters")
+    assert (if_match["name"], if_match["in"]) == ("If-Match", "header")
+    administrators = {
+        "security": [{"bearer": []}, {"oauth2": []}, {"oauth2": ["catalogue"]}],
+        "tags": ["catalogue"],
+    }
+    requirement = "Requires an administrator, or a service client with the scope `catalogue`."
+    errors = {
+        "400": to_response("BAD_REQUEST"),
+        "401": to_response("UNAUTHORIZED"),
+        "403": to_response("FORBIDDEN"),
+        "404": to_response("NOT_FOUND"),
+        "409": to_response("CONFLICT"),
+        "412": to_response("PRECONDITION_FAILED"),
+        "default": to_response("DEFAULT_ERROR"),
+    }
+    errors_of_bodies = {
+        "413": to_response("CONTENT_TOO_LARGE"),
+        "415": to_response("UNSUPPORTED_MEDIA_TYPE"),
+        "422": to_response("UNPROCESSABLE_CONTENT"),
+    }
+    assert path["patch"] == administrators | {
+        "operationId": "updateMake",
+        "summary": "Update make",
+        "description": f"Rename a make.\n\n{requirement}",
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {"$ref": "#/components/schemas/MakeChanges"},
+                    "example": {"name": "Isuzu Motors"},
+                }
+            },
+        },
+        "responses": {
+            "200": {
+                "description": "OK",
+                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Make"}}},
+                "headers": to_headers("ETag"),
+            }
+        }
+        | errors
+        | errors_of_bodies,
+    }
+    assert path["delete"] == administrators | {
+        "operationId": "deleteMake",
+        "summary": "Delete make",
+        "description": f"Delete a make and its models.\n\n{requirement}",
+        "parameters": [if_match],
+        "responses": {"204": {"description": "No Content", "headers": to_headers()}} | errors,
+    }
+
+
+def test_lists_and_creations_have_the_responses_of_their_kind(document: dict[str, Any]) -> None:
+    makes = document["paths"]["/v1/makes"]
+    assert makes["get"]["security"] == [{"bearer": []}, {"oauth2": []}]
+    assert makes["get"]["responses"] == {
+        "200": {
+            "description": "OK",
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/MakePage"}}},
+            "headers": to_headers("ETag", "Link"),
+        },
+        "304": {"description": "Not Modified", "headers": to_headers("ETag")},
+        "401": to_response("UNAUTHORIZED"),
+        "422": to_response("UNPROCESSABLE_CONTENT"),
+        "default": to_response("DEFAULT_ERROR"),
+    }
+    assert makes["post"]["responses"] == {
+        "201": {
+            "description": "Created",
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Make"}}},
+            "headers": to_headers("ETag", "Location", "Idempotent-Replayed"),
+        },
+        "400": to_response("BAD_REQUEST"),
+        "401": to_response("UNAUTHORIZED"),
+        "403": to_response("FORBIDDEN"),
+        "409": to_response("CONFLICT"),
+        "413": to_response("CONTENT_TOO_LARGE"),
+        "415": to_response("UNSUPPORTED_MEDIA_TYPE"),
+        "422": to_response("UNPROCESSABLE_CONTENT"),
+        "default": to_response("DEFAULT_ERROR"),
+    }
+
+
+def test_responses_to_errors_are_described_completely(document: dict[str, Any]) -> None:
+    responses = document["components"]["responses"]
+    example = {
+        "type": "about:blank",
+        "title": "Service Unavailable",
+        "status": 503,
+        "detail": "The database is not available. Try again later.",
+        "instance": "/v1/customers",
+        "request_id": "0198f3a2c5d47b6e9a1f0c3d5e7b9a24",
+    }
+    assert responses["DEFAULT_ERROR"] == {
+        "description": "A problem (RFC 9457)",
+        "headers": to_headers("Retry-After"),
+        "content": {
+            "application/problem+json": {
+                "schema": {"$ref": "#/components/schemas/Problem"},
+                "example": example,
+            }
+        },
+    }
+    invalid = {
+        "title": "Unprocessable Content",
+        "status": 422,
+        "detail": "The request has invalid fields.",
+        "errors": [{"detail": "Must not be blank.", "pointer": "#/first_name"}],
+    }
+    assert responses["UNPROCESSABLE_CONTENT"] == {
+        "description": "Unprocessable Content",
+        "headers": to_headers(),
+        "content": {
+            "application/problem+json": {
+                "schema": {"$ref": "#/components/schemas/Problem"},
+                "example": example | invalid,
+            }
+        },
+    }
 
 
 def test_everything_has_a_description(document: dict[str, Any]) -> None:
