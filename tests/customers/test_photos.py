@@ -107,7 +107,10 @@ class TestRefusedUploads:
     ) -> None:
         url = f"/v1/customers/{ada['id']}/photo"
         assert as_user.put(url, json={"photo": "…"}).status_code == 415
-        assert as_user.put(url, data=jpeg(), content_type="image/jpeg").status_code == 415
+        refused = as_user.put(url, data=jpeg(), content_type="image/jpeg")
+        problem = assert_problem(refused, 415)
+        assert problem["detail"] == "The body must be sent as multipart/form-data."
+        assert refused.headers["Accept"] == "multipart/form-data"
         assert as_user.put(url).status_code == 415
 
     def test_a_form_without_a_photo_or_with_other_fields_is_refused(
