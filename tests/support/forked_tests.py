@@ -2,7 +2,8 @@
 
 mutmut runs the tests once, and then in a fork for each mutant. The forks do not have the threads of
 obstore and Apprise, and would wait for them until their time is over: each mutant would seem to be
-noticed.
+noticed. Also, each test must compute anew what tests otherwise share, such as the OpenAPI document:
+the forks would have what the code without the mutant has computed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import obstore
 import pytest
 
 from automart.core import storage
+from automart.web import pagination, serialization
+from tests.support import setup
 
 # Reads from S3, which needs these threads.
 LEFT_OUT = ("test_secrets_in_logs.py",)
@@ -31,6 +34,12 @@ def pytest_configure() -> None:
     patch.setattr(storage, "LocalStore", _folder)
     patch.setattr(storage, "obstore", SimpleNamespace(put=_put, get=_get, delete=_delete))
     os.register_at_fork(after_in_child=_forget_threads_of_apprise)
+
+
+def pytest_runtest_setup() -> None:
+    setup.forget_document()
+    serialization.compiled.cache_clear()
+    pagination.page_of_all.cache_clear()
 
 
 def _forget_threads_of_apprise() -> None:

@@ -64,6 +64,11 @@ def _build_once(api: Api) -> dict[str, Any]:
     return _documents[0]
 
 
+def forget_document() -> None:
+    """Build the document again at the next request for it."""
+    _documents.clear()
+
+
 # It is also the same in every application. mypy allows no method to be replaced.
 Api.document = _build_once  # type: ignore[method-assign]
 
