@@ -12,14 +12,16 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import event, insert
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from automart.catalogue.models import VehicleMake, VehicleModel
 from automart.core.config import Settings
 from automart.core.db import db, transaction
-from automart.core.errors import problem
+from automart.core.errors import Conflict, TooManyRequests, problem
 from tests.support import people, postgresql
 from tests.support.catalogue import HONDA, add_make
 from tests.support.http import assert_problem
+from tests.support.logs import logged
 from tests.support.setup import application
 
 UNKNOWN = (
@@ -57,7 +59,8 @@ def test_an_unsupported_method_is_405_with_the_supported_ones(
     for method in ("PUT", "POST", "TRACE", "BREW"):
         with subtests.test(method):
             response = client.open(f"/v1/makes/{HONDA}", method=method)
-            assert_problem(response, 405)
+            problem = assert_problem(response, 405)
+            assert problem["detail"] == "The method is not allowed for the requested URL."
             assert set(response.allow) == {"GET", "HEAD", "PATCH", "DELETE", "OPTIONS"}
 
 
@@ -100,15 +103,77 @@ def test_links_have_the_requested_host(settings: Settings, host: str) -> None:
     assert response.headers["Location"] == f"http://{host}/v1/makes/1"
 
 
-def test_an_unexpected_error_is_500_without_its_cause(app: Flask) -> None:
+def test_an_unexpected_error_is_500_without_its_cause_which_is_logged(
+    app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    cause = RuntimeError("password=hunter2")
+
     @app.get("/broken")
     def broken() -> str:
-        raise RuntimeError("password=hunter2")
+        raise cause
 
     response = app.test_client().get("/broken")
-    assert_problem(response, 500)
-    assert "hunter2" not in response.text
-    assert "Traceback" not in response.text
+    shown = assert_problem(response, 500)
+    del shown["request_id"]
+    assert shown == {
+        "type": "about:blank",
+        "title": "Internal Server Error",
+        "status": 500,
+        "detail": "Internal error. It has been logged.",
+        "instance": "/broken",
+    }
+    assert logged(caplog, "unexpected_error") == [{"event": "unexpected_error", "exc_info": cause}]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "name", "description"),
+    [
+        (Conflict(r'An "x" ö \ ~'), 409, "invalid_request", "An 'x' ' ' ~"),
+        (RuntimeError("secret"), 500, "server_error", "Internal error. It has been logged."),
+        (
+            PoolTimeout("secret"),
+            503,
+            "temporarily_unavailable",
+            "The database is too busy at the moment.",
+        ),
+        (
+            TooManyRequests("Wait.", retry_after=7, policy="p", quota=1),
+            429,
+            "temporarily_unavailable",
+            "Wait.",
+        ),
+    ],
+)
+def test_an_error_of_an_oauth_endpoint_has_the_form_of_oauth(
+    app: Flask, error: Exception, status: int, name: str, description: str
+) -> None:
+    @app.get("/oauth/broken")
+    def broken() -> str:
+        raise error
+
+    response = app.test_client().get("/oauth/broken")
+    assert (response.status_code, response.mimetype) == (status, "application/json")
+    assert response.get_json() == {"error": name, "error_description": description}
+    assert response.headers["Cache-Control"] == "no-store"
+    assert ("Retry-After" in response.headers) == (status in (429, 503))
+
+
+def test_a_pool_without_a_free_connection_is_503_and_is_logged(
+    app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    cause = PoolTimeout("QueuePool limit of size 5 reached")
+
+    @app.get("/broken")
+    def broken() -> str:
+        raise cause
+
+    response = app.test_client().get("/broken")
+    detail = assert_problem(response, 503)["detail"]
+    assert detail == "The database is too busy at the moment."
+    assert response.headers["Retry-After"] == "5"
+    assert logged(caplog, "database_unavailable") == [
+        {"event": "database_unavailable", "outage": "busy", "exc_info": cause}
+    ]
 
 
 def test_a_violated_constraint_that_no_client_can_cause_is_500(app: Flask) -> None:
@@ -134,7 +199,7 @@ def test_a_violated_check_is_409_without_its_name(app: Flask) -> None:
     assert assert_problem(response, 409)["detail"] == "It conflicts with stored data."
 
 
-@pytest.mark.parametrize(("method", "status"), [("POST", 422), ("DELETE", 409)])
+@pytest.mark.parametrize(("method", "status"), [("POST", 422), ("PATCH", 422), ("DELETE", 409)])
 def test_a_violated_foreign_key_is_409_for_delete_and_422_otherwise(
     app: Flask, method: str, status: int
 ) -> None:
