@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 from automart.core.config import Settings
@@ -37,7 +38,24 @@ class TestSecurityHeaders:
         assert headers["Referrer-Policy"] == "no-referrer"
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
         assert headers["Content-Security-Policy"].startswith("default-src 'none'")
+        assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
         assert "Strict-Transport-Security" not in headers
+
+    def test_a_response_that_is_no_page_may_load_nothing(self, as_admin: FlaskClient) -> None:
+        for path in ("/v1/makes", "/nowhere", "/openapi.json"):
+            headers = as_admin.get(path).headers
+            policy = "default-src 'none'; frame-ancestors 'none'"
+            assert headers.get_all("Content-Security-Policy") == [policy]
+            assert headers.get_all("Cache-Control") == ["private, no-cache"]
+
+    def test_only_responses_to_credentials_are_private(self, app: Flask) -> None:
+        for sent, stored in (
+            ({"Cookie": "a=b"}, "private, no-cache"),
+            ({"Authorization": "Basic YTpi"}, "private, no-cache"),
+            ({}, None),
+        ):
+            response = app.test_client(use_cookies=False).get("/nowhere", headers=sent)
+            assert response.headers.get("Cache-Control") == stored, sent
 
     def test_https_responses_have_hsts(self, client: FlaskClient) -> None:
         response = client.get("/health/live", base_url="https://localhost")
@@ -50,9 +68,25 @@ class TestSecurityHeaders:
             policy = page.headers["Content-Security-Policy"]
             nonce = policy.partition("'nonce-")[2].partition("'")[0]
             assert f'<script nonce="{nonce}">' in page.text
-            assert "unsafe-inline" not in policy.partition("script-src")[2].partition(";")[0]
+            assert len(nonce) > 20
+            assert policy == (
+                f"default-src 'none'; script-src 'self' 'nonce-{nonce}';"
+                " style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self';"
+                " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+            )
             policies.add(policy)
         assert len(policies) == 2
+
+    def test_the_page_that_receives_the_code_may_run_its_script_alone(
+        self, client: FlaskClient
+    ) -> None:
+        with client.get("/docs/oauth2-redirect.html") as page:
+            assert page.headers["Content-Security-Policy"] == (
+                "default-src 'none'; script-src 'unsafe-inline'; frame-ancestors 'none'"
+            )
+        with client.get("/docs/swagger-ui.css") as asset:
+            assert asset.headers["Cache-Control"] == "public, max-age=86400"
+            assert "script-src" not in asset.headers["Content-Security-Policy"]
 
 
 class TestCors:
@@ -70,9 +104,12 @@ class TestCors:
         response = with_origins.options("/v1/makes/1", headers=asked)
         assert response.status_code == 204
         assert response.headers["Access-Control-Allow-Origin"] == SHOP
-        assert "PATCH" in response.headers["Access-Control-Allow-Methods"]
-        allowed = response.headers["Access-Control-Allow-Headers"]
-        assert {"Authorization", "If-Match", "Idempotency-Key"} <= set(allowed.split(", "))
+        methods = "GET, HEAD, POST, PUT, PATCH, DELETE"
+        assert response.headers["Access-Control-Allow-Methods"] == methods
+        assert response.headers["Access-Control-Allow-Headers"] == (
+            "Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, Prefer,"
+            " X-Request-ID"
+        )
         assert response.headers["Access-Control-Max-Age"] == "3600"
 
     def test_an_allowed_origin_may_read_responses_errors_and_headers(
@@ -82,9 +119,14 @@ class TestCors:
             response = with_origins.get(path, headers={"Origin": SHOP})
             assert response.status_code == status
             assert response.headers["Access-Control-Allow-Origin"] == SHOP
-            shown = set(response.headers["Access-Control-Expose-Headers"].split(", "))
-            assert shown >= {"Location", "ETag", "Link", "Retry-After", "X-Request-ID", "RateLimit"}
-            assert "Access-Control-Allow-Credentials" not in response.headers
+            assert response.headers["Access-Control-Expose-Headers"] == (
+                "ETag, Link, Location, Retry-After, Preference-Applied, Idempotent-Replayed,"
+                " RateLimit, RateLimit-Policy, WWW-Authenticate, X-Request-ID"
+            )
+            assert {name for name, _ in response.headers if name.startswith("Access-")} == {
+                "Access-Control-Allow-Origin",
+                "Access-Control-Expose-Headers",
+            }
 
     @pytest.mark.parametrize(
         "origin",
