@@ -15,10 +15,19 @@ from automart.core.db import db
 from tests.support.databases import on_sqlite
 from tests.support.http import assert_problem, pointers
 from tests.support.logs import logged
-from tests.support.people import PASSWORD, make_client, signed_in
+from tests.support.people import PASSWORD, make_client, signed_in, token_of
 
 SERVICE = {"name": "Nightly", "kind": "service", "scopes": ["catalogue"]}
 APPLICATION = {"name": "Front", "kind": "application", "redirect_uris": ["https://a.example/cb"]}
+
+SCOPES = "Must be one of: catalogue, metrics."
+NO_SCOPES = "An application has no scopes."
+NO_URIS = "A service client has no redirect URIs."
+NEEDS_URIS = "An application needs at least one redirect URI."
+UNSAFE_URI = (
+    "Must be an absolute https URL without a fragment, http on a loopback address, or have a"
+    " private scheme as in com.example.app:/done."
+)
 
 
 def token_status(client: FlaskClient, machine: dict[str, Any]) -> int:
@@ -50,23 +59,23 @@ class TestCreate:
 
     @on_sqlite
     @pytest.mark.parametrize(
-        ("body", "pointer"),
+        ("body", "pointer", "reason"),
         [
-            (SERVICE | {"scopes": ["office"]}, "#/scopes/0"),
-            (SERVICE | {"scopes": ["manufacturer"]}, "#/scopes/0"),
-            (SERVICE | {"redirect_uris": ["https://a.example/"]}, "#/redirect_uris"),
-            (SERVICE | {"kind": "robot"}, "#/kind"),
-            (SERVICE | {"client_id": "mine"}, "#/client_id"),
-            (SERVICE | {"client_secret": "mine"}, "#/client_secret"),
-            (APPLICATION | {"scopes": ["catalogue"]}, "#/scopes"),
-            (APPLICATION | {"redirect_uris": []}, "#/redirect_uris"),
-            ({"name": "A", "kind": "application"}, "#/redirect_uris"),
+            (SERVICE | {"scopes": ["office"]}, "#/scopes/0", SCOPES),
+            (SERVICE | {"scopes": ["manufacturer"]}, "#/scopes/0", SCOPES),
+            (SERVICE | {"redirect_uris": ["https://a.example/"]}, "#/redirect_uris", NO_URIS),
+            (SERVICE | {"kind": "robot"}, "#/kind", "Must be one of: service, application."),
+            (SERVICE | {"client_id": "mine"}, "#/client_id", "Unknown field."),
+            (SERVICE | {"client_secret": "mine"}, "#/client_secret", "Unknown field."),
+            (APPLICATION | {"scopes": ["catalogue"]}, "#/scopes", NO_SCOPES),
+            (APPLICATION | {"redirect_uris": []}, "#/redirect_uris", NEEDS_URIS),
+            ({"name": "A", "kind": "application"}, "#/redirect_uris", NEEDS_URIS),
         ],
     )
     def test_an_invalid_client_field_is_named(
-        self, as_admin: FlaskClient, body: dict[str, Any], pointer: str
+        self, as_admin: FlaskClient, body: dict[str, Any], pointer: str, reason: str
     ) -> None:
-        assert list(pointers(as_admin.post("/v1/clients", json=body))) == [pointer]
+        assert pointers(as_admin.post("/v1/clients", json=body)) == {pointer: reason}
 
     @on_sqlite
     @pytest.mark.parametrize(
@@ -76,6 +85,11 @@ class TestCreate:
             "https://a.example/cb#fragment",
             "https://u:p@a.example/cb",
             "https://a.example/c b",
+            'https://a.example/"',
+            "https://a.example/<b>",
+            "https://a.example/\\b",
+            "https://a.example/\x7fb",
+            "https://a.example/ü",
             "https://[::1",
             "https:///cb",
             "javascript:alert(1)",
@@ -87,7 +101,7 @@ class TestCreate:
         self, as_admin: FlaskClient, uri: str
     ) -> None:
         response = as_admin.post("/v1/clients", json=APPLICATION | {"redirect_uris": [uri]})
-        assert list(pointers(response)) == ["#/redirect_uris/0"]
+        assert pointers(response) == {"#/redirect_uris/0": UNSAFE_URI}
 
     @pytest.mark.parametrize("uri", ["http://localhost:3000/cb", "http://127.0.0.1/cb"])
     def test_a_loopback_redirect_uri_needs_no_tls(self, as_admin: FlaskClient, uri: str) -> None:
@@ -117,7 +131,8 @@ class TestChange:
         body = {"name": "Other", "scopes": ["metrics", "catalogue", "metrics"]}
         changed = as_admin.patch(path, json=body).get_json()
         assert (changed["name"], changed["scopes"]) == ("Other", ["catalogue", "metrics"])
-        assert pointers(as_admin.patch(path, json={"redirect_uris": ["https://a.example/"]}))
+        refused = as_admin.patch(path, json={"redirect_uris": ["https://a.example/"]})
+        assert pointers(refused) == {"#/redirect_uris": NO_URIS}
         assert as_admin.patch(path, json={}).get_json() == changed
         assert as_admin.delete(path).status_code == 204
         assert_problem(as_admin.get(path), 404)
@@ -137,32 +152,46 @@ class TestChange:
     def test_an_application_keeps_at_least_one_redirect_uri(self, as_admin: FlaskClient) -> None:
         made = as_admin.post("/v1/clients", json=APPLICATION).get_json()
         path = f"/v1/clients/{made['client_id']}"
-        assert pointers(as_admin.patch(path, json={"redirect_uris": []}))
-        assert pointers(as_admin.patch(path, json={"scopes": ["catalogue"]}))
-        assert_problem(as_admin.post(f"{path}/rotate-secret"), 409)
+        without = as_admin.patch(path, json={"redirect_uris": []})
+        assert pointers(without) == {"#/redirect_uris": NEEDS_URIS}
+        with_scopes = as_admin.patch(path, json={"scopes": ["catalogue"]})
+        assert pointers(with_scopes) == {"#/scopes": NO_SCOPES}
+        problem = assert_problem(as_admin.post(f"{path}/rotate-secret"), 409)
+        assert problem["detail"] == "An application has no secret."
+        renamed = as_admin.patch(path, json={"name": "Other"}).get_json()
+        assert (renamed["name"], renamed["redirect_uris"]) == ("Other", made["redirect_uris"])
 
     def test_built_in_clients_cannot_be_changed(self, as_admin: FlaskClient) -> None:
         for name in ("docs", "login"):
             path = f"/v1/clients/{name}"
             assert as_admin.get(path).get_json()["kind"] == "application"
-            assert_problem(as_admin.delete(path), 409)
-            assert_problem(as_admin.patch(path, json={"is_active": False}), 409)
+            changed = as_admin.patch(path, json={"is_active": False})
+            for response in (as_admin.delete(path), changed):
+                reason = "A built-in client cannot be changed or deleted."
+                assert assert_problem(response, 409)["detail"] == reason
             assert_problem(as_admin.post(f"{path}/rotate-secret"), 409)
 
     def test_the_scopes_of_a_partners_client_cannot_be_changed(self, as_admin: FlaskClient) -> None:
         path = f"/v1/clients/{make_client('office').id}"
-        assert_problem(as_admin.patch(path, json={"scopes": ["catalogue"]}), 409)
+        problem = assert_problem(as_admin.patch(path, json={"scopes": ["catalogue"]}), 409)
+        assert problem["detail"] == "The scopes of a partner's client cannot be changed."
         assert as_admin.patch(path, json={"name": "B"}).get_json()["scopes"] == ["office"]
 
     @pytest.mark.parametrize("name", ["%00", "a" * 1000, "a%20b", "%ff"])
     def test_an_impossible_client_id_is_not_found(self, as_admin: FlaskClient, name: str) -> None:
-        assert_problem(as_admin.get(f"/v1/clients/{name}"), 404)
+        problem = assert_problem(as_admin.get(f"/v1/clients/{name}"), 404)
+        assert problem["detail"] == "There is no such client."
 
 
 class TestAuditTrail:
     def kinds(self, as_admin: FlaskClient, subject: str) -> list[str]:
+        return [kind for kind, _, _ in self.events(as_admin, subject)]
+
+    def events(self, as_admin: FlaskClient, subject: str) -> list[tuple[str, str | None, Any]]:
+        """Return kind, actor and detail of all events of this subject."""
         listed = as_admin.get("/v1/audit-events", query_string={"subject": subject})
-        return [event["kind"] for event in reversed(listed.get_json()["items"])]
+        items = reversed(listed.get_json()["items"])
+        return [(event["kind"], event["actor"], event["detail"]) for event in items]
 
     def test_an_audit_event_contains_actor_subject_and_address(
         self, app: Flask, make_user: Callable[..., User]
@@ -196,18 +225,77 @@ class TestAuditTrail:
         assert "my secret password" not in trail
         assert made["client_secret"] not in trail
 
-    def test_all_changes_of_a_client_are_recorded(self, as_admin: FlaskClient) -> None:
+    def test_all_changes_of_a_client_are_recorded(
+        self, app: Flask, make_user: Callable[..., User]
+    ) -> None:
+        admin = make_user(is_admin=True)
+        as_admin, actor = signed_in(app, admin), admin.caller_id
         made = as_admin.post("/v1/clients", json=SERVICE).get_json()
         path = f"/v1/clients/{made['client_id']}"
         as_admin.post(f"{path}/rotate-secret")
-        as_admin.patch(path, json={"scopes": []})
+        as_admin.patch(path, json={"scopes": [], "name": "Other"})
+        as_admin.patch(path, json={"name": "Other"})  # no change
         as_admin.delete(path)
-        assert self.kinds(as_admin, f"client:{made['client_id']}") == [
-            "client_created",
-            "client_secret_rotated",
-            "client_changed",
-            "client_deleted",
+        assert self.events(as_admin, f"client:{made['client_id']}") == [
+            ("client_created", actor, {"name": "Nightly", "scopes": ["catalogue"]}),
+            ("client_secret_rotated", actor, None),
+            ("client_changed", actor, {"scopes": [], "changed": ["name"]}),
+            ("client_deleted", actor, {"name": "Other"}),
         ]
+        application = as_admin.post("/v1/clients", json=APPLICATION).get_json()
+        assert self.events(as_admin, f"client:{application['client_id']}") == [
+            ("client_created", actor, {"name": "Front"})
+        ]
+
+    def test_all_changes_of_a_user_are_recorded(
+        self, app: Flask, make_user: Callable[..., User]
+    ) -> None:
+        admin = make_user(is_admin=True)
+        as_admin, actor = signed_in(app, admin), admin.caller_id
+        body = {"email": "zoe@example.com", "password": "four other words", "name": "Zoe"}
+        path = as_admin.post("/v1/users", json=body).headers["Location"]
+        subject = f"user:{path.rpartition('/')[2]}"
+        as_admin.patch(path, json={"password": "some more words", "is_active": False})
+        as_admin.delete(path)
+        assert self.events(as_admin, subject) == [
+            ("user_created", actor, {"is_admin": False}),
+            ("password_changed", actor, None),
+            ("user_changed", actor, {"is_active": False}),
+            ("user_deleted", actor, {"email": "zoe@example.com"}),
+        ]
+
+    def test_what_users_do_with_their_own_password_and_sessions_is_recorded(
+        self, app: Flask, as_admin: FlaskClient, make_user: Callable[..., User]
+    ) -> None:
+        user = make_user()
+        token_of(app, user)
+        own = signed_in(app, user)
+        for current in ("wrong", PASSWORD):
+            change = {"current_password": current, "password": "four other words"}
+            own.patch("/v1/users/me", json=change)
+        token_of(app, user)
+        own.delete("/v1/users/me/sessions")
+        own.delete("/v1/users/me/sessions")  # there is no other
+        (session,) = own.get("/v1/users/me/sessions").get_json()["items"]
+        own.delete(f"/v1/users/me/sessions/{session['id']}")
+        assert self.events(as_admin, user.caller_id) == [
+            (kind, user.caller_id, None)
+            for kind in ("login_failed", "password_changed", "login_ended", "login_ended")
+        ]
+
+    def test_audit_events_are_logged(
+        self, as_admin: FlaskClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        made = as_admin.post("/v1/clients", json=SERVICE).get_json()
+        (event,) = logged(caplog, "audit")
+        assert event.pop("actor") == event.pop("caller")
+        assert event == {
+            "event": "audit",
+            "audit": "client_created",
+            "subject": f"client:{made['client_id']}",
+            "name": "Nightly",
+            "scopes": ["catalogue"],
+        }
 
     def test_a_failed_change_is_not_recorded(self, as_admin: FlaskClient) -> None:
         body = {"email": "zoe@example.com", "password": "four other words", "name": "Zoe"}
