@@ -40,6 +40,12 @@ def log_in(
     return browser.post("/login", data=fields | {"email": email, "password": password})
 
 
+def shown_problem(page: str) -> str:
+    """Return the error that a page shows."""
+    (problem,) = re.findall(r'<p class="problem" role="alert" id="problem">(.*)</p>', page)
+    return str(problem)
+
+
 def authorize_url(client_id: str | None, **changes: Any) -> str:
     """Return an authorization request. Parameters that are None are omitted."""
     parameters = {

@@ -15,9 +15,10 @@ from automart.accounts.models import AuditEvent, Client, User
 from automart.accounts.service import create_application
 from automart.accounts.sessions import hash_token
 from automart.core.config import Settings
-from automart.core.db import db, get_for_share, table_of, transaction
+from automart.core.db import db, get_for_share, table_of, transaction, utcnow
 from automart.oauth import grants
 from automart.oauth.grants import AuthorizationCodeGrant, IssuedCode
+from automart.oauth.maintenance import expire_authorization_codes
 from automart.oauth.models import AuthorizationCode
 from tests.oauth.pages import (
     CALLBACK,
@@ -57,6 +58,8 @@ class TestAuthorize:
             headers = {"Sec-Fetch-Dest": destination}
             response = browser.get(authorize_url(front), headers=headers)
             assert error_of(response) == "invalid_request"
+            reason = "Must be opened in a window, not by a script."
+            assert response.get_json()["error_description"] == reason
         response = browser.get(authorize_url(front), headers={"Sec-Fetch-Dest": "document"})
         assert "code" in sent_back(response)
 
@@ -267,6 +270,18 @@ class TestCode:
     def test_a_code_is_stored_as_a_hash(self, browser: FlaskClient, front: str) -> None:
         code = code_for(browser, front)
         assert code not in db.session.query(AuthorizationCode).one().code_hash
+
+    def test_a_code_is_deleted_a_day_after_it_expired(
+        self, client: FlaskClient, browser: FlaskClient, front: str
+    ) -> None:
+        old, recent = (code_for(browser, front) for _ in range(2))
+        with transaction():
+            for code, age in ((old, timedelta(days=1)), (recent, timedelta(hours=23))):
+                row = db.session.get_one(AuthorizationCode, hash_token(code))
+                row.expires_at = utcnow() - age
+        with transaction():
+            assert expire_authorization_codes() == 1
+        assert db.session.query(AuthorizationCode).one().code_hash == hash_token(recent)
 
     def test_a_code_of_a_deactivated_user_is_refused(
         self, client: FlaskClient, browser: FlaskClient, front: str, ann: User

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -14,15 +15,17 @@ from flask.testing import FlaskClient
 from itsdangerous import TimestampSigner
 from sqlalchemy import event, select, update
 
-from automart.accounts import passwords
+from automart.accounts import login_throttle, passwords
 from automart.accounts.login_throttle import ACCOUNT, ADDRESS, LoginThrottle
 from automart.accounts.models import Client, Login, User
 from automart.accounts.passwords import hash_password, needs_rehash
+from automart.accounts.sessions import BROWSER_SESSION_LIFETIME
 from automart.core.config import Settings
 from automart.core.db import db, transaction, utcnow
 from automart.oauth.models import RefreshToken
-from tests.oauth.pages import authorize_url, hidden_fields, log_in, me
+from tests.oauth.pages import audited, authorize_url, hidden_fields, log_in, me, shown_problem
 from tests.support.databases import on_sqlite
+from tests.support.http import assert_problem
 from tests.support.people import PASSWORD, RECOMMENDED_HASHER, token_of, with_token
 from tests.support.setup import application
 
@@ -183,13 +186,16 @@ class TestNoEnumeration:
 
 class TestThrottling:
     def test_an_account_is_throttled_after_repeated_failures(
-        self, client: FlaskClient, ann: User
+        self, client: FlaskClient, ann: User, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        now = login_throttle.now_ms()
+        monkeypatch.setattr(login_throttle, "now_ms", lambda: now)
         for _ in range(ACCOUNT.burst):
             assert post_login(client, ann.email, "wrong").status_code == 401
         response = post_login(client, ann.email)
-        assert response.status_code == 429
-        assert 0 < int(response.headers["Retry-After"]) <= ACCOUNT.interval_ms / 1000
+        detail = assert_problem(response, 429)["detail"]
+        assert detail == "Too many failed logins. Try again in 60 seconds."
+        assert response.headers["Retry-After"] == "60"
         assert response.headers["RateLimit-Policy"] == '"login-account";q=10'
         assert response.headers["RateLimit"].startswith('"login-account";r=0;t=')
 
@@ -261,6 +267,8 @@ class TestLoginPage:
         assert "HttpOnly" in cookie
         assert "SameSite=Lax" in cookie
         assert f"You are logged in as {ann.email}." in client.get("/login").get_data(as_text=True)
+        login = db.session.query(Login).one()
+        assert login.expires_at - login.created_at == BROWSER_SESSION_LIFETIME
 
     def test_the_login_page_has_no_external_assets_and_cannot_be_framed(
         self, client: FlaskClient
@@ -270,9 +278,14 @@ class TestLoginPage:
         assert "http:" not in page
         assert "https:" not in page
         assert "<script" not in page
-        policy = response.headers["Content-Security-Policy"]
-        assert "default-src 'none'" in policy
-        assert "frame-ancestors 'none'" in policy
+        (nonce,) = re.findall(r'<style nonce="([\w-]{22})">', page)
+        assert response.headers["Content-Security-Policy"] == (
+            f"default-src 'none'; style-src 'nonce-{nonce}'; base-uri 'none';"
+            " frame-ancestors 'none'"
+        )
+        assert response.headers["X-Frame-Options"] == "DENY"
+        assert response.headers["Referrer-Policy"] == "no-referrer"
+        assert response.headers["Cache-Control"] == "no-store"
 
     def test_the_login_page_has_labels_and_a_language(self, client: FlaskClient) -> None:
         page = client.get("/login").get_data(as_text=True)
@@ -287,8 +300,11 @@ class TestLoginPage:
         response = log_in(client, ann.email, "wrong")
         assert response.status_code == 401
         page = response.get_data(as_text=True)
-        assert 'role="alert"' in page
+        assert shown_problem(page) == "The e-mail address or the password is wrong."
         assert f'value="{ann.email}"' in page
+        fields = hidden_fields(page)
+        without_password = client.post("/login", data=fields | {"email": ann.email})
+        assert without_password.status_code == 401
 
     def test_a_throttled_login_shows_the_page_with_the_seconds_to_wait(
         self, client: FlaskClient, ann: User
@@ -297,15 +313,21 @@ class TestLoginPage:
             post_login(client, ann.email, "wrong")
         response = log_in(client, ann.email)
         assert response.status_code == 429
-        assert int(response.headers["Retry-After"]) > 0
+        seconds = int(response.headers["Retry-After"])
+        assert seconds > 0
+        problem = f"Too many failed logins. Try again in {seconds} seconds."
+        assert shown_problem(response.text) == problem
 
     def test_a_login_form_without_csrf_token_is_refused(
         self, client: FlaskClient, ann: User
     ) -> None:
         form = {"email": ann.email, "password": PASSWORD}
-        assert client.post("/login", data=form).status_code == 400
+        refused = client.post("/login", data=form)
         client.get("/login")
-        assert client.post("/login", data=form | {"csrf_token": "guess"}).status_code == 400
+        for response in (refused, client.post("/login", data=form | {"csrf_token": "guess"})):
+            assert response.status_code == 400
+            assert shown_problem(response.text) == "The page has expired. Please try again."
+            assert f'value="{ann.email}"' in response.text
         assert db.session.query(Login).count() == 0
 
     @pytest.mark.parametrize(
@@ -323,6 +345,8 @@ class TestLoginPage:
     ) -> None:
         fields = hidden_fields(client.get("/login").get_data(as_text=True))
         form = fields | {"email": ann.email, "password": PASSWORD, "next": where}
+        wrong = client.post("/login", data=form | {"password": "wrong"})
+        assert hidden_fields(wrong.text)["next"] == ""
         assert client.post("/login", data=form).headers["Location"] == "/docs"
 
     def test_the_login_page_names_the_application(self, client: FlaskClient) -> None:
@@ -406,6 +430,7 @@ class TestLogout:
         assert response.status_code == 303
         for client in (browser, thief):
             assert "You are logged in" not in client.get("/login").get_data(as_text=True)
+        assert audited("login_ended") == [(ann.caller_id, ann.caller_id, None)]
 
     def test_a_logout_form_without_csrf_token_is_ignored(
         self, client: FlaskClient, ann: User

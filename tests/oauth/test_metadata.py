@@ -15,10 +15,23 @@ from tests.oauth.pages import (
 class TestDiscovery:
     def test_the_metadata_name_the_endpoints(self, client: FlaskClient) -> None:
         metadata = client.get("/.well-known/oauth-authorization-server").get_json()
-        assert metadata["issuer"] == "http://localhost"
-        assert metadata["token_endpoint"] == "http://localhost/oauth/token"
-        assert metadata["code_challenge_methods_supported"] == ["S256"]
-        assert "password" not in metadata["grant_types_supported"]
+        methods = ["client_secret_basic", "client_secret_post", "none"]
+        assert metadata == {
+            "issuer": "http://localhost",
+            "authorization_endpoint": "http://localhost/oauth/authorize",
+            "token_endpoint": "http://localhost/oauth/token",
+            "revocation_endpoint": "http://localhost/oauth/revoke",
+            "jwks_uri": "http://localhost/.well-known/jwks.json",
+            "scopes_supported": ["catalogue", "metrics"],
+            "response_types_supported": ["code"],
+            "response_modes_supported": ["query"],
+            "grant_types_supported": ["authorization_code", "client_credentials", "refresh_token"],
+            "token_endpoint_auth_methods_supported": methods,
+            "revocation_endpoint_auth_methods_supported": methods,
+            "code_challenge_methods_supported": ["S256"],
+            "authorization_response_iss_parameter_supported": True,
+            "service_documentation": "http://localhost/docs",
+        }
 
     def test_the_issuer_does_not_depend_on_the_prefix(self, client: FlaskClient) -> None:
         metadata = client.get("/api/.well-known/oauth-authorization-server").get_json()

@@ -80,7 +80,8 @@ class TestClientCredentials:
             client.post("/oauth/token", data=self.FORM | by_form),
         ):
             assert error_of(response, 401) == "invalid_client"
-            assert "secret is wrong" in response.get_json()["error_description"]
+            description = "The client is unknown, or its secret is wrong."
+            assert response.get_json()["error_description"] == description
             assert response.headers["WWW-Authenticate"].startswith("Basic")
 
     def test_an_unknown_client_gets_the_same_response_as_a_wrong_secret(
@@ -91,6 +92,8 @@ class TestClientCredentials:
             for name in (service[0], "unknown", "docs")
         }
         assert len(answers) == 1
+        subjects = [f"client:{service[0]}", None, "client:docs"]
+        assert audited("login_failed") == [(None, subject, None) for subject in subjects]
 
     def test_an_application_cannot_use_client_credentials(
         self, client: FlaskClient, front: str
