@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import socket
+from contextlib import ExitStack
 
-_reserved: list[socket.socket] = []
+_reserved = ExitStack()
+atexit.register(_reserved.close)
 
 
 def free_port() -> int:
@@ -13,8 +16,7 @@ def free_port() -> int:
     A socket that is bound and does not listen keeps it from others who ask for any port, and from
     outgoing connections. With SO_REUSEADDR, which servers set, one can still listen on it.
     """
-    reserved = socket.socket()
+    reserved = _reserved.enter_context(socket.socket())
     reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     reserved.bind(("127.0.0.1", 0))
-    _reserved.append(reserved)
     return int(reserved.getsockname()[1])
