@@ -17,6 +17,7 @@ from automart.accounts.passwords import (
     common_passwords,
     password_problem,
 )
+from automart.web.fields import TEXT_PATTERN
 from tests.support.databases import on_sqlite
 from tests.support.http import assert_problem, pointers
 from tests.support.people import PASSWORD, signed_in, token_of, with_token
@@ -153,6 +154,24 @@ class TestPasswords:
         for password in ("Rosalind rides horses", "automart has good cars"):
             changed = as_admin.patch(f"/v1/users/{user.id}", json={"password": password})
             assert changed.status_code == 200
+
+    @on_sqlite
+    def test_the_document_says_which_passwords_can_be_set(self, client: FlaskClient) -> None:
+        schemas = client.get("/openapi.json").get_json()["components"]["schemas"]
+        hidden = {"type": "string", "format": "password", "writeOnly": True}
+        accepted = {
+            "pattern": TEXT_PATTERN,
+            "minLength": SHORTEST_PASSWORD,
+            "maxLength": LONGEST_PASSWORD,
+        }
+        assert schemas["NewUser"]["properties"]["password"] == hidden | accepted | {
+            "description": "The password to log in with."
+        }
+        own = schemas["CurrentUserChanges"]["properties"]
+        assert own["password"] == hidden | accepted | {"description": "Your new password."}
+        assert own["current_password"] == hidden | {
+            "description": "Your current password, which a new one requires."
+        }
 
     def test_the_three_thousand_most_common_passwords_are_refused(self) -> None:
         common = common_passwords()

@@ -89,6 +89,7 @@ class TestJsonLogin:
             ({"email": 1, "password": "b"}, 422),
             ([], 422),
             ({"email": "\x00", "password": "\ud800"}, 401),
+            ({"email": "\ud800@example.com", "password": "b"}, 401),
             ({"email": "a" * 100_000, "password": "b" * 100_000}, 401),
             ({"client_id": "\x00", "client_secret": "\ud800"}, 401),
         ],

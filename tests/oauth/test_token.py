@@ -101,6 +101,14 @@ class TestClientCredentials:
         response = client.post("/oauth/token", data=self.FORM | {"client_id": front})
         assert error_of(response) == "unauthorized_client"
 
+    def test_an_application_that_sends_a_secret_is_refused(
+        self, client: FlaskClient, front: str, tokens: dict[str, Any]
+    ) -> None:
+        token = tokens["refresh_token"]
+        refused = refresh(client, token, client_id=front, client_secret="a secret")
+        assert error_of(refused, 401) == "invalid_client"
+        assert refresh(client, token, client_id=front).status_code == 200
+
     def test_a_service_client_cannot_use_refresh_tokens(
         self, client: FlaskClient, service: tuple[str, str]
     ) -> None:

@@ -365,6 +365,7 @@ class TestKeys:
         with application(replace(settings, secret_key="another")) as other, other.app_context():
             assert status_of(other, token) == 200
             assert status_of(other, token_of(other, ann)) == 200
+            assert signing_keys.undecryptable_keys() == [f"signing key {parts_of(token)[0]['kid']}"]
             rotation = signing_keys.reencrypt_signing_keys()
         (lost,) = rotation.undecryptable
         assert rotation.rotated == 1  # the key that was created since then
