@@ -124,4 +124,4 @@ def _too_many_requests(until: int, limit: Limit) -> TooManyRequests:
 
 def _key(*parts: str) -> str:
     # Hashed, so that the table contains neither e-mail addresses nor IP addresses.
-    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
