@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import re
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextvars import Context
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from automart.catalogue.models import VehicleMake
 from automart.core.config import Settings
 from automart.core.db import db, transaction
 from automart.core.logging import configure_logging, start_logging
+from automart.web import request_logging
 from jobs import runner
 from jobs.http.client import post
 from tests.support.databases import on_sqlite
@@ -117,6 +120,17 @@ class TestLogs:
         assert second["route"] is None
         assert "caller" not in second  # a public view does not authenticate
         assert second["request_id"] != "abc"
+
+    def test_a_request_takes_milliseconds(
+        self, client: FlaskClient, lines: Lines, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert lines() == []
+        now = time.perf_counter()
+        clock = SimpleNamespace(perf_counter=iter((now, now + 0.0123)).__next__)
+        monkeypatch.setattr(request_logging, "time", clock)
+        client.get("/nowhere")
+        (line,) = lines()
+        assert line["duration_ms"] == 12.3
 
     def test_each_line_of_a_job_has_its_id_its_request_and_its_owner(
         self, client: FlaskClient, lines: Lines, run_jobs: Callable[[], None]
