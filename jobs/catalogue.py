@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from http import HTTPStatus
 from itertools import islice
 from queue import Empty, SimpleQueue
+from typing import Any
 
 import structlog
 from sqlalchemy.exc import DBAPIError
@@ -202,8 +203,15 @@ def _conclude(lease: JobLease, ended_by: str | None) -> None:
         failed = result["makes_failed"]
         others = result["makes_updated"] or result["makes_unchanged"] or result["makes_held"]
         if failed and not others:
-            why = f": {ended_by}" if ended_by else f". The first: {failed[0]['reason']}"
-            detail = f"All {len(failed)} makes failed{why}"
+            detail = _why_all_failed(failed, ended_by)
             lease.fail(problem(HTTPStatus.BAD_GATEWAY, detail), result)
         else:
             lease.succeed(result)
+
+
+def _why_all_failed(failed: Sequence[Mapping[str, Any]], ended_by: str | None) -> str:
+    first = failed[0]["reason"]
+    if len(failed) == 1:
+        return f"The make failed: {first}"
+    why = f": {ended_by}" if ended_by else f". The first: {first}"
+    return f"All {len(failed)} makes failed{why}"

@@ -20,6 +20,7 @@ from automart.core.db import Model
 _SQLITE_UNIQUE = "UNIQUE constraint failed: "
 _SQLITE_FOREIGN_KEY = "FOREIGN KEY constraint failed"
 _SQLITE_CHECK = "CHECK constraint failed: "
+_REFERENCE = "A referenced row does not exist, or this one is still in use."
 
 Rule = Constraint | Index
 
@@ -37,14 +38,16 @@ def explain_violation(error: IntegrityError) -> Violation | None:
     """Return the violated constraint; None if no client can cause it, such as a NOT NULL."""
     if _SQLITE_FOREIGN_KEY in str(error.orig):
         # SQLite does not name the constraint.
-        return Violation("A referenced row does not exist, or this one is still in use.", True)
+        return Violation(_REFERENCE, True)
     detail = _detail_of_trigger(error)
     if detail is not None:
         return Violation(detail, False)
     rule = _broken_rule(error, Model.metadata)
     if rule is None:
         return None
-    return Violation(_detail_of(rule), isinstance(rule, ForeignKeyConstraint))
+    if isinstance(rule, ForeignKeyConstraint):
+        return Violation(_REFERENCE, True)
+    return Violation(_detail_of(rule), False)
 
 
 def _detail_of(rule: Rule) -> str:

@@ -176,6 +176,14 @@ def test_a_sync_whose_makes_all_failed_ends_failed_and_still_names_them(
     assert len(job["result"]["makes_failed"]) == 11
     assert stored_models() == synced
 
+    url = client.post(SYNCS, json={"make_ids": [TOYOTA]}).get_json()["url"]
+    run_jobs()
+
+    job = client.get(url).get_json()
+    (toyota,) = job["result"]["makes_failed"]
+    assert toyota["reason"].startswith("NHTSA's answer is not JSON.")
+    assert job["error"]["detail"] == f"The make failed: {toyota['reason']}"
+
 
 @pytest.mark.parametrize(
     "fault",

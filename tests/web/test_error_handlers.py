@@ -212,7 +212,8 @@ def test_a_violated_foreign_key_is_409_for_delete_and_422_otherwise(
         return ""
 
     response = app.test_client().open("/broken", method=method)
-    assert_problem(response, status)
+    problem = assert_problem(response, status)
+    assert problem["detail"] == ("A referenced row does not exist, or this one is still in use.")
     assert "vehicle" not in response.text
 
 
