@@ -14,15 +14,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import apprise.apprise
-import obstore
 import pytest
 
 from automart.core import storage
 from automart.web import pagination, serialization
 from tests.support import setup
 
-# Reads from S3, which needs these threads.
-LEFT_OUT = ("test_secrets_in_logs.py",)
+# They store in S3, which needs these threads.
+LEFT_OUT = ("test_secrets_in_logs.py", "test_storage.py")
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
@@ -51,23 +50,15 @@ def _folder(path: Path, *, mkdir: bool) -> Path:
     return path
 
 
-def _put(folder: Path, key: str, content: bytes, **options: Any) -> None:
-    if not isinstance(folder, Path):
-        obstore.put(folder, key, content, **options)
-        return
+def _put(folder: Path, key: str, content: bytes, **_: Any) -> None:
     (folder / key).parent.mkdir(exist_ok=True)
     (folder / key).write_bytes(content)
 
 
 def _get(folder: Path, key: str) -> Any:
-    if not isinstance(folder, Path):
-        return obstore.get(folder, key)
     content = (folder / key).read_bytes()
     return SimpleNamespace(bytes=lambda: content)
 
 
 def _delete(folder: Path, key: str) -> None:
-    if not isinstance(folder, Path):
-        obstore.delete(folder, key)
-        return
     (folder / key).unlink()
