@@ -11,14 +11,17 @@ from automart.cli.child_processes import Processes
 from automart.cli.errors import CommandError
 from automart.core import parent_death
 from tests.cli.shown_lines import ShownLines
+from tests.support.limits import LIMIT
 from tests.support.processes import until
 
+# These programs block SIGTERM: with a handler, one that arrives just before the wait would be lost.
 RUNS = """
 import os, signal, sys
-signal.signal(signal.SIGTERM, lambda *_: (print("ends"), sys.exit()))
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 print("runs as", os.environ["PART"], os.getsid(0) == os.getpid(), sys.stdin.read(), flush=True)
 print("an error", file=sys.stderr, flush=True)
-signal.pause()
+signal.sigwait([signal.SIGTERM])
+print("ends")
 """
 IGNORES_SIGTERM = """
 import signal
@@ -28,20 +31,23 @@ signal.pause()
 """
 LEAVES_A_CHILD = """
 import os, signal
-def end(*_):
-    print("the child ends", flush=True)
-    os._exit(0)
-signal.signal(signal.SIGTERM, end)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 if os.fork():
     os._exit(3)
-signal.alarm(60)  # in case nobody ends it
-signal.pause()
+if signal.sigtimedwait([signal.SIGTERM], 300):  # in case nobody ends it
+    print("the child ends")
 """
 
 
 @pytest.fixture
 def shown() -> ShownLines:
     return ShownLines()
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child_processes, "SHUTDOWN_SECONDS", LIMIT)
+    monkeypatch.setattr(child_processes, "KILL_SECONDS", LIMIT)
 
 
 def test_programs_run_in_sessions_of_their_own_and_end_together(shown: ShownLines) -> None:
