@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from sqlalchemy import select
+from typer import rich_utils
 from typer.testing import CliRunner, Result
 
 from automart.background import Job, JobState
@@ -21,6 +22,17 @@ from tests.support.processes import environment
 
 Run = Callable[..., Result]
 POLL_INTERVAL = 0.01
+
+
+@pytest.fixture(autouse=True)
+def _wide_and_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands print 120 columns without colours, wherever the tests run."""
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("TERM", "xterm")
+    for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    # Typer reads the environment once, and has colours on GitHub.
+    monkeypatch.setattr(rich_utils, "FORCE_TERMINAL", None)
 
 
 @pytest.fixture
@@ -40,6 +52,11 @@ def type_in(*arguments: str) -> Result:
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result
+
+
+def error_of(result: Result) -> str:
+    """Return the error about wrong usage, without the box around it."""
+    return " ".join(result.stderr.replace("│", " ").split())
 
 
 @pytest.fixture

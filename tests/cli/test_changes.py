@@ -13,7 +13,7 @@ from automart.catalogue.models import ModelChange, VehicleMake
 from automart.catalogue.service import create_model
 from automart.core.db import db, transaction
 from sandbox import Fault, Vpic
-from tests.cli.conftest import Run, type_in
+from tests.cli.conftest import Run, error_of, type_in
 from tests.support.databases import on_sqlite
 from tests.support.sync import add_models, catalogue_of, stored_models
 
@@ -128,4 +128,4 @@ def test_wrong_usage_is_an_error() -> None:
     ):
         result = type_in(*arguments)
         assert result.exit_code == 2
-        assert error in " ".join(result.stderr.replace("│", " ").split())
+        assert error in error_of(result)

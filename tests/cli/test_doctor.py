@@ -41,7 +41,7 @@ def _working(app: Flask) -> None:
     client = app.extensions["redis"]
     for queue in Queue:
         Worker([RqQueue(queue, connection=client)], connection=client).register_birth()
-    hold_lease("housekeeping", uuid4(), timedelta(seconds=15))
+    hold_lease("housekeeping", uuid4(), timedelta(hours=1))
 
 
 def graded(output: str) -> dict[str, str]:
@@ -148,17 +148,16 @@ def test_doctor_reports_what_is_down_and_checks_the_rest(
     result = run("doctor")
     assert result.exit_code == 1
     assert "hidden" not in result.output
-    refused = (
-        'connection failed: connection to server at "127.0.0.1", port 1 failed: Connection refused'
-    )
+    reasons = re.findall("cannot be used: (.*)", result.stdout)
+    assert ["Connection refused" in reason for reason in reasons] == [True, True]
     assert (
-        result.stdout
+        re.sub("cannot be used: .*", "cannot be used: …", result.stdout)
         == f"""\
 ok    Settings: valid
 {NO_RATE_LIMIT}\
-BAD   Database: The database cannot be used: {refused}
+BAD   Database: The database cannot be used: …
       → Is it running, not full and no standby, and is DATABASE_URL right?
-BAD   Redis: Redis cannot be used: Error 111 connecting to 127.0.0.1:1. Connection refused.
+BAD   Redis: Redis cannot be used: …
       → Is it running, not full (maxmemory) and no replica, and is REDIS_URL right? Jobs are \
 accepted and kept until then.
 note  Redis password: not in REDIS_URL; others who reach Redis can delay jobs and lift rate limits
