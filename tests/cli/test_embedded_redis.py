@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,13 +18,16 @@ from automart.core import parent_death
 from automart.core.config import Settings
 from tests.cli.shown_lines import ShownLines
 from tests.support.limits import LIMIT
+from tests.support.memory import MEMORY
 from tests.support.processes import until
 from tests.support.setup import make_settings
 
 
 @pytest.fixture
-def own_settings(tmp_path: Path) -> Settings:
-    return make_settings("sqlite://", instance=tmp_path / "instance")
+def own_settings() -> Iterator[Settings]:
+    """Settings with a folder whose path is short enough for a socket."""
+    with tempfile.TemporaryDirectory(prefix="automart-redis-", dir=MEMORY) as folder:
+        yield make_settings("sqlite://", instance=Path(folder) / "instance")
 
 
 @pytest.fixture(autouse=True)
