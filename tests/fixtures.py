@@ -257,8 +257,7 @@ def when_asked(
 
 @pytest.fixture(autouse=True)
 def _go_on() -> Iterator[None]:
-    """No test leaves the word behind that this process's jobs should stop, or what its jobs add to
-    lines of the log."""
+    """Let jobs of this process run again, and forget what they have added to lines of the log."""
     yield
     stopping.clear()
     structlog.contextvars.clear_contextvars()

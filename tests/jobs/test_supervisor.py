@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
-import structlog
 
 from automart.core import parent_death
 from automart.core.logging import configure_logging
 from jobs import pulse
 from jobs.pulse import Pulse
-from jobs.supervisor import Child
+from jobs.supervisor import SHOW_STACKS, Child
+from tests.support.limits import LIMIT
 from tests.support.logs import logged
 from tests.support.processes import until
 
@@ -26,7 +27,6 @@ Start = Callable[[Callable[[Pulse], None]], Child]
 
 @pytest.fixture(autouse=True)
 def _logging(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    structlog.contextvars.clear_contextvars()  # of jobs of earlier tests
     configure_logging("json")
     yield
     configure_logging("console")
@@ -54,9 +54,20 @@ def write_and_wait(path: Path, _pulse: Pulse) -> None:
     """Write what this process is, and wait for a signal."""
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ()) & {signal.SIGTERM, signal.SIGINT}
     title = psutil.Process().cmdline()[0]
-    path.with_suffix(".new").write_text(f"{os.getsid(0) == os.getpid()} {blocked} {title}")
-    path.with_suffix(".new").rename(path)
+    new = path.with_suffix(".new")
+    new.write_text(f"{os.getsid(0) == os.getpid()} {blocked} {title}")
+    new.rename(path)
     threading.Event().wait()
+
+
+def show_stacks_and_end(path: Path, _pulse: Pulse) -> None:
+    """Wait until the stacks are requested. End when they have been written."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {SHOW_STACKS})
+    path.touch()
+    while SHOW_STACKS not in signal.sigpending():
+        time.sleep(0.01)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {SHOW_STACKS})
+    os._exit(0)
 
 
 def end_at_once(_pulse: Pulse) -> None:
@@ -119,9 +130,8 @@ def test_a_process_that_hangs_is_killed_and_restarted(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("jobs.supervisor.STACKS_SECONDS", 0.1)
+    monkeypatch.setattr("jobs.supervisor.STACKS_SECONDS", 0)
     path = tmp_path / "written"
     child = start(partial(write_and_wait, path))
     until(path.exists)
@@ -134,7 +144,21 @@ def test_a_process_that_hangs_is_killed_and_restarted(
         {"event": "process_hangs", "name": "short", "pid": pid},
         {"event": "process_ended", "name": "short", "code": -signal.SIGKILL, "restart_in": 1.0},
     ]
-    assert "in write_and_wait\n" in capfd.readouterr().err
+
+
+def test_a_process_that_hangs_writes_its_stacks(
+    start: Start,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("jobs.supervisor.STACKS_SECONDS", LIMIT)
+    path = tmp_path / "waits"
+    child = start(partial(show_stacks_and_end, path))
+    until(path.exists)
+    child.pulse.beat(-1)
+    child.supervise()
+    assert "in show_stacks_and_end\n" in capfd.readouterr().err
 
 
 def test_a_process_that_never_sends_a_heartbeat_is_overdue(
