@@ -255,6 +255,17 @@ def when_asked(
     return plan
 
 
+@pytest.fixture
+def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands print 120 columns without colours, wherever the tests run."""
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("TERM", "xterm")
+    for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    # Typer reads the environment when it is imported, and uses colours on GitHub.
+    monkeypatch.setattr("typer.rich_utils.FORCE_TERMINAL", None)
+
+
 @pytest.fixture(autouse=True)
 def _go_on() -> Iterator[None]:
     """Let jobs of this process run again, and forget what they have added to lines of the log."""

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from sqlalchemy import select
-from typer import rich_utils
 from typer.testing import CliRunner, Result
 
 from automart.background import Job, JobState
@@ -25,14 +24,8 @@ POLL_INTERVAL = 0.01
 
 
 @pytest.fixture(autouse=True)
-def _wide_and_plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let commands print 120 columns without colours, wherever the tests run."""
-    monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setenv("TERM", "xterm")
-    for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE"):
-        monkeypatch.delenv(name, raising=False)
-    # Typer reads the environment once, and has colours on GitHub.
-    monkeypatch.setattr(rich_utils, "FORCE_TERMINAL", None)
+def _wide_terminal(wide_terminal: None) -> None:
+    """Use this terminal in all tests of commands."""
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ def test_list_shows_the_newest_deliveries_first(office: RegionalOffice, run: Run
     other, _ = make_signing_office(webhook_url="https://office.example/", webhook_enabled=False)
     make_purchase(other, PurchaseState.CANCELLED)
     one, two, three, four = (delivery.id for delivery in all_deliveries())
-    first, second, third = (purchase.id for purchase in db.session.scalars(select(Purchase)))
+    first, second, third = db.session.scalars(select(Purchase.id).order_by(Purchase.id))
     failed = ["failed", "0"]
     own = [
         [str(three), str(office.id), str(second), *failed],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from automart.core.errors import (
     Conflict,
     DomainError,
@@ -13,30 +15,31 @@ from automart.core.errors import (
     status_name,
 )
 
-WRONG_FIELDS = "The request is well-formed, but some values are invalid."
+LIMITS = {
+    "Retry-After": "7",
+    "RateLimit-Policy": '"login";q=10',
+    "RateLimit": '"login";r=0;t=7',
+}
+BEARER = 'Bearer realm="automart"'
+INVALID_TOKEN = f'{BEARER}, error="invalid_token", error_description="…"'
 
 
-def headers_of(error: DomainError) -> dict[str, str]:
-    """Return the headers of an error, which is a problem with its detail."""
-    assert error.as_problem() == problem(error.status, error.detail)
-    assert str(error) == error.detail
-    return error.headers
-
-
-def test_headers_say_what_a_client_can_do() -> None:
-    assert headers_of(DomainError("…")) == {}
-    assert headers_of(Conflict("…", headers={"Retry-After": "1"})) == {"Retry-After": "1"}
-    assert headers_of(Unavailable("…")) == {"Retry-After": "5"}
-    assert headers_of(Unavailable("…", retry_after=60)) == {"Retry-After": "60"}
-    assert headers_of(TooManyRequests("…", retry_after=7, policy="login", quota=10)) == {
-        "Retry-After": "7",
-        "RateLimit-Policy": '"login";q=10',
-        "RateLimit": '"login";r=0;t=7',
-    }
-    assert headers_of(Unauthenticated("…")) == {"WWW-Authenticate": 'Bearer realm="automart"'}
-    assert headers_of(Unauthenticated("…", error="invalid_token")) == {
-        "WWW-Authenticate": 'Bearer realm="automart", error="invalid_token", error_description="…"'
-    }
+@pytest.mark.parametrize(
+    ("error", "headers"),
+    [
+        (DomainError("…"), {}),
+        (Conflict("…", headers={"Retry-After": "1"}), {"Retry-After": "1"}),
+        (Unavailable("…"), {"Retry-After": "5"}),
+        (Unavailable("…", retry_after=60), {"Retry-After": "60"}),
+        (TooManyRequests("…", retry_after=7, policy="login", quota=10), LIMITS),
+        (Unauthenticated("…"), {"WWW-Authenticate": BEARER}),
+        (Unauthenticated("…", error="invalid_token"), {"WWW-Authenticate": INVALID_TOKEN}),
+    ],
+)
+def test_an_error_has_a_detail_and_headers(error: DomainError, headers: dict[str, str]) -> None:
+    assert error.headers == headers
+    assert error.as_problem() == problem(error.status, "…")
+    assert str(error) == "…"
 
 
 def test_a_problem_has_the_title_of_its_status() -> None:
@@ -49,13 +52,13 @@ def test_a_problem_has_the_title_of_its_status() -> None:
     }
 
 
-def test_an_error_may_have_members() -> None:
+def test_a_problem_may_have_members() -> None:
     assert Conflict("…", job="/jobs/1").as_problem()["job"] == "/jobs/1"
     assert Invalid.field("make_ids/3", "There is no make 3.").as_problem() == {
         "type": "about:blank",
         "title": "Unprocessable Content",
         "status": 422,
-        "detail": WRONG_FIELDS,
+        "detail": "The request is well-formed, but some values are invalid.",
         "errors": [{"detail": "There is no make 3.", "pointer": "#/make_ids/3"}],
     }
     assert "errors" not in Invalid("…").as_problem()

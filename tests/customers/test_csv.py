@@ -28,7 +28,13 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(app: Flask, settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+def run(
+    app: Flask,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    wide_terminal: None,
+) -> Run:
     """Return a function that runs `automart customers …` on the database of this test."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DATABASE_URL", settings.database_url)

@@ -28,7 +28,9 @@ GOOD = [
 
 
 @pytest.fixture
-def environment(app: Flask, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def environment(
+    app: Flask, settings: Settings, monkeypatch: pytest.MonkeyPatch, wide_terminal: None
+) -> None:
     """Set the environment of the command, and add dealer 1."""
     monkeypatch.setenv("DATABASE_URL", settings.database_url)
     monkeypatch.setenv("SECRET_KEY", settings.secret_key)
