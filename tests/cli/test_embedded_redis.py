@@ -26,8 +26,8 @@ from tests.support.setup import make_settings
 @pytest.fixture
 def own_settings() -> Iterator[Settings]:
     """Settings with a folder whose path is short enough for a socket."""
-    with tempfile.TemporaryDirectory(prefix="automart-redis-", dir=MEMORY) as folder:
-        yield make_settings("sqlite://", instance=Path(folder) / "instance")
+    with tempfile.TemporaryDirectory(prefix="automart-instance-", dir=MEMORY) as folder:
+        yield make_settings("sqlite://", instance=Path(folder).resolve() / "instance")
 
 
 @pytest.fixture(autouse=True)
