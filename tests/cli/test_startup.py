@@ -13,6 +13,7 @@ from werkzeug import Request, Response
 from werkzeug.serving import make_server
 
 from automart.accounts.models import User
+from automart.background import JobState
 from automart.catalogue.models import VehicleMake
 from automart.catalogue.service import start_sync
 from automart.cli import job_progress
@@ -26,7 +27,7 @@ from automart.inventory.models import Dealer
 from tests.support.databases import on_sqlite
 from tests.support.limits import LIMIT
 from tests.support.ports import free_port
-from tests.support.sync import add_models
+from tests.support.sync import add_models, the_job
 
 HONDA = 474
 
@@ -172,3 +173,4 @@ class TestPresenter:
         presenter.start()
         presenter.join(LIMIT)
         assert printed.getvalue().endswith("\nqueued\n")
+        assert the_job().state is JobState.QUEUED

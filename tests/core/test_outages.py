@@ -51,7 +51,9 @@ def of_postgresql(sqlstate: str) -> psycopg.Error:
         ("22001", None, False),
     ],
 )
-def test_an_error_of_postgresql(sqlstate: str, outage: Outage | None, is_unusable: bool) -> None:
+def test_the_state_of_an_error_of_postgresql_names_the_outage(
+    sqlstate: str, outage: Outage | None, is_unusable: bool
+) -> None:
     driver_error = of_postgresql(sqlstate)
     assert database_outage(DBAPIError("SELECT 1", None, driver_error)) is outage
     assert is_unusable_after(driver_error) is is_unusable
@@ -74,14 +76,14 @@ def test_a_connection_that_an_unknown_error_ended_is_down() -> None:
         (sqlite3.SQLITE_CONSTRAINT_UNIQUE, None),
     ],
 )
-def test_an_error_of_sqlite(code: int, outage: Outage | None) -> None:
+def test_the_code_of_an_error_of_sqlite_names_the_outage(code: int, outage: Outage | None) -> None:
     error = sqlite3.OperationalError()
     error.sqlite_errorcode = code
     assert database_outage(OperationalError("SELECT 1", None, error)) is outage
     assert not is_unusable_after(error)
 
 
-def test_an_error_that_the_driver_finds_itself() -> None:
+def test_an_error_that_the_driver_finds_is_an_outage_by_its_class() -> None:
     found = psycopg.Error("the connection is closed")
     for kind in (OperationalError, InterfaceError):
         assert database_outage(kind("SELECT 1", None, found)) is Outage.DOWN
@@ -102,7 +104,7 @@ def test_an_error_that_the_driver_finds_itself() -> None:
         (redis.ConnectionError(), Outage.DOWN),
     ],
 )
-def test_an_error_of_redis(error: redis.RedisError, outage: Outage) -> None:
+def test_an_error_of_redis_names_the_outage(error: redis.RedisError, outage: Outage) -> None:
     assert redis_outage(error) is outage
 
 
