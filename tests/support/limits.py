@@ -30,3 +30,4 @@ def lengthen_product_limits() -> None:
     health.TIMEOUT_SECONDS = queues.TIMEOUT_SECONDS = LIMIT
     passwords.WAITING_SECONDS = int(LIMIT)
     photos.DECODING_SECONDS = photos.WAITING_SECONDS = int(LIMIT)
+    photos.DELETING_SECONDS = LIMIT
