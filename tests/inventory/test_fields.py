@@ -10,23 +10,21 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from marshmallow import ValidationError, fields
+from marshmallow import ValidationError
 
 from automart.inventory.fields import CarVin, Instant, Money, Price, QueryPrice
 from automart.inventory.models import PRICE_LIMIT
 from automart.vins.check_digit import check_digit
+from automart.vins.fields import Vin
+from tests.support.fields import refusal
 
 CENTS = st.integers(1, PRICE_LIMIT * 100 - 1).map(lambda cents: Decimal(cents).scaleb(-2))
-OUT_OF_RANGE = "Must be above 0 and below 10,000,000."
 TOTALS = st.integers(1, 10**7 * 100 * 3_652_059).map(lambda cents: Decimal(cents).scaleb(-2))
 
-
-def refusal(field: fields.Field[Any], value: Any) -> str:
-    """Return the message of the error for an invalid value."""
-    with pytest.raises(ValidationError) as refused:
-        field.deserialize(value)
-    (message,) = refused.value.messages
-    return str(message)
+NO_NUMBER = "Not a valid number."
+NO_AMOUNT = "Not a valid number with at most two decimals."
+OUT_OF_RANGE = "Must be above 0 and below 10,000,000."
+TOO_MANY_DECIMALS = "Must have at most two decimals."
 
 
 class TestMoney:
@@ -46,15 +44,15 @@ class TestMoney:
             (0, OUT_OF_RANGE),
             (-0.0, OUT_OF_RANGE),
             (-1, OUT_OF_RANGE),
-            (0.001, "Must have at most two decimals."),
-            (19.999, "Must have at most two decimals."),
-            (0.1 + 0.2, "Must have at most two decimals."),
+            (0.001, TOO_MANY_DECIMALS),
+            (19.999, TOO_MANY_DECIMALS),
+            (0.1 + 0.2, TOO_MANY_DECIMALS),
             (1e30, OUT_OF_RANGE),
             (10_000_000, OUT_OF_RANGE),
             (10**500, OUT_OF_RANGE),
-            (float("inf"), "Not a valid number."),
-            ("7", "Not a valid number."),
-            (True, "Not a valid number."),
+            (float("inf"), NO_NUMBER),
+            ("7", NO_NUMBER),
+            (True, NO_NUMBER),
             (None, "Field may not be null."),
         ],
         ids=lambda value: str(value)[:9],
@@ -62,11 +60,21 @@ class TestMoney:
     def test_an_invalid_price_is_refused(self, value: Any, reason: str) -> None:
         assert refusal(Price(), value) == reason
 
-    @pytest.mark.parametrize("value", ["-1", "1e3", "1.234", "NaN", "", "\uff19", "1" * 30])
-    def test_an_invalid_price_in_a_query_is_refused(self, value: str) -> None:
-        reason = "Not a valid number with at most two decimals."
+    @pytest.mark.parametrize(
+        ("value", "reason"),
+        [
+            ("0", OUT_OF_RANGE),
+            ("-1", NO_AMOUNT),
+            ("1e3", NO_AMOUNT),
+            ("1.234", NO_AMOUNT),
+            ("NaN", NO_AMOUNT),
+            ("", NO_AMOUNT),
+            ("\uff19", NO_AMOUNT),
+            ("1" * 30, NO_AMOUNT),
+        ],
+    )
+    def test_an_invalid_price_in_a_query_is_refused(self, value: str, reason: str) -> None:
         assert refusal(QueryPrice(), value) == reason
-        assert refusal(QueryPrice(), "0") == OUT_OF_RANGE
 
     def test_a_price_is_described_with_its_limits_and_may_be_optional(self) -> None:
         price = Price(allow_none=True)
@@ -98,12 +106,11 @@ class TestVin:
 
     def test_a_vin_is_described_and_may_be_optional(self) -> None:
         vin = CarVin(allow_none=True)
-        assert vin.metadata == {
-            "pattern": "^[A-HJ-NPR-Za-hj-npr-z0-9]{17}$",
+        assert vin.metadata == dict(Vin().metadata) | {
             "description": (
                 "ISO 3779, in any case. If the first character is 1 to 5 and the ninth is a digit"
                 " or X, the ninth must be the right check digit."
-            ),
+            )
         }
         assert vin.deserialize(None) is None
 
@@ -155,8 +162,6 @@ class TestInstant:
             "2026-01-15T24:00:00Z",
             "0001-01-01T00:00:00+14:00",
             "9999-12-31T23:59:59-12:00",
-            "9999-12-31T23:59:59Z",
-            "0001-01-01T00:00:00Z",
             "10000-01-01T00:00:00Z",
             1700000000,
             None,
@@ -165,7 +170,10 @@ class TestInstant:
     def test_a_time_that_cannot_be_stored_is_refused(self, text: Any) -> None:
         with pytest.raises(ValidationError):
             Instant().deserialize(text)
-        assert refusal(Instant(), "0001-01-01T00:00:00Z") == "Is too far from now."
+
+    @pytest.mark.parametrize("text", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+    def test_the_first_and_the_last_day_are_refused(self, text: str) -> None:
+        assert refusal(Instant(), text) == "Is too far from now."
 
     def test_a_time_with_an_offset_is_converted_to_utc(self) -> None:
         instant = Instant().deserialize("2026-01-15T05:30:00.000001+05:30")

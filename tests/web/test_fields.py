@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -32,40 +31,34 @@ from automart.web.fields import (
     Text,
     UtcTime,
 )
+from tests.support.fields import refusal
 
-NO_TIME = "Must be a time with an offset, like 2026-01-15T00:00:00Z."
-NO_OFFSET = "The offset is missing: Z for UTC, or one like +02:00."
-LOST_PLUS = "The offset's + arrived as a blank. Write it as %2B in a query."
-WRONG_OFFSET = "The offset's hours end at 23 and its minutes at 59."
-NO_MOMENT = "There is no such day or time of day."
-WRONG_YEAR = "Must be in the years 1 to 9999, in UTC."
-NO_TIMES: dict[Any, str] = {
-    "": NO_TIME,
-    "now": NO_TIME,
-    "2026-01-15": NO_TIME,
-    "20260115T000000Z": NO_TIME,
-    "2026-W03-4T00:00:00Z": NO_TIME,
-    "2026-01-15T00:00Z": NO_TIME,
-    "T2026-01-15T00:00:00Z": NO_TIME,
-    "2026-01-15T00:00:00,5Z": NO_TIME,
-    "\u0662026-01-15T00:00:00Z": NO_TIME,
-    1768435200: NO_TIME,
-    1768435200.5: NO_TIME,
-    True: NO_TIME,
-    None: "Field may not be null.",
-    "2026-01-15T00:00:00": NO_OFFSET,
-    "2026-01-15 00:00:00.5": NO_OFFSET,
-    "2026-01-15T00:00:00 02:00": LOST_PLUS,
-    "2026-01-15t00:00:00.5 02:00": LOST_PLUS,
-    "2026-01-15T23:59:60Z": "Leap seconds are not supported.",
-    "2026-01-15T00:00:00+24:00": WRONG_OFFSET,
-    "2026-01-15T00:00:00+25:00": WRONG_OFFSET,
-    "2026-01-15T00:00:00-23:60": WRONG_OFFSET,
-    "2026-02-29T00:00:00Z": NO_MOMENT,
-    "2026-01-15T24:30:00Z": NO_MOMENT,
-    "0001-01-01T00:00:00+14:00": WRONG_YEAR,
-    "9999-12-31T23:59:59-01:00": WRONG_YEAR,
+NO_TIMES: dict[str, tuple[Any, ...]] = {
+    "Must be a time with an offset, like 2026-01-15T00:00:00Z.": (
+        *("", "now", "2026-01-15", "20260115T000000Z", "2026-W03-4T00:00:00Z"),
+        *("2026-01-15T00:00Z", "T2026-01-15T00:00:00Z", "2026-01-15T00:00:00,5Z"),
+        *("\u0662026-01-15T00:00:00Z", 1768435200, 1768435200.5, True, [], {}),
+    ),
+    "Field may not be null.": (None,),
+    "The offset is missing: Z for UTC, or one like +02:00.": (
+        *("2026-01-15T00:00:00", "2026-01-15 00:00:00.5"),
+    ),
+    "The offset's + arrived as a blank. Write it as %2B in a query.": (
+        *("2026-01-15T00:00:00 02:00", "2026-01-15t00:00:00.5 02:00"),
+    ),
+    "Leap seconds are not supported.": ("2026-01-15T23:59:60Z",),
+    "The offset's hours end at 23 and its minutes at 59.": (
+        *("2026-01-15T00:00:00+24:00", "2026-01-15T00:00:00+25:00", "2026-01-15T00:00:00-23:60"),
+    ),
+    "There is no such day or time of day.": ("2026-02-29T00:00:00Z", "2026-01-15T24:30:00Z"),
+    "Must be in the years 1 to 9999, in UTC.": (
+        *("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-01:00"),
+    ),
 }
+RANGE = f"Must be greater than or equal to 1 and less than or equal to {LARGEST_ID}."
+NO_EMAIL = "Not a valid email address."
+NOT_FINITE = "Special numeric values (nan or infinity) are not permitted."
+LONG_LOCAL_PART = "The part before the @ may have 64 octets."
 
 
 class Colour(StrEnum):
@@ -102,14 +95,14 @@ def test_a_time_is_read_with_any_offset_and_converted_to_utc(text: str, utc: dat
     assert (at, at.tzinfo) == (utc, UTC)
 
 
-@pytest.mark.parametrize(("value", "detail"), NO_TIMES.items())
-def test_a_value_that_is_not_a_time_with_an_offset_is_rejected(value: Any, detail: str) -> None:
+@pytest.mark.parametrize(
+    ("detail", "value"),
+    [(detail, value) for detail, values in NO_TIMES.items() for value in values],
+)
+def test_a_value_that_is_not_a_time_with_an_offset_is_rejected(detail: str, value: Any) -> None:
     with pytest.raises(ValidationError) as refused:
         Moment().load({"at": value})
     assert refused.value.messages_dict == {"at": [detail]}
-    for neither in ([], {}):
-        with pytest.raises(ValidationError, match="Must be a time with an offset"):
-            UtcTime().deserialize(neither)
 
 
 def test_a_time_is_written_in_utc() -> None:
@@ -145,85 +138,71 @@ def test_an_integer_is_a_number_without_a_fraction() -> None:
             Integer().deserialize(value)
 
 
-RANGE = f"Must be greater than or equal to 1 and less than or equal to {LARGEST_ID}."
-NO_EMAIL = "Not a valid email address."
-LONG_LOCAL_PART = "The part before the @ may have 64 octets."
-Make = Callable[[], fields.Field[Any]]
-
-
 @pytest.mark.parametrize(
-    ("make", "value", "loaded"),
+    ("field", "value", "loaded"),
     [
-        (lambda: Text(max_length=3), " abc ", "abc"),
-        (QueryKey, "  Straße ", "strasse"),
-        (QueryEmail, "Ann@Bücher.Example", "ann@xn--bcher-kva.example"),
-        (QueryName, " O\u2019Neil  x", "o'neil x"),
-        (EmailAddress, " Ann@Bücher.Example", "Ann@Bücher.Example"),
-        (EmailAddress, "é" * 32 + "@b.example", "é" * 32 + "@b.example"),
-        (lambda: PhoneNumber(max_length=9), "+49\u00a0(0)89", "+49\u00a0(0)89"),
-        (Id, LARGEST_ID, LARGEST_ID),
-        (Id, 2.0**53 - 1, 2**53 - 1),
-        (QueryId, str(LARGEST_ID), LARGEST_ID),
-        (QueryId, "1", 1),
-        (QueryInteger, "-" + "9" * 400, -int("9" * 400)),
-        (lambda: Choice(Colour), " blue\n", Colour.BLUE),
-        (lambda: QueryEnum(Colour, metadata={}), " BLUE ", Colour.BLUE),
-        (Flag, True, True),
-        (Flag, False, False),
-        (QueryFlag, "true", True),
-        (QueryFlag, "false", False),
-        (Number, 2, 2.0),
-        (lambda: Id(allow_none=True), None, None),
+        (Text(max_length=3), " abc ", "abc"),
+        (QueryKey(), "  Straße ", "strasse"),
+        (QueryEmail(), "Ann@Bücher.Example", "ann@xn--bcher-kva.example"),
+        (QueryName(), " O\u2019Neil  x", "o'neil x"),
+        (EmailAddress(), " Ann@Bücher.Example", "Ann@Bücher.Example"),
+        (EmailAddress(), "é" * 32 + "@b.example", "é" * 32 + "@b.example"),
+        (PhoneNumber(max_length=9), "+49\u00a0(0)89", "+49\u00a0(0)89"),
+        (Id(), LARGEST_ID, LARGEST_ID),
+        (Id(), 2.0**53 - 1, 2**53 - 1),
+        (QueryId(), str(LARGEST_ID), LARGEST_ID),
+        (QueryId(), "1", 1),
+        (QueryInteger(), "-" + "9" * 400, -int("9" * 400)),
+        (Choice(Colour), " blue\n", Colour.BLUE),
+        (QueryEnum(Colour, metadata={}), " BLUE ", Colour.BLUE),
+        (Flag(), True, True),
+        (Flag(), False, False),
+        (QueryFlag(), "true", True),
+        (QueryFlag(), "false", False),
+        (Number(), 2, 2.0),
+        (Id(allow_none=True), None, None),
     ],
 )
-def test_a_value_is_loaded(make: Make, value: Any, loaded: Any) -> None:
-    found = make().deserialize(value)
+def test_a_value_is_loaded(field: fields.Field[Any], value: Any, loaded: Any) -> None:
+    found = field.deserialize(value)
     assert (found, type(found)) == (loaded, type(loaded))
 
 
 @pytest.mark.parametrize(
-    ("make", "value", "detail"),
+    ("field", "value", "detail"),
     [
-        (lambda: Text(max_length=3), "abcd", "Length must be between 1 and 3."),
-        (lambda: Text(max_length=3), "\u200b", "Must not be blank."),
-        (lambda: Text(max_length=3), 7, "Not a valid string."),
-        (EmailAddress, "a" * 65 + "@b.example", LONG_LOCAL_PART),
-        (EmailAddress, "é" * 33 + "@b.example", LONG_LOCAL_PART),
-        (EmailAddress, "a", NO_EMAIL),
-        (EmailAddress, "a@-b.example", NO_EMAIL),
-        (EmailAddress, "a@x@b.example", NO_EMAIL),
-        (EmailAddress, "a\u00adb@b.example", NO_EMAIL),
-        (EmailAddress, 7, "Not a valid string."),
-        (
-            lambda: PhoneNumber(max_length=9),
-            "1\u200b2",
-            "Must not contain invisible characters.",
-        ),
-        (Id, 0, RANGE),
-        (Id, LARGEST_ID + 1, RANGE),
-        (Id, -(2.0**53), "Not a valid integer."),
-        (QueryId, "0", RANGE),
-        (QueryId, str(LARGEST_ID + 1), RANGE),
-        (QueryInteger, "9" * 401, "Not a valid integer."),
-        (lambda: Choice(Colour), "Red", "Must be one of: red, blue."),
-        (lambda: Choice(Colour), 7, "Must be one of: red, blue."),
-        (lambda: QueryEnum(Colour, metadata={}), "green", "Must be one of: red, blue."),
-        (Flag, 1, "Not a valid boolean."),
-        (Flag, "true", "Not a valid boolean."),
-        (QueryFlag, "True", "Must be true or false."),
-        (Number, "1", "Not a valid number."),
-        (Number, True, "Not a valid number."),
-        (
-            Number,
-            float("inf"),
-            "Special numeric values (nan or infinity) are not permitted.",
-        ),
+        (Text(max_length=3), "abcd", "Length must be between 1 and 3."),
+        (Text(max_length=3), "\u200b", "Must not be blank."),
+        (Text(max_length=3), 7, "Not a valid string."),
+        (EmailAddress(), "a" * 65 + "@b.example", LONG_LOCAL_PART),
+        (EmailAddress(), "é" * 33 + "@b.example", LONG_LOCAL_PART),
+        (EmailAddress(), "a", NO_EMAIL),
+        (EmailAddress(), "a@-b.example", NO_EMAIL),
+        (EmailAddress(), "a@x@b.example", NO_EMAIL),
+        (EmailAddress(), "a\u00adb@b.example", NO_EMAIL),
+        (EmailAddress(), 7, "Not a valid string."),
+        (PhoneNumber(max_length=9), "1\u200b2", "Must not contain invisible characters."),
+        (Id(), 0, RANGE),
+        (Id(), LARGEST_ID + 1, RANGE),
+        (Id(), -(2.0**53), "Not a valid integer."),
+        (QueryId(), "0", RANGE),
+        (QueryId(), str(LARGEST_ID + 1), RANGE),
+        (QueryInteger(), "9" * 401, "Not a valid integer."),
+        (Choice(Colour), "Red", "Must be one of: red, blue."),
+        (Choice(Colour), 7, "Must be one of: red, blue."),
+        (QueryEnum(Colour, metadata={}), "green", "Must be one of: red, blue."),
+        (Flag(), 1, "Not a valid boolean."),
+        (Flag(), "true", "Not a valid boolean."),
+        (QueryFlag(), "True", "Must be true or false."),
+        (Number(), "1", "Not a valid number."),
+        (Number(), True, "Not a valid number."),
+        (Number(), float("inf"), NOT_FINITE),
     ],
 )
-def test_an_invalid_value_is_rejected_with_the_reason(make: Make, value: Any, detail: str) -> None:
-    with pytest.raises(ValidationError) as refused:
-        make().deserialize(value)
-    assert refused.value.messages == [detail]
+def test_an_invalid_value_is_rejected_with_the_reason(
+    field: fields.Field[Any], value: Any, detail: str
+) -> None:
+    assert refusal(field, value) == detail
 
 
 def test_fields_of_queries_are_optional_and_described() -> None:

@@ -1,32 +1,32 @@
-"""What the OpenAPI document says of webhooks and their URLs, and which URLs are refused."""
+"""How the OpenAPI document describes webhooks and their URLs, and why a URL is refused."""
 
 from __future__ import annotations
 
 import pytest
-from marshmallow import ValidationError
+from flask.testing import FlaskClient
 
-from automart.purchases.schemas import StateChangedEvent
-from automart.webhooks.openapi import webhook_operation
 from automart.webhooks.schemas import WebhookUrl
 from tests.support.databases import on_sqlite
+from tests.support.fields import refusal
 
 pytestmark = on_sqlite
 
 
-def test_an_operation_describes_what_is_sent_and_what_a_response_means() -> None:
-    operation = webhook_operation(
-        "orderRead", summary="Order read", description="An order was read.", event=StateChangedEvent
-    )
+def test_a_webhook_describes_what_is_sent_and_what_a_response_means(client: FlaskClient) -> None:
+    webhooks = client.get("/openapi.json").get_json()["webhooks"]
+    operation = webhooks["purchase.state_changed"]["post"]
     parameters = operation.pop("parameters")
+    assert "at least once" in operation.pop("description")
     assert operation == {
-        "operationId": "orderRead",
+        "operationId": "purchaseStateChanged",
         "tags": ["events"],
-        "summary": "Order read",
-        "description": "An order was read.",
+        "summary": "Purchase state changed",
         "security": [],
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": StateChangedEvent}},
+            "content": {
+                "application/json": {"schema": {"$ref": "#/components/schemas/StateChangedEvent"}}
+            },
         },
         "responses": {
             "2XX": {"description": "The event was received."},
@@ -74,9 +74,7 @@ def test_an_operation_describes_what_is_sent_and_what_a_response_means() -> None
     ],
 )
 def test_a_refusal_says_what_is_wrong_with_a_url(url: str | None, reason: str) -> None:
-    with pytest.raises(ValidationError) as refused:
-        WebhookUrl().deserialize(url)
-    assert refused.value.messages == [reason]
+    assert refusal(WebhookUrl(), url) == reason
 
 
 def test_a_url_is_described_and_may_be_optional() -> None:
