@@ -113,8 +113,8 @@ def test_a_post_while_redis_is_down_is_accepted_and_dispatched_when_it_is_back(
     with caplog.at_level(logging.INFO):
         assert dispatch_due() == 1
     assert logged(caplog, "jobs_dispatched") == [{"event": "jobs_dispatched", "count": 1}]
-    sent = rq.Queue(Queue.LONG, connection=redis_client).job_ids
-    assert sent == [str(earlier.id), response.get_json()["id"]]
+    in_order = rq.Queue(Queue.LONG, connection=redis_client).job_ids
+    assert in_order == [str(earlier.id), response.get_json()["id"]]
     assert dispatch_due() == 0
 
 

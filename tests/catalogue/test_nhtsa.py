@@ -108,26 +108,24 @@ class TestGoodAnswers:
         assert headers["Accept"] == "application/json"
 
     @pytest.mark.parametrize(
-        ("rate", "connections", "requests"), [(50, 1, 1), (50, 4, 50), (0.5, 4, 1)]
+        ("rate", "connections", "count"), [(50, 1, 1), (50, 4, 50), (0.5, 4, 1)]
     )
     def test_several_threads_reserve_the_requests_of_a_second_at_once(
-        self, requests_mock: Mocker, rate: float, connections: int, requests: int
+        self, requests_mock: Mocker, rate: float, connections: int, count: int
     ) -> None:
-        class OneProcess:
-            """The slots of the only process."""
+        reserved = []
 
-            def __init__(self) -> None:
-                self.reserved: list[float] = []
+        class FreeSlots:
+            """Slots that no other process reserves."""
 
             def reserve(self, wait: float, seconds: float) -> float:
-                self.reserved.append(seconds)
+                reserved.append(seconds)
                 return wait
 
         requests_mock.get(MODELS, json=envelope(TESLA))
-        slots = OneProcess()
-        with NhtsaClient(URL, rate=rate, connections=connections, slots=slots) as client:
+        with NhtsaClient(URL, rate=rate, connections=connections, slots=FreeSlots()) as client:
             client.models(441)
-        assert slots.reserved == pytest.approx([requests * MARGIN / rate])
+        assert reserved == pytest.approx([count * MARGIN / rate])
 
 
 @pytest.mark.parametrize(
