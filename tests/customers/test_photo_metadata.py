@@ -15,6 +15,8 @@ from tests.customers.pictures import BLUE, RED, chunk, encoded, halves, is_about
 
 SMALL = (64, 32)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+# A profile that exchanges red and green.
+SWAPPED = SRGB.replace(b"rXYZ", b"????").replace(b"gXYZ", b"rXYZ").replace(b"????", b"gXYZ")
 NOISE = Image.effect_noise((200, 200), 80).convert("RGB")
 # All modes of PNG have chunks that belong to the pixels.
 PNGS = [encoded(halves(SMALL, mode=mode), "PNG") for mode in ("RGB", "L", "RGBA")]
@@ -105,25 +107,30 @@ def test_odd_chunks_of_a_webp_do_not_matter() -> None:
                 assert is_intact(odd), (kind, content[:20])
 
 
-def test_profile_and_orientation_are_still_applied() -> None:
+def turned() -> Image.Exif:
+    """Return metadata with an orientation: the picture has to be turned by 90 degrees."""
     exif = Image.Exif()
     exif[0x0112] = 6
-    swapped = SRGB.replace(b"rXYZ", b"????").replace(b"gXYZ", b"rXYZ").replace(b"????", b"gXYZ")
+    return exif
+
+
+def is_turned_and_green(upload: bytes) -> bool:
+    """Return whether `turned` and `SWAPPED` are applied to halves of red and blue."""
+    image = Image.open(io.BytesIO(make_photo(upload)))
+    red, green, _ = image.getpixel((100, 10))
+    return image.size == (200, 400) and green > red + 100
+
+
+def test_profile_and_orientation_are_still_applied() -> None:
     for kind in ("JPEG", "PNG", "WEBP"):
-        upload = encoded(halves(), kind, exif=exif, icc_profile=swapped)
-        image = Image.open(io.BytesIO(make_photo(upload)))
-        assert image.size == (200, 400)
-        red, green, _ = image.getpixel((100, 10))
-        assert green > red + 100, kind
+        upload = encoded(halves(), kind, exif=turned(), icc_profile=SWAPPED)
+        assert is_turned_and_green(upload), kind
 
 
 def test_the_profile_and_orientation_of_a_jpeg_may_be_anywhere_in_its_head() -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    swapped = SRGB.replace(b"rXYZ", b"????").replace(b"gXYZ", b"rXYZ").replace(b"????", b"gXYZ")
-    photo = jpeg(exif=exif)
+    photo = jpeg(exif=turned())
     xmp = segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta/>")
-    parts = swapped[:300], swapped[300:]
+    parts = SWAPPED[:300], SWAPPED[300:]
     profile = [
         segment(0xE2, b"ICC_PROFILE\0" + bytes([number, len(parts)]) + part)
         for number, part in enumerate(parts, 1)
@@ -131,14 +138,11 @@ def test_the_profile_and_orientation_of_a_jpeg_may_be_anywhere_in_its_head() -> 
     upload = b"".join(
         (photo[:2], xmp, profile[0], segment(0xFE, b"comment"), profile[1], photo[2:])
     )
-    image = Image.open(io.BytesIO(make_photo(upload)))
-    assert image.size == (200, 400)
-    red, green, _ = image.getpixel((100, 10))
-    assert green > red + 100
+    assert is_turned_and_green(upload)
 
 
 def with_components(photo: bytes, names: bytes) -> bytes:
-    """Return a sequential JPEG whose components of colour have other names, a byte each."""
+    """Return a sequential JPEG with other names of its components, one byte each."""
     frame, scan = photo.index(b"\xff\xc0"), photo.index(b"\xff\xda")
     named = bytearray(photo)
     for number, name in enumerate(names):
@@ -146,8 +150,8 @@ def with_components(photo: bytes, names: bytes) -> bytes:
     return bytes(named)
 
 
-def test_a_jpeg_says_which_colours_its_components_are() -> None:
-    """By the segments of JFIF and Adobe, without which the names of the components count."""
+def test_the_segments_of_jfif_and_adobe_say_which_colours_a_jpeg_has() -> None:
+    # Without these segments, decoders go by the names of the components.
     of_jfif = with_components(jpeg(SMALL), b"RGB")
     of_adobe = with_components(jpeg(SMALL, keep_rgb=True), b"\1\2\3")
     assert b"JFIF" in of_jfif

@@ -272,7 +272,7 @@ class TestCode:
         assert code not in db.session.query(AuthorizationCode).one().code_hash
 
     def test_a_code_is_deleted_a_day_after_it_expired(
-        self, client: FlaskClient, browser: FlaskClient, front: str
+        self, browser: FlaskClient, front: str
     ) -> None:
         old, recent = (code_for(browser, front) for _ in range(2))
         with transaction():

@@ -13,7 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from automart.production.charts.downsampling import Point
-from automart.production.charts.svg import BOTTOM, HEIGHT, RIGHT, TOP, WIDTH, draw_chart
+from automart.production.charts.svg import (
+    BOTTOM,
+    DIGIT_WIDTH,
+    HEIGHT,
+    LEFT_OF_LABELS,
+    RIGHT,
+    TOP,
+    WIDTH,
+    draw_chart,
+)
 from automart.production.charts.ticks import (
     DAY,
     EARLIEST,
@@ -26,6 +35,7 @@ from automart.production.charts.ticks import (
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 JANUARY_15 = 1_768_435_200
+LEFT = LEFT_OF_LABELS + DIGIT_WIDTH  # if the counts have one digit
 
 
 @pytest.fixture(autouse=True)
@@ -99,7 +109,8 @@ class TestPicture:
         circles = list(picture.iter(f"{NAMESPACE}circle"))
         squares = [r for r in picture.iter(f"{NAMESPACE}rect") if r.get("class") == "goal-mark"]
         assert len(circles) == 2  # with the legend's
-        assert re.fullmatch(r"M404 [\d.]+", line(picture, "actual"))  # in the middle of a minute
+        middle = (LEFT + RIGHT) // 2
+        assert re.fullmatch(rf"M{middle} [\d.]+", line(picture, "actual"))
         assert squares
 
     def test_an_empty_chart_says_so(self) -> None:
@@ -139,17 +150,14 @@ class TestPicture:
     def test_the_time_axis_covers_what_was_requested(self) -> None:
         shown = points((HOUR, 5, 0), (2 * HOUR, 5, 0))
         start, end = (datetime.fromtimestamp(JANUARY_15 + hours * HOUR, UTC) for hours in (0, 4))
-        quarter = (RIGHT - 56) / 4
-        for requested, path in (
-            ({}, f"M56 {BOTTOM} H752V{BOTTOM}"),
-            ({"start": start}, f"M404 {BOTTOM} H752V{BOTTOM}"),
-            ({"end": end}, f"M56 {BOTTOM} H288V{BOTTOM}"),
-            (
-                {"start": start, "end": end},
-                f"M{56 + quarter:g} {BOTTOM} H{56 + 2 * quarter:g}V{BOTTOM}",
-            ),
+        for requested, first, last in (
+            ({}, 0, 1),
+            ({"start": start}, 1 / 2, 1),
+            ({"end": end}, 0, 1 / 3),
+            ({"start": start, "end": end}, 1 / 4, 1 / 2),
         ):
-            assert line(parsed(shown, **requested), "actual") == path
+            x, to = (LEFT + part * (RIGHT - LEFT) for part in (first, last))
+            assert line(parsed(shown, **requested), "actual") == f"M{x:g} {BOTTOM} H{to:g}V{BOTTOM}"
 
     @given(
         times=st.lists(st.integers(EARLIEST, LATEST), min_size=1, max_size=5),

@@ -31,13 +31,13 @@ def test_the_samples_have_three_factories_with_a_day_of_history(
         sprockets = as_user.get("/v1/sprockets", query_string=query).get_json()["items"]
         assert len(sprockets) == factory["sprocket_production_actual"] == actual[-1]
         assert goal[-1] == factory["sprocket_production_goal"]
-        time = data["time"]
-        pairs = zip(time, [None, *goal[:-1]], goal, strict=True)
-        changes = [(at - time[0], new) for at, old, new in pairs if new != old]
+        times = data["time"]
+        pairs = zip(times, [None, *goal[:-1]], goal, strict=True)
+        changes = [(at - times[0], new) for at, old, new in pairs if new != old]
         (sample,) = [each for each in FACTORIES if each.name == factory["name"]]
         assert changes == [(hour * SECONDS_PER_HOUR, new) for hour, new in sample.goals]
-        assert before - SECONDS_PER_DAY <= time[0] <= utcnow().timestamp() - SECONDS_PER_DAY
-        assert 0.8 * SECONDS_PER_DAY < data["time"][-1] - data["time"][0] <= SECONDS_PER_DAY
+        assert before - SECONDS_PER_DAY <= times[0] <= utcnow().timestamp() - SECONDS_PER_DAY
+        assert 0.8 * SECONDS_PER_DAY < times[-1] - times[0] <= SECONDS_PER_DAY
         assert {abs(b - a) for a, b in pairwise(actual)} <= {0, 1}
 
 

@@ -213,7 +213,7 @@ def test_a_violated_foreign_key_is_409_for_delete_and_422_otherwise(
 
     response = app.test_client().open("/broken", method=method)
     problem = assert_problem(response, status)
-    assert problem["detail"] == ("A referenced row does not exist, or this one is still in use.")
+    assert problem["detail"] == "A referenced row does not exist, or this one is still in use."
     assert "vehicle" not in response.text
 
 

@@ -1,4 +1,4 @@
-"""Bodies that do not arrive."""
+"""Bodies that the server cannot read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.http import assert_problem
 
 
 class Broken:
-    """A body that the server fails to read. As gunicorn's, it has no `readinto`."""
+    """A body that cannot be read. Like those of gunicorn, it has no `readinto`."""
 
     def __init__(self, error: Exception) -> None:
         self._error = error
