@@ -19,6 +19,7 @@ from tests.support.people import PASSWORD, make_client, signed_in, token_of
 
 SERVICE = {"name": "Nightly", "kind": "service", "scopes": ["catalogue"]}
 APPLICATION = {"name": "Front", "kind": "application", "redirect_uris": ["https://a.example/cb"]}
+ZOE = {"email": "zoe@example.com", "password": "four other words", "name": "Zoe"}
 
 SCOPES = "Must be one of: catalogue, metrics."
 NO_SCOPES = "An application has no scopes."
@@ -200,8 +201,7 @@ class TestAuditTrail:
     ) -> None:
         admin = make_user(is_admin=True)
         as_admin = signed_in(app, admin)
-        body = {"email": "zoe@example.com", "password": "four other words", "name": "Zoe"}
-        user_id = as_admin.post("/v1/users", json=body).get_json()["id"]
+        user_id = as_admin.post("/v1/users", json=ZOE).get_json()["id"]
         as_admin.patch(f"/v1/users/{user_id}", json={"is_admin": True, "name": "Z"})
         listed = as_admin.get(f"/v1/audit-events?subject=user:{user_id}&kind=USER_CHANGED")
         (event,) = listed.get_json()["items"]
@@ -254,8 +254,7 @@ class TestAuditTrail:
     ) -> None:
         admin = make_user(is_admin=True)
         as_admin, actor = signed_in(app, admin), admin.caller_id
-        body = {"email": "zoe@example.com", "password": "four other words", "name": "Zoe"}
-        path = as_admin.post("/v1/users", json=body).headers["Location"]
+        path = as_admin.post("/v1/users", json=ZOE).headers["Location"]
         subject = f"user:{path.rpartition('/')[2]}"
         as_admin.patch(path, json={"password": "some more words", "is_active": False})
         as_admin.delete(path)
@@ -300,9 +299,8 @@ class TestAuditTrail:
         }
 
     def test_a_failed_change_is_not_recorded(self, as_admin: FlaskClient) -> None:
-        body = {"email": "zoe@example.com", "password": "four other words", "name": "Zoe"}
-        as_admin.post("/v1/users", json=body)
-        assert_problem(as_admin.post("/v1/users", json=body), 409)
+        as_admin.post("/v1/users", json=ZOE)
+        assert_problem(as_admin.post("/v1/users", json=ZOE), 409)
         assert db.session.query(AuditEvent).filter_by(kind="user_created").count() == 1
 
     def test_denied_access_is_logged(
