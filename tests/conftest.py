@@ -19,10 +19,6 @@ from tests.support.report import Report
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# Each of them changes the width or the colours of what the command line prints.
-for name in ("COLUMNS", "FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS"):
-    os.environ.pop(name, None)
-
 # Each test builds an application: thousands of objects that live until its end. Looking for garbage
 # among them after every 700 new ones takes a quarter of the processor's time, and at the end of a
 # test process half a second.
