@@ -47,11 +47,6 @@ def type_in(*arguments: str) -> Result:
     return result
 
 
-def error_of(result: Result) -> str:
-    """Return the error about wrong usage, without the box around it."""
-    return " ".join(result.stderr.replace("│", " ").split())
-
-
 @pytest.fixture
 def worker(app: Flask) -> Iterator[None]:
     """Run queued jobs in a thread as soon as they appear."""

@@ -13,7 +13,8 @@ from automart.catalogue.models import ModelChange, VehicleMake
 from automart.catalogue.service import create_model
 from automart.core.db import db, transaction
 from sandbox import Fault, Vpic
-from tests.cli.conftest import Run, error_of, type_in
+from tests.cli.conftest import Run, type_in
+from tests.support.commands import usage_error
 from tests.support.databases import on_sqlite
 from tests.support.sync import add_models, catalogue_of, stored_models
 
@@ -126,6 +127,4 @@ def test_wrong_usage_is_an_error() -> None:
         (("changes", "--since", "0001-01-01T00:00+14:00"), "Must be like 2026-01-15T08:30Z"),
         (("changes", "--make", "Honda"), "not an id"),
     ):
-        result = type_in(*arguments)
-        assert result.exit_code == 2
-        assert error in error_of(result)
+        assert error in usage_error(type_in(*arguments))

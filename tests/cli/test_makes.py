@@ -9,7 +9,8 @@ from automart.catalogue.models import VehicleMake
 from automart.core.batches import BATCH_SIZE
 from automart.core.db import db
 from sandbox import Catalogue, Fault, Vpic
-from tests.cli.conftest import Run, error_of, type_in
+from tests.cli.conftest import Run, type_in
+from tests.support.commands import usage_error
 from tests.support.databases import on_sqlite
 
 HONDA, TOYOTA = 474, 448
@@ -129,6 +130,4 @@ class TestUsage:
         ],
     )
     def test_wrong_usage_is_an_error(self, arguments: tuple[str, ...], error: str) -> None:
-        result = type_in("makes", *arguments)
-        assert result.exit_code == 2
-        assert error in error_of(result)
+        assert error in usage_error(type_in("makes", *arguments))

@@ -25,7 +25,8 @@ from automart.cli.sync_report import SyncExit, print_outcome
 from automart.core.config import Settings
 from automart.core.db import db, lock_or_404, transaction
 from sandbox import Fault, Vpic
-from tests.cli.conftest import Run, error_of, type_in, working
+from tests.cli.conftest import Run, type_in, working
+from tests.support.commands import usage_error
 from tests.support.processes import environment
 from tests.support.programs import automart
 
@@ -160,9 +161,7 @@ class TestUsage:
         ],
     )
     def test_wrong_usage_is_an_error(self, arguments: list[str], error: str) -> None:
-        result = type_in("sync", *arguments)
-        assert result.exit_code == 2
-        assert error in error_of(result)
+        assert error in usage_error(type_in("sync", *arguments))
 
 
 def cancel(job_id: object) -> None:

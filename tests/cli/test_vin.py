@@ -15,8 +15,9 @@ from automart.cli.vin import VinExit, print_decoding
 from automart.core.db import db, transaction
 from automart.vins.schemas import MAX_VINS
 from sandbox import Fault, Vpic
-from tests.cli.conftest import Run, error_of
+from tests.cli.conftest import Run
 from tests.support.catalogue import add_make
+from tests.support.commands import usage_error
 from tests.support.databases import on_sqlite
 
 CIVIC, WRONG_CAMRY = "2HGFC2F56KH512345", "4T1B11HK0JU123456"
@@ -67,9 +68,7 @@ def test_wrong_usage_is_an_error(run: Run) -> None:
         (["WBA"], "'WBA' is not a VIN. Must be 17 letters and digits, without I, O and Q."),
         ([CIVIC] * (MAX_VINS + 1), "At most 50 VINs can be decoded at once."),
     ):
-        result = run("vin", *arguments)
-        assert result.exit_code == 2
-        assert error in error_of(result)
+        assert error in usage_error(run("vin", *arguments))
 
 
 def test_a_decoding_that_is_not_waited_for_continues() -> None:

@@ -22,6 +22,7 @@ from automart.core.csv_import import escape_formula, unescape_formula
 from automart.core.db import db, transaction
 from automart.customers.csv import EXPORTED, write_customers
 from automart.customers.models import Customer
+from tests.support.commands import usage_error
 from tests.support.databases import on_sqlite
 
 Run = Callable[..., Result]
@@ -58,12 +59,6 @@ def stored_customers() -> list[tuple[str, str, str | None, str | None]]:
         Customer.first_name, Customer.last_name, Customer.email, Customer.phone
     ).order_by(Customer.id)
     return [tuple(row) for row in rows]
-
-
-def usage_error(result: Result) -> str:
-    """Return what is printed about wrong usage, without the frame and the line breaks."""
-    assert result.exit_code == 2
-    return " ".join(result.stderr.replace("│", " ").split())
 
 
 def write_file(folder: Path, content: str | bytes) -> str:
