@@ -1,6 +1,7 @@
 """Heartbeats, which a parent reads from the memory that it shares with its fork."""
 
 import os
+import signal
 import tempfile
 from contextlib import suppress
 
@@ -24,6 +25,19 @@ def test_the_parent_sees_the_heartbeat_of_its_fork() -> None:
         os._exit(0)
     os.waitpid(child, 0)
     assert not pulse.is_overdue
+
+
+def test_a_reader_sees_no_half_written_heartbeat() -> None:
+    pulse = Pulse()
+    child = os.fork()
+    if child == 0:
+        while True:
+            pulse.beat(60)
+    try:
+        assert not any(pulse.is_overdue for _ in range(1_000_000))
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 
 
 def test_it_beats_while_a_job_runs_and_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
