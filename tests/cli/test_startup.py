@@ -94,6 +94,7 @@ Added an administrator\. The password is not shown again:
         assert all(counts)
 
         before = printed.getvalue()
+        db.session.rollback()  # `prepare` closes only connections that nobody uses
         prepare(app, screen)
         assert printed.getvalue() == before
         assert [db.session.query(model).count() for model in models] == counts
