@@ -27,6 +27,7 @@ from automart.inventory.models import Dealer
 from tests.support.databases import on_sqlite
 from tests.support.limits import LIMIT
 from tests.support.ports import free_port
+from tests.support.setup import application
 from tests.support.sync import add_models, the_job
 
 HONDA = 474
@@ -101,25 +102,31 @@ Added an administrator\. The password is not shown again:
 
 
 class TestPresenter:
+    @pytest.fixture
+    def own_app(self, app: Flask, settings: Settings) -> Iterator[Flask]:
+        """The presenter's application: it closes the connections, which others may be using."""
+        with application(settings) as own_app:
+            yield own_app
+
     def test_the_addresses_are_shown_when_the_web_responds(
         self,
-        app: Flask,
+        own_app: Flask,
         settings: Settings,
         screen: Screen,
         printed: io.StringIO,
         web: str,
         asked: list[str],
     ) -> None:
-        presenter = Presenter(app, screen, web, sync=False)
+        presenter = Presenter(own_app, screen, web, sync=False)
         presenter.start()
         presenter.join(LIMIT)
         assert printed.getvalue() == addresses(settings.public_url or web)
         assert set(asked) == {"/health/live"}
 
     def test_nothing_is_shown_if_the_web_never_responds(
-        self, app: Flask, screen: Screen, printed: io.StringIO
+        self, own_app: Flask, screen: Screen, printed: io.StringIO
     ) -> None:
-        presenter = Presenter(app, screen, f"http://127.0.0.1:{free_port()}", sync=True)
+        presenter = Presenter(own_app, screen, f"http://127.0.0.1:{free_port()}", sync=True)
         presenter.join(LIMIT)  # it has not been started
         presenter.stop.set()
         presenter.start()
@@ -131,7 +138,7 @@ class TestPresenter:
     @pytest.mark.usefixtures("worker")
     def test_a_sync_is_shown_to_its_end(
         self,
-        app: Flask,
+        own_app: Flask,
         screen: Screen,
         printed: io.StringIO,
         web: str,
@@ -139,7 +146,7 @@ class TestPresenter:
     ) -> None:
         monkeypatch.setattr(job_progress, "POLL_INTERVAL", 0.01)
         add_models({HONDA: {}})
-        presenter = Presenter(app, screen, web, sync=True)
+        presenter = Presenter(own_app, screen, web, sync=True)
         presenter.start()
         presenter.join(LIMIT)
         shown = printed.getvalue()
@@ -151,12 +158,12 @@ class TestPresenter:
 
     @on_sqlite
     def test_a_sync_that_cannot_be_shown_is_explained(
-        self, app: Flask, screen: Screen, printed: io.StringIO, web: str
+        self, own_app: Flask, screen: Screen, printed: io.StringIO, web: str
     ) -> None:
         add_models({HONDA: {}})
         with transaction():
             running = start_sync([HONDA], approve_deletions=False)
-        presenter = Presenter(app, screen, web, sync=True)
+        presenter = Presenter(own_app, screen, web, sync=True)
         presenter.start()
         presenter.join(LIMIT)
         assert printed.getvalue() == (
@@ -166,10 +173,10 @@ class TestPresenter:
 
     @on_sqlite
     def test_a_sync_goes_on_when_nobody_watches_it(
-        self, app: Flask, screen: Screen, printed: io.StringIO, web: str
+        self, own_app: Flask, screen: Screen, printed: io.StringIO, web: str
     ) -> None:
         add_models({HONDA: {}})
-        presenter = Presenter(app, screen, web, sync=True)
+        presenter = Presenter(own_app, screen, web, sync=True)
         presenter.stop.set()
         presenter.start()
         presenter.join(LIMIT)
