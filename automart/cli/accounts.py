@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 from marshmallow import Schema, ValidationError
-from rich.console import Console
 from rich.table import Column, Table
 from sqlalchemy import select
 
@@ -16,6 +15,7 @@ from automart.accounts import audit, service
 from automart.accounts.models import Client, ClientKind, User
 from automart.accounts.schemas import NewClient, NewUser
 from automart.cli.application import check_schema, opened
+from automart.cli.console import Output
 from automart.cli.errors import IN_PART
 from automart.core.db import db, transaction
 from automart.core.errors import FIELDS_ARE_WRONG, Invalid
@@ -60,12 +60,13 @@ def list_users() -> None:
     with opened():
         check_schema()
         users = list(db.session.scalars(select(User).order_by(User.id)))
-    table = Table("id", "e-mail", "name", "admin", "active", box=None)
+    e_mail = Column("e-mail", overflow="fold")
+    table = Table("id", e_mail, "name", "admin", "active", box=None)
     for user in users:
         table.add_row(
             str(user.id), user.email, user.name, _yes(user.is_admin), _yes(user.is_active)
         )
-    Console().print(table)
+    Output().print(table)
 
 
 @clients_app.command("create")
@@ -104,7 +105,7 @@ def list_clients() -> None:
     for client in clients:
         scopes = " ".join(client.scopes)
         table.add_row(client.id, client.name, client.kind, scopes, _yes(client.is_active))
-    Console().print(table)
+    Output().print(table)
 
 
 @keys_app.command("rotate")

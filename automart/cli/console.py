@@ -1,20 +1,38 @@
-"""The output of `automart up`: its own messages, and the lines of its processes by name."""
+"""Where commands print: names and texts of others appear as they are."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 STYLES = {"web": "cyan", "worker": "magenta", "sandbox": "yellow", "redis": "red"}
 WIDTH = max(len(name) for name in STYLES)
+UNLIMITED = 100_000
 
 
-class Screen(Console):
-    """Standard output, shared by several threads and a progress bar."""
+class Output(Console):
+    """Standard output, or standard error, without Rich's markup and names of emoji: `[/b]` may be a
+    part of a name.
+
+    A file or program gets each row of a table on one line, whatever its width.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+        if not self.is_terminal and "width" not in options and "COLUMNS" not in os.environ:
+            self.width = UNLIMITED
+
+
+class Screen(Output):
+    """The output of `automart up`: its own messages, and the lines of its processes by name.
+
+    It is shared by several threads and a progress bar.
+    """
 
     def process_line(self, name: str, line: str) -> None:
         """Print a line that the process `name` has written."""

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from automart.cli.console import Output
 from automart.cli.errors import FAILED, IN_PART
 from automart.core.batches import BATCH_SIZE
 from automart.core.csv_columns import Columns, NotReadable, Reading, UnknownHeadings, quoted
@@ -65,7 +65,7 @@ def import_file(path: Path, importer: Importer, reading: Reading, *, keep_good: 
 
     Refused records are printed with their lines and reasons.
     """
-    console = Console(stderr=True)
+    console = Output(stderr=True)
     reader = _Reader(path, importer, reading, console)
 
     def add(parts: Iterator[Sequence[Values]], outcome: Outcome) -> None:
@@ -89,7 +89,7 @@ def import_file(path: Path, importer: Importer, reading: Reading, *, keep_good: 
 
 
 @contextmanager
-def progress_bar(console: Console) -> Iterator[Progress]:
+def progress_bar(console: Output) -> Iterator[Progress]:
     """Yield a progress bar, which is shown only on a terminal."""
     columns = (
         TextColumn("{task.description}"),
@@ -105,7 +105,7 @@ def progress_bar(console: Console) -> Iterator[Progress]:
 class _Reader:
     """Reads a file, possibly several times, with a progress bar. Prints refused records once."""
 
-    def __init__(self, path: Path, importer: Importer, reading: Reading, console: Console) -> None:
+    def __init__(self, path: Path, importer: Importer, reading: Reading, console: Output) -> None:
         self._path = path
         self._importer = importer
         self._reading = reading
@@ -133,7 +133,7 @@ class _Reader:
     def _print(self, text: str) -> None:
         if text not in self._printed:
             self._printed.add(text)
-            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self._console.print(text, soft_wrap=True)
 
 
 def _lines(record: Record) -> str:

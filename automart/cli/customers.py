@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated, TextIO
 
 import typer
-from rich.console import Console
 from sqlalchemy import func, select
 
 from automart.cli.application import check_schema, opened
+from automart.cli.console import Output
 from automart.cli.csv_imports import (
     DEFAULT_ENCODING,
     Encoding,
@@ -79,7 +79,7 @@ def export_customers(
 
 
 def _export(file: TextIO) -> None:
-    console = Console(stderr=True)
+    console = Output(stderr=True)
     total = db.session.scalar(select(func.count(Customer.id)))
     with progress_bar(console) as progress:
         task = progress.add_task("Exporting", total=total)

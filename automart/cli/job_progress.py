@@ -9,10 +9,10 @@ from typing import Protocol, Self
 
 import redis
 from flask import current_app
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from automart.background import Job, JobState
+from automart.cli.console import Output
 from automart.cli.errors import CommandError
 from automart.core.db import db, release_connection
 from automart.core.interrupts import Stop
@@ -42,7 +42,7 @@ class Display(Protocol):
     def show(self, job: Job) -> None: ...
 
 
-def display_on(console: Console, noun: str) -> Display:
+def display_on(console: Output, noun: str) -> Display:
     """Return a display that suits the console. `noun` names the steps of the job."""
     return Bar(console, noun) if console.is_terminal else Lines(console, noun)
 
@@ -50,7 +50,7 @@ def display_on(console: Console, noun: str) -> Display:
 class Bar:
     """A progress bar."""
 
-    def __init__(self, console: Console, noun: str) -> None:
+    def __init__(self, console: Output, noun: str) -> None:
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -77,7 +77,7 @@ class Bar:
 class Lines:
     """A line for each tenth that is done."""
 
-    def __init__(self, console: Console, noun: str) -> None:
+    def __init__(self, console: Output, noun: str) -> None:
         self._console = console
         self._noun = noun
         self._last_shown: tuple[JobState, int] | None = None
@@ -94,12 +94,12 @@ class Lines:
             return
         self._last_shown = (job.state, tenths)
         progress = "" if job.total is None else f", {job.done} of {job.total} {self._noun}"
-        self._console.print(f"{job.state}{progress}", highlight=False)
+        self._console.print(f"{job.state}{progress}")
 
 
 def watch(
     job_id: uuid.UUID,
-    console: Console,
+    console: Output,
     noun: str,
     *,
     stop: Stop,
@@ -121,7 +121,7 @@ def watch(
                 return job
             if job.state is JobState.QUEUED and time.monotonic() > hint_at:
                 hint_at = float("inf")
-                console.print(_reason_for_waiting(), highlight=False)
+                console.print(_reason_for_waiting())
 
 
 def _reason_for_waiting() -> str:

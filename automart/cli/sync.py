@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from automart.background import SubmittedJob
 from automart.catalogue.held_makes import held_makes
@@ -13,6 +12,7 @@ from automart.catalogue.schemas import MAX_MAKES_PER_SYNC
 from automart.catalogue.service import SyncRunning, start_sync
 from automart.cli.application import check_schema, opened
 from automart.cli.arguments import make_id
+from automart.cli.console import Output
 from automart.cli.errors import CommandError
 from automart.cli.job_progress import watch
 from automart.cli.sync_report import print_held, print_outcome
@@ -62,7 +62,7 @@ def sync(
         raise typer.BadParameter("--held only lists. It needs no --dry-run.")
     if make and len(make) > MAX_MAKES_PER_SYNC:
         raise typer.BadParameter(f"At most {MAX_MAKES_PER_SYNC} makes can be named.")
-    console = Console()
+    console = Output()
     with opened():
         check_schema()
         if held:
@@ -75,14 +75,14 @@ def sync(
         with Endings() as stop:
             job = watch(job.id, console, STEPS, stop=stop)
         if not job.state.has_ended:
-            console.print(_continues(job), highlight=False, soft_wrap=True)
+            console.print(_continues(job), soft_wrap=True)
             raise typer.Exit(STOPPED_WATCHING)
         status = print_outcome(console, job, verbose=verbose)
     raise typer.Exit(status)
 
 
 def submit_sync(
-    console: Console,
+    console: Output,
     make_ids: list[int] | None = None,
     *,
     approve_deletions: bool = False,
@@ -97,9 +97,9 @@ def submit_sync(
         message = f"{error.detail} It is job {error.job_id}: POST /jobs/{error.job_id}/cancel"
         raise CommandError(message) from None
     if job.created_at < now:
-        console.print(f"The same sync is running already: job {job.id}", highlight=False)
+        console.print(f"The same sync is running already: job {job.id}")
     else:
-        console.print(f"Sync submitted: job {job.id}", highlight=False)
+        console.print(f"Sync submitted: job {job.id}")
     return job
 
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 
 from automart.background import Job, JobState
@@ -15,6 +14,7 @@ from automart.catalogue.changes import published_changes
 from automart.catalogue.held_makes import HeldMake
 from automart.catalogue.models import ModelChange, ModelChangeKind
 from automart.cli.changes import description, in_order
+from automart.cli.console import Output
 from automart.web.fields import rfc3339
 
 MOST_ROWS = 100
@@ -32,7 +32,7 @@ class SyncExit(enum.IntEnum):
     CANCELLED = 4
 
 
-def print_outcome(console: Console, job: Job, *, verbose: bool = False) -> SyncExit:
+def print_outcome(console: Output, job: Job, *, verbose: bool = False) -> SyncExit:
     """Print the outcome of a sync, model by model if it is `verbose`. Return the exit status."""
     result, is_dry_run = job.result, _is_dry_run(job)
     if result is not None:
@@ -53,7 +53,7 @@ def print_outcome(console: Console, job: Job, *, verbose: bool = False) -> SyncE
     return SyncExit.IN_PART if in_part else SyncExit.SUCCEEDED
 
 
-def print_held(console: Console, makes: Sequence[HeldMake]) -> None:
+def print_held(console: Output, makes: Sequence[HeldMake]) -> None:
     """Print the makes that wait for approval, with the changes of their models."""
     if not makes:
         _line(console, "Nothing is held.")
@@ -75,7 +75,7 @@ def _is_dry_run(job: Job) -> bool:
     return bool((job.arguments or {}).get("dry_run"))
 
 
-def _print_models(console: Console, job: Job, result: Mapping[str, Any], *, verbose: bool) -> None:
+def _print_models(console: Output, job: Job, result: Mapping[str, Any], *, verbose: bool) -> None:
     """Print the changes of all models, or only own models that were replaced."""
     updated = any(make["updated"] for make in result["makes_updated"])
     if not (verbose or updated):
@@ -90,7 +90,7 @@ def _print_models(console: Console, job: Job, result: Mapping[str, Any], *, verb
         _line(console, f"  {make}{note}: {description(change)}")
 
 
-def _print_updated(console: Console, makes: Sequence[Make], is_dry_run: bool) -> None:
+def _print_updated(console: Output, makes: Sequence[Make], is_dry_run: bool) -> None:
     if not makes:
         return
     heading = "Make that would change" if is_dry_run else "Make that changed"
@@ -100,12 +100,12 @@ def _print_updated(console: Console, makes: Sequence[Make], is_dry_run: bool) ->
     for make in makes[:MOST_ROWS]:
         numbers = (str(make[name]) for name in ("created", "updated", "deleted"))
         table.add_row(str(make["id"]), make["name"], *numbers)
-    console.print(table, markup=False)
+    console.print(table)
     if len(makes) > MOST_ROWS:
         _line(console, f"… and {len(makes) - MOST_ROWS} more, all of them in the job's result.")
 
 
-def _print_refused(console: Console, makes: Sequence[Make], is_dry_run: bool) -> None:
+def _print_refused(console: Output, makes: Sequence[Make], is_dry_run: bool) -> None:
     if not makes:
         return
     _line(console, "Would be held:" if is_dry_run else "Held, without any change:")
@@ -119,7 +119,7 @@ def _print_refused(console: Console, makes: Sequence[Make], is_dry_run: bool) ->
     _line(console, f"If that is correct, approve it: automart sync {options} --approve-deletions")
 
 
-def _print_failed(console: Console, makes: Sequence[Make]) -> None:
+def _print_failed(console: Output, makes: Sequence[Make]) -> None:
     by_reason: dict[str, list[Make]] = {}
     for make in makes:
         by_reason.setdefault(make["reason"], []).append(make)
@@ -139,5 +139,5 @@ def _counts(result: Mapping[str, Any]) -> str:
     return f"{makes}: {updated} updated, {unchanged} unchanged, {held} held, {failed} failed."
 
 
-def _line(console: Console, line: str) -> None:
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+def _line(console: Output, line: str) -> None:
+    console.print(line, soft_wrap=True)

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 
 from automart.background import Job, JobState
 from automart.cli.application import check_schema, opened
+from automart.cli.console import Output
 from automart.cli.job_progress import watch
 from automart.core.db import transaction
 from automart.core.interrupts import Endings
@@ -70,7 +70,7 @@ def vin(
     """
     if len(vins) > MAX_VINS:
         raise typer.BadParameter(f"At most {MAX_VINS} VINs can be decoded at once.")
-    console = Console()
+    console = Output()
     with opened():
         check_schema()
         with transaction():
@@ -81,7 +81,7 @@ def vin(
     raise typer.Exit(status)
 
 
-def print_decoding(console: Console, job: Job) -> VinExit:
+def print_decoding(console: Output, job: Job) -> VinExit:
     """Print the vehicles of a job, or why there are none. Return the exit status."""
     if not job.state.has_ended:
         _line(console, f"The decoding continues: job {job.id}")
@@ -98,7 +98,7 @@ def print_decoding(console: Console, job: Job) -> VinExit:
     return VinExit.SUCCEEDED if is_known else VinExit.IN_PART
 
 
-def _print_vehicles(console: Console, vehicles: Sequence[Vehicle]) -> None:
+def _print_vehicles(console: Output, vehicles: Sequence[Vehicle]) -> None:
     table = Table(box=SIMPLE)
     table.add_column("VIN", no_wrap=True)
     for heading in COLUMNS:
@@ -106,8 +106,8 @@ def _print_vehicles(console: Console, vehicles: Sequence[Vehicle]) -> None:
     for vehicle in vehicles:
         values = (vehicle[name] for name in COLUMNS.values())
         table.add_row(vehicle["vin"], *(UNKNOWN if v is None else str(v) for v in values))
-    console.print(table, markup=False)
+    console.print(table)
 
 
-def _line(console: Console, line: str) -> None:
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+def _line(console: Output, line: str) -> None:
+    console.print(line, soft_wrap=True)

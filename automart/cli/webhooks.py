@@ -7,13 +7,13 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import joinedload
 
 from automart.cli.application import check_schema, opened
 from automart.cli.arguments import time
+from automart.cli.console import Output
 from automart.cli.errors import IN_PART
 from automart.core.db import db, transaction
 from automart.core.db_types import LARGEST_ID
@@ -61,7 +61,7 @@ def list_deliveries(
         newest = newest.options(joinedload(WebhookDelivery.endpoint))
         found = list(db.session.scalars(newest.limit(limit)))
         count = db.session.scalar(select(func.count(WebhookDelivery.id)).where(*chosen)) or 0
-    Console().print(_table(found))
+    Output().print(_table(found))
     if count > len(found):
         typer.echo(f"… and {count - len(found)} more")
 

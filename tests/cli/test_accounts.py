@@ -51,6 +51,20 @@ class TestUsers:
             [ids[1], "ben@example.com", "Ben", "no", "no"],
         ]
 
+    def test_a_long_e_mail_address_is_listed_whole(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "80")
+        address = f"ann@{'long.' * 20}example.com"
+        piped(PASSWORD, "users", "create-admin", address, "--name", "Ann")
+        _, first, *others = run("users", "list").stdout.splitlines()
+        assert "".join([first.split()[1], *(line.strip() for line in others)]) == address
+
+    @pytest.mark.parametrize("name", ["[/b]", "[red]Ann[/red]", ":car:"])
+    def test_a_name_is_listed_as_it_is(self, run: Run, name: str) -> None:
+        assert piped(PASSWORD, "users", "create-admin", "ann@example.com", "--name", name)
+        assert run("users", "list").stdout.splitlines()[1].split()[2] == name
+
 
 @pytest.mark.usefixtures("app")
 class TestClients:
@@ -67,6 +81,11 @@ class TestClients:
         listed = run("clients", "list").stdout
         assert clients["Nightly"].id in listed
         assert "docs" in listed
+
+    @pytest.mark.parametrize("name", ["[/b]", "[red]Nightly[/red]", ":car:"])
+    def test_a_name_is_listed_as_it_is(self, run: Run, name: str) -> None:
+        assert run("clients", "create", name, "--scope", "catalogue").exit_code == 0
+        assert name in run("clients", "list").stdout.split()
 
     def test_clients_create_rejects_a_scope_that_cannot_be_granted(self, run: Run) -> None:
         result = run("clients", "create", "Office", "--scope", "office")

@@ -1,12 +1,46 @@
-"""What `automart up` prints."""
+"""What commands print on files, pipes and terminals."""
 
 from __future__ import annotations
 
 import io
 
-from automart.cli.console import Screen
+import pytest
+from rich.table import Table
+
+from automart.cli.console import Output, Screen
 
 LONG = "[x] " * 30
+NAME = "[/b] [bold]Ann[/bold] :car: 42"
+
+
+def table(cell: str) -> Table:
+    table = Table(box=None, show_header=False)
+    table.add_row(cell)
+    return table
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_names_are_printed_as_they_are(is_terminal: bool) -> None:
+    file = io.StringIO()
+    output = Output(file=file, force_terminal=is_terminal, width=80, color_system="standard")
+    output.print(NAME)
+    output.print(table(NAME))
+    assert [line.strip() for line in file.getvalue().splitlines()] == [NAME, NAME]
+
+
+def test_only_a_terminal_or_a_chosen_width_wraps_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    def printed(**options: object) -> int:
+        file = io.StringIO()
+        Output(file=file, **options).print(table("a cell " * 200))
+        return len(file.getvalue().splitlines())
+
+    monkeypatch.setenv("COLUMNS", "80")
+    assert printed() > 1
+    assert printed(force_terminal=True) > 1
+    monkeypatch.delenv("COLUMNS")
+    assert printed() == 1
+    assert printed(force_terminal=True) > 1
+    assert printed(width=80) > 1
 
 
 def test_a_line_of_a_program_begins_with_its_name_and_is_not_wrapped() -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from rich.console import Console
 from sqlalchemy import func, select
 
 from automart.background import Job, JobState
@@ -19,6 +18,7 @@ from automart.background.service import cancel_job
 from automart.catalogue.models import VehicleMake, VehicleModel
 from automart.catalogue.schemas import MAX_MAKES_PER_SYNC
 from automart.catalogue.service import start_sync
+from automart.cli.console import Output
 from automart.cli.job_progress import NO_REDIS, NO_WORKER, Bar, Lines, watch
 from automart.cli.sync import submit_sync
 from automart.cli.sync_report import SyncExit, print_outcome
@@ -114,7 +114,7 @@ class TestSync:
 class TestOrder:
     def test_an_equal_sync_that_is_running_is_joined(self) -> None:
         running = order()
-        console = Console(file=io.StringIO(), width=200)
+        console = Output(file=io.StringIO(), width=200)
         assert submit_sync(console).id == running.id
         printed = console.file.getvalue()
         assert printed == f"The same sync is running already: job {running.id}\n"
@@ -188,7 +188,7 @@ class UntilItSays(io.StringIO):
 class TestWaiting:
     def test_watch_says_how_to_start_a_missing_worker(self, app: Flask) -> None:
         file = UntilItSays(NO_WORKER)
-        console = Console(file=file)
+        console = Output(file=file)
         job = watch(order().id, console, "makes", stop=file.said, worker_expected_within=0)
         assert job.state is JobState.QUEUED
         assert file.getvalue().count("python worker.py") == 1
@@ -198,7 +198,7 @@ class TestWaiting:
         app.extensions["redis"].connection_pool.disconnect()
         app.extensions["redis"].connection_pool.connection_kwargs["path"] = "/nowhere/redis.sock"
         file = UntilItSays(f"{NO_REDIS} {NO_WORKER}")
-        watch(order().id, Console(file=file), "makes", stop=file.said, worker_expected_within=0)
+        watch(order().id, Output(file=file), "makes", stop=file.said, worker_expected_within=0)
         assert file.said.is_set()
 
     @pytest.mark.processes
@@ -216,7 +216,7 @@ class TestWaiting:
 class TestDisplay:
     def test_a_terminal_gets_a_progress_bar(self) -> None:
         file = io.StringIO()
-        console = Console(file=file, force_terminal=True, width=100, color_system=None)
+        console = Output(file=file, force_terminal=True, width=100, color_system=None)
         with Bar(console, "makes") as bar:
             bar.show(job(JobState.QUEUED))
             bar.show(job(JobState.RUNNING, total=11))
@@ -227,7 +227,7 @@ class TestDisplay:
 
     def test_a_file_gets_a_line_for_each_tenth(self) -> None:
         file = io.StringIO()
-        with Lines(Console(file=file), "makes") as lines:
+        with Lines(Output(file=file), "makes") as lines:
             for done in range(1001):
                 lines.show(Job(state=JobState.RUNNING, done=done, total=1000))
         printed = file.getvalue().splitlines()
@@ -289,7 +289,7 @@ HELD = f"Held, without any change:\n{OF_HELD}{APPROVAL}"
 
 def printed_outcome(job: Job) -> tuple[SyncExit, str]:
     """Return the exit status of a sync, and what is printed about it."""
-    console = Console(file=io.StringIO(), width=80)
+    console = Output(file=io.StringIO(), width=80)
     status = print_outcome(console, job)
     printed: str = console.file.getvalue()  # type: ignore[attr-defined] # of a StringIO
     return status, "".join(f"{line.rstrip()}\n" for line in printed.splitlines())
@@ -326,7 +326,7 @@ class TestOutcome:
         assert printed_outcome(job(JobState.FAILED)) == (SyncExit.FAILED, "It failed.\n")
 
     def test_updated_makes_after_the_first_hundred_are_counted(self) -> None:
-        console = Console(file=io.StringIO())
+        console = Output(file=io.StringIO())
         makes = [
             {"id": i, "name": f"M{i}", "created": 1, "updated": 0, "deleted": 0}
             for i in range(1, 151)
@@ -341,7 +341,7 @@ class TestOutcome:
         assert "more" not in printed_outcome(exactly)[1]
 
     def test_makes_that_failed_for_the_same_reason_are_shown_together(self) -> None:
-        console = Console(file=io.StringIO())
+        console = Output(file=io.StringIO())
         makes = [{"id": i, "name": f"M{i}", "reason": "No answer."} for i in range(1, 8)]
         status = print_outcome(console, job(result=result(makes_failed=makes, makes_unchanged=1)))
         assert status is SyncExit.IN_PART
@@ -351,13 +351,13 @@ class TestOutcome:
         assert "1 M1, 2 M2, 3 M3, 4 M4, 5 M5: No answer." in printed
 
     def test_brackets_in_names_are_printed_as_they_are(self) -> None:
-        console = Console(file=io.StringIO())
+        console = Output(file=io.StringIO())
         make = {"id": 1, "name": "[bold]", "created": 1, "updated": 0, "deleted": 0}
         print_outcome(console, job(result=result(makes_updated=[make])))
         assert "[bold]" in console.file.getvalue()
 
     def test_a_sync_that_failed_without_a_result_shows_its_error(self) -> None:
-        console = Console(file=io.StringIO())
+        console = Output(file=io.StringIO())
         error = {"detail": "The worker died 3 times."}
         status = print_outcome(console, job(JobState.FAILED, id=uuid.uuid4(), error=error))
         assert status is SyncExit.FAILED

@@ -7,10 +7,10 @@ import re
 import uuid
 
 import pytest
-from rich.console import Console
 from sqlalchemy import select
 
 from automart.background import Job, JobState
+from automart.cli.console import Output
 from automart.cli.vin import VinExit, print_decoding
 from automart.core.db import db, transaction
 from automart.vins.schemas import MAX_VINS
@@ -72,7 +72,7 @@ def test_wrong_usage_is_an_error(run: Run) -> None:
 
 
 def test_a_decoding_that_is_not_waited_for_continues() -> None:
-    console = Console(file=io.StringIO(), width=200)
+    console = Output(file=io.StringIO(), width=200)
     job = Job(id=uuid.uuid4(), kind="vin_decoding", state=JobState.RUNNING)
     assert print_decoding(console, job) is VinExit.STOPPED_WATCHING
     printed = console.file.getvalue()  # type: ignore[attr-defined] # of a StringIO
