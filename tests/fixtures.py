@@ -93,6 +93,9 @@ def postgresql_template(
     postgresql_server: URL, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[URL]:
     """A migrated, empty PostgreSQL database, to be copied."""
+    if "POSTGRESQL_TEMPLATE" in os.environ:  # of `make mutation`
+        yield postgresql_server.set(database=os.environ["POSTGRESQL_TEMPLATE"])
+        return
     database = postgresql.create_database(postgresql_server)
     migrate(database.render_as_string(hide_password=False), tmp_path_factory.mktemp("postgresql"))
     yield database

@@ -3,7 +3,8 @@ notice.
 
 mutmut changes one expression at a time and runs the tests that reach it. A change that no test
 notices survives: a test is missing, or the change means the same. Only tests that start no
-processes run, on SQLite. mutmut does not change decorated functions.
+processes run, on SQLite, and with what survives once more on PostgreSQL, if it is installed. mutmut
+does not change decorated functions.
 
 Some code runs only in processes that tests start. For the areas in PROCESS_TESTS, such tests then
 run with mutants that no other test reaches: with up to IN_PROCESSES of them, because each takes
@@ -28,10 +29,12 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.support import postgresql
+from tests.support.mutated_areas import AREAS, PROCESS_TESTS
 from tests.support.redis_server import stop_abandoned
 from tests.support.setup import migrate
 
@@ -55,218 +58,19 @@ LISTS_FUNCTIONS = "tests/jobs/test_housekeeping.py::test_every_function_of_maint
 
 MUTMUT = (str(Path(sys.executable).with_name("mutmut")),)
 
-# What is changed, and the tests that should notice. First the decisions that must not go wrong.
-AREAS: dict[str, tuple[list[str], list[str]]] = {
-    "addresses": (
-        ["jobs/http/public_addresses.py", "jobs/http/transport.py"],
-        ["tests/jobs/test_public_addresses.py", "tests/jobs/test_outbound.py"],
-    ),
-    "authorization": (
-        ["automart/web/authorization.py", "automart/oauth/authentication.py"],
-        [
-            "tests/web/test_authorization.py",
-            "tests/web/test_matrix.py",
-            "tests/oauth/test_login.py",
-            "tests/oauth/test_tokens.py",
-            "tests/accounts/test_sessions.py",
-            "tests/accounts/test_clients.py",
-            "tests/web/test_rate_limits.py",
-        ],
-    ),
-    "bookings": (
-        [
-            "automart/inventory/service.py",
-            "automart/inventory/new_booking.py",
-            "automart/inventory/availability.py",
-            "automart/inventory/overlaps.py",
-        ],
-        ["tests/inventory"],
-    ),
-    "outbox": (
-        [
-            "automart/background/leases.py",
-            "automart/background/maintenance.py",
-            "automart/background/queues.py",
-            "automart/background/service.py",
-        ],
-        ["tests/background", "tests/jobs/test_housekeeping.py", "tests/jobs/test_runner.py"],
-    ),
-    "signing": (
-        ["automart/webhooks/signing.py", "automart/core/encryption.py"],
-        [
-            "tests/webhooks/test_signing.py",
-            "tests/webhooks/test_sending.py",
-            "tests/partners/test_offices.py",
-            "tests/oauth/test_tokens.py",
-            "tests/cli/test_accounts.py",
-            "tests/test_encryption.py",
-        ],
-    ),
-    "sync": (
-        [
-            "automart/catalogue/changes.py",
-            "automart/catalogue/held_makes.py",
-            "automart/catalogue/plan.py",
-            "automart/catalogue/sync.py",
-            "jobs/catalogue.py",
-        ],
-        ["tests/catalogue", "tests/cli/test_changes.py", "tests/jobs/test_sync_faults.py"],
-    ),
-    "tokens": (
-        [
-            "automart/oauth/tokens.py",
-            "automart/oauth/grants.py",
-            "automart/oauth/revocation.py",
-            "automart/accounts/sessions.py",
-        ],
-        ["tests/oauth", "tests/accounts/test_sessions.py"],
-    ),
-    # Whole packages.
-    "accounts": (
-        ["automart/accounts/*"],
-        [
-            "tests/accounts",
-            "tests/cli/test_accounts.py",
-            "tests/oauth/test_login.py",
-            "tests/web/test_matrix.py",
-        ],
-    ),
-    "background": (
-        ["automart/background/*"],
-        [
-            "tests/background",
-            "tests/jobs/test_csv_imports.py",
-            "tests/jobs/test_housekeeping.py",
-            "tests/jobs/test_runner.py",
-            "tests/catalogue/test_vehicle_syncs.py",
-        ],
-    ),
-    "catalogue": (
-        ["automart/catalogue/*"],
-        [
-            "tests/catalogue",
-            "tests/cli/test_changes.py",
-            "tests/cli/test_makes.py",
-            "tests/cli/test_sync.py",
-            "tests/inventory/test_csv.py",
-            "tests/jobs/test_housekeeping.py",
-            "tests/jobs/test_sync_faults.py",
-        ],
-    ),
-    "cli": (
-        ["automart/cli/*"],
-        ["tests/cli", "tests/customers/test_csv.py", "tests/inventory/test_csv.py"],
-    ),
-    "core": (
-        ["automart/core/*", "automart/app.py"],
-        [
-            "tests/core",
-            "tests/test_encryption.py",
-            "tests/accounts/test_clients.py",
-            "tests/catalogue/test_makes.py",
-            "tests/cli/test_accounts.py",
-            "tests/cli/test_errors.py",
-            "tests/cli/test_folder.py",
-            "tests/cli/test_notify_test.py",
-            "tests/customers/test_csv.py",
-            "tests/customers/test_photos.py",
-            "tests/inventory/test_csv.py",
-            "tests/inventory/test_database.py",
-            "tests/notices",
-            "tests/oauth/test_tokens.py",
-            "tests/operations",
-            "tests/purchases",
-            "tests/web/test_error_handlers.py",
-            "tests/web/test_openapi.py",
-            "tests/web/test_rate_limits.py",
-            "tests/web/test_reading.py",
-            "tests/web/test_urls.py",
-            "tests/webhooks/test_signing.py",
-        ],
-    ),
-    "customers": (
-        ["automart/customers/*"],
-        ["tests/customers", "tests/jobs/test_csv_imports.py"],
-    ),
-    "inventory": (["automart/inventory/*"], ["tests/inventory"]),
-    "jobs": (
-        ["jobs/*"],
-        [
-            "tests/background",
-            "tests/catalogue",
-            "tests/jobs",
-            "tests/notices",
-            "tests/purchases",
-            "tests/vins",
-            "tests/webhooks",
-        ],
-    ),
-    "notices": (["automart/notices/*"], ["tests/notices", "tests/cli/test_notify_test.py"]),
-    "oauth": (
-        ["automart/oauth/*"],
-        [
-            "tests/oauth",
-            "tests/accounts/test_clients.py",
-            "tests/accounts/test_sessions.py",
-            "tests/cli/test_accounts.py",
-            "tests/cli/test_doctor.py::test_doctor_names_secrets_that_cannot_be_decrypted",
-            "tests/web/test_authorization.py",
-            "tests/web/test_header_parsers.py",
-            "tests/web/test_matrix.py",
-        ],
-    ),
-    "operations": (["automart/operations/*"], ["tests/operations"]),
-    "partners": (["automart/partners/*"], ["tests/partners", "tests/purchases"]),
-    "production": (["automart/production/*"], ["tests/production"]),
-    "purchases": (["automart/purchases/*", "jobs/purchases.py"], ["tests/purchases"]),
-    "vins": (["automart/vins/*", "jobs/vins.py"], ["tests/vins"]),
-    "web": (
-        ["automart/web/*"],
-        [
-            "tests/web",
-            "tests/test_compatibility.py",
-            "tests/accounts/test_clients.py",
-            "tests/catalogue/test_models.py",
-            "tests/core/test_logging.py",
-            "tests/customers/test_photos.py",
-            "tests/jobs/test_csv_imports.py",
-            "tests/operations/test_metrics.py",
-            "tests/production/test_factories.py",
-        ],
-    ),
-    "webhooks": (
-        ["automart/webhooks/*", "jobs/webhooks.py"],
-        [
-            "tests/webhooks",
-            "tests/cli/test_webhooks.py",
-            "tests/jobs/test_runner.py",
-            "tests/partners/test_offices.py",
-        ],
-    ),
-}
-
-# Tests that start processes: few, because all of them run with each mutant that survives.
-_WORKER = "tests/jobs/test_worker_processes.py"
-PROCESS_TESTS = {
-    "cli": ["tests/cli/test_up.py"],
-    "jobs": [
-        f"{_WORKER}::test_a_worker_refuses_a_queue_that_does_not_exist",
-        f"{_WORKER}::test_a_worker_for_one_queue_serves_only_that_one",
-        f"{_WORKER}::test_the_processes_of_a_worker_end_with_it",
-        f"{_WORKER}::TestHanging",
-        f"{_WORKER}::test_a_sync_continues_after_a_deployment",
-    ],
-}
 IN_PROCESSES = 30
 IN_PROCESS = ", in a process"
+ON_POSTGRESQL = ", on PostgreSQL"
+NOT_NOTICED = ("survived", "no tests", "timeout")
 
 PYTEST_OPTIONS = [
     *("-n", "0"),
     *("-p", "no:cacheprovider"),
-    *("--database", "sqlite"),
     *("--hypothesis-profile", "mutation"),
     *("-W", "default"),
 ]
+# Tests that use no database have run with SQLite's.
+DATABASES = {"sqlite": ["--database", "sqlite"], "postgresql": ["-k", "postgresql"]}
 
 
 def main() -> int:
@@ -274,32 +78,47 @@ def main() -> int:
     if area not in AREAS:
         print(f"Name an area: {', '.join(AREAS)}.")
         return 2
-    folder = ROOT / ".mutation" / area
-    _copy(folder, *AREAS[area])
-    mutmut = Mutmut(folder, _migrated(folder))
-    repeated = ("survived", "no tests", "timeout")
-    survivors = {name for name, status in mutmut.results().items() if status in repeated}
-    mutmut.generate()
+    mutmut = Mutmut.prepare(ROOT / ".mutation" / area, area, "sqlite")
+    # Each mutant is a run of its own, which would spend most of its time on the migrations.
+    template = mutmut.folder / "template.sqlite"
+    template.unlink(missing_ok=True)
+    migrate(f"sqlite:///{template}", mutmut.folder)
+    mutmut.environment["SQLITE_TEMPLATE"] = str(template)
     names = sorted(mutmut.results())
     chosen = names
     if sample:
         chosen = random.Random(1).sample(names, len(names))[: int(sample[0])]
-    # Tests may have changed, which mutmut does not look for.
-    before = mutmut.results()
-    to_run = [name for name in chosen if name in survivors or before[name] == "not checked"]
-    status = mutmut.run(*to_run) if to_run else 0
-    # mutmut forgets its results when the settings have changed, for example the list of tests.
-    results = mutmut.results()
-    forgotten = [name for name in chosen if results[name] == "not checked"]
-    if forgotten and status == 0:
-        status = mutmut.run(*forgotten)
+    status = mutmut.run(chosen)
     results = mutmut.results()
     of_chosen = {name: results[name] for name in chosen}
     if area in PROCESS_TESTS:
         of_chosen |= _in_processes(mutmut, PROCESS_TESTS[area], of_chosen)
+    if status == 0:
+        of_chosen |= _on_postgresql(area, of_chosen)
     stop_abandoned()  # killed mutants could not stop them
     _report(of_chosen, of=len(names))
     return status
+
+
+def _on_postgresql(area: str, results: Mapping[str, str]) -> dict[str, str]:
+    """Return the status of mutants that tests on PostgreSQL notice, of those that others do not."""
+    survivors = [name for name, status in results.items() if status in NOT_NOTICED]
+    if not survivors:
+        return {}
+    mutmut = Mutmut.prepare(ROOT / ".mutation" / f"{area}-postgresql", area, "postgresql")
+    try:
+        with postgresql.server() as server:
+            template = postgresql.create_database(server)
+            migrate(template.render_as_string(hide_password=False), mutmut.folder)
+            mutmut.environment["TEST_DATABASE_URL"] = server.render_as_string(hide_password=False)
+            mutmut.environment["POSTGRESQL_TEMPLATE"] = str(template.database)
+            mutmut.run(survivors)
+            postgresql.drop_database(server, template)
+    except postgresql.Unavailable as reason:
+        print(f"Not tried on PostgreSQL: {reason}.")
+        return {}
+    found = mutmut.results()
+    return {name: found[name] + ON_POSTGRESQL for name in survivors if found[name] == "killed"}
 
 
 def _in_processes(
@@ -324,26 +143,44 @@ def _in_processes(
 
 @dataclass(frozen=True)
 class Mutmut:
-    """The command, in the copy of the project."""
+    """The command, in a copy of the project."""
 
     folder: Path
-    template: Path
+    unclear: frozenset[str]
+    """Mutants that an earlier run did not notice: tests may have changed since."""
+    environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
 
-    def generate(self) -> None:
-        """Write the mutants."""
-        self._call(sys.executable, "-c", GENERATE, stdout=subprocess.DEVNULL).check_returncode()
+    @classmethod
+    def prepare(cls, folder: Path, area: str, database: str) -> Mutmut:
+        """Bring the copy up to date and write the mutants."""
+        _copy(folder, *AREAS[area], DATABASES[database])
+        earlier = cls(folder, frozenset()).results()
+        unclear = frozenset(name for name, status in earlier.items() if status in NOT_NOTICED)
+        mutmut = cls(folder, unclear)
+        mutmut._call(sys.executable, "-c", GENERATE, stdout=subprocess.DEVNULL).check_returncode()
+        return mutmut
 
-    def run(self, *mutants: str) -> int:
-        """Run the tests of the mutants. Return the status."""
+    def run(self, chosen: Sequence[str]) -> int:
+        """Run the tests of mutants, unless their result is known. Return the status."""
+        known = self.results()
+        to_run = [name for name in chosen if name in self.unclear or known[name] == "not checked"]
+        status = self._run(*to_run) if to_run else 0
+        # mutmut forgets its results when the settings have changed, for example the list of tests.
+        known = self.results()
+        forgotten = [name for name in chosen if known[name] == "not checked"]
+        return self._run(*forgotten) if forgotten and status == 0 else status
+
+    def _run(self, *mutants: str) -> int:
         return self._call(*MUTMUT, "run", "--max-children", "2", *mutants).returncode
 
     def failure_in_processes(self, tests: Sequence[str], mutant: str, limit: float) -> str | None:
         """Run tests that start processes. Return how they noticed the mutant, None if not."""
-        command = [sys.executable, "-m", "pytest", *PYTEST_OPTIONS, "-x", "-m", "processes", *tests]
+        chosen = [*PYTEST_OPTIONS, *DATABASES["sqlite"], "-x", "-m", "processes"]
+        command = [sys.executable, "-m", "pytest", *chosen, *tests]
         pytest = subprocess.Popen(
             command,
             cwd=self.folder / "mutants",
-            env={**os.environ, "SQLITE_TEMPLATE": str(self.template), "MUTANT_UNDER_TEST": mutant},
+            env={**self.environment, "MUTANT_UNDER_TEST": mutant},
             stdout=subprocess.DEVNULL,
             start_new_session=True,
         )
@@ -362,9 +199,7 @@ class Mutmut:
         return dict(re.findall(r"(\S+): (.+)", printed))
 
     def _call(self, *command: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        # Each mutant is a run of its own, which would spend most of its time on the migrations.
-        environment = {**os.environ, "SQLITE_TEMPLATE": str(self.template)}
-        return subprocess.run(command, cwd=self.folder, env=environment, text=True, **options)
+        return subprocess.run(command, cwd=self.folder, env=self.environment, text=True, **options)
 
 
 def _report(results: Mapping[str, str], *, of: int) -> None:
@@ -380,15 +215,7 @@ def _report(results: Mapping[str, str], *, of: int) -> None:
     print(f"{measured} of them ran, {noticed / max(measured, 1):.1%} noticed")
 
 
-def _migrated(folder: Path) -> Path:
-    """Return a migrated, empty SQLite database."""
-    path = folder / "template.sqlite"
-    path.unlink(missing_ok=True)
-    migrate(f"sqlite:///{path}", folder)
-    return path
-
-
-def _copy(folder: Path, changed: list[str], tests: list[str]) -> None:
+def _copy(folder: Path, changed: list[str], tests: list[str], database: list[str]) -> None:
     """Bring the copy of the project up to date, with the settings of mutmut for this area."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in COPIED:
@@ -396,7 +223,8 @@ def _copy(folder: Path, changed: list[str], tests: list[str]) -> None:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in FILES:
         shutil.copy(ROOT / name, folder / name)
-    options = [*PYTEST_OPTIONS, "-p", "tests.support.forked_tests", "-m", "not processes"]
+    options = [*PYTEST_OPTIONS, *database]
+    options += ["-p", "tests.support.forked_tests", "-m", "not processes"]
     options += ["--deselect", LISTS_FUNCTIONS]
     with (folder / "pyproject.toml").open("a", encoding="utf-8") as settings:
         settings.write(
