@@ -8,12 +8,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import event, select, text, update
+from sqlalchemy import create_engine, event, select, text, update
 from sqlalchemy.engine import Connection, make_url
 
 from automart.accounts.passwords import hash_password, verify_password
@@ -26,7 +27,7 @@ from automart.core.db import (
     release_connection,
     transaction,
 )
-from automart.core.db_engine import POSTGRESQL_SETTINGS
+from automart.core.db_engine import POSTGRESQL_SETTINGS, SQLITE_BUSY_SECONDS, prepare_engine
 from automart.core.schema_version import short_timeout_engine
 from automart.core.storage import current_storage
 from automart.customers import photos
@@ -211,6 +212,31 @@ def test_statements_are_prepared_unless_the_url_of_the_database_forbids_it(
             driver = connection.connection.driver_connection
             assert driver is not None
             assert driver.prepare_threshold == expected
+
+
+def test_sqlite_checks_references_lets_readers_read_and_waits_for_writers(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path}/new.sqlite")
+    prepare_engine(engine)
+    with engine.connect() as connection:
+        found = [
+            connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+            for name in ("foreign_keys", "journal_mode", "busy_timeout")
+        ]
+    engine.dispose()
+    assert found == [1, "wal", SQLITE_BUSY_SECONDS * 1000]
+
+
+def test_a_write_waits_for_the_disk_unless_it_need_not(tmp_path: Path) -> None:
+    """1 is NORMAL, 2 is FULL, which is SQLite's default."""
+    engine = create_engine(f"sqlite:///{tmp_path}/new.sqlite")
+    prepare_engine(engine)
+    found = []
+    for durable in (True, False, True, False):
+        options = {"writes": True, "durable": durable}
+        with engine.connect().execution_options(**options) as connection, connection.begin():
+            found.append(connection.exec_driver_sql("PRAGMA synchronous").scalar_one())
+    engine.dispose()
+    assert found == [2, 1, 2, 1]
 
 
 def settings_sent_by_statements(connection: Connection) -> set[str]:

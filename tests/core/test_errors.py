@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from automart.core.errors import (
@@ -25,18 +27,21 @@ INVALID_TOKEN = f'{BEARER}, error="invalid_token", error_description="…"'
 
 
 @pytest.mark.parametrize(
-    ("error", "headers"),
+    ("make", "headers"),
     [
-        (DomainError("…"), {}),
-        (Conflict("…", headers={"Retry-After": "1"}), {"Retry-After": "1"}),
-        (Unavailable("…"), {"Retry-After": "5"}),
-        (Unavailable("…", retry_after=60), {"Retry-After": "60"}),
-        (TooManyRequests("…", retry_after=7, policy="login", quota=10), LIMITS),
-        (Unauthenticated("…"), {"WWW-Authenticate": BEARER}),
-        (Unauthenticated("…", error="invalid_token"), {"WWW-Authenticate": INVALID_TOKEN}),
+        (lambda: DomainError("…"), {}),
+        (lambda: Conflict("…", headers={"Retry-After": "1"}), {"Retry-After": "1"}),
+        (lambda: Unavailable("…"), {"Retry-After": "5"}),
+        (lambda: Unavailable("…", retry_after=60), {"Retry-After": "60"}),
+        (lambda: TooManyRequests("…", retry_after=7, policy="login", quota=10), LIMITS),
+        (lambda: Unauthenticated("…"), {"WWW-Authenticate": BEARER}),
+        (lambda: Unauthenticated("…", error="invalid_token"), {"WWW-Authenticate": INVALID_TOKEN}),
     ],
 )
-def test_an_error_has_a_detail_and_headers(error: DomainError, headers: dict[str, str]) -> None:
+def test_an_error_has_a_detail_and_headers(
+    make: Callable[[], DomainError], headers: dict[str, str]
+) -> None:
+    error = make()
     assert error.headers == headers
     assert error.as_problem() == problem(error.status, "…")
     assert str(error) == "…"

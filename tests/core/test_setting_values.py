@@ -95,3 +95,7 @@ def test_a_rate_limit_allows_something_in_some_time(text: str) -> None:
     except ValueError:
         return
     assert all(limit.amount >= 1 and limit.get_expiry() >= 1 for limit in limits)
+
+
+def test_a_rate_limit_may_allow_a_single_request() -> None:
+    assert [limit.amount for limit in values.rate_limits("1 per minute; 2 per hour")] == [1, 2]

@@ -57,6 +57,13 @@ def test_the_domain_of_an_address_begins_after_the_last_at_sign() -> None:
     assert email_key('"A@B"@BÜCHER.example') == '"a@b"@xn--bcher-kva.example'
 
 
+def test_a_domain_has_letters_digits_and_hyphens() -> None:
+    """RFC 1123, section 2.1."""
+    assert domain_in_ascii("B-2.example") == "b-2.example"
+    with pytest.raises(ValueError, match="_"):
+        domain_in_ascii("a_b.example")
+
+
 @given(TEXTS, st.sampled_from([str.upper, str.lower, str.swapcase]))
 def test_texts_that_differ_in_case_have_one_key(text: str, change: Callable[[str], str]) -> None:
     # The other case of I with a dot, and of i without one, is that of another letter.
