@@ -39,6 +39,10 @@ READ_ONLY_VIEWS = frozenset(
 REGISTRIES = frozenset(
     {"queued", "failed", "deferred", "started", "finished", "scheduled", "canceled"}
 )
+ORDERS = frozenset({"asc", "dsc"})
+MOST_PER_PAGE = 200  # as its form allows
+LAST_PAGE = 1_000_000
+_QUEUE_NAME = re.compile(r"[\w.:-]+", re.ASCII)
 # It has inline scripts, and compiles templates in the browser.
 POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; connect-src 'self';"
@@ -102,12 +106,33 @@ def _refuse_changes() -> None:
     """Raise `Forbidden` for anything that changes RQ's records, `NotFound` for a wrong URL."""
     if request.endpoint not in READ_ONLY_VIEWS or request.method not in ("GET", "HEAD", "OPTIONS"):
         raise Forbidden("The dashboard is read-only. To cancel a job, use POST /jobs/{id}/cancel.")
-    arguments: dict[str, Any] = request.view_args or {}
-    if (
-        arguments.get("instance_number", 0) != 0
-        or arguments.get("registry_name", "queued") not in REGISTRIES
-    ):
+    if not _is_page(**request.view_args or {}):
         raise NotFound("There is no such page.")
+
+
+def _is_page(
+    *,
+    instance_number: int = 0,
+    queue_name: str | None = None,
+    registry_name: str = "queued",
+    order: str = "asc",
+    per_page: str | int = 1,
+    page: str | int = 1,
+    **_: Any,
+) -> bool:
+    """Return whether the dashboard has such a page. Its scripts quote the name of the queue."""
+    return (
+        instance_number == 0
+        and (queue_name is None or _QUEUE_NAME.fullmatch(queue_name) is not None)
+        and registry_name in REGISTRIES
+        and order in ORDERS
+        and _is_number(per_page, MOST_PER_PAGE)
+        and _is_number(page, LAST_PAGE)
+    )
+
+
+def _is_number(text: str | int, most: int) -> bool:
+    return re.fullmatch("[0-9]{1,9}", str(text)) is not None and 1 <= int(text) <= most
 
 
 def _with_our_errors(view: Callable[..., Any]) -> Callable[..., Any]:

@@ -154,12 +154,39 @@ class TestMissing:
             *(
                 "/rq/0/data/jobs/long/nothing/8/asc/1.json",
                 "/rq/0/data/jobs/long/queued/x/y/z.json",
+                "/rq/0/data/jobs/long/queued/8/upwards/1.json",
+                "/rq/0/data/jobs/long/queued/0/asc/1.json",
+                "/rq/0/data/jobs/long/queued/201/asc/1.json",
+                "/rq/0/data/jobs/long/queued/-1/asc/1.json",
+                "/rq/0/data/jobs/long/queued/8/asc/0.json",
+                "/rq/0/data/jobs/long/queued/8/asc/1000001.json",
+                f"/rq/0/data/jobs/long/queued/8/asc/{'9' * 5000}.json",
+                "/rq/0/view/jobs/long/queued/0/asc/1",
+                f"/rq/0/view/jobs/long/queued/8/asc/{'9' * 30}",
+            ),
+            *(  # the name is quoted in a script of the page
+                f"/rq/0/{name}"
+                for name in (
+                    "view/jobs/x');alert('/queued/8/asc/1",
+                    "view/jobs/%5C/queued/8/asc/1",
+                    "view/jobs/long%0A/queued/8/asc/1",
+                    "data/jobs/%3Cb%3E/queued/8/asc/1.json",
+                )
             ),
         ],
     )
     def test_a_missing_page_is_404(self, as_admin: FlaskClient, path: str) -> None:
         problem = assert_problem(as_admin.get(path), 404)
         assert problem["detail"] == "There is no such page."
+
+    def test_the_largest_page_and_a_queue_of_others_can_be_looked_at(
+        self, as_admin: FlaskClient
+    ) -> None:
+        for path in (
+            "data/jobs/of_others:x.y-1/queued/200/dsc/1000000.json",
+            "view/jobs/x/failed/1/asc/1",
+        ):
+            assert as_admin.get(f"/rq/0/{path}").status_code == 200
 
     def test_another_path_is_404(self, as_admin: FlaskClient) -> None:
         assert_problem(as_admin.get("/rq/nowhere"), 404)
