@@ -60,8 +60,8 @@ def list_users() -> None:
     with opened():
         check_schema()
         users = list(db.session.scalars(select(User).order_by(User.id)))
-    e_mail = Column("e-mail", overflow="fold")
-    table = Table("id", e_mail, "name", "admin", "active", box=None)
+    e_mail, name = Column("e-mail", overflow="fold"), Column("name", overflow="fold")
+    table = Table("id", e_mail, name, "admin", "active", box=None)
     for user in users:
         table.add_row(
             str(user.id), user.email, user.name, _yes(user.is_admin), _yes(user.is_active)
@@ -100,11 +100,12 @@ def list_clients() -> None:
     with opened():
         check_schema()
         clients = list(db.session.scalars(select(Client).order_by(Client.id)))
-    identity = Column("client_id", min_width=32)
-    table = Table(identity, "name", "kind", "scopes", "active", box=None)
+    identity = Column("client_id", no_wrap=True)
+    name, scopes = Column("name", overflow="fold"), Column("scopes", overflow="fold")
+    table = Table(identity, name, "kind", scopes, "active", box=None)
     for client in clients:
-        scopes = " ".join(client.scopes)
-        table.add_row(client.id, client.name, client.kind, scopes, _yes(client.is_active))
+        active = _yes(client.is_active)
+        table.add_row(client.id, client.name, client.kind, " ".join(client.scopes), active)
     Output().print(table)
 
 

@@ -14,6 +14,7 @@ from automart.catalogue.models import ModelChange
 from automart.cli.application import check_schema, opened
 from automart.cli.arguments import make_id, time
 from automart.core.db import db, release_connection
+from automart.core.text import escape_controls
 from automart.web.fields import rfc3339
 
 ROWS_AT_ONCE = 500
@@ -45,7 +46,8 @@ def changes(
         for change in in_order(chosen):
             is_empty = False
             at = rfc3339(change.at.replace(microsecond=0))
-            typer.echo(f"{at}  {change.make_id} {change.make_name}: {description(change)}")
+            line = f"{at}  {change.make_id} {change.make_name}: {description(change)}"
+            typer.echo(escape_controls(line))
     if is_empty:
         typer.echo("There are no such changes.", err=True)
 

@@ -10,14 +10,17 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from automart.core.text import escape_controls
+
 STYLES = {"web": "cyan", "worker": "magenta", "sandbox": "yellow", "redis": "red"}
 WIDTH = max(len(name) for name in STYLES)
 UNLIMITED = 100_000
+DEFAULT_WIDTH = 80
 
 
 class Output(Console):
     """Standard output, or standard error, without Rich's markup and names of emoji: `[/b]` may be a
-    part of a name.
+    part of a name. What could control a terminal is escaped.
 
     A file or program gets each row of a table on one line, whatever its width.
     """
@@ -26,6 +29,12 @@ class Output(Console):
         super().__init__(markup=False, emoji=False, highlight=False, **options)
         if not self.is_terminal and "width" not in options and "COLUMNS" not in os.environ:
             self.width = UNLIMITED
+        elif self.width == 0:  # nothing would be printed
+            self.width = DEFAULT_WIDTH
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return a text or a cell of a table as it is printed."""
+        return super().render_str(escape_controls(text, keep_lines=True), **options)
 
 
 class Screen(Output):

@@ -160,7 +160,8 @@ def _redeliver_to(
 
 
 def _table(found: Iterable[WebhookDelivery]) -> Table:
-    table = Table("id", "office", "purchase", "state", "tries", "next", Column("last"), box=None)
+    outcomes = Column("last", overflow="fold")
+    table = Table("id", "office", "purchase", "state", "tries", "next", outcomes, box=None)
     for delivery in found:
         at = delivery.next_attempt_at
         last = delivery.attempts[-1] if delivery.attempts else None

@@ -12,17 +12,13 @@ import structlog
 from structlog.typing import EventDict, Processor
 
 from automart.core.config import Settings
+from automart.core.text import escape_controls
 
 log = structlog.get_logger(__name__)
 
 # DETAIL quotes whole rows, CONTEXT may quote parameters. In a repr() a line break is \\n.
 _VALUES = re.compile(
     r"(?:\n|\\n)(?:DETAIL|CONTEXT): .*?(?=\n\n|\n\[SQL|(?:\n|\\n)(?:HINT|QUERY): |\Z)", re.DOTALL
-)
-# Escape sequences and line breaks can forge lines and control terminals.
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-_CONTROLS_IN_TEXTS = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 )
 # They have several lines.
 _TEXTS = ("event", "exception")
@@ -118,13 +114,8 @@ def _without_control_characters(_logger: Any, _method: str, event: EventDict) ->
     """Escape control characters, which JSON escapes by itself."""
     for name, value in event.items():
         if isinstance(value, str):
-            controls = _CONTROLS_IN_TEXTS if name in _TEXTS else _CONTROLS
-            event[name] = controls.sub(_escape, value)
+            event[name] = escape_controls(value, keep_lines=name in _TEXTS)
     return event
-
-
-def _escape(character: re.Match[str]) -> str:
-    return character[0].encode("unicode_escape").decode("ascii")
 
 
 def current_request_id() -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from contextlib import suppress
 
@@ -31,6 +32,19 @@ APOSTROPHES = (
     "\u2018\u2019\u201a\u201b\u2032\u2035\ua78b\ua78c\uff07"
 )
 _WITH_ONE_APOSTROPHE = str.maketrans(dict.fromkeys(APOSTROPHES, "'"))
+
+# Escape sequences, line breaks and marks of direction can forge lines and control terminals.
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_CONTROLS_IN_LINES = re.compile(f"(?![\\t\\n]){_CONTROLS.pattern}")
+
+
+def escape_controls(text: str, *, keep_lines: bool = False) -> str:
+    """Return `text` with `\\u202e` in place of such a character, for terminals and logs.
+
+    Line feeds and tabs stay as they are if `keep_lines`.
+    """
+    controls = _CONTROLS_IN_LINES if keep_lines else _CONTROLS
+    return controls.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def has_control_characters(text: str) -> bool:

@@ -82,6 +82,18 @@ class TestClients:
         assert clients["Nightly"].id in listed
         assert "docs" in listed
 
+    def test_a_narrow_terminal_shows_all_columns(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "80")
+        name = "Regional office of northern Bavaria"
+        run("clients", "create", name, "--scope", "catalogue", "--scope", "metrics")
+        listed = run("clients", "list").stdout
+        assert listed.splitlines()[0].split() == ["client_id", "name", "kind", "scopes", "active"]
+        client = db.session.query(Client).filter_by(name=name).one()
+        words = [client.id, *name.split(), "service", "catalogue", "metrics", "yes"]
+        assert not set(words) - set(listed.split())
+
     @pytest.mark.parametrize("name", ["[/b]", "[red]Nightly[/red]", ":car:"])
     def test_a_name_is_listed_as_it_is(self, run: Run, name: str) -> None:
         assert run("clients", "create", name, "--scope", "catalogue").exit_code == 0

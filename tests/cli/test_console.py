@@ -28,6 +28,26 @@ def test_names_are_printed_as_they_are(is_terminal: bool) -> None:
     assert [line.strip() for line in file.getvalue().splitlines()] == [NAME, NAME]
 
 
+def test_what_could_control_a_terminal_is_escaped() -> None:
+    file = io.StringIO()
+    output = Output(file=file, width=80)
+    output.print("Ann \u202e\x1b[31m\x07\nand Ben")
+    output.print(table("Ann \u2066\x9b31m"))
+    assert [line.strip() for line in file.getvalue().splitlines()] == [
+        "Ann \\u202e\\x1b[31m\\x07",
+        "and Ben",
+        "Ann \\u2066\\x9b31m",
+    ]
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_width_of_zero_hides_nothing(monkeypatch: pytest.MonkeyPatch, is_terminal: bool) -> None:
+    monkeypatch.setenv("COLUMNS", "0")
+    file = io.StringIO()
+    Output(file=file, force_terminal=is_terminal).print(table("Ann"))
+    assert file.getvalue().strip() == "Ann"
+
+
 def test_only_a_terminal_or_a_chosen_width_wraps_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     def printed(**options: object) -> int:
         file = io.StringIO()
