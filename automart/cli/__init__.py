@@ -48,6 +48,8 @@ class Commands(typer.core.TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:  # nobody reads the output any more: Click ends silently
+            raise
         except Exception as error:
             # Imported late, because it imports the libraries whose errors it explains.
             from automart.cli.errors import REPORTED, exit_status, explain  # noqa: PLC0415

@@ -87,11 +87,12 @@ def add_client(
     with opened():
         check_schema()
         checked = _checked(NewClient(), values)
+        # A client whose secret cannot be shown is not created.
         with transaction():
             client, secret = service.create_client(checked)
-    typer.echo(f"client_id      {client.id}")
-    if secret:
-        typer.echo(f"client_secret  {secret}\nKeep the secret: it is not shown again.")
+            typer.echo(f"client_id      {client.id}")
+            if secret:
+                typer.echo(f"client_secret  {secret}\nKeep the secret: it is not shown again.")
 
 
 @clients_app.command("list")
@@ -155,10 +156,13 @@ def _checked(schema: Schema, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _password() -> str:
-    if sys.stdin.isatty():
-        with interrupts_raised():  # Ctrl-C restores the terminal's echo
-            return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
-    return sys.stdin.readline().rstrip("\r\n")
+    try:
+        if sys.stdin.isatty():
+            with interrupts_raised():  # Ctrl-C restores the terminal's echo
+                return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
+        return sys.stdin.readline().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise Invalid("The password is not encoded as UTF-8.") from None
 
 
 def _yes(value: bool) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Annotated
 
 import typer
@@ -66,7 +70,6 @@ def import_file(path: Path, importer: Importer, reading: Reading, *, keep_good: 
     Refused records are printed with their lines and reasons.
     """
     console = Output(stderr=True)
-    reader = _Reader(path, importer, reading, console)
 
     def add(parts: Iterator[Sequence[Values]], outcome: Outcome) -> None:
         with progress_bar(console) as progress:
@@ -75,7 +78,9 @@ def import_file(path: Path, importer: Importer, reading: Reading, *, keep_good: 
                 importer.add(part, None)
 
     try:
-        outcome = import_records(reader.records, add, keep_good=keep_good)
+        with _source(path) as open_file:
+            reader = _Reader(open_file, importer, reading, console)
+            outcome = import_records(reader.records, add, keep_good=keep_good)
     except (NotReadable, Conflict) as error:
         hint = " Use --map or --ignore-others." if isinstance(error, UnknownHeadings) else ""
         typer.echo(f"Nothing was imported. {error}{hint}", err=True)
@@ -102,23 +107,46 @@ def progress_bar(console: Output) -> Iterator[Progress]:
         yield progress
 
 
+@contextmanager
+def _source(path: Path) -> Iterator[Callable[[], BufferedReader]]:
+    """Yield a function that opens a file. A pipe can be read only once, so it is copied."""
+    if path.is_file():
+        yield lambda: path.open("rb")
+        return
+    with TemporaryFile() as copy:
+        with path.open("rb") as pipe:
+            shutil.copyfileobj(pipe, copy)
+
+        def open_copy() -> BufferedReader:
+            copy.seek(0)
+            return os.fdopen(os.dup(copy.fileno()), "rb")
+
+        yield open_copy
+
+
 class _Reader:
     """Reads a file, possibly several times, with a progress bar. Prints refused records once."""
 
-    def __init__(self, path: Path, importer: Importer, reading: Reading, console: Output) -> None:
-        self._path = path
+    def __init__(
+        self,
+        open_file: Callable[[], BufferedReader],
+        importer: Importer,
+        reading: Reading,
+        console: Output,
+    ) -> None:
+        self._open = open_file
         self._importer = importer
         self._reading = reading
         self._console = console
         self._printed: set[str] = set()
 
     def records(self) -> Iterator[Record]:
-        size = self._path.stat().st_size
         with (
-            self._path.open("rb") as file,
+            self._open() as file,
             text_of(file, self._reading.encoding) as text,
             progress_bar(self._console) as progress,
         ):
+            size = os.fstat(file.fileno()).st_size
             task = progress.add_task("Checking", total=size)
             header, records = self._importer.read(text, self._reading)
             if header.ignored:

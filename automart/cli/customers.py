@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from typing import Annotated, TextIO
@@ -71,6 +72,8 @@ def export_customers(
     with opened():
         check_schema()
         if output is None:
+            if isinstance(sys.stdout, io.TextIOWrapper):  # whatever the terminal's encoding is
+                sys.stdout.reconfigure(encoding="utf-8", errors="strict")
             _export(sys.stdout)
             return
         # With a byte order mark, by which spreadsheets recognize UTF-8.

@@ -37,6 +37,7 @@ class Address(NamedTuple):
 
     def listen(self) -> socket.socket:
         """Return a listening socket. Raise `CommandError` if the address is not available."""
+        other = f"--host {HOST}"
         try:
             family, *_, found = socket.getaddrinfo(
                 self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -47,14 +48,16 @@ class Address(NamedTuple):
                 backlog=BACKLOG,
                 dualstack_ipv6=self.host == EVERYWHERE_IPV6 and socket.has_dualstack_ipv6(),
             )
+        except UnicodeError:
+            reason = "This is no host name"
         except OSError as error:
-            other = "--port NUMBER" if error.errno in _PORT_ERRORS else f"--host {HOST}"
+            if error.errno in _PORT_ERRORS:
+                other = "--port NUMBER"
             # Python adds the address to the text of some of these errors.
             reason = str(error.strerror).partition(" (")[0]
-            raise CommandError(
-                f"Cannot listen on port {self.port} of {self.host}: {reason}. "
-                f"Try: automart up {other}"
-            ) from None
+        raise CommandError(
+            f"Cannot listen on port {self.port} of {self.host}: {reason}. Try: automart up {other}"
+        ) from None
 
 
 def free_port(preferred: int) -> int:

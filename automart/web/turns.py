@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from gunicorn.http.errors import NoMoreData, ParseException
 from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestTimeout
 
 from automart.core.turns import Turns, has_turn, turn_released
@@ -38,6 +37,9 @@ def _as_http_errors() -> Iterator[None]:
 
     A socket with a timeout of its own (SO_RCVTIMEO) raises `BlockingIOError` after it.
     """
+    # Imported late, because it reads the arguments of the process, which commands may have.
+    from gunicorn.http.errors import NoMoreData, ParseException  # noqa: PLC0415
+
     try:
         yield
     except (BlockingIOError, TimeoutError) as error:

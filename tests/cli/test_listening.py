@@ -45,7 +45,7 @@ def test_the_error_for_a_taken_port_suggests_another_port() -> None:
     )
 
 
-@pytest.mark.parametrize("host", ["203.0.113.9", "no such host"])
+@pytest.mark.parametrize("host", ["203.0.113.9", "no such host", "a..b", "..", "x" * 70])
 def test_the_error_for_an_unusable_host_suggests_another_host(host: str) -> None:
     with pytest.raises(
         CommandError, match=r"^Cannot listen on .*[a-z]\. Try: .* --host 127\.0\.0\.1$"

@@ -1,0 +1,19 @@
+"""Standard input, output and error as commands find them. Imports nothing of the application."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+
+
+def prepare_standard_streams() -> None:
+    """Open what the caller has closed (`>&-`), and print `\\xfc` for what an encoding lacks."""
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115 - stays open
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
