@@ -20,7 +20,7 @@ from dotenv import dotenv_values  # environs reads `.env` with it
 from environs import FileAwareEnv
 from flask import current_app
 from limits import RateLimitItem
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 
 from automart.core import setting_values as parse
 from automart.core.networks import Network
@@ -108,9 +108,10 @@ class Settings:
         """
         folder = folder or Path.cwd()
         instance = (folder / "instance").resolve()
+        _require_utf8(instance)
         defaults = {
             "instance": instance,
-            "database_url": f"sqlite:///{instance}/automart.sqlite",
+            "database_url": _url_of_sqlite(instance / "automart.sqlite"),
             "redis_url": _url_of_socket(_redis_socket(instance)),
         } | defaults
         reader = _Reader(folder)
@@ -240,6 +241,18 @@ def _redis_socket(instance: Path) -> Path:
     digest = hashlib.sha256(os.fsencode(instance)).hexdigest()[:16]
     # Not TMPDIR, which may differ between the processes that use the socket.
     return Path(f"/tmp/automart-{os.getuid()}-{digest}") / REDIS_SOCKET  # noqa: S108
+
+
+def _require_utf8(path: Path) -> None:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:  # URLs and the log could not contain it
+        name = os.fsencode(path).decode(errors="backslashreplace")
+        raise SettingsError(f"The name of this folder is not UTF-8. Rename it: {name}") from None
+
+
+def _url_of_sqlite(path: Path) -> str:
+    return URL.create("sqlite", database=str(path)).render_as_string()
 
 
 def _url_of_socket(path: Path) -> str:

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 from limits import parse
+from redis.connection import parse_url
+from sqlalchemy.engine import make_url
 
 from automart.core.config import Settings, SettingsError
 
@@ -74,6 +76,28 @@ def test_every_setting_has_a_default_for_trying_it_out(tmp_path: Path) -> None:
     assert settings.public_url is settings.vehicle_sync_at is settings.photo_storage is None
     assert settings.rate_limit == settings.cors_origins == settings.trusted_proxies == ()
     assert settings.webhook_allow_private is False
+
+
+@pytest.mark.parametrize(
+    "name", ["why?", "why?timeout=abc", "a%20b", "100%", "#1", "a b+c", "'\"\\", "u:p@h", "é\n"]
+)
+def test_the_database_and_the_socket_are_in_the_folder_whatever_its_name(
+    name: str,
+) -> None:
+    folder = Path("/nowhere") / name
+    settings = read(folder, **REQUIRED)
+    assert make_url(settings.database_url).database == f"{folder}/instance/automart.sqlite"
+    assert not make_url(settings.database_url).query
+    assert parse_url(settings.redis_url)["path"] == f"{folder}/instance/redis.sock"
+    assert settings.wants_embedded_redis
+
+
+def test_a_folder_whose_name_is_not_utf8_is_refused() -> None:
+    with pytest.raises(SettingsError) as error:
+        read(Path(os.fsdecode(b"/nowhere/caf\xe9")), **REQUIRED)
+    assert str(error.value) == (
+        r"The name of this folder is not UTF-8. Rename it: /nowhere/caf\xe9/instance"
+    )
 
 
 def test_a_socket_whose_path_would_be_too_long_is_in_a_folder_of_this_user() -> None:
