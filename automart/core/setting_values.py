@@ -10,8 +10,9 @@ import re
 from collections.abc import Callable
 from datetime import time
 from ipaddress import ip_network
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
+import redis
 from limits import RateLimitItem, parse_many
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -61,7 +62,35 @@ def _split(value: str) -> SplitResult:
 def redis_url(value: str) -> str:
     if _split(value).scheme not in ("redis", "rediss", "unix"):
         raise ValueError("Must start with redis://, rediss:// or unix://.")
+    if not _suits_redis(value):
+        raise ValueError(
+            "Not a URL that the client of Redis can use. In the password, write / as %2F, # as %23"
+            " and ? as %3F."
+        )
     return value
+
+
+def _suits_redis(value: str) -> bool:
+    parts = urlsplit(value)
+    host, path = parts.netloc.rpartition("@")[2], unquote(parts.path)
+    # The client ignores these parts. They are mistakes, such as the rest of a password with a /.
+    if parts.scheme == "unix":
+        is_read = host in ("", "localhost") and path.strip("/")
+    else:
+        is_read = re.fullmatch(r"/*[0-9]*/*", path)
+    if not is_read or parts.fragment or not _are_pairs(parts.query) or "\0" in unquote(value):
+        return False
+    try:
+        value.encode()
+        redis.ConnectionPool.from_url(value).make_connection()  # does not connect yet
+    except (ValueError, TypeError, AttributeError, redis.RedisError):
+        return False
+    return True
+
+
+def _are_pairs(query: str) -> bool:
+    """Return whether `query` consists of NAME=VALUE. Parsers ignore what does not."""
+    return all("=" in pair for pair in query.split("&") if pair)
 
 
 def web_url(value: str) -> str:

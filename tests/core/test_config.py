@@ -36,6 +36,10 @@ REFUSALS = {
     "PHOTO_STORAGE": "Must be a folder, or s3://bucket/prefix.",
     "LOG_FORMAT": "Must be one of: json, console.",
 }
+UNUSABLE_REDIS_URL = (
+    "Not a URL that the client of Redis can use. In the password, write / as %2F, # as %23 and ? as"
+    " %3F."
+)
 POSTGRESQL = "postgresql://automart:hunter2@db.example/automart"
 
 
@@ -278,6 +282,19 @@ def test_an_invalid_value_is_reported_once_under_its_name(
             for v in ("0/minute", "5/second;0/minute")
         ),
         ("REDIS_URL", "redis://[", "Not a URL."),
+        *(
+            ("REDIS_URL", f"redis://:{v}@localhost:6379/0", UNUSABLE_REDIS_URL)
+            for v in ("pa/ss", "pa#ss", "pa?ss", "12/ss", "12#ss", "12?ss", "p%00", "p\udce9")
+        ),
+        *(
+            ("REDIS_URL", f"redis://localhost{v}", UNUSABLE_REDIS_URL)
+            for v in (":99999", ":x", "/x", "/0?socket_timeout=abc", "/0?db=x", "/0?foo=1", "/0?db")
+        ),
+        ("REDIS_URL", "rediss://x?ssl_cert_reqs=foo", UNUSABLE_REDIS_URL),
+        *(
+            ("REDIS_URL", f"unix://{v}", UNUSABLE_REDIS_URL)
+            for v in ("", "/", "?db=1", "run/redis.sock", ":pa/ss@/run/redis.sock", "/a#b")
+        ),
         ("PHOTO_STORAGE", "s3://[", "Not a URL."),
     ],
 )
@@ -301,6 +318,11 @@ def test_some_invalid_values_have_a_special_reason(
             ("REDIS_URL", v, v)
             for v in ("redis://cache.example:6379/0", "rediss://x", "unix:///run/redis.sock")
         ),
+        *(
+            ("REDIS_URL", f"redis://{v}", None)
+            for v in ("", "u:pa%2Fss@h:1/", ":p@h@x/2", "[::1]", "x?db=1&socket_timeout=2.5")
+        ),
+        *(("REDIS_URL", f"unix://{v}", None) for v in ("localhost/a", ":p%2Fss@/a%3Fb?db=1")),
         *(
             ("DATABASE_URL", f"postgresql+psycopg://x/y?prepare_threshold={v}", None)
             for v in ("none", "0", "5")
