@@ -40,6 +40,10 @@ UNUSABLE_REDIS_URL = (
     "Not a URL that the client of Redis can use. In the password, write / as %2F, # as %23 and ? as"
     " %3F."
 )
+UNUSABLE_DATABASE_URL = (
+    "The database's driver cannot use it. Are the options after the ? right? In a path or a"
+    " password, write ? as %3F."
+)
 POSTGRESQL = "postgresql://automart:hunter2@db.example/automart"
 
 
@@ -272,6 +276,27 @@ def test_an_invalid_value_is_reported_once_under_its_name(
         *(
             (
                 "DATABASE_URL",
+                f"postgresql://u:{v}",
+                "Contains more than one @. Write an @ in the password as %40.",
+            )
+            for v in ("sec@ret@localhost:1/db", "sec@re/t@localhost/db", "sec@r?t@localhost/db")
+        ),
+        *(
+            ("DATABASE_URL", f"sqlite:///{v}", UNUSABLE_DATABASE_URL)
+            for v in ("/x%00y", "/x?timeout=abc", "/x?uri=maybe", "/x?timeout=1&timeout=2")
+        ),
+        *(
+            ("DATABASE_URL", f"sqlite:///{v}", UNUSABLE_DATABASE_URL)
+            for v in ("/a/x?y.sqlite", "/a/x?y.sqlite=1", "/x?y@z", "/x?mode=ro")
+        ),
+        ("DATABASE_URL", "sqlite://host/x", UNUSABLE_DATABASE_URL),
+        *(
+            ("DATABASE_URL", f"postgresql://u:p{v}", UNUSABLE_DATABASE_URL)
+            for v in ("@h/d?sslmode", "@h/d?foo=1", "%00@h/d", "@/d?host=a:1&host=b:x")
+        ),
+        *(
+            (
+                "DATABASE_URL",
                 f"postgresql://x/y?prepare_threshold={threshold}",
                 "prepare_threshold must be a number or none.",
             )
@@ -327,6 +352,15 @@ def test_some_invalid_values_have_a_special_reason(
             ("DATABASE_URL", f"postgresql+psycopg://x/y?prepare_threshold={v}", None)
             for v in ("none", "0", "5")
         ),
+        *(
+            ("DATABASE_URL", f"sqlite:////srv/a{v}", None)
+            for v in ("%3Fb%2525", "?timeout=30", "?cached_statements=9&timeout=1.5")
+        ),
+        ("DATABASE_URL", "sqlite:///file%3A/srv/a?mode=rw&uri=true", None),
+        *(
+            ("DATABASE_URL", f"postgresql+psycopg://{v}", None)
+            for v in ("u:s%3Fc%40@h:1/d?sslmode=require", "/d?host=%2Frun&target_session_attrs=any")
+        ),
         (
             "CORS_ORIGINS",
             "https://x https://x:8443,http://[::1]:3000",
@@ -338,6 +372,15 @@ def test_some_invalid_values_have_a_special_reason(
 def test_a_valid_value_is_read(tmp_path: Path, name: str, value: str, found: Any) -> None:
     settings = read(tmp_path, **(REQUIRED | {name: value}))
     assert getattr(settings, name.lower()) == (value if found is None else found)
+
+
+def test_a_question_mark_in_the_password_of_a_database_is_not_taken_for_options(
+    tmp_path: Path,
+) -> None:
+    url = "postgresql+psycopg://u:s?c&r@h/d"
+    assert read(tmp_path, DATABASE_URL=url, **REQUIRED).database_url == url.replace(
+        "s?c&r", "s%3Fc%26r"
+    )
 
 
 def test_a_folder_of_photos_is_relative_to_the_current_one(tmp_path: Path) -> None:
