@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -433,6 +434,56 @@ def test_the_environment_takes_precedence_over_the_env_file(tmp_path: Path) -> N
     settings = read(tmp_path, SECRET_KEY=SECRET)
     assert settings.secret_key == SECRET
     assert settings.log_format == "console"
+
+
+@pytest.mark.parametrize(
+    ("line", "end"),
+    [
+        ("RATE_LIMIT: 5/minute", ""),
+        ("RATE_LIMIT:5/minute", ""),
+        ("RATE_LIMIT 5/minute", ""),
+        ("DATABASE_URL:postgresql://u:hunter2@h/d?sslmode=require", ""),
+        ("REDIS_URL='redis://:hunter2@x", ""),
+        ('REDIS_URL="redis://:hunter2@x', "\n\nREDIS_URL='x'y\nexport =\n"),
+    ],
+)
+def test_lines_of_the_env_file_that_cannot_be_read_are_reported_by_number(
+    tmp_path: Path, line: str, end: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / ".env").write_text(f"PORT=x\n\n  # a comment: of mine\n\n{line}{end}")
+    which = "Lines 5, 7, 8" if end else "Line 5"
+    assert mistakes(tmp_path) == {
+        ".env": f"{which} cannot be read. Must be like NAME=value.",
+        "PORT": REFUSALS["PORT"],
+    }
+    assert not caplog.messages
+    assert not logging.getLogger("dotenv.main").filters
+
+
+def test_lines_of_the_env_file_that_set_nothing_are_allowed(tmp_path: Path) -> None:
+    lines = ["# A: comment", "", "export PORT", "LOG_FORMAT=", "PHOTO_STORAGE='a\nb: c' # d: e"]
+    (tmp_path / ".env").write_text("\n".join(lines))
+    assert read(tmp_path).photo_storage == f"{tmp_path}/a\nb: c"
+
+
+def test_an_env_file_that_is_not_a_file_is_rejected(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.mkdir()
+    assert mistakes(tmp_path, PORT="x") == {
+        ".env": f"Is a directory: {path}.",
+        "PORT": REFUSALS["PORT"],
+    }
+    path.rmdir()
+    os.mkfifo(path)
+    assert mistakes(tmp_path)[".env"] == "Is a pipe. Must be a file."
+    path.unlink()
+    path.symlink_to("/dev/null")  # as containers hide a file
+    assert read(tmp_path, PORT="1").port == 1
+
+
+def test_a_binary_env_file_is_rejected(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"PORT=\xff")
+    assert mistakes(tmp_path) == {".env": "Not UTF-8 text."}
 
 
 def test_postgresql_needs_a_secret_key_and_a_public_url(tmp_path: Path) -> None:
