@@ -166,7 +166,7 @@ def time_of_day(value: str) -> time:
 
 
 def photo_storage(value: str) -> str:
-    if "://" not in value:
+    if "://" not in value and "\0" not in value:  # no path has a NUL
         return value
     parts = _split(value)
     more = parts.query or parts.fragment or "@" in parts.netloc or ":" in parts.netloc

@@ -256,7 +256,10 @@ def test_all_errors_are_reported_together_by_name(tmp_path: Path) -> None:
         *(("WEB_CONCURRENCY", v) for v in ("0", "-1", "2.5", "1001", "two", "1_0")),
         *(("PORT", v) for v in ("0", "65536", "http", "8000/tcp")),
         *(("PHOTO_STORAGE", v) for v in ("gs://photos", "s3://", "s3://a?b=c", "s3://a#b")),
-        *(("PHOTO_STORAGE", v) for v in ("s3://u:p@photos", "s3://photos:443/a", "S4://photos")),
+        *(
+            ("PHOTO_STORAGE", v)
+            for v in ("s3://u:p@photos", "s3://photos:443/a", "S4://photos", "a\0b")
+        ),
         ("LOG_FORMAT", "JSON"),
     ],
 )
