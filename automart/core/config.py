@@ -292,7 +292,7 @@ def _require_utf8(path: Path) -> None:
         str(path).encode()
     except UnicodeEncodeError:  # URLs and the log could not contain it
         name = os.fsencode(path).decode(errors="backslashreplace")
-        raise SettingsError(f"The name of this folder is not UTF-8. Rename it: {name}") from None
+        raise SettingsError(f"A folder in this path has a name that is not UTF-8: {name}") from None
 
 
 def _url_of_sqlite(path: Path) -> str:

@@ -105,7 +105,7 @@ def test_a_folder_whose_name_is_not_utf8_is_refused() -> None:
     with pytest.raises(SettingsError) as error:
         read(Path(os.fsdecode(b"/nowhere/caf\xe9")), **REQUIRED)
     assert str(error.value) == (
-        r"The name of this folder is not UTF-8. Rename it: /nowhere/caf\xe9/instance"
+        r"A folder in this path has a name that is not UTF-8: /nowhere/caf\xe9/instance"
     )
 
 
