@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import re
 import secrets
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import time
 from difflib import get_close_matches
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, get_origin, get_type_hints
 from urllib.parse import quote
 
 from dotenv import dotenv_values  # environs reads `.env` with it
+from dotenv.parser import parse_stream
 from environs import FileAwareEnv
 from flask import current_app
 from limits import RateLimitItem
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 
 from automart.core import setting_values as parse
 from automart.core.networks import Network
@@ -36,6 +39,8 @@ COMMENT = re.compile(r"(^|\s)#")
 # Similar enough to be a misspelling. TEST_DATABASE_URL is not.
 SIMILARITY = 0.85
 OUR_PREFIXES = ("NHTSA_", "VEHICLE_SYNC")
+# It warns of lines that are reported with the other mistakes.
+DOTENV_LOGGER = "dotenv.main"
 
 
 class SettingsError(Exception):
@@ -108,9 +113,10 @@ class Settings:
         """
         folder = folder or Path.cwd()
         instance = (folder / "instance").resolve()
+        _require_utf8(instance)
         defaults = {
             "instance": instance,
-            "database_url": f"sqlite:///{instance}/automart.sqlite",
+            "database_url": _url_of_sqlite(instance / "automart.sqlite"),
             "redis_url": _url_of_socket(_redis_socket(instance)),
         } | defaults
         reader = _Reader(folder)
@@ -133,11 +139,24 @@ class _Reader:
         self.warnings: list[str] = []
         self._env = FileAwareEnv(strip_whitespace=True)
         self.variables = set(os.environ)
+        path = folder / ".env"
         try:
-            self._env.read_env(folder / ".env", recurse=False)
-            self.variables |= dotenv_values(folder / ".env").keys()
-        except (OSError, UnicodeError) as error:
+            self._look_for_unreadable_lines(path)
+            with _quiet(DOTENV_LOGGER):
+                self._env.read_env(path, recurse=False)
+                self.variables |= dotenv_values(path).keys()
+        except (OSError, ValueError) as error:
             self.mistakes[".env"] = _reason(error)
+
+    def _look_for_unreadable_lines(self, path: Path) -> None:
+        if not path.exists():
+            return
+        if path.is_fifo():  # it might never end, and is read more than once
+            raise ValueError("Is a pipe. Must be a file.")
+        lines = list(_unreadable_lines(path.read_text(encoding="utf-8")))
+        if lines:
+            which = f"Line {lines[0]}" if len(lines) == 1 else f"Lines {', '.join(lines)}"
+            self.mistakes[".env"] = f"{which} cannot be read. Must be like NAME=value."
 
     def read(self, name: str, parser: Callable[[str], Any]) -> Any:
         """Return the value of `name`; None if it is not set or invalid."""
@@ -162,6 +181,32 @@ class _Reader:
         self.warnings.append(
             f"{name} contains a #. If it starts a comment, move it to a line of its own."
         )
+
+
+def _unreadable_lines(text: str) -> Iterable[str]:
+    """Yield the numbers of lines of a `.env` file that set nothing although they should."""
+    for binding in parse_stream(StringIO(text)):
+        original = binding.original.string
+        # "NAME:value" is a name without a value to python-dotenv.
+        if binding.error or ":" in (binding.key or ""):
+            # The original begins with the blank lines before it.
+            blank = original[: len(original) - len(original.lstrip())]
+            yield str(binding.original.line + blank.count("\n"))
+
+
+@contextlib.contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Suppress what the logger of this name says inside the block."""
+    logger = logging.getLogger(name)
+
+    def nothing(_record: logging.LogRecord) -> bool:
+        return False
+
+    logger.addFilter(nothing)
+    try:
+        yield
+    finally:
+        logger.removeFilter(nothing)
 
 
 def _complete(values: dict[str, Any], folder: Path, mistakes: dict[str, str]) -> None:
@@ -240,6 +285,18 @@ def _redis_socket(instance: Path) -> Path:
     digest = hashlib.sha256(os.fsencode(instance)).hexdigest()[:16]
     # Not TMPDIR, which may differ between the processes that use the socket.
     return Path(f"/tmp/automart-{os.getuid()}-{digest}") / REDIS_SOCKET  # noqa: S108
+
+
+def _require_utf8(path: Path) -> None:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:  # URLs and the log could not contain it
+        name = os.fsencode(path).decode(errors="backslashreplace")
+        raise SettingsError(f"A folder in this path has a name that is not UTF-8: {name}") from None
+
+
+def _url_of_sqlite(path: Path) -> str:
+    return URL.create("sqlite", database=str(path)).render_as_string()
 
 
 def _url_of_socket(path: Path) -> str:

@@ -7,18 +7,24 @@ from __future__ import annotations
 
 import contextlib
 import re
+import sqlite3
 from collections.abc import Callable
 from datetime import time
 from ipaddress import ip_network
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
+import psycopg
+import redis
 from limits import RateLimitItem, parse_many
-from sqlalchemy.engine import make_url
+from psycopg.conninfo import make_conninfo
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from automart.core.networks import Network
 
 SHORTEST_SECRET = 32
+# SQLAlchemy ignores others, unless `uri` says that they are for SQLite itself.
+SQLITE_OPTIONS = {"timeout", "detect_types", "check_same_thread", "cached_statements"}
 _URL_CHARACTERS = re.compile(r"[!-~]+")
 
 
@@ -45,10 +51,40 @@ def database_url(value: str) -> str:
         raise ValueError("Must start with postgresql:// or sqlite:///.")
     if url.drivername == "sqlite" and url.database in (None, "", ":memory:"):
         raise ValueError("Must name a file: several processes share the database.")
+    if url.drivername != "sqlite" and value.count("@") > 1:
+        # The host would begin in the password, and errors name the host.
+        raise ValueError("Contains more than one @. Write an @ in the password as %40.")
     threshold = url.query.get("prepare_threshold", "none")
     if threshold != "none" and not (isinstance(threshold, str) and threshold.isdecimal()):
         raise ValueError("prepare_threshold must be a number or none.")
+    if "\0" in unquote(value) or not _are_pairs(_query_of(value, url)) or not _suits_driver(url):
+        raise ValueError(
+            "The database's driver cannot use it. Are the options after the ? right? In a path or a"
+            " password, write ? as %3F."
+        )
     return url.render_as_string(hide_password=False)
+
+
+def _query_of(value: str, url: URL) -> str:
+    has_user = url.username is not None
+    # SQLAlchemy takes a ? before the @ for a part of the password.
+    return (value.partition("@")[2] if has_user else value).partition("?")[2]
+
+
+def _suits_driver(url: URL) -> bool:
+    is_sqlite = url.drivername == "sqlite"
+    if is_sqlite and "uri" not in url.query and url.query.keys() - SQLITE_OPTIONS:
+        return False
+    try:
+        _, options = url.get_dialect()().create_connect_args(url)
+        if is_sqlite:
+            sqlite3.connect(":memory:", **options).close()
+        else:
+            options.pop("prepare_threshold", None)  # not one of libpq
+            make_conninfo(**options)
+    except (ArgumentError, ValueError, TypeError, OverflowError, sqlite3.Error, psycopg.Error):
+        return False
+    return True
 
 
 def _split(value: str) -> SplitResult:
@@ -61,7 +97,35 @@ def _split(value: str) -> SplitResult:
 def redis_url(value: str) -> str:
     if _split(value).scheme not in ("redis", "rediss", "unix"):
         raise ValueError("Must start with redis://, rediss:// or unix://.")
+    if not _suits_redis(value):
+        raise ValueError(
+            "Not a URL that the client of Redis can use. In the password, write / as %2F, # as %23"
+            " and ? as %3F."
+        )
     return value
+
+
+def _suits_redis(value: str) -> bool:
+    parts = urlsplit(value)
+    host, path = parts.netloc.rpartition("@")[2], unquote(parts.path)
+    # The client ignores these parts. They are mistakes, such as the rest of a password with a /.
+    if parts.scheme == "unix":
+        is_read = host in ("", "localhost") and path.strip("/") != ""
+    else:
+        is_read = re.fullmatch(r"/*[0-9]*/*", path) is not None
+    if not is_read or parts.fragment or not _are_pairs(parts.query) or "\0" in unquote(value):
+        return False
+    try:
+        value.encode()
+        redis.ConnectionPool.from_url(value).make_connection()  # does not connect yet
+    except (ValueError, TypeError, AttributeError, redis.RedisError):
+        return False
+    return True
+
+
+def _are_pairs(query: str) -> bool:
+    """Return whether `query` consists of NAME=VALUE. Parsers ignore what does not."""
+    return all("=" in pair for pair in query.split("&") if pair)
 
 
 def web_url(value: str) -> str:
@@ -102,7 +166,7 @@ def time_of_day(value: str) -> time:
 
 
 def photo_storage(value: str) -> str:
-    if "://" not in value:
+    if "://" not in value and "\0" not in value:  # no path has a NUL
         return value
     parts = _split(value)
     more = parts.query or parts.fragment or "@" in parts.netloc or ":" in parts.netloc

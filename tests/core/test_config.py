@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,8 @@ from typing import Any
 
 import pytest
 from limits import parse
+from redis.connection import parse_url
+from sqlalchemy.engine import make_url
 
 from automart.core.config import Settings, SettingsError
 
@@ -34,6 +37,14 @@ REFUSALS = {
     "PHOTO_STORAGE": "Must be a folder, or s3://bucket/prefix.",
     "LOG_FORMAT": "Must be one of: json, console.",
 }
+UNUSABLE_REDIS_URL = (
+    "Not a URL that the client of Redis can use. In the password, write / as %2F, # as %23 and ? as"
+    " %3F."
+)
+UNUSABLE_DATABASE_URL = (
+    "The database's driver cannot use it. Are the options after the ? right? In a path or a"
+    " password, write ? as %3F."
+)
 POSTGRESQL = "postgresql://automart:hunter2@db.example/automart"
 
 
@@ -74,6 +85,28 @@ def test_every_setting_has_a_default_for_trying_it_out(tmp_path: Path) -> None:
     assert settings.public_url is settings.vehicle_sync_at is settings.photo_storage is None
     assert settings.rate_limit == settings.cors_origins == settings.trusted_proxies == ()
     assert settings.webhook_allow_private is False
+
+
+@pytest.mark.parametrize(
+    "name", ["why?", "why?timeout=abc", "a%20b", "100%", "#1", "a b+c", "'\"\\", "u:p@h", "é\n"]
+)
+def test_the_database_and_the_socket_are_in_the_folder_whatever_its_name(
+    name: str,
+) -> None:
+    folder = Path("/nowhere") / name
+    settings = read(folder, **REQUIRED)
+    assert make_url(settings.database_url).database == f"{folder}/instance/automart.sqlite"
+    assert not make_url(settings.database_url).query
+    assert parse_url(settings.redis_url)["path"] == f"{folder}/instance/redis.sock"
+    assert settings.wants_embedded_redis
+
+
+def test_a_folder_whose_name_is_not_utf8_is_refused() -> None:
+    with pytest.raises(SettingsError) as error:
+        read(Path(os.fsdecode(b"/nowhere/caf\xe9")), **REQUIRED)
+    assert str(error.value) == (
+        r"A folder in this path has a name that is not UTF-8: /nowhere/caf\xe9/instance"
+    )
 
 
 def test_a_socket_whose_path_would_be_too_long_is_in_a_folder_of_this_user() -> None:
@@ -223,7 +256,10 @@ def test_all_errors_are_reported_together_by_name(tmp_path: Path) -> None:
         *(("WEB_CONCURRENCY", v) for v in ("0", "-1", "2.5", "1001", "two", "1_0")),
         *(("PORT", v) for v in ("0", "65536", "http", "8000/tcp")),
         *(("PHOTO_STORAGE", v) for v in ("gs://photos", "s3://", "s3://a?b=c", "s3://a#b")),
-        *(("PHOTO_STORAGE", v) for v in ("s3://u:p@photos", "s3://photos:443/a", "S4://photos")),
+        *(
+            ("PHOTO_STORAGE", v)
+            for v in ("s3://u:p@photos", "s3://photos:443/a", "S4://photos", "a\0b")
+        ),
         ("LOG_FORMAT", "JSON"),
     ],
 )
@@ -244,6 +280,27 @@ def test_an_invalid_value_is_reported_once_under_its_name(
         *(
             (
                 "DATABASE_URL",
+                f"postgresql://u:{v}",
+                "Contains more than one @. Write an @ in the password as %40.",
+            )
+            for v in ("sec@ret@localhost:1/db", "sec@re/t@localhost/db", "sec@r?t@localhost/db")
+        ),
+        *(
+            ("DATABASE_URL", f"sqlite:///{v}", UNUSABLE_DATABASE_URL)
+            for v in ("/x%00y", "/x?timeout=abc", "/x?uri=maybe", "/x?timeout=1&timeout=2")
+        ),
+        *(
+            ("DATABASE_URL", f"sqlite:///{v}", UNUSABLE_DATABASE_URL)
+            for v in ("/a/x?y.sqlite", "/a/x?y.sqlite=1", "/x?y@z", "/x?mode=ro")
+        ),
+        ("DATABASE_URL", "sqlite://host/x", UNUSABLE_DATABASE_URL),
+        *(
+            ("DATABASE_URL", f"postgresql://u:p{v}", UNUSABLE_DATABASE_URL)
+            for v in ("@h/d?sslmode", "@h/d?foo=1", "%00@h/d", "@/d?host=a:1&host=b:x")
+        ),
+        *(
+            (
+                "DATABASE_URL",
                 f"postgresql://x/y?prepare_threshold={threshold}",
                 "prepare_threshold must be a number or none.",
             )
@@ -254,6 +311,19 @@ def test_an_invalid_value_is_reported_once_under_its_name(
             for v in ("0/minute", "5/second;0/minute")
         ),
         ("REDIS_URL", "redis://[", "Not a URL."),
+        *(
+            ("REDIS_URL", f"redis://:{v}@localhost:6379/0", UNUSABLE_REDIS_URL)
+            for v in ("pa/ss", "pa#ss", "pa?ss", "12/ss", "12#ss", "12?ss", "p%00", "p\udce9")
+        ),
+        *(
+            ("REDIS_URL", f"redis://localhost{v}", UNUSABLE_REDIS_URL)
+            for v in (":99999", ":x", "/x", "/0?socket_timeout=abc", "/0?db=x", "/0?foo=1", "/0?db")
+        ),
+        ("REDIS_URL", "rediss://x?ssl_cert_reqs=foo", UNUSABLE_REDIS_URL),
+        *(
+            ("REDIS_URL", f"unix://{v}", UNUSABLE_REDIS_URL)
+            for v in ("", "/", "?db=1", "run/redis.sock", ":pa/ss@/run/redis.sock", "/a#b")
+        ),
         ("PHOTO_STORAGE", "s3://[", "Not a URL."),
     ],
 )
@@ -278,8 +348,22 @@ def test_some_invalid_values_have_a_special_reason(
             for v in ("redis://cache.example:6379/0", "rediss://x", "unix:///run/redis.sock")
         ),
         *(
+            ("REDIS_URL", f"redis://{v}", None)
+            for v in ("", "u:pa%2Fss@h:1/", ":p@h@x/2", "[::1]", "x?db=1&socket_timeout=2.5")
+        ),
+        *(("REDIS_URL", f"unix://{v}", None) for v in ("localhost/a", ":p%2Fss@/a%3Fb?db=1")),
+        *(
             ("DATABASE_URL", f"postgresql+psycopg://x/y?prepare_threshold={v}", None)
             for v in ("none", "0", "5")
+        ),
+        *(
+            ("DATABASE_URL", f"sqlite:////srv/a{v}", None)
+            for v in ("%3Fb%2525", "?timeout=30", "?cached_statements=9&timeout=1.5")
+        ),
+        ("DATABASE_URL", "sqlite:///file%3A/srv/a?mode=rw&uri=true", None),
+        *(
+            ("DATABASE_URL", f"postgresql+psycopg://{v}", None)
+            for v in ("u:s%3Fc%40@h:1/d?sslmode=require", "/d?host=%2Frun&target_session_attrs=any")
         ),
         (
             "CORS_ORIGINS",
@@ -292,6 +376,15 @@ def test_some_invalid_values_have_a_special_reason(
 def test_a_valid_value_is_read(tmp_path: Path, name: str, value: str, found: Any) -> None:
     settings = read(tmp_path, **(REQUIRED | {name: value}))
     assert getattr(settings, name.lower()) == (value if found is None else found)
+
+
+def test_a_question_mark_in_the_password_of_a_database_is_not_taken_for_options(
+    tmp_path: Path,
+) -> None:
+    url = "postgresql+psycopg://u:s?c&r@h/d"
+    assert read(tmp_path, DATABASE_URL=url, **REQUIRED).database_url == url.replace(
+        "s?c&r", "s%3Fc%26r"
+    )
 
 
 def test_a_folder_of_photos_is_relative_to_the_current_one(tmp_path: Path) -> None:
@@ -344,6 +437,56 @@ def test_the_environment_takes_precedence_over_the_env_file(tmp_path: Path) -> N
     settings = read(tmp_path, SECRET_KEY=SECRET)
     assert settings.secret_key == SECRET
     assert settings.log_format == "console"
+
+
+@pytest.mark.parametrize(
+    ("line", "end"),
+    [
+        ("RATE_LIMIT: 5/minute", ""),
+        ("RATE_LIMIT:5/minute", ""),
+        ("RATE_LIMIT 5/minute", ""),
+        ("DATABASE_URL:postgresql://u:hunter2@h/d?sslmode=require", ""),
+        ("REDIS_URL='redis://:hunter2@x", ""),
+        ('REDIS_URL="redis://:hunter2@x', "\n\nREDIS_URL='x'y\nexport =\n"),
+    ],
+)
+def test_lines_of_the_env_file_that_cannot_be_read_are_reported_by_number(
+    tmp_path: Path, line: str, end: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / ".env").write_text(f"PORT=x\n\n  # a comment: of mine\n\n{line}{end}")
+    which = "Lines 5, 7, 8" if end else "Line 5"
+    assert mistakes(tmp_path) == {
+        ".env": f"{which} cannot be read. Must be like NAME=value.",
+        "PORT": REFUSALS["PORT"],
+    }
+    assert not caplog.messages
+    assert not logging.getLogger("dotenv.main").filters
+
+
+def test_lines_of_the_env_file_that_set_nothing_are_allowed(tmp_path: Path) -> None:
+    lines = ["# A: comment", "", "export PORT", "LOG_FORMAT=", "PHOTO_STORAGE='a\nb: c' # d: e"]
+    (tmp_path / ".env").write_text("\n".join(lines))
+    assert read(tmp_path).photo_storage == f"{tmp_path}/a\nb: c"
+
+
+def test_an_env_file_that_is_not_a_file_is_rejected(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.mkdir()
+    assert mistakes(tmp_path, PORT="x") == {
+        ".env": f"Is a directory: {path}.",
+        "PORT": REFUSALS["PORT"],
+    }
+    path.rmdir()
+    os.mkfifo(path)
+    assert mistakes(tmp_path)[".env"] == "Is a pipe. Must be a file."
+    path.unlink()
+    path.symlink_to("/dev/null")  # as containers hide a file
+    assert read(tmp_path, PORT="1").port == 1
+
+
+def test_a_binary_env_file_is_rejected(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"PORT=\xff")
+    assert mistakes(tmp_path) == {".env": "Not UTF-8 text."}
 
 
 def test_postgresql_needs_a_secret_key_and_a_public_url(tmp_path: Path) -> None:

@@ -43,6 +43,11 @@ PARSERS: list[Callable[[str], Any]] = [
 def test_any_text_is_parsed_or_refused_without_its_password(parse: Callable[[str], Any]) -> None:
     @given(TEXTS)
     @example(f"redis://:{PASSWORD}@a\u2100b")
+    @example(f"postgresql://u:a@{PASSWORD}@host/d?prepare_threshold=x")
+    @example(f"sqlite:////x?timeout={PASSWORD}")
+    @example(f"redis://:/{PASSWORD}@host")
+    @example(f"redis://:#{PASSWORD}@host")
+    @example(f"redis://:x@host?db={PASSWORD}")
     @example(f"s3://:{PASSWORD}@a\u2100b")
     @example(f"postgresql://:{PASSWORD}@a:b")
     def holds(text: str) -> None:
