@@ -216,6 +216,8 @@ def _complete(values: dict[str, Any], folder: Path, mistakes: dict[str, str]) ->
         values["photo_storage"] = str((folder / storage).resolve())
     is_known = "DATABASE_URL" not in mistakes
     is_sqlite = is_known and values["database_url"].startswith("sqlite")
+    if is_sqlite:
+        values["database_url"] = _in_instance(values["database_url"], values["instance"])
     if "secret_key" not in values and "SECRET_KEY" not in mistakes:
         if is_sqlite:
             _use_stored_secret(values, values["instance"], mistakes)
@@ -297,6 +299,16 @@ def _require_utf8(path: Path) -> None:
 
 def _url_of_sqlite(path: Path) -> str:
     return URL.create("sqlite", database=str(path)).render_as_string()
+
+
+def _in_instance(database_url: str, instance: Path) -> str:
+    """Return the URL of an SQLite file whose path may be relative, as for Flask-SQLAlchemy, to
+    `instance`. Other engines would look for it in the current folder."""
+    url = make_url(database_url)
+    if "uri" in url.query:
+        return database_url
+    path = instance / str(url.database)
+    return url.set(database=str(path)).render_as_string(hide_password=False)
 
 
 def _url_of_socket(path: Path) -> str:

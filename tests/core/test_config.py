@@ -88,6 +88,22 @@ def test_every_setting_has_a_default_for_trying_it_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("cars.sqlite", "{folder}/instance/cars.sqlite"),
+        ("data/cars.sqlite?timeout=5", "{folder}/instance/data/cars.sqlite?timeout=5"),
+        ("/var/lib/cars.sqlite", "/var/lib/cars.sqlite"),
+    ],
+)
+def test_a_relative_path_of_a_database_is_one_in_the_instance_folder(
+    path: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{path}")
+    settings = Settings.from_environment(tmp_path)
+    assert settings.database_url == f"sqlite:///{expected.format(folder=tmp_path)}"
+
+
+@pytest.mark.parametrize(
     "name", ["why?", "why?timeout=abc", "a%20b", "100%", "#1", "a b+c", "'\"\\", "u:p@h", "é\n"]
 )
 def test_the_database_and_the_socket_are_in_the_folder_whatever_its_name(
