@@ -63,7 +63,7 @@ def time_passes(seconds: timedelta) -> None:
 
 
 def test_a_job_is_not_submitted_outside_of_a_transaction(app: Flask) -> None:
-    with pytest.raises(RuntimeError, match="outside transaction"):
+    with pytest.raises(RuntimeError, match=r"^submit\(\) was called outside transaction\(\)\.$"):
         submit(kinds.VEHICLE_SYNC)
     assert db.session.scalars(select(Job)).all() == []
 
@@ -193,6 +193,20 @@ def test_a_running_job_is_not_dispatched_again(app: Flask, redis_client: redis.R
     # It was claimed after it was found.
     assert maintenance._dispatch([job.id]) == 0
     assert waiting() == []
+
+
+def test_a_message_that_could_not_be_sent_is_left_to_housekeeping_unless_the_job_runs(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another message of the job may have been sent."""
+    running, queued = submit_one(), submit_one()
+    claim(running.id)
+    monkeypatch.setattr(service, "push", lambda _messages: False)
+    for job in (running, queued):
+        service._send_message(job)
+    db.session.expire_all()
+    jobs = [db.session.get_one(Job, job.id) for job in (running, queued)]
+    assert [job.dispatched_at is None for job in jobs] == [False, True]
 
 
 def test_looking_for_lost_messages_without_redis_changes_nothing(app: Flask) -> None:

@@ -6,11 +6,12 @@ import uuid
 from collections.abc import Callable
 
 import pytest
-from flask import Flask
+from flask import Flask, g
 from flask.testing import FlaskClient
 
 from automart.accounts.models import Client, User
 from automart.background import Job
+from automart.background.service import visible_jobs_before
 from automart.core.db import db, transaction
 from tests.support import people
 
@@ -96,3 +97,12 @@ class TestOwnership:
         job_id = as_catalogue.post("/v1/vehicle-syncs").get_json()["id"]
         assert as_user.post(f"/jobs/{job_id}/cancel").status_code == 404
         assert as_admin.post(f"/jobs/{job_id}/cancel").get_json()["state"] == "cancelled"
+
+
+def test_a_page_of_jobs_reads_no_more_rows_than_it_shows(app: Flask) -> None:
+    user = people.make_user(is_admin=True)
+    newest = [job_of(user.caller_id) for _ in range(3)][:0:-1]
+    with app.test_request_context():
+        g.caller = user  # an administrator, which is all that it looks at
+        found = visible_jobs_before({"kind": None, "state": None})(None, 2)
+    assert [job.id for job in found] == [job.id for job in newest]

@@ -36,7 +36,12 @@ AREAS: dict[str, tuple[list[str], list[str]]] = {
             "automart/background/queues.py",
             "automart/background/service.py",
         ],
-        ["tests/background", "tests/jobs/test_housekeeping.py", "tests/jobs/test_runner.py"],
+        [
+            "tests/background",
+            "tests/jobs/test_housekeeping.py",
+            "tests/jobs/test_runner.py",
+            "tests/purchases/test_sales.py",
+        ],
     ),
     "signing": (
         ["automart/webhooks/signing.py", "automart/core/encryption.py"],
