@@ -643,6 +643,11 @@ class TestLimits:
 
         assert answer == WebhookResponse(200, text, None)
 
+    def test_a_head_may_end_with_a_bare_line_feed(self) -> None:
+        """RFC 9112, section 2.2."""
+        with Peer(_endless(b"HTTP/1.1 200 OK\nRetry-After: 7\n\n", b"abcd")) as peer:
+            assert send_to(peer) == WebhookResponse(200, "abcd" * 512, 7)
+
     def test_chunks_without_content_are_cut(self) -> None:
         head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
         chunk = b"1;" + b"x" * 10_000 + b"\r\na\r\n"
