@@ -55,6 +55,8 @@ FILES = ("pyproject.toml", "gunicorn.conf.py", "wsgi.py", "worker.py")
 
 # It would find the mutants among the functions of a module.
 LISTS_FUNCTIONS = "tests/jobs/test_housekeeping.py::test_every_function_of_maintenance_is_a_task"
+# A mutant that is killed meanwhile would leave the server of all others stopped.
+STOPS_POSTGRESQL = "tests/operations/test_outages.py::TestHungPostgresql"
 
 MUTMUT = (str(Path(sys.executable).with_name("mutmut")),)
 
@@ -225,7 +227,7 @@ def _copy(folder: Path, changed: list[str], tests: list[str], database: list[str
         shutil.copy(ROOT / name, folder / name)
     options = [*PYTEST_OPTIONS, *database]
     options += ["-p", "tests.support.forked_tests", "-m", "not processes"]
-    options += ["--deselect", LISTS_FUNCTIONS]
+    options += ["--deselect", LISTS_FUNCTIONS, "--deselect", STOPS_POSTGRESQL]
     with (folder / "pyproject.toml").open("a", encoding="utf-8") as settings:
         settings.write(
             f"""
