@@ -62,8 +62,8 @@ def database_url(value: str) -> str:
         raise ValueError("prepare_threshold must be a number or none.")
     if "\0" in unquote(value) or not _are_pairs(options) or not _suits_driver(url):
         raise ValueError(
-            "The database's driver cannot use it. Are the options after the ? right? In a path or a"
-            " password, write ? as %3F."
+            "The database's driver cannot use this URL. Check the options after the ?. In a path or"
+            " a password, write ? as %3F."
         )
     return url.render_as_string(hide_password=False)
 
@@ -103,8 +103,8 @@ def redis_url(value: str) -> str:
         raise ValueError("Must start with redis://, rediss:// or unix://.")
     if not _suits_redis(value):
         raise ValueError(
-            "Not a URL that the client of Redis can use. In the password, write / as %2F, # as %23"
-            " and ? as %3F."
+            "The Redis client cannot use this URL. In the password, write / as %2F, # as %23 and ?"
+            " as %3F."
         )
     return value
 

@@ -38,11 +38,10 @@ REFUSALS = {
     "LOG_FORMAT": "Must be one of: json, console.",
 }
 UNUSABLE_REDIS_URL = (
-    "Not a URL that the client of Redis can use. In the password, write / as %2F, # as %23 and ? as"
-    " %3F."
+    "The Redis client cannot use this URL. In the password, write / as %2F, # as %23 and ? as %3F."
 )
 UNUSABLE_DATABASE_URL = (
-    "The database's driver cannot use it. Are the options after the ? right? In a path or a"
+    "The database's driver cannot use this URL. Check the options after the ?. In a path or a"
     " password, write ? as %3F."
 )
 POSTGRESQL = "postgresql://automart:hunter2@db.example/automart"
