@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from io import BufferedReader
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Annotated
+from typing import IO, Annotated
 
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -109,19 +109,23 @@ def progress_bar(console: Output) -> Iterator[Progress]:
 
 @contextmanager
 def _source(path: Path) -> Iterator[Callable[[], BufferedReader]]:
-    """Yield a function that opens a file. A pipe can be read only once, so it is copied."""
-    if path.is_file():
-        yield lambda: path.open("rb")
-        return
-    with TemporaryFile() as copy:
-        with path.open("rb") as pipe:
-            shutil.copyfileobj(pipe, copy)
+    """Yield a function that opens a file at its beginning, one reader at a time.
 
-        def open_copy() -> BufferedReader:
-            copy.seek(0)
-            return os.fdopen(os.dup(copy.fileno()), "rb")
+    A pipe can be read only once, so it is copied. The path is opened only once: on macOS,
+    /dev/stdin stays where the reader before left it.
+    """
+    with ExitStack() as opened:
+        file: IO[bytes] = opened.enter_context(path.open("rb"))
+        if not file.seekable():
+            copy = opened.enter_context(TemporaryFile())
+            shutil.copyfileobj(file, copy)
+            file = copy
 
-        yield open_copy
+        def open_again() -> BufferedReader:
+            file.seek(0)
+            return os.fdopen(os.dup(file.fileno()), "rb")
+
+        yield open_again
 
 
 class _Reader:

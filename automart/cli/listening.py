@@ -49,7 +49,7 @@ class Address(NamedTuple):
                 dualstack_ipv6=self.host == EVERYWHERE_IPV6 and socket.has_dualstack_ipv6(),
             )
         except UnicodeError:
-            reason = "This is no host name"
+            reason = "It is not a valid host name"
         except OSError as error:
             if error.errno in _PORT_ERRORS:
                 other = "--port NUMBER"
@@ -57,7 +57,7 @@ class Address(NamedTuple):
             reason = str(error.strerror).partition(" (")[0]
         raise CommandError(
             f"Cannot listen on port {self.port} of {self.host}: {reason}. Try: automart up {other}"
-        ) from None
+        )
 
 
 def free_port(preferred: int) -> int:

@@ -305,10 +305,9 @@ def _in_instance(database_url: str, instance: Path) -> str:
     """Return the URL of an SQLite file whose path may be relative, as for Flask-SQLAlchemy, to
     `instance`. Other engines would look for it in the current folder."""
     url = make_url(database_url)
-    if "uri" in url.query:
-        return database_url
-    path = instance / str(url.database)
-    return url.set(database=str(path)).render_as_string(hide_password=False)
+    scheme = "file:" if "uri" in url.query else ""
+    path = instance / str(url.database).removeprefix(scheme)
+    return url.set(database=f"{scheme}{path}").render_as_string(hide_password=False)
 
 
 def _url_of_socket(path: Path) -> str:

@@ -26,6 +26,8 @@ SHORTEST_SECRET = 32
 # SQLAlchemy ignores others, unless `uri` says that they are for SQLite itself.
 SQLITE_OPTIONS = {"timeout", "detect_types", "check_same_thread", "cached_statements"}
 _URL_CHARACTERS = re.compile(r"[!-~]+")
+# As SQLAlchemy reads them: a user may contain an @, as Azure's do, and a password a ?.
+_USER_AND_PASSWORD = re.compile(r"[^:/]*(:[^@]*)?@")
 
 
 def secret_key(value: str) -> str:
@@ -51,24 +53,26 @@ def database_url(value: str) -> str:
         raise ValueError("Must start with postgresql:// or sqlite:///.")
     if url.drivername == "sqlite" and url.database in (None, "", ":memory:"):
         raise ValueError("Must name a file: several processes share the database.")
-    if url.drivername != "sqlite" and value.count("@") > 1:
+    location, _, options = _after_password(value).partition("?")
+    if url.drivername != "sqlite" and "@" in location:
         # The host would begin in the password, and errors name the host.
         raise ValueError("Contains more than one @. Write an @ in the password as %40.")
     threshold = url.query.get("prepare_threshold", "none")
     if threshold != "none" and not (isinstance(threshold, str) and threshold.isdecimal()):
         raise ValueError("prepare_threshold must be a number or none.")
-    if "\0" in unquote(value) or not _are_pairs(_query_of(value, url)) or not _suits_driver(url):
+    if "\0" in unquote(value) or not _are_pairs(options) or not _suits_driver(url):
         raise ValueError(
-            "The database's driver cannot use it. Are the options after the ? right? In a path or a"
-            " password, write ? as %3F."
+            "The database's driver cannot use this URL. Check the options after the ?. In a path or"
+            " a password, write ? as %3F."
         )
     return url.render_as_string(hide_password=False)
 
 
-def _query_of(value: str, url: URL) -> str:
-    has_user = url.username is not None
-    # SQLAlchemy takes a ? before the @ for a part of the password.
-    return (value.partition("@")[2] if has_user else value).partition("?")[2]
+def _after_password(database_url: str) -> str:
+    """Return the host, the database and the options of a URL as they are written."""
+    rest = database_url.partition("://")[2]
+    found = _USER_AND_PASSWORD.match(rest)
+    return rest[found.end() :] if found else rest
 
 
 def _suits_driver(url: URL) -> bool:
@@ -99,8 +103,8 @@ def redis_url(value: str) -> str:
         raise ValueError("Must start with redis://, rediss:// or unix://.")
     if not _suits_redis(value):
         raise ValueError(
-            "Not a URL that the client of Redis can use. In the password, write / as %2F, # as %23"
-            " and ? as %3F."
+            "The Redis client cannot use this URL. In the password, write / as %2F, # as %23 and ?"
+            " as %3F."
         )
     return value
 

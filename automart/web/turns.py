@@ -37,7 +37,8 @@ def _as_http_errors() -> Iterator[None]:
 
     A socket with a timeout of its own (SO_RCVTIMEO) raises `BlockingIOError` after it.
     """
-    # Imported late, because it reads the arguments of the process, which commands may have.
+    # Imported late: setproctitle, which gunicorn imports, refuses arguments that are not UTF-8, and
+    # commands may have such arguments.
     from gunicorn.http.errors import NoMoreData, ParseException  # noqa: PLC0415
 
     try:

@@ -38,11 +38,10 @@ REFUSALS = {
     "LOG_FORMAT": "Must be one of: json, console.",
 }
 UNUSABLE_REDIS_URL = (
-    "Not a URL that the client of Redis can use. In the password, write / as %2F, # as %23 and ? as"
-    " %3F."
+    "The Redis client cannot use this URL. In the password, write / as %2F, # as %23 and ? as %3F."
 )
 UNUSABLE_DATABASE_URL = (
-    "The database's driver cannot use it. Are the options after the ? right? In a path or a"
+    "The database's driver cannot use this URL. Check the options after the ?. In a path or a"
     " password, write ? as %3F."
 )
 POSTGRESQL = "postgresql://automart:hunter2@db.example/automart"
@@ -93,6 +92,8 @@ def test_every_setting_has_a_default_for_trying_it_out(tmp_path: Path) -> None:
         ("cars.sqlite", "{folder}/instance/cars.sqlite"),
         ("data/cars.sqlite?timeout=5", "{folder}/instance/data/cars.sqlite?timeout=5"),
         ("/var/lib/cars.sqlite", "/var/lib/cars.sqlite"),
+        ("file%3Acars.sqlite?uri=true", "file%3A{folder}/instance/cars.sqlite?uri=true"),
+        ("file:///var/lib/cars.sqlite?uri=true", "file%3A/var/lib/cars.sqlite?uri=true"),
     ],
 )
 def test_a_relative_path_of_a_database_is_one_in_the_instance_folder(
@@ -299,7 +300,7 @@ def test_an_invalid_value_is_reported_once_under_its_name(
                 f"postgresql://u:{v}",
                 "Contains more than one @. Write an @ in the password as %40.",
             )
-            for v in ("sec@ret@localhost:1/db", "sec@re/t@localhost/db", "sec@r?t@localhost/db")
+            for v in ("sec@ret@localhost/db", "sec@re/t@localhost/db", "@secret@localhost/db")
         ),
         *(
             ("DATABASE_URL", f"sqlite:///{v}", UNUSABLE_DATABASE_URL)
@@ -313,6 +314,10 @@ def test_an_invalid_value_is_reported_once_under_its_name(
         *(
             ("DATABASE_URL", f"postgresql://u:p{v}", UNUSABLE_DATABASE_URL)
             for v in ("@h/d?sslmode", "@h/d?foo=1", "%00@h/d", "@/d?host=a:1&host=b:x")
+        ),
+        *(
+            ("DATABASE_URL", f"postgresql://u:sec@r?{v}@localhost/db", UNUSABLE_DATABASE_URL)
+            for v in ("t", "t=")
         ),
         *(
             (
@@ -381,6 +386,15 @@ def test_some_invalid_values_have_a_special_reason(
             ("DATABASE_URL", f"postgresql+psycopg://{v}", None)
             for v in ("u:s%3Fc%40@h:1/d?sslmode=require", "/d?host=%2Frun&target_session_attrs=any")
         ),
+        *(
+            ("DATABASE_URL", f"postgresql+psycopg://{v}", None)
+            for v in (
+                "u:p@/d?host=a%3A1&host=b%3A2",
+                "u:p@a,b/d",
+                "[::1]:1/d%40e",
+                "u:p@h/d?application_name=a%40b&options=-ctimezone%3DUTC",
+            )
+        ),
         (
             "CORS_ORIGINS",
             "https://x https://x:8443,http://[::1]:3000",
@@ -392,6 +406,16 @@ def test_some_invalid_values_have_a_special_reason(
 def test_a_valid_value_is_read(tmp_path: Path, name: str, value: str, found: Any) -> None:
     settings = read(tmp_path, **(REQUIRED | {name: value}))
     assert getattr(settings, name.lower()) == (value if found is None else found)
+
+
+@pytest.mark.parametrize("url", ["u@azure:p@h/d", "u@azure@h/d", "u:p@h/d?application_name=a@b"])
+def test_an_at_sign_in_the_user_or_the_options_of_a_database_is_read(
+    tmp_path: Path, url: str
+) -> None:
+    """Azure's single servers have such users."""
+    found = make_url(read(tmp_path, DATABASE_URL=f"postgresql://{url}", **REQUIRED).database_url)
+    assert (found.host, found.database) == ("h", "d")
+    assert found == make_url(f"postgresql+psycopg://{url}")
 
 
 def test_a_question_mark_in_the_password_of_a_database_is_not_taken_for_options(
