@@ -43,8 +43,7 @@ def push(messages: Iterable[Message]) -> bool:
     harm."""
     client: redis.Redis = current_app.extensions["redis"]
     try:
-        # In the order in which they are sent, with the message last: no need for a transaction.
-        with client.pipeline(transaction=False) as pipeline:
+        with client.pipeline() as pipeline:
             for job_id, kind, time_limit in messages:
                 queue = rq.Queue(kind.queue, connection=client, serializer=JSONSerializer)
                 queue.enqueue_call(

@@ -195,6 +195,16 @@ def test_a_running_job_is_not_dispatched_again(app: Flask, redis_client: redis.R
     assert waiting() == []
 
 
+def test_many_messages_are_sent_in_one_transaction(app: Flask, redis_client: redis.Redis) -> None:
+    jobs = [submit_one() for _ in range(3)]
+    redis_client.flushall()
+    redis_client.config_resetstat()
+    assert push((job.id, kinds.VEHICLE_SYNC, job.time_limit) for job in jobs)
+    sent = redis_client.info("commandstats")
+    assert waiting() == sorted(job.id for job in jobs)
+    assert (sent["cmdstat_rpush"]["calls"], sent["cmdstat_multi"]["calls"]) == (3, 1)
+
+
 def test_a_message_that_could_not_be_sent_is_left_to_housekeeping_unless_the_job_runs(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
