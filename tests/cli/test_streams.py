@@ -129,6 +129,5 @@ def test_a_password_that_is_not_utf_8_is_refused(shell: Shell) -> None:
     status, _, error = shell(
         "automart users create-admin ann@example.com",
         b"a long password \xfc\n",
-        PYTHONIOENCODING="utf-8:strict",
     )
     assert (status, error) == (2, "Error: The password is not encoded as UTF-8.\n")
