@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flask import request
@@ -132,18 +132,20 @@ def user_id_of(caller: Caller) -> int:
     return caller.user_id
 
 
-def ensure_first_admin() -> str | None:
-    """Add the administrator `FIRST_ADMIN_EMAIL` if there are no users. Return the password, which
-    is random, or None."""
+def ensure_first_admin(show: Callable[[str], None]) -> None:
+    """Add the administrator `FIRST_ADMIN_EMAIL` with a random password if there are no users.
+
+    If `show` raises an error, nobody knows the password, and no administrator is added.
+    """
     if db.session.scalar(select(exists().select_from(User))):
-        return None
+        return
     release_connection()
     password = secrets.token_urlsafe(12)
     values = {"email": FIRST_ADMIN_EMAIL, "name": "Administrator", "is_admin": True}
     hashed = replace_password_with_hash(values | {"password": password})
     with transaction():
         create_user(hashed)
-    return password
+        show(password)
 
 
 def create_service_client(name: str, scopes: Sequence[str]) -> tuple[Client, str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import typer
 from flask import Flask
 
 from automart.accounts.service import FIRST_ADMIN_EMAIL, ensure_first_admin
 from automart.catalogue.seed import add_samples
 from automart.cli.application import close, upgrade_database
 from automart.cli.console import Screen
+from automart.cli.errors import FAILED
 from automart.core.db import transaction
 from automart.customers.seed import add_sample_customer
 from automart.inventory.seed import add_sample_dealer
@@ -37,10 +39,13 @@ def _add_samples(screen: Screen) -> None:
 
 
 def _add_first_admin(screen: Screen) -> None:
-    password = ensure_first_admin()
-    if password is not None:
+    def show(password: str) -> None:
         screen.message(
             "Added an administrator. The password is not shown again:\n"
             f"  E-mail    {FIRST_ADMIN_EMAIL}\n  Password  {password}",
             style="bold",
         )
+        if screen.quiet:  # nobody reads the output any more
+            raise typer.Exit(FAILED)
+
+    ensure_first_admin(show)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import sys
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -25,6 +23,7 @@ from automart.cli.csv_imports import (
 )
 from automart.core.batches import BATCH_SIZE
 from automart.core.db import db
+from automart.core.standard_streams import utf_8_output
 from automart.customers.csv import CUSTOMERS, write_customers
 from automart.customers.models import Customer
 
@@ -72,9 +71,7 @@ def export_customers(
     with opened():
         check_schema()
         if output is None:
-            if isinstance(sys.stdout, io.TextIOWrapper):  # whatever the terminal's encoding is
-                sys.stdout.reconfigure(encoding="utf-8", errors="strict")
-            _export(sys.stdout)
+            _export(utf_8_output())
             return
         # With a byte order mark, by which spreadsheets recognize UTF-8.
         with output.open("w", encoding="utf-8-sig", newline="") as file:

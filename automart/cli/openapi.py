@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from automart.cli.application import opened
+from automart.core.standard_streams import utf_8_output
 
 
 def openapi(
@@ -22,6 +23,6 @@ def openapi(
         document = application.test_client().get("/openapi.json").get_json()
     text = json.dumps(document, indent=2, ensure_ascii=False)
     if output is None:
-        typer.echo(text)
+        typer.echo(text, file=utf_8_output())
     else:
         output.write_text(text + "\n", encoding="utf-8")

@@ -62,8 +62,8 @@ def database_url(value: str) -> str:
         raise ValueError("prepare_threshold must be a number or none.")
     if "\0" in unquote(value) or not _are_pairs(options) or not _suits_driver(url):
         raise ValueError(
-            "The database's driver cannot use this URL. Check the options after the ?. In a path or"
-            " a password, write ? as %3F."
+            "The database's driver cannot use this URL. Check the host, and the options after the"
+            " ?. In a path or a password, write ? as %3F."
         )
     return url.render_as_string(hide_password=False)
 
@@ -86,6 +86,7 @@ def _suits_driver(url: URL) -> bool:
         else:
             options.pop("prepare_threshold", None)  # not one of libpq
             make_conninfo(**options)
+            _require_names(options.get("host", ""))
     except (ArgumentError, ValueError, TypeError, OverflowError, sqlite3.Error, psycopg.Error):
         return False
     return True
@@ -103,8 +104,8 @@ def redis_url(value: str) -> str:
         raise ValueError("Must start with redis://, rediss:// or unix://.")
     if not _suits_redis(value):
         raise ValueError(
-            "The Redis client cannot use this URL. In the password, write / as %2F, # as %23 and ?"
-            " as %3F."
+            "The Redis client cannot use this URL. Check the host. In the password, write / as %2F,"
+            " # as %23 and ? as %3F."
         )
     return value
 
@@ -121,10 +122,22 @@ def _suits_redis(value: str) -> bool:
         return False
     try:
         value.encode()
-        redis.ConnectionPool.from_url(value).make_connection()  # does not connect yet
+        # Does not connect yet.
+        connection = redis.ConnectionPool.from_url(value).make_connection()
+        _require_names(getattr(connection, "host", None) or "")  # None for a Unix socket
     except (ValueError, TypeError, AttributeError, redis.RedisError):
         return False
     return True
+
+
+def _require_names(hosts: str) -> None:
+    """Raise `UnicodeError` for a host that no resolver accepts, such as `a..b`.
+
+    Otherwise, Python raises it at the first connection, where only network errors are expected.
+    """
+    for host in hosts.split(","):
+        if not host.startswith("/"):  # a folder of sockets
+            host.encode("idna")
 
 
 def _are_pairs(query: str) -> bool:

@@ -5,15 +5,29 @@ from __future__ import annotations
 import io
 import os
 import sys
+from typing import TextIO
 
 
 def prepare_standard_streams() -> None:
-    """Open what the caller has closed (`>&-`), and print `\\xfc` for what an encoding lacks."""
+    """Open what the caller has closed (`>&-`), and print `\\xfc` for what an encoding lacks.
+
+    Input that is not in its encoding is an error. In the locales C and POSIX, Python would read it
+    as surrogates, which were later refused for a reason that has nothing to do with them.
+    """
     if sys.stdin is None:
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115 - stays open
+    elif isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="strict")
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def utf_8_output() -> TextIO:
+    """Return standard output for data that others read: UTF-8, whatever the terminal's encoding."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="strict")
+    return sys.stdout

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import re
 import threading
 from collections.abc import Iterator
 
 import pytest
+import typer
 from flask import Flask
 from werkzeug import Request, Response
 from werkzeug.serving import make_server
@@ -99,6 +101,28 @@ Added an administrator\. The password is not shown again:
         prepare(app, screen)
         assert printed.getvalue() == before
         assert [db.session.query(model).count() for model in models] == counts
+
+    @on_sqlite
+    def test_an_administrator_whose_password_cannot_be_shown_is_not_added(
+        self, app: Flask, screen: Screen, printed: io.StringIO
+    ) -> None:
+        class FullDisk(io.StringIO):
+            def write(self, text: str) -> int:
+                if "Password" in text:
+                    raise OSError(errno.ENOSPC, "No space left on device")
+                return super().write(text)
+
+        with pytest.raises(OSError, match="No space left on device"):
+            prepare(app, Screen(file=FullDisk(), width=100))
+        screen.quiet = True  # as after a broken pipe
+        with pytest.raises(typer.Exit):
+            prepare(app, screen)
+        assert db.session.query(User).count() == 0
+        db.session.rollback()
+        screen.quiet = False
+        prepare(app, screen)
+        assert printed.getvalue().startswith("Added an administrator.")
+        assert db.session.query(User).count() == 1
 
 
 class TestPresenter:

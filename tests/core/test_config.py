@@ -38,12 +38,14 @@ REFUSALS = {
     "LOG_FORMAT": "Must be one of: json, console.",
 }
 UNUSABLE_REDIS_URL = (
-    "The Redis client cannot use this URL. In the password, write / as %2F, # as %23 and ? as %3F."
+    "The Redis client cannot use this URL. Check the host. In the password, write / as %2F, # as"
+    " %23 and ? as %3F."
 )
 UNUSABLE_DATABASE_URL = (
-    "The database's driver cannot use this URL. Check the options after the ?. In a path or a"
-    " password, write ? as %3F."
+    "The database's driver cannot use this URL. Check the host, and the options after the ?. In a"
+    " path or a password, write ? as %3F."
 )
+NO_HOSTS = ("a..b", "x" * 70)
 POSTGRESQL = "postgresql://automart:hunter2@db.example/automart"
 
 
@@ -311,6 +313,12 @@ def test_an_invalid_value_is_reported_once_under_its_name(
             for v in ("/a/x?y.sqlite", "/a/x?y.sqlite=1", "/x?y@z", "/x?mode=ro")
         ),
         ("DATABASE_URL", "sqlite://host/x", UNUSABLE_DATABASE_URL),
+        *(("REDIS_URL", f"redis://{v}:6379/0", UNUSABLE_REDIS_URL) for v in NO_HOSTS),
+        *(
+            ("DATABASE_URL", f"postgresql://{v}", UNUSABLE_DATABASE_URL)
+            for host in NO_HOSTS
+            for v in (f"{host}/d", f"/d?host=db.example:1&host={host}:2")
+        ),
         *(
             ("DATABASE_URL", f"postgresql://u:p{v}", UNUSABLE_DATABASE_URL)
             for v in ("@h/d?sslmode", "@h/d?foo=1", "%00@h/d", "@/d?host=a:1&host=b:x")
