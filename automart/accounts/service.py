@@ -99,8 +99,16 @@ def check_current_password(user: User, password: str | None) -> None:
     release_connection()
 
 
-def update_current_user(user: User, changes: Mapping[str, Any]) -> None:
-    """Update the locked user who is the caller. A new password ends their other logins."""
+def update_current_user(
+    user: User, changes: Mapping[str, Any], *, proven: str | None = None
+) -> None:
+    """Update the locked user who is the caller. A new password ends their other logins.
+
+    `proven` is the hash of the password that the caller knows. Raises `Invalid` if it is no longer
+    the user's: an administrator may have set another meanwhile.
+    """
+    if proven is not None and user.password_hash != proven:
+        raise Invalid.field("current_password", "This is not your password.")
     changed = _changed_values(user, changes)
     user.update(changes)
     if "password_hash" in changed:

@@ -16,7 +16,7 @@ from authlib.oauth2.rfc7636 import CodeChallenge
 from sqlalchemy import select, update
 
 from automart.accounts import audit
-from automart.accounts.models import Client, Login, User
+from automart.accounts.models import LOGIN_CLIENT, Client, Login, User
 from automart.accounts.sessions import create_login, create_service_login, end_login, hash_token
 from automart.core.db import db, get_for_share, rowcount, utcnow
 from automart.oauth.clients import AUTHENTICATION_METHODS, OAuthClient
@@ -88,6 +88,8 @@ class AuthorizationCodeGrant(grants.AuthorizationCodeGrant):
             return None
         if row.used_at is not None:
             _end_reused(row.login_id)
+            return None
+        if _ended_session_since(row):
             return None
         return IssuedCode(row)
 
@@ -192,6 +194,21 @@ class RequiredPkce(CodeChallenge):
 def _active_user(user_id: int | None) -> User | None:
     found = select(User).where(User.id == user_id, User.is_active)
     return db.session.scalars(found).one_or_none()
+
+
+def _ended_session_since(code: AuthorizationCode) -> bool:
+    """Return whether a session of the user has ended since the code was issued.
+
+    A code does not say which session it comes from. A logout, a new password or a deactivation
+    ends what it could become.
+    """
+    issued_at = code.expires_at - CODE_LIFETIME
+    ended = select(Login.id).where(
+        Login.user_id == code.user_id,
+        Login.client_id == LOGIN_CLIENT,
+        Login.ended_at >= issued_at,
+    )
+    return db.session.scalar(ended.limit(1)) is not None
 
 
 def _end_reused(login_id: uuid.UUID | None) -> None:

@@ -14,14 +14,16 @@ from sqlalchemy import delete, text, update
 from sqlalchemy.sql.dml import UpdateBase
 from werkzeug.test import TestResponse
 
+from automart.accounts import service
 from automart.accounts.login_throttle import ACCOUNT
 from automart.accounts.models import Client, Login, User
+from automart.accounts.passwords import hash_password
 from automart.accounts.service import create_application
 from automart.accounts.sessions import hash_token
 from automart.core.db import db, transaction
 from tests.oauth.pages import CALLBACK, code_for, exchange, log_in, me, refresh
 from tests.support.databases import on_postgresql
-from tests.support.http import at_once
+from tests.support.http import assert_problem, at_once
 from tests.support.people import PASSWORD, make_client, signed_in
 
 ROUNDS = 5
@@ -35,6 +37,26 @@ def ann(make_user: Callable[..., User]) -> User:
 @pytest.fixture
 def ben(make_user: Callable[..., User]) -> User:
     return make_user(is_admin=True)
+
+
+def test_a_password_that_an_administrator_sets_meanwhile_stays(
+    app: Flask, ann: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed = service.replace_password_with_hash
+    of_admin = hash_password("the administrator's choice")
+
+    def while_it_is_hashed(*arguments: Any) -> Any:
+        with db.engine.begin() as connection:
+            connection.execute(update(User).where(User.id == ann.id).values(password_hash=of_admin))
+        return hashed(*arguments)
+
+    monkeypatch.setattr(service, "replace_password_with_hash", while_it_is_hashed)
+    change = {"current_password": PASSWORD, "password": "the choice of a thief"}
+    response = signed_in(app, ann).patch("/v1/users/me", json=change)
+    problem = assert_problem(response, 422)
+    assert problem["errors"][0]["pointer"] == "#/current_password"
+    db.session.expire_all()
+    assert db.session.get_one(User, ann.id).password_hash == of_admin
 
 
 class TestLastAdmin:

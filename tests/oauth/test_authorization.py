@@ -8,12 +8,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import delete, update
 
 from automart.accounts.models import AuditEvent, Client, User
 from automart.accounts.service import create_application
-from automart.accounts.sessions import hash_token
+from automart.accounts.sessions import create_login, hash_token
 from automart.core.config import Settings
 from automart.core.db import db, get_for_share, table_of, transaction, utcnow
 from automart.oauth import grants
@@ -33,9 +34,12 @@ from tests.oauth.pages import (
     refresh,
     sent_back,
 )
+from tests.support import people
 from tests.support.databases import on_sqlite
 from tests.support.people import PASSWORD
 from tests.support.setup import application
+
+OTHER_PASSWORD = "another long password"
 
 
 class TestAuthorize:
@@ -290,6 +294,70 @@ class TestCode:
         with transaction():
             ann.is_active = False
         assert error_of(exchange(client, front, code)) == "invalid_grant"
+
+
+class TestEndedSession:
+    """What ends a session also ends the codes that could become a login."""
+
+    @pytest.fixture
+    def as_ann(self, app: Flask, ann: User, browser: FlaskClient) -> FlaskClient:
+        return people.signed_in(app, ann)
+
+    @pytest.mark.parametrize(
+        ("method", "path", "change"),
+        [
+            ("DELETE", "/v1/users/me/sessions", None),
+            ("PATCH", "/v1/users/me", {"current_password": PASSWORD, "password": OTHER_PASSWORD}),
+        ],
+    )
+    def test_a_user_ends_it(
+        self,
+        client: FlaskClient,
+        browser: FlaskClient,
+        front: str,
+        as_ann: FlaskClient,
+        method: str,
+        path: str,
+        change: dict[str, str] | None,
+    ) -> None:
+        code = code_for(browser, front)
+        assert as_ann.open(path, method=method, json=change).status_code in (200, 204)
+        assert error_of(exchange(client, front, code)) == "invalid_grant"
+
+    @pytest.mark.parametrize(
+        "changes", [[{"password": OTHER_PASSWORD}], [{"is_active": False}, {"is_active": True}]]
+    )
+    def test_an_administrator_ends_it(
+        self,
+        client: FlaskClient,
+        browser: FlaskClient,
+        front: str,
+        ann: User,
+        as_admin: FlaskClient,
+        changes: list[dict[str, Any]],
+    ) -> None:
+        code = code_for(browser, front)
+        for change in changes:
+            assert as_admin.patch(f"/v1/users/{ann.id}", json=change).status_code == 200
+        assert error_of(exchange(client, front, code)) == "invalid_grant"
+
+    def test_the_session_of_another_user_does_not_matter(
+        self, client: FlaskClient, browser: FlaskClient, front: str, as_admin: FlaskClient
+    ) -> None:
+        other = people.make_user()
+        code = code_for(browser, front)
+        people.signed_in(client.application, other).delete("/v1/users/me/sessions")
+        as_admin.patch(f"/v1/users/{other.id}", json={"is_active": False})
+        assert exchange(client, front, code).status_code == 200
+
+    def test_a_session_that_ended_before_does_not_matter(
+        self, client: FlaskClient, browser: FlaskClient, front: str, as_ann: FlaskClient, ann: User
+    ) -> None:
+        with transaction():
+            ended = create_login(ann)
+            ended.ended_at = utcnow()
+        code = code_for(browser, front)
+        assert exchange(client, front, code).status_code == 200
 
 
 def test_the_query_of_a_redirect_uri_is_kept_to_the_letter(browser: FlaskClient) -> None:

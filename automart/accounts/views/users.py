@@ -105,12 +105,14 @@ class CurrentUser(MethodView):
         A new password ends all your other logins.
         """
         current_password = changes.pop("current_password", None)
+        proven = None
         if "password" in changes:
             user = get_or_404(models.User, current_caller().user_id)
             service.check_current_password(user, current_password)
+            proven = user.password_hash
             changes = service.replace_password_with_hash(changes, user)
         with transaction():
             user = lock_or_404(models.User, current_caller().user_id)
             check_version(user, User)
-            service.update_current_user(user, changes)
+            service.update_current_user(user, changes, proven=proven)
         return user
