@@ -128,7 +128,13 @@ class NewBooking(Schema):
     customer_name = Text(
         max_length=LONGEST_TEXT, metadata={"description": "The name of the customer."}
     )
-    customer_email = EmailAddress(metadata={"description": "The e-mail address of the customer."})
+    customer_email = EmailAddress(
+        allow_none=True,
+        metadata={
+            "description": "The e-mail address of the customer. "
+            "Null for none, only with a `customer_id`."
+        },
+    )
     start_datetime = Instant(required=True, metadata={"description": "The start, with an offset."})
     end_datetime = Instant(required=True, metadata={"description": "After the start."})
 

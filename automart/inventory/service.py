@@ -112,6 +112,9 @@ def create_booking(values: Mapping[str, Any]) -> Row[Any]:
 
     Raises `Invalid` for an unknown car or customer, and `Conflict` if the car is not available.
     """
+    if values.get("customer_id") is None and values.get("customer_email") is None:
+        # Nobody else has the e-mail then, so null is as good as nothing.
+        values = {name: value for name, value in values.items() if name != "customer_email"}
     if not in_transaction():
         booking = book_if_free(values)
         if booking is not None:
@@ -143,7 +146,8 @@ def lock_booking(booking_id: int, changes: Mapping[str, Any] | None = None) -> B
 def update_booking(booking: Booking, changes: Mapping[str, Any]) -> None:
     """Update a booking that was locked with the same changes. The price of a day stays the same.
 
-    Raises `Conflict` if it is cancelled, or if the car is not available for a new range.
+    Raises `Conflict` if it is cancelled, or if the car is not available for a new range, and
+    `Invalid` if the e-mail is cleared that a booking without a customer needs.
     """
     if not changes:
         return
@@ -153,6 +157,7 @@ def update_booking(booking: Booking, changes: Mapping[str, Any]) -> None:
     start = changes.get("start_datetime", booking.start_datetime)
     end = changes.get("end_datetime", booking.end_datetime)
     _check_order(start, end)
+    _check_email(booking, changes)
     if (car_id, start, end) != (booking.car_id, booking.start_datetime, booking.end_datetime):
         if car_id is None:
             raise Conflict(f"Booking {booking.id} cannot be moved: its car was deleted.")
@@ -255,6 +260,18 @@ def _unknown_car(car_id: int) -> Invalid:
 def _check_order(start: datetime, end: datetime) -> None:
     if end <= start:
         raise Invalid.field("end_datetime", "Must be after `start_datetime`.")
+
+
+def _check_email(booking: Booking, changes: Mapping[str, Any]) -> None:
+    """Check that `changes` do not clear the e-mail of a booking without a customer.
+
+    If the customer was deleted, there may be none: then null, as it was read, may be sent back.
+    """
+    is_cleared = booking.customer_email is not None and changes.get("customer_email", "") is None
+    if is_cleared and changes.get("customer_id", booking.customer_id) is None:
+        raise Invalid.field(
+            "customer_email", "Must not be null in a booking without a `customer_id`."
+        )
 
 
 @sqlalchemy.event.listens_for(VehicleMake, "after_update")

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from authlib.integrations.flask_oauth2 import AuthorizationServer
-from authlib.oauth2.rfc6749.errors import OAuth2Error
+from authlib.oauth2.rfc6749.errors import OAuth2Error, UnsupportedResponseTypeError
 from authlib.oauth2.rfc9207 import IssuerParameter
 from flask import Response
 
@@ -40,7 +40,13 @@ class Server(AuthorizationServer):
         return FormRequest()
 
     def handle_error_response(self, oauth_request: FormRequest | None, error: OAuth2Error) -> Any:
-        if not error.description or error.description.startswith("The client cannot authenticate"):
+        # Authlib's text about a response type is what was sent. Most other texts, Automart's own
+        # among them, say more than `_DESCRIPTIONS`.
+        if (
+            not error.description
+            or isinstance(error, UnsupportedResponseTypeError)
+            or error.description.startswith("The client cannot authenticate")
+        ):
             error.description = _DESCRIPTIONS.get(error.error or "", error.description)
         return super().handle_error_response(oauth_request, error)
 

@@ -106,6 +106,10 @@ class TestBooking:
             answer = as_user.post("/v1/bookings", json=without(body, field))
             assert pointers(answer) == {f"#/{field}"}
             assert details(answer) == ["Missing data for required field."]
+        for more in ({}, {"customer_id": None}):
+            answer = as_user.post("/v1/bookings", json=body | {"customer_email": None} | more)
+            assert pointers(answer) == {"#/customer_email"}
+            assert details(answer) == ["Missing data for required field."]
         wrong_fields: dict[str, dict[str, Any]] = {
             f"There is no car {car.id + 99}.": {"car_id": car.id + 99},
             "There is no customer 99.": {"customer_id": 99},
@@ -256,6 +260,52 @@ class TestCustomer:
         assert timeless(linked) == before | contact | {"customer_id": customer.id}
         freed = as_user.patch(url, json={"customer_id": None}).get_json()
         assert timeless(freed) == before | contact
+
+    def test_null_replaces_the_email_of_the_customer(self, as_user: FlaskClient) -> None:
+        car, customer = make_car(), make_customer()
+        none = {"customer_id": customer.id, "customer_email": None}
+        body = without(booking_body(car.id, day(0), day(1)), "customer_name") | none
+        answer = as_user.post("/v1/bookings", json=body)
+        assert answer.status_code == 201
+        assert answer.get_json().items() >= (none | {"customer_name": "Zoë Doe"}).items()
+
+    def test_null_clears_the_email_of_a_booking_with_a_customer(self, as_user: FlaskClient) -> None:
+        car, customer = make_car(), make_customer()
+        none = {"customer_email": None}
+        linked = make_booking(car, 0, 1, customer_id=customer.id)
+        for booking, changes in (
+            (linked, none),
+            (make_booking(car, 1, 2), none | {"customer_id": customer.id}),
+        ):
+            url, email = f"/v1/bookings/{booking.id}", booking.customer_email
+            assert email is not None
+            answer = as_user.patch(url, json=changes)
+            assert answer.status_code == 200
+            assert as_user.get(url).get_json()["customer_email"] is None
+            assert booking.id not in ids(as_user.get(f"/v1/bookings?customer_email={email}"))
+
+    def test_a_booking_without_a_customer_keeps_its_email(self, as_user: FlaskClient) -> None:
+        car, customer = make_car(), make_customer()
+        none = {"customer_email": None}
+        linked = make_booking(car, 0, 1, customer_id=customer.id)
+        for booking, changes in (
+            (make_booking(car, 1, 2), none),
+            (linked, none | {"customer_id": None}),
+        ):
+            url = f"/v1/bookings/{booking.id}"
+            before = as_user.get(url).get_json()
+            answer = as_user.patch(url, json=changes)
+            assert pointers(answer) == {"#/customer_email"}
+            assert details(answer) == ["Must not be null in a booking without a `customer_id`."]
+            assert as_user.get(url).get_json() == before
+
+    def test_an_email_that_is_null_already_may_be_sent_back(self, as_user: FlaskClient) -> None:
+        booking = make_booking(make_car(), customer_email=None)
+        url = f"/v1/bookings/{booking.id}"
+        changes = {"customer_name": "Jane Doe", "customer_id": None, "customer_email": None}
+        answer = as_user.patch(url, json=changes)
+        assert answer.status_code == 200
+        assert answer.get_json().items() >= changes.items()
 
 
 class TestMoving:

@@ -115,6 +115,15 @@ class TestAuthorize:
         assert error_parameters["state"] == "a state"
         assert error_parameters["iss"] == "http://localhost"
 
+    @pytest.mark.parametrize("response_type", ["token", "code token", "id_token", "<b>"])
+    def test_the_description_of_a_wrong_response_type_names_the_right_one(
+        self, browser: FlaskClient, front: str, response_type: str
+    ) -> None:
+        response = browser.get(authorize_url(front, response_type=response_type))
+        error_parameters = sent_back(response)
+        assert error_parameters["error"] == "unsupported_response_type"
+        assert error_parameters["error_description"] == "The response type must be code."
+
     def test_a_repeated_parameter_is_refused(self, browser: FlaskClient, front: str) -> None:
         assert error_of(browser.get(authorize_url(front) + "&state=b")) == "invalid_request"
 

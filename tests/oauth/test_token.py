@@ -143,6 +143,9 @@ class TestTokenRequests:
     ) -> None:
         response = client.post("/oauth/token", data=form)
         assert error_of(response) == (error or "unsupported_grant_type")
+        if error is None:
+            description = "The grant type is not supported."
+            assert response.get_json()["error_description"] == description
 
     def test_a_json_body_is_refused(self, client: FlaskClient) -> None:
         response = client.post("/oauth/token", json={"grant_type": "client_credentials"})
