@@ -105,7 +105,7 @@ def update_current_user(
     """Update the locked user who is the caller. A new password ends their other logins.
 
     `proven` is the hash of the password that the caller knows. Raises `Invalid` if it is no longer
-    the user's: an administrator may have set another meanwhile.
+    the user's: an administrator may have set another since then.
     """
     if proven is not None and user.password_hash != proven:
         raise Invalid.field("current_password", "This is not your password.")

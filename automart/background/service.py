@@ -9,7 +9,19 @@ from functools import cache
 from typing import Any
 
 import uuid6
-from sqlalchemy import ColumnElement, Row, Select, bindparam, or_, select, true, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Row,
+    Select,
+    bindparam,
+    cast,
+    exists,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from automart.background.kinds import KINDS, Kind
 from automart.background.models import Job, JobState, SubmittedJob
@@ -155,6 +167,18 @@ def active_job(singleton: str) -> Job | None:
     """Return the queued or running job with this `singleton`, if any."""
     active = Job.state.in_((JobState.QUEUED, JobState.RUNNING))
     return db.session.scalars(select(Job).where(Job.singleton == singleton, active)).one_or_none()
+
+
+def has_active_job(kind: Kind, argument: str, ident: int) -> bool:
+    """Whether a queued or running job of this kind refers to `ident` by this argument.
+
+    A caller that is about to delete what has this id must have locked it `before_delete`: then no
+    further job is submitted `while_found`.
+    """
+    # Not as_integer(): ids of own makes do not fit PostgreSQL's INTEGER.
+    refers = cast(Job.arguments[argument].as_string(), BigInteger) == ident
+    active = Job.state.in_((JobState.QUEUED, JobState.RUNNING))
+    return bool(db.session.scalar(select(exists().where(Job.kind == kind.name, active, refers))))
 
 
 def visible_jobs() -> Select[Job]:

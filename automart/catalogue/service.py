@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Row, bindparam, case, func, select
 
 from automart import background
-from automart.background.service import active_job
+from automart.background.service import active_job, has_active_job
 from automart.catalogue.changes import Change, next_id, record_by_hand
 from automart.catalogue.models import (
     LARGEST_NHTSA_ID,
@@ -93,8 +93,11 @@ def update_make(make: VehicleMake, changes: Mapping[str, Any]) -> None:
 def delete_make(make: VehicleMake) -> None:
     """Delete a make that was locked `before_delete`, and its models.
 
-    Raises `IntegrityError` if cars, purchases or manufacturers refer to it.
+    Raises `Conflict` if offices reported sales of it that are not recorded yet, `IntegrityError` if
+    cars, purchases or manufacturers refer to it.
     """
+    if has_active_job(background.kinds.PURCHASE_RECORDING, "make_id", make.id):
+        raise Conflict(f"Make {make.id} has sales that are not recorded yet.")
     of_make = select(VehicleModel.id, VehicleModel.name).where(VehicleModel.make_id == make.id)
     models = db.session.execute(of_make.order_by(VehicleModel.id).with_for_update()).all()
     db.session.delete(make)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, exists, select
+from sqlalchemy import bindparam, select
 from sqlalchemy.exc import IntegrityError
 
 from automart.accounts import service as accounts
 from automart.accounts.models import Client
-from automart.background import Job, JobState, kinds
+from automart.background import kinds
+from automart.background.service import has_active_job
 from automart.catalogue.models import VehicleMake
 from automart.core.compiled_statement import CompiledStatement
 from automart.core.db import db, lock_or_404, read, table_of
@@ -78,7 +79,7 @@ def delete_office(office: RegionalOffice) -> None:
 
     Raises `Conflict` if it has purchases, or reported sales that are not recorded yet.
     """
-    if db.session.scalar(select(_has_unrecorded_sales(office))):
+    if has_active_job(kinds.PURCHASE_RECORDING, "regional_office_id", office.id):
         raise Conflict(f"Regional office {office.id} has sales that are not recorded yet.")
     try:
         with db.session.begin_nested():
@@ -163,14 +164,6 @@ def current_make_id(brand: str) -> int:
 
 def _endpoint_values(values: Mapping[str, Any]) -> dict[str, Any]:
     return {_ENDPOINT_FIELDS[name]: values[name] for name in _ENDPOINT_FIELDS if name in values}
-
-
-def _has_unrecorded_sales(office: RegionalOffice) -> Any:
-    return exists().where(
-        Job.kind == kinds.PURCHASE_RECORDING.name,
-        Job.state.in_((JobState.QUEUED, JobState.RUNNING)),
-        Job.arguments["regional_office_id"].as_integer() == office.id,
-    )
 
 
 def _existing_makes(make_ids: Sequence[int]) -> list[VehicleMake]:

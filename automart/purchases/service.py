@@ -16,7 +16,7 @@ from automart.catalogue.models import VehicleMake
 from automart.catalogue.service import find_model
 from automart.core.compiled_statement import CompiledStatement
 from automart.core.db import db, for_update, insert, read, table_of, utcnow
-from automart.core.errors import Conflict, Forbidden, NotFound
+from automart.core.errors import Conflict, Forbidden, Invalid, NotFound
 from automart.core.keyset import among_first
 from automart.core.text import name_key
 from automart.partners.models import OFFICE_SCOPE
@@ -36,6 +36,9 @@ _ID_BY_ORDER_NUMBER = CompiledStatement(
         _PURCHASE.c.external_order_number == bindparam("order_number"),
     )
 )
+_MAKE_BY_ID = CompiledStatement(select(_MAKE.c.id).where(_MAKE.c.id == bindparam("make_id")))
+# Locks the rows of both FOR KEY SHARE: that and a deletion wait for each other, a sync does not.
+_KEPT_OFFICE_AND_MAKE = KEPT_OFFICE.join(_MAKE, _MAKE.c.id == bindparam("make_id"))
 _TICK = timedelta(microseconds=1)
 
 
@@ -45,8 +48,7 @@ def submit_sale(
     """Submit the job that records a sale of the calling office, in the current transaction or in
     one of its own.
 
-    The office cannot be deleted before the sale is recorded. The make can: then the job fails with
-    a 409.
+    The office and the make cannot be deleted before the sale is recorded.
     Raises `Forbidden` for another office's `regional_office_id`, `Invalid` for a car that is not in
     the catalogue, `Conflict` if the order number belongs to another car.
     """
@@ -62,13 +64,15 @@ def submit_sale(
         make_id, car_model = known.make_id, known.car_model
     job = background.submit(
         background.kinds.PURCHASE_RECORDING,
-        while_found=KEPT_OFFICE,
+        while_found=_KEPT_OFFICE_AND_MAKE,
         regional_office_id=office_id,
         external_order_number=external_order_number,
         make_id=make_id,
         car_model=car_model,
     )
     if job is None:
+        if not read(_MAKE_BY_ID, make_id=make_id):  # deleted since it was found
+            raise Invalid.field("brand", f"There is no make {brand} in the catalogue.")
         raise Forbidden(f"Regional office {office_id} has just been deleted.")
     return job
 

@@ -39,7 +39,7 @@ def ben(make_user: Callable[..., User]) -> User:
     return make_user(is_admin=True)
 
 
-def test_a_password_that_an_administrator_sets_meanwhile_stays(
+def test_a_password_that_an_administrator_sets_at_the_same_time_stays(
     app: Flask, ann: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashed = service.replace_password_with_hash

@@ -16,7 +16,7 @@ from automart.background.kinds import PURCHASE_RECORDING
 from automart.catalogue import service as catalogue
 from automart.catalogue.models import VehicleMake, VehicleModel
 from automart.catalogue.plan import plans
-from automart.core.db import db, transaction
+from automart.core.db import db, lock_or_404, transaction
 from automart.partners.models import RegionalOffice
 from automart.partners.service import delete_office, lock_office
 from automart.purchases import service
@@ -37,6 +37,7 @@ from tests.support.purchases import (
 )
 
 SALES = "/v1/sales-webhook"
+OWN_BRAND = "Ours"
 
 
 @pytest.fixture
@@ -57,6 +58,14 @@ def job_of(client: FlaskClient, accepted: TestResponse) -> dict[str, Any]:
     assert accepted.status_code == 202, accepted.get_data(as_text=True)
     answer: dict[str, Any] = client.get(accepted.get_json()["url"]).get_json()
     return answer
+
+
+def own_make(as_admin: FlaskClient) -> int:
+    """Add a make of our own with one model. Return its id, which is larger than 32 bits."""
+    make_id: int = as_admin.post("/v1/makes", json={"name": OWN_BRAND}).get_json()["id"]
+    model = {"make_id": make_id, "name": "One"}
+    assert as_admin.post("/v1/models", json=model).status_code == 201
+    return make_id
 
 
 @on_postgresql
@@ -239,6 +248,76 @@ def test_an_office_stays_until_its_sales_are_written(
     run_jobs()
     assert job_of(client, accepted)["state"] == "failed"
     assert as_admin.delete(path).status_code == 204
+
+
+def test_a_make_stays_until_its_sales_are_written(
+    client: FlaskClient, as_admin: FlaskClient, run_jobs: Callable[[], None]
+) -> None:
+    make_id = own_make(as_admin)
+    accepted = client.post(SALES, json=sale(brand=OWN_BRAND, car_model="One"))
+    refused = assert_problem(as_admin.delete(f"/v1/makes/{make_id}"), 409)
+    assert refused["detail"] == f"Make {make_id} has sales that are not recorded yet."
+    assert as_admin.delete(f"/v1/makes/{TOYOTA}").status_code == 204
+    run_jobs()
+    assert job_of(client, accepted)["result"]["brand"] == OWN_BRAND
+    # Now the purchase refers to it.
+    assert as_admin.delete(f"/v1/makes/{make_id}").status_code == 409
+
+
+def test_a_make_whose_sale_failed_can_be_deleted(
+    client: FlaskClient, as_admin: FlaskClient, run_jobs: Callable[[], None]
+) -> None:
+    make_id = own_make(as_admin)
+    for brand, car_model in ((OWN_BRAND, "One"), ("Honda", "Civic")):
+        sold = client.post(SALES, json=sale("A-1", brand=brand, car_model=car_model))
+        assert sold.status_code == 202
+    run_jobs()
+    # The order number belongs to the first car.
+    assert sorted(job.state.value for job in all_jobs(PURCHASE_RECORDING.name)) == [
+        "failed",
+        "succeeded",
+    ]
+    assert as_admin.delete(f"/v1/makes/{make_id}").status_code == 409
+    assert as_admin.delete(f"/v1/makes/{HONDA}").status_code == 204
+
+
+def test_a_make_that_is_deleted_during_a_report_is_not_sold(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find_model(*args: Any, **kwargs: Any) -> Any:
+        found = catalogue.find_model(*args, **kwargs)
+        with transaction():
+            catalogue.delete_make(lock_or_404(VehicleMake, HONDA, before_delete=True))
+        return found
+
+    monkeypatch.setattr(service, "find_model", find_model)
+    assert pointers(client.post(SALES, json=sale())) == {"#/brand"}
+    assert all_jobs(PURCHASE_RECORDING.name) == []
+
+
+def test_a_make_is_deleted_or_sold(client: FlaskClient, as_admin: FlaskClient) -> None:
+    for number in range(3):
+        path = f"/v1/makes/{own_make(as_admin)}"
+        order = sale(f"A-{number}", brand=OWN_BRAND, car_model="One")
+        db.session.remove()
+        reported, deleted = at_once(
+            lambda order=order: client.post(SALES, json=order),
+            lambda path=path: as_admin.delete(path),
+        )
+        answers = reported.status_code, deleted.status_code
+        assert answers in ((202, 409), (422, 204))
+        if deleted.status_code == 409:  # the next one has the same name
+            assert as_admin.patch(path, json={"name": f"Sold {number}"}).status_code == 200
+
+
+@on_postgresql
+def test_a_report_does_not_wait_for_a_sync_of_its_make(
+    app: Flask, client: FlaskClient, office: RegionalOffice
+) -> None:
+    with ThreadPoolExecutor(1) as pool, transaction():
+        assert plans({HONDA: {}}, approved=False)
+        reported = pool.submit(client.post, SALES, json=sale())
+        assert reported.result(timeout=5).status_code == 202
 
 
 def test_an_office_that_is_deleted_during_a_report_has_not_sold(

@@ -55,7 +55,7 @@ FILES = ("pyproject.toml", "gunicorn.conf.py", "wsgi.py", "worker.py")
 
 # It would find the mutants among the functions of a module.
 LISTS_FUNCTIONS = "tests/jobs/test_housekeeping.py::test_every_function_of_maintenance_is_a_task"
-# A mutant that is killed meanwhile would leave the server of all others stopped.
+# A mutant that is killed during them would leave the server of all others stopped.
 STOPS_POSTGRESQL = "tests/operations/test_outages.py::TestHungPostgresql"
 
 MUTMUT = (str(Path(sys.executable).with_name("mutmut")),)
