@@ -31,7 +31,7 @@ from automart.background.maintenance import (
 )
 from automart.background.models import JobInput
 from automart.background.queues import PROBE_KEY, check_writable, connect, push, waiting_ids
-from automart.background.service import ensure_due
+from automart.background.service import ensure_due, has_active_job
 from automart.core.db import db, transaction, utcnow
 from tests.support.logs import logged
 from tests.support.sync import the_job
@@ -380,3 +380,17 @@ def test_a_second_active_job_of_a_singleton_violates_no_constraint(
     (inserted,) = [each for each in queries.statements if each.startswith("INSERT")]
     assert "ON CONFLICT DO NOTHING" in inserted
     assert db.session.query(Job).count() == 1
+
+
+def test_only_active_jobs_of_the_kind_refer_to_something(app: Flask) -> None:
+    job = submit_one(make_id=7)
+    assert has_active_job(kinds.VEHICLE_SYNC, "make_id", 7)
+    assert not has_active_job(kinds.VEHICLE_SYNC, "make_id", 8)
+    assert not has_active_job(kinds.VEHICLE_SYNC, "office_id", 7)
+    assert not has_active_job(kinds.PURCHASE_RECORDING, "make_id", 7)
+    running = submit_one(make_id=9)
+    claim(running.id)
+    assert has_active_job(kinds.VEHICLE_SYNC, "make_id", 9)
+    with transaction():
+        service.cancel_job(db.session.get_one(Job, job.id))
+    assert not has_active_job(kinds.VEHICLE_SYNC, "make_id", 7)
