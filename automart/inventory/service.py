@@ -113,7 +113,7 @@ def create_booking(values: Mapping[str, Any]) -> Row[Any]:
     Raises `Invalid` for an unknown car or customer, and `Conflict` if the car is not available.
     """
     if values.get("customer_id") is None and values.get("customer_email") is None:
-        # Nobody else has the e-mail then, so null is as good as nothing.
+        # There is no customer to take an e-mail from: report null as a missing one.
         values = {name: value for name, value in values.items() if name != "customer_email"}
     if not in_transaction():
         booking = book_if_free(values)
@@ -267,8 +267,9 @@ def _check_email(booking: Booking, changes: Mapping[str, Any]) -> None:
 
     If the customer was deleted, there may be none: then null, as it was read, may be sent back.
     """
-    is_cleared = booking.customer_email is not None and changes.get("customer_email", "") is None
-    if is_cleared and changes.get("customer_id", booking.customer_id) is None:
+    email = changes.get("customer_email", booking.customer_email)
+    customer_id = changes.get("customer_id", booking.customer_id)
+    if booking.customer_email and not email and customer_id is None:
         raise Invalid.field(
             "customer_email", "Must not be null in a booking without a `customer_id`."
         )
