@@ -122,7 +122,7 @@ class TestPicture:
         }
         assert "2026-01-15" in texts(parsed([], **requested))  # type: ignore[arg-type] # both are times
         for name, value in requested.items():  # the other end is not known
-            shown = texts(parsed([], **{name: value}))  # type: ignore[arg-type] # values of different types
+            shown = texts(parsed([], **{name: value}))  # type: ignore[arg-type] # start and end are times
             assert not [text for text in shown if text.startswith("2026")]
 
     def test_characters_that_xml_cannot_contain_are_replaced(self) -> None:
